@@ -1,0 +1,127 @@
+//! Cancellation: one flag for the whole process, and what to do the moment it is raised.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Diagnose, Exit};
+
+type Action = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Shared {
+    raised: AtomicBool,
+    next: AtomicU64,
+    actions: Mutex<Vec<(u64, Action)>>,
+}
+
+/// A cloneable flag that long work looks at, with actions (such as killing a child process) that run at
+/// once when it is raised.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Shared>);
+
+/// The user interrupted the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Cancelled;
+
+impl Diagnose for Cancelled {
+    fn exit(&self) -> Exit {
+        Exit::Interrupted
+    }
+}
+
+impl std::fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cancel").field("raised", &self.is_raised()).finish_non_exhaustive()
+    }
+}
+
+impl Cancel {
+    /// Creates a flag that is not raised.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises the flag and runs the registered actions, on the calling thread. Later calls do nothing.
+    pub fn raise(&self) {
+        if self.0.raised.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let actions = std::mem::take(&mut *self.lock());
+        for (_, action) in actions {
+            action();
+        }
+    }
+
+    /// Says whether the flag has been raised.
+    pub fn is_raised(&self) -> bool {
+        self.0.raised.load(Ordering::SeqCst)
+    }
+
+    /// Returns an error once the flag has been raised.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.is_raised() { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// Runs `action` when the flag is raised, or now if it already has been. Dropping the guard forgets it.
+    #[must_use = "dropping the guard forgets the action"]
+    pub fn on_raise(&self, action: impl FnOnce() + Send + 'static) -> OnRaise {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let mut actions = self.lock();
+        if self.is_raised() {
+            drop(actions);
+            action();
+        } else {
+            actions.push((id, Box::new(action)));
+        }
+        OnRaise { cancel: self.clone(), id }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Action)>> {
+        self.0.actions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps an action registered with [`Cancel::on_raise`].
+#[derive(Debug)]
+pub struct OnRaise {
+    cancel: Cancel,
+    id: u64,
+}
+
+impl Drop for OnRaise {
+    fn drop(&mut self) {
+        self.cancel.lock().retain(|(id, _)| *id != self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_run_once_and_only_while_registered() {
+        let cancel = Cancel::new();
+        let count = Arc::new(AtomicU64::new(0));
+        let add = |count: &Arc<AtomicU64>| {
+            let count = Arc::clone(count);
+            move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let kept = cancel.on_raise(add(&count));
+        drop(cancel.on_raise(add(&count)));
+        assert_eq!(cancel.check(), Ok(()));
+        cancel.raise();
+        cancel.raise();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        assert_eq!(cancel.check(), Err(Cancelled));
+        drop(kept);
+        let late = cancel.on_raise(add(&count));
+        assert_eq!(count.load(Ordering::SeqCst), 2, "registered after the flag was raised: runs at once");
+        drop(late);
+    }
+}

@@ -1,0 +1,1 @@
+//! Arguments, settings, one file per subcommand, and the only user of indicatif.

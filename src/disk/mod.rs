@@ -1,0 +1,37 @@
+//! The image as bytes: qcow2 and raw, partitions, file systems, export.
+//!
+//! Nothing here starts a program or an appliance. Every byte read comes from an untrusted image.
+
+mod error;
+mod tree;
+
+pub use error::DiskError;
+pub use tree::{FileKind, Stat, Tree};
+
+/// Random access to the bytes of a virtual disk, whatever its format.
+pub trait BlockRead: Send {
+    /// Size of the virtual disk in bytes.
+    fn size(&self) -> u64;
+
+    /// Fills `buffer` from `offset` (bytes). Reading past [`size`](Self::size) is an error.
+    ///
+    /// # Errors
+    /// [`DiskError`] when the image is damaged or cannot be read.
+    fn read_exact_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<(), DiskError>;
+
+    /// Says whether the cluster-sized piece at `offset` is known to read as zeros, and how many bytes from
+    /// `offset` on that answer holds for (at least 1, never past the end).
+    ///
+    /// # Errors
+    /// [`DiskError`] when the image is damaged or cannot be read.
+    fn extent(&mut self, offset: u64) -> Result<Extent, DiskError>;
+}
+
+/// A run of bytes of a virtual disk of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes from the offset asked for to the end of the run.
+    pub length: u64,
+    /// The run is not allocated, or marked as zero: it reads as zeros without being read.
+    pub zero: bool,
+}

@@ -1,0 +1,1 @@
+//! The customisation engine: runs a plan in a guest.

@@ -1,0 +1,140 @@
+//! Exit codes, and what every error of this crate can tell a person.
+//!
+//! Each room has its own `thiserror` enum and implements [`Diagnose`] for it. [`Failure`] carries any of
+//! them to the command line, so that no room needs to know another room's errors.
+
+use std::fmt;
+
+/// How the process ends. The numbers are documented in `docs/exit-codes.md` and are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything asked for was done.
+    Done = 0,
+    /// A fault of tib itself.
+    Internal = 1,
+    /// The command line asks for something that makes no sense.
+    Usage = 2,
+    /// A recipe or the catalogue is invalid.
+    Recipe = 3,
+    /// The network, or a server on it, did not deliver.
+    Network = 4,
+    /// Bytes are not what they should be: checksum, signature, image header.
+    Integrity = 5,
+    /// Customising the guest failed.
+    Guest = 6,
+    /// This host cannot do the work; `tib doctor` says why.
+    Host = 7,
+    /// The image was read, and checks failed or could not be performed.
+    Checks = 8,
+    /// No space left, on the host or in the image.
+    Space = 9,
+    /// Interrupted by a signal.
+    Interrupted = 130,
+}
+
+/// An error that knows how the process should end and what its user can do next.
+pub trait Diagnose: std::error::Error + Send + Sync + 'static {
+    /// The exit code that stands for this error.
+    fn exit(&self) -> Exit;
+
+    /// One sentence that says what to do next, if there is something to be done.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+
+    /// The last relevant lines of output behind the error, oldest first.
+    fn context(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Any room's error, on its way to the command line.
+#[derive(Debug)]
+pub struct Failure(Box<dyn Diagnose>);
+
+/// The result of work that crosses rooms.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    /// The exit code that stands for this error.
+    pub fn exit(&self) -> Exit {
+        self.0.exit()
+    }
+
+    /// One sentence that says what to do next.
+    pub fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    /// The last relevant lines of output behind the error, oldest first.
+    pub fn context(&self) -> Vec<String> {
+        self.0.context()
+    }
+
+    /// The message and those of all its causes, outermost first, without repetition.
+    pub fn chain(&self) -> Vec<String> {
+        let mut messages = vec![self.0.to_string()];
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !messages.last().is_some_and(|last| last.contains(&text)) {
+                messages.push(text);
+            }
+            source = error.source();
+        }
+        messages
+    }
+}
+
+impl<E: Diagnose> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain().join(": "))
+    }
+}
+
+/// The exit code for an I/O error: [`Exit::Space`] when a disk or quota is full, otherwise `other`.
+pub fn io_exit(error: &std::io::Error, other: Exit) -> Exit {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::Space,
+        _ => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open `{path}`")]
+    struct Sample {
+        path: &'static str,
+        source: std::io::Error,
+    }
+
+    impl Diagnose for Sample {
+        fn exit(&self) -> Exit {
+            io_exit(&self.source, Exit::Integrity)
+        }
+    }
+
+    #[test]
+    fn chain_names_every_cause_once() {
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let failure = Failure::from(Sample { path: "/x", source });
+        assert_eq!(failure.chain(), ["cannot open `/x`", "entity not found"]);
+        assert_eq!(failure.exit(), Exit::Integrity);
+    }
+
+    #[test]
+    fn a_full_disk_has_its_own_exit_code() {
+        let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(Failure::from(Sample { path: "/x", source }).exit(), Exit::Space);
+    }
+}

@@ -1,0 +1,146 @@
+//! What the library tells while it works. Only `cli::ui` turns events into something a person sees.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The version of the event stream, sent in the first line of `--progress json`.
+pub const VERSION: u32 = 1;
+
+/// Something that happened while tib was working.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A stage of the work begins. Stages do not nest.
+    StageStarted {
+        /// Short name, such as `base`, `datastore`, `export`.
+        stage: String,
+        /// What is going to happen, for a person.
+        detail: String,
+    },
+    /// The stage that began last is over.
+    StageFinished {
+        /// The name it began with.
+        stage: String,
+        /// Seconds it took.
+        #[serde(serialize_with = "seconds")]
+        elapsed: Duration,
+        /// Whether its result was taken from the cache.
+        cached: bool,
+    },
+    /// A step within the stage begins.
+    Step {
+        /// Counted from 1.
+        number: usize,
+        /// Steps in this stage.
+        total: usize,
+        /// What the step does, for a person.
+        summary: String,
+    },
+    /// Part of a piece of work of known or unknown size is done.
+    Progress {
+        /// What is being worked on.
+        what: String,
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all, when known.
+        total: Option<u64>,
+    },
+    /// A line of output of a program that runs on the host or in the guest.
+    Output {
+        /// `guest`, or the name of the program on the host.
+        source: String,
+        /// The line, without its end.
+        line: String,
+    },
+    /// Something worth telling.
+    Note {
+        /// One sentence.
+        message: String,
+    },
+    /// Something the user should look at, although the work goes on.
+    Warning {
+        /// One sentence.
+        message: String,
+    },
+}
+
+fn seconds<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((elapsed.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+/// Receives events. Must not block for long: it is called from the threads that do the work.
+pub trait EventSink: Send + Sync {
+    /// Takes one event.
+    fn emit(&self, event: Event);
+}
+
+/// A cloneable handle to the receiver of events.
+#[derive(Clone)]
+pub struct Events(Arc<dyn EventSink>);
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Events {
+    /// Wraps a receiver.
+    pub fn new(sink: impl EventSink + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    /// Events that nobody looks at.
+    pub fn none() -> Self {
+        struct Nobody;
+        impl EventSink for Nobody {
+            fn emit(&self, _: Event) {}
+        }
+        Self::new(Nobody)
+    }
+
+    /// Sends one event.
+    pub fn emit(&self, event: Event) {
+        self.0.emit(event);
+    }
+
+    /// Sends a [`Event::Note`].
+    pub fn note(&self, message: impl Into<String>) {
+        self.emit(Event::Note { message: message.into() });
+    }
+
+    /// Sends a [`Event::Warning`].
+    pub fn warning(&self, message: impl Into<String>) {
+        self.emit(Event::Warning { message: message.into() });
+    }
+
+    /// Sends a [`Event::Output`] line.
+    pub fn output(&self, source: &str, line: impl Into<String>) {
+        self.emit(Event::Output { source: source.to_owned(), line: line.into() });
+    }
+
+    /// Sends a [`Event::Progress`].
+    pub fn progress(&self, what: &str, done: u64, total: Option<u64>) {
+        self.emit(Event::Progress { what: what.to_owned(), done, total });
+    }
+
+    /// Runs `work` as a stage: start and end are told, with the time taken. The end is told on success only.
+    ///
+    /// # Errors
+    /// Whatever `work` returns.
+    pub fn stage<T, E>(
+        &self,
+        stage: &str,
+        detail: impl Into<String>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.emit(Event::StageStarted { stage: stage.to_owned(), detail: detail.into() });
+        let started = std::time::Instant::now();
+        let result = work()?;
+        let elapsed = started.elapsed();
+        self.emit(Event::StageFinished { stage: stage.to_owned(), elapsed, cached: false });
+        Ok(result)
+    }
+}

@@ -1,0 +1,1 @@
+//! What is kept beside a finished image: its manifest.

@@ -1,0 +1,3 @@
+//! The `tib` program.
+
+fn main() {}

@@ -1,0 +1,155 @@
+//! Runs programs on the host: output line by line, killed with all its children when the user cancels.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::cancel::{Cancel, Cancelled};
+use crate::event::Events;
+
+/// Lines of a program's output that are kept for an error message.
+const TAIL_LINES: usize = 20;
+
+/// A program on the host could not be run, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The program could not be started.
+    #[error("cannot start `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The program ended with an error.
+    #[error("`{program}` failed ({status})")]
+    Failed {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// Its last lines of output, oldest first.
+        tail: Vec<String>,
+    },
+    /// The user interrupted.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// Runs `command` to its end and returns what it wrote to stdout.
+///
+/// # Streams
+/// stdin is empty. stdout is captured whole. Each line of stderr is sent as an
+/// [`Event::Output`](crate::event::Event::Output) as it comes, and the last ones are kept for the error.
+///
+/// The program gets a process group of its own, which is killed when `cancel` is raised.
+///
+/// # Errors
+/// See [`ProcessError`].
+pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Vec<u8>, ProcessError> {
+    cancel.check()?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let program = program.rsplit('/').next().unwrap_or(&program).to_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+    let group = rustix::process::Pid::from_child(&child);
+    let guard = cancel.on_raise(move || {
+        // The group may be gone already; then there is nothing left to kill.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    });
+    let tail = Arc::new(Mutex::new(VecDeque::new()));
+    let reader = child.stderr.take().map(|stderr| {
+        let (tail, events, program) = (Arc::clone(&tail), events.clone(), program.clone());
+        std::thread::spawn(move || follow(stderr, &program, &tail, &events))
+    });
+    let mut out = Vec::new();
+    let read = child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut out));
+    let status = child.wait();
+    drop(guard);
+    if let Some(reader) = reader {
+        let _ = reader.join();
+    }
+    cancel.check()?;
+    let status =
+        read.and(status).map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+    if status.success() {
+        return Ok(out);
+    }
+    let tail = tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+    Err(ProcessError::Failed { program, status, tail })
+}
+
+fn follow(stream: impl Read, program: &str, tail: &Mutex<VecDeque<String>>, events: &Events) {
+    let mut reader = BufReader::new(stream);
+    let mut bytes = Vec::new();
+    while reader.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
+        let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        bytes.clear();
+        if line.is_empty() {
+            continue;
+        }
+        events.output(program, line.clone());
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    }
+}
+
+impl ProcessError {
+    /// Whether the program ended because of a signal.
+    pub fn by_signal(&self) -> bool {
+        matches!(self, Self::Failed { status, .. } if status.signal().is_some())
+    }
+
+    /// The last lines of the program's output, oldest first.
+    pub fn tail(&self) -> &[String] {
+        match self {
+            Self::Failed { tail, .. } => tail,
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn stdout_is_returned_and_stderr_kept_for_the_error() {
+        let none = Events::none();
+        assert_eq!(run(&mut sh("echo out; echo err >&2"), &none, &Cancel::new()).unwrap(), b"out\n");
+        let error = run(&mut sh("echo why >&2; exit 3"), &none, &Cancel::new()).unwrap_err();
+        assert_eq!(error.tail(), ["why"]);
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 3)");
+    }
+
+    #[test]
+    fn cancelling_kills_the_children_too() {
+        let cancel = Cancel::new();
+        let raise = cancel.clone();
+        let started = Instant::now();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            raise.raise();
+        });
+        let error = run(&mut sh("sleep 60 & wait"), &Events::none(), &cancel).unwrap_err();
+        assert!(matches!(error, ProcessError::Cancelled(_)));
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,256 @@
+//! The steps a plan is made of: the whole vocabulary of the customisation engine.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// One change to a guest. Every step is idempotent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Adds a package repository with its pinned key.
+    Repository(RepositoryStep),
+    /// Installs and removes packages.
+    Packages(PackagesStep),
+    /// Makes a group.
+    Group(GroupStep),
+    /// Makes a user.
+    User(UserStep),
+    /// Makes a directory, or sets the owner and mode of one that exists.
+    Directory {
+        /// Absolute path.
+        path: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner, by name.
+        owner: String,
+        /// Group, by name.
+        group: String,
+    },
+    /// Writes a file.
+    File(FileStep),
+    /// Makes a symbolic link.
+    Link {
+        /// Absolute path of the link.
+        path: String,
+        /// What it points to.
+        target: String,
+    },
+    /// Adds public keys to a user's `authorized_keys`.
+    AuthorizedKeys {
+        /// The user, who must exist by then.
+        user: String,
+        /// Keys in OpenSSH's one-line form.
+        keys: Vec<String>,
+    },
+    /// Sets whether a unit starts at boot.
+    Service(ServiceStep),
+    /// Runs a script in the guest.
+    Script(ScriptStep),
+    /// Installs the Trove guest agent's code.
+    Agent(AgentStep),
+}
+
+/// A package repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RepositoryStep {
+    /// File name without extension below `sources.list.d` or `yum.repos.d`.
+    pub name: String,
+    /// Base URL.
+    pub url: String,
+    /// apt: suite, such as `bookworm` or `bookworm-pgdg`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// apt: components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<String>,
+    /// The OpenPGP key, ASCII-armoured.
+    pub key: Content,
+    /// Primary key fingerprint that the key must have: 40 or 64 hexadecimal digits, upper case.
+    pub fingerprint: String,
+    /// apt: pin priority for everything from this repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i16>,
+}
+
+/// Packages to install and remove, in one transaction each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PackagesStep {
+    /// Names to install, optionally `name=version`; sorted.
+    pub install: Vec<String>,
+    /// Names to remove with their configuration; sorted.
+    pub remove: Vec<String>,
+    /// Debconf answers, as `debconf-set-selections` reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub debconf: Vec<String>,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupStep {
+    /// Name.
+    pub name: String,
+    /// Fixed id, if it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// A system group.
+    pub system: bool,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserStep {
+    /// Name.
+    pub name: String,
+    /// Fixed id, if it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Primary group; by default one named like the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Further groups; those that do not exist are an error.
+    pub groups: Vec<String>,
+    /// Home directory, made if missing.
+    pub home: String,
+    /// Login shell.
+    pub shell: String,
+    /// A system user.
+    pub system: bool,
+    /// May run everything as root without a password (`/etc/sudoers.d`, checked with `visudo`).
+    pub sudo: bool,
+}
+
+/// What a file contains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Text written in the recipe.
+    Text(String),
+    /// A file of the host, read when the plan is made.
+    Host {
+        /// Absolute path on the host.
+        path: PathBuf,
+        /// SHA-256 of its content, hexadecimal.
+        sha256: String,
+        /// Length in bytes.
+        size: u64,
+    },
+}
+
+/// A file to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileStep {
+    /// Absolute path.
+    pub path: String,
+    /// What to write.
+    pub content: Content,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner, by name.
+    pub owner: String,
+    /// Group, by name.
+    pub group: String,
+}
+
+/// Whether a unit starts at boot.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+    PartialOrd,
+    Ord,
+    Hash,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceState {
+    /// It starts.
+    Enabled,
+    /// It does not start by itself.
+    Disabled,
+    /// It cannot be started at all.
+    Masked,
+}
+
+/// A unit and its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceStep {
+    /// Unit name with suffix (`mariadb.service`), or script name for init.d.
+    pub unit: String,
+    /// The state it shall have.
+    pub state: ServiceState,
+}
+
+/// A script for the guest's `/bin/sh`; the last resort.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScriptStep {
+    /// What it is for, for messages.
+    pub purpose: String,
+    /// Text, run with `set -eu`.
+    pub text: String,
+    /// It needs the network.
+    pub network: bool,
+}
+
+/// The agent's code in a virtual environment of its own. The bundle itself is resolved at build time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentStep {
+    /// Where the code comes from, as `--agent` says it: `pypi:26.0.0`, `pypi` (the newest), `path:…`.
+    pub source: String,
+    /// Root of the virtual environment: `/opt/guest-agent-venv`.
+    pub venv: String,
+    /// Python module whose import proves that the code runs: `trove.cmd.guest`.
+    pub module: String,
+    /// Owner of the files, by name.
+    pub owner: String,
+    /// Further requirements to install beside it (`redis`, `psycopg2-binary`), pip's syntax.
+    pub extra: Vec<String>,
+    /// Constraints file on the host, with its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<Content>,
+}
+
+impl Step {
+    /// One line for people: `install 3 packages (mariadb-server, …)`.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Repository(r) => format!("add repository {} ({})", r.name, r.url),
+            Self::Packages(p) => {
+                let mut parts = Vec::new();
+                if !p.install.is_empty() {
+                    parts.push(format!("install {}", p.install.join(", ")));
+                }
+                if !p.remove.is_empty() {
+                    parts.push(format!("remove {}", p.remove.join(", ")));
+                }
+                parts.join("; ")
+            }
+            Self::Group(g) => format!("group {}", g.name),
+            Self::User(u) => format!("user {}", u.name),
+            Self::Directory { path, mode, owner, .. } => format!("directory {path} ({mode:04o} {owner})"),
+            Self::File(f) => format!("file {} ({:04o} {})", f.path, f.mode, f.owner),
+            Self::Link { path, target } => format!("link {path} -> {target}"),
+            Self::AuthorizedKeys { user, keys } => {
+                format!("{} SSH key{} for {user}", keys.len(), if keys.len() == 1 { "" } else { "s" })
+            }
+            Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
+            Self::Script(s) => format!("script: {}", s.purpose),
+            Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),
+        }
+    }
+}
+
+impl ServiceState {
+    /// `enable`, `disable`, `mask`.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Enabled => "enable",
+            Self::Disabled => "disable",
+            Self::Masked => "mask",
+        }
+    }
+}

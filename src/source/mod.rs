@@ -1,0 +1,1 @@
+//! What comes in: base images, agent bundles, packages; and the content-addressed cache.

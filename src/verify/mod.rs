@@ -1,0 +1,1 @@
+//! Looking into images, virt-ls style: packages, units, users, checks, the sealing gate, reports.
