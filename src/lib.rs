@@ -5,27 +5,22 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`cli`] | arguments, settings, one file per subcommand; draws progress |
-//! //! | [`engine`] | runs a plan in a guest: steps, scaffolding, checkpoints, sealing |
+//! | [`build`] | the main job: base, plan, stages, export, verification, evidence |
+//! | [`engine`] | runs a plan in a guest: steps, scaffolding, sealing |
 //! | [`verify`] | looks into images: checks, the sealing gate, reports |
 //! | [`evidence`] | the manifest beside an image |
 //! | [`source`] | what comes in: bases, agent bundles, packages, the cache |
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
 //! | [`guest`] | the libguestfs session and the host probe |
-//! | [`os`], [`event`], [`cancel`], [`process`], [`error`] | words everyone uses |
+//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
 pub mod cancel;
-pub mod cli;
 pub mod disk;
-pub mod engine;
 pub mod error;
 pub mod event;
-pub mod evidence;
-pub mod guest;
 pub mod os;
 pub mod process;
-pub mod recipe;
-pub mod source;
-pub mod verify;
+pub mod size;

@@ -17,6 +17,17 @@ pub enum Family {
     Suse,
 }
 
+impl Family {
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Rhel => "rhel",
+            Self::Suse => "suse",
+        }
+    }
+}
+
 /// Processor architecture, by the kernel's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Arch {

@@ -1,5 +1,6 @@
 //! What can be wrong with an image.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::cancel::Cancelled;
@@ -34,6 +35,9 @@ pub enum DiskError {
     /// The image holds nothing tib understands at this place (no partition table, unknown file system).
     #[error("{0}")]
     Unsupported(String),
+    /// Everything in the image can be read, and nothing of it is an operating system.
+    #[error("no operating system in the image: {0}")]
+    NoSystem(String),
     /// No such file or directory in the image.
     #[error("no such file in the image: `{0}`")]
     NotFound(String),
@@ -53,10 +57,16 @@ pub enum DiskError {
 impl Diagnose for DiskError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Io { source, .. } => io_exit(source, Exit::Integrity),
+            Self::Io { source, .. } => match source.kind() {
+                // Most likely a slip of the pen.
+                ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => Exit::Usage,
+                _ => io_exit(source, Exit::Integrity),
+            },
             Self::Cancelled(_) => Exit::Interrupted,
             Self::NotFound(_) | Self::WrongKind { .. } => Exit::Usage,
-            Self::Refused { .. } | Self::Damaged(_) | Self::Unsupported(_) => Exit::Integrity,
+            Self::Refused { .. } | Self::Damaged(_) | Self::NoSystem(_) | Self::Unsupported(_) => {
+                Exit::Integrity
+            }
         }
     }
 
@@ -65,6 +75,12 @@ impl Diagnose for DiskError {
             Self::Refused { hint, .. } => hint.clone(),
             Self::Damaged(_) => {
                 Some("fetch or copy the image again; `qemu-img check` may say more".to_owned())
+            }
+            Self::Io { source, .. } if io_exit(source, Exit::Integrity) == Exit::Space => {
+                Some("make room on that file system, or choose another place".to_owned())
+            }
+            Self::NoSystem(_) => {
+                Some("give a cloud image of a distribution, or `--base bootstrap:debian-12`".to_owned())
             }
             _ => None,
         }

@@ -1,12 +1,41 @@
 //! The image as bytes: qcow2 and raw, partitions, file systems, export.
 //!
 //! Nothing here starts a program or an appliance. Every byte read comes from an untrusted image.
+//!
+//! An image comes in through [`gate()`] or [`open()`], which check its header and all it is backed by first;
+//! [`open_os_tree`] goes on to the files in it, [`export()`] makes the file a person uploads.
 
+mod cached;
+mod codec;
+mod container;
 mod error;
+mod export;
+mod ext4;
+pub mod filesystem;
+mod fstab;
+mod gate;
+pub mod header;
+mod library;
+mod os_tree;
+mod overlay;
+pub mod partition;
+mod qcow2;
+mod raw;
+#[cfg(test)]
+mod testing;
 mod tree;
+mod usage;
+mod writer;
 
 pub use error::DiskError;
+pub use export::{ExportOptions, ExportStats, Source, export};
+pub use gate::{Backing, Format, ImageInfo, Policy, gate, open, open_own};
+pub use header::Compression;
+pub use os_tree::{open_os_tree, open_tree};
+pub use overlay::create_overlay;
+pub use partition::Partition;
 pub use tree::{FileKind, Stat, Tree};
+pub use usage::used;
 
 /// Random access to the bytes of a virtual disk, whatever its format.
 pub trait BlockRead: Send {

@@ -37,7 +37,7 @@ pub struct Stat {
     pub size: u64,
     /// Last modification, seconds since 1970.
     pub mtime: i64,
-    /// Number of hard links.
+    /// Number of hard links; 0 where the reader cannot tell.
     pub links: u32,
 }
 

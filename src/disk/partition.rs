@@ -1,0 +1,260 @@
+//! Partition tables: GPT (either copy) and MBR with logical partitions.
+//!
+//! Own parsers, because the tables come from untrusted images: the usual libraries allocate what a header
+//! asks for and overflow on offsets that make no sense.
+
+use serde::Serialize;
+
+use super::{BlockRead, DiskError, filesystem};
+
+const SECTOR: u64 = 512;
+/// Entries of a GPT that are read; every real table has 128.
+const MAX_ENTRIES: u32 = 1024;
+/// Logical partitions that are followed.
+const MAX_LOGICAL: usize = 128;
+
+/// A stretch of the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Partition {
+    /// The number Linux gives it, from 1; 0 for a file system that takes the whole disk.
+    pub number: u32,
+    /// Byte it starts at.
+    pub start: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// What the table says it is for.
+    pub kind: Kind,
+    /// GPT: its name.
+    pub label: Option<String>,
+    /// Its identity (`PARTUUID`): a GUID, or disk signature and number on MBR disks.
+    pub id: Option<String>,
+}
+
+/// What a partition is for, as its table says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Type GUID, lower case.
+    Gpt(String),
+    /// Type byte.
+    Mbr(u8),
+    /// No table: the whole disk.
+    Disk,
+}
+
+/// The partitions of a disk, in the order of their numbers. A disk without a table but with a file system is
+/// one partition.
+///
+/// # Errors
+/// [`DiskError::Unsupported`] when there is neither, [`DiskError::Damaged`] for a table that makes no sense.
+pub fn list(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
+    let size = disk.size();
+    if let Some(partitions) = table(disk)?.filter(|partitions| !partitions.is_empty()) {
+        return Ok(partitions);
+    }
+    if filesystem::detect(disk, 0, size)?.is_some() {
+        let whole = Partition { number: 0, start: 0, length: size, kind: Kind::Disk, label: None, id: None };
+        return Ok(vec![whole]);
+    }
+    Err(DiskError::Unsupported("the disk has no partition table and no file system tib knows".to_owned()))
+}
+
+/// The partitions a table lists, or `None` when there is no table.
+pub(super) fn table(disk: &mut dyn BlockRead) -> Result<Option<Vec<Partition>>, DiskError> {
+    if disk.size() < 2 * SECTOR {
+        return Ok(None);
+    }
+    let mut sector = [0; SECTOR as usize];
+    disk.read_exact_at(&mut sector, 0)?;
+    if sector[510..] != [0x55, 0xaa] {
+        return Ok(None);
+    }
+    let entries = mbr_entries(&sector);
+    if entries.iter().any(|entry| entry.kind == 0xee) {
+        return gpt(disk).map(Some);
+    }
+    // Boot sectors of FAT and NTFS carry the same signature; a table's flags are 0 or 0x80.
+    let is_table = (0..4).all(|index| matches!(sector[446 + index * 16], 0 | 0x80));
+    let size = disk.size();
+    let fits = |entry: &MbrEntry| entry.start >= 1 && (entry.start + entry.sectors) * SECTOR <= size;
+    if !is_table || entries.is_empty() || !entries.iter().all(fits) {
+        return Ok(None);
+    }
+    mbr(disk, &sector, &entries).map(Some)
+}
+
+struct MbrEntry {
+    number: u32,
+    kind: u8,
+    start: u64,
+    sectors: u64,
+}
+
+impl MbrEntry {
+    fn is_extended(&self) -> bool {
+        matches!(self.kind, 0x05 | 0x0f | 0x85)
+    }
+}
+
+/// The used entries of a master or extended boot record.
+fn mbr_entries(sector: &[u8; SECTOR as usize]) -> Vec<MbrEntry> {
+    let (entries, _) = sector[446..510].as_chunks::<16>();
+    (1..)
+        .zip(entries)
+        .map(|(number, entry)| MbrEntry {
+            number,
+            kind: entry[4],
+            start: u64::from(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]])),
+            sectors: u64::from(u32::from_le_bytes([entry[12], entry[13], entry[14], entry[15]])),
+        })
+        .filter(|entry| entry.kind != 0 && entry.sectors != 0)
+        .collect()
+}
+
+fn mbr(
+    disk: &mut dyn BlockRead,
+    sector: &[u8; SECTOR as usize],
+    entries: &[MbrEntry],
+) -> Result<Vec<Partition>, DiskError> {
+    let signature = u32::from_le_bytes([sector[440], sector[441], sector[442], sector[443]]);
+    let partition = |number: u32, kind: u8, start: u64, sectors: u64| Partition {
+        number,
+        start: start * SECTOR,
+        length: sectors * SECTOR,
+        kind: Kind::Mbr(kind),
+        label: None,
+        id: Some(format!("{signature:08x}-{number:02x}")),
+    };
+    let mut partitions: Vec<Partition> = entries
+        .iter()
+        .filter(|entry| !entry.is_extended())
+        .map(|entry| partition(entry.number, entry.kind, entry.start, entry.sectors))
+        .collect();
+    for extended in entries.iter().filter(|entry| entry.is_extended()) {
+        let mut next = Some(0);
+        for number in (5..).take(MAX_LOGICAL) {
+            let Some(relative) = next else { break };
+            let record = extended.start + relative;
+            let mut sector = [0; SECTOR as usize];
+            if (record + 1) * SECTOR > disk.size() {
+                return damaged("a logical partition lies outside the disk");
+            }
+            disk.read_exact_at(&mut sector, record * SECTOR)?;
+            if sector[510..] != [0x55, 0xaa] {
+                break;
+            }
+            let entries = mbr_entries(&sector);
+            for logical in entries.iter().filter(|entry| !entry.is_extended()) {
+                let start = record + logical.start;
+                if (start + logical.sectors) * SECTOR > disk.size() {
+                    return damaged("a logical partition lies outside the disk");
+                }
+                partitions.push(partition(number, logical.kind, start, logical.sectors));
+            }
+            // Only forwards, so a chain cannot run in a circle.
+            next = entries.iter().find(|entry| entry.is_extended()).map(|entry| entry.start);
+            if next.is_some_and(|next| next <= relative) {
+                return damaged("the chain of logical partitions runs backwards");
+            }
+        }
+    }
+    Ok(partitions)
+}
+
+fn gpt(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
+    let last = disk.size() / SECTOR - 1;
+    match gpt_copy(disk, 1) {
+        // An image that was made larger has its second copy in the middle; the first one is good then.
+        Err(DiskError::Damaged(first)) => gpt_copy(disk, last).map_err(|error| match error {
+            DiskError::Damaged(_) => DiskError::Damaged(first),
+            other => other,
+        }),
+        result => result,
+    }
+}
+
+fn gpt_copy(disk: &mut dyn BlockRead, at: u64) -> Result<Vec<Partition>, DiskError> {
+    let mut header = [0; SECTOR as usize];
+    disk.read_exact_at(&mut header, at * SECTOR)?;
+    if &header[..8] != b"EFI PART" {
+        return damaged("there is a protective MBR but no GPT");
+    }
+    let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let length = u32_at(12) as usize;
+    let (entries_at, count, entry_size) = (le64(&header, 72), u32_at(80), u32_at(84));
+    if !(92..=header.len()).contains(&length) {
+        return damaged(format!("the GPT header claims {length} bytes"));
+    }
+    let mut summed = header;
+    summed[16..20].fill(0);
+    if crc(&summed[..length]) != u32_at(16) {
+        return damaged("the checksum of the GPT header is wrong");
+    }
+    if count > MAX_ENTRIES || !(128..=4096).contains(&entry_size) || !entry_size.is_power_of_two() {
+        return damaged(format!("the GPT claims {count} entries of {entry_size} bytes"));
+    }
+    let mut table = vec![0; count as usize * entry_size as usize];
+    let start = entries_at
+        .checked_mul(SECTOR)
+        .filter(|start| start.checked_add(table.len() as u64).is_some_and(|end| end <= disk.size()));
+    let Some(start) = start else { return damaged("the GPT's entries lie outside the disk") };
+    disk.read_exact_at(&mut table, start)?;
+    if crc(&table) != u32_at(88) {
+        return damaged("the checksum of the GPT's entries is wrong");
+    }
+    let mut partitions = Vec::new();
+    for (number, entry) in (1..).zip(table.chunks_exact(entry_size as usize)) {
+        if entry[..16] == [0; 16] {
+            continue;
+        }
+        let (first, last) = (le64(entry, 32), le64(entry, 40));
+        if first > last || last >= disk.size() / SECTOR {
+            return damaged(format!("partition {number} lies outside the disk"));
+        }
+        let name: Vec<u16> =
+            entry[56..128].as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+        let name = String::from_utf16_lossy(name.split(|unit| *unit == 0).next().unwrap_or_default());
+        partitions.push(Partition {
+            number,
+            start: first * SECTOR,
+            length: (last - first + 1) * SECTOR,
+            kind: Kind::Gpt(guid(&entry[..16])),
+            label: (!name.is_empty()).then_some(name),
+            id: Some(guid(&entry[16..32])),
+        });
+    }
+    Ok(partitions)
+}
+
+/// Little-endian `u64` of a slice known to be long enough; zero otherwise.
+fn le64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// A GUID in its usual notation: the first three groups are little-endian.
+fn guid(bytes: &[u8]) -> String {
+    const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    let mut text = String::with_capacity(36);
+    for (position, index) in ORDER.iter().enumerate() {
+        if matches!(position, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{:02x}", bytes.get(*index).copied().unwrap_or(0)));
+    }
+    text
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+fn damaged<T>(what: impl Into<String>) -> Result<T, DiskError> {
+    Err(DiskError::Damaged(what.into()))
+}
+
+#[cfg(test)]
+#[path = "partition_tests.rs"]
+mod tests;
