@@ -21,6 +21,7 @@ pub mod cancel;
 pub mod disk;
 pub mod error;
 pub mod event;
+pub mod guest;
 pub mod os;
 pub mod process;
 pub mod size;

@@ -2,14 +2,44 @@
 //!
 //! The only room that uses the `guestfs` crate, and the only one with unsafe code.
 
+mod classify;
+mod console;
+pub mod doctor;
 mod error;
+mod ffi;
+mod fstab;
+mod operations;
+mod partition;
+mod probe;
+mod process;
+mod root;
+mod script;
+mod session;
+mod space;
+mod tree;
+mod worker;
 
 pub use error::{Cause, GuestError};
+pub use partition::{FileSystem, NewPartition, PartitionKind};
+pub use probe::{Acceleration, acceleration};
+pub use session::{Drive, DriveFormat, Session, SessionOptions};
+pub use space::Space;
+pub use tree::SessionTree;
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::disk::Stat;
+
+/// Where temporary files go: `TIB_TMPDIR`, or what the system says.
+fn temp_dir() -> std::path::PathBuf {
+    std::env::var_os("TIB_TMPDIR")
+        .filter(|value| !value.is_empty())
+        .map_or_else(std::env::temp_dir, Into::into)
+}
+
+/// Longer than any installation takes, even emulated: what is not done by then waits for somebody.
+const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// A script for the guest's own shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +53,9 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script without a time limit.
+    /// A script that may take as long as any package manager ever should.
     pub fn new(purpose: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { purpose: purpose.into(), text: text.into(), timeout: None }
+        Self { purpose: purpose.into(), text: text.into(), timeout: Some(PATIENCE) }
     }
 }
 

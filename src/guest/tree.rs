@@ -1,0 +1,122 @@
+//! An image seen through an appliance, for file systems the native reader does not know.
+
+use std::io::{Seek, Write};
+use std::path::PathBuf;
+
+use super::GuestError;
+use super::ffi;
+use super::session::{Drive, DriveFormat, Session, SessionOptions};
+use crate::cancel::Cancel;
+use crate::disk::{DiskError, Stat, Tree};
+use crate::event::Events;
+
+/// A read-only session as a [`Tree`]. Names are bytes, as guests may have them.
+#[derive(Debug)]
+pub struct SessionTree(Session);
+
+impl SessionTree {
+    /// Starts an appliance on an image and mounts it read-only.
+    ///
+    /// # Errors
+    /// [`GuestError`], [`GuestError::NoOperatingSystem`] among others.
+    pub fn open(
+        image: impl Into<PathBuf>,
+        format: DriveFormat,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Self, GuestError> {
+        let drives = vec![Drive::read_only(image, format)];
+        let mut session =
+            Session::launch(&SessionOptions { drives, ..SessionOptions::default() }, events, cancel)?;
+        session.mount_root(true)?;
+        Ok(Self(session))
+    }
+
+    /// Takes a session whose file systems are mounted.
+    pub fn new(session: Session) -> Self {
+        Self(session)
+    }
+
+    /// Gives the session back.
+    pub fn into_session(self) -> Session {
+        self.0
+    }
+}
+
+impl Tree for SessionTree {
+    fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+        let names = spool()?;
+        let (directory, to) = (path.to_vec(), names.path().to_owned());
+        self.0
+            .raw_call("ls0", Some(&text(path)), None, move |g| ffi::ls0(g, &directory, &to))
+            .map_err(|error| explain(path, error))?;
+        let bytes = fs_err::read(names.path()).map_err(|source| host("read", names.path(), source))?;
+        let names = bytes.split(|byte| *byte == 0).filter(|name| !matches!(*name, b"" | b"." | b".."));
+        Ok(names.map(<[u8]>::to_vec).collect())
+    }
+
+    fn lstat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
+        let asked = path.to_vec();
+        self.0
+            .raw_call("lstat", Some(&text(path)), None, move |g| ffi::lstat(g, &asked))
+            .map_err(|error| explain(path, error))
+    }
+
+    fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+        let asked = path.to_vec();
+        self.0
+            .raw_call("readlink", Some(&text(path)), None, move |g| ffi::readlink(g, &asked))
+            .map_err(|error| explain(path, error))
+    }
+
+    fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+        let asked = path.to_vec();
+        self.0
+            .raw_call("realpath", Some(&text(path)), None, move |g| ffi::realpath(g, &asked))
+            .map_err(|error| explain(path, error))
+    }
+
+    fn read_to(&mut self, path: &[u8], sink: &mut dyn Write) -> Result<u64, DiskError> {
+        let mut content = spool()?;
+        let (from, to) = (path.to_vec(), content.path().to_owned());
+        self.0
+            .raw_call("download", Some(&text(path)), None, move |g| ffi::download(g, &from, &to))
+            .map_err(|error| explain(path, error))?;
+        let copied = content.rewind().and_then(|()| std::io::copy(content.as_file_mut(), sink));
+        copied.map_err(|source| host("copy", content.path(), source))
+    }
+}
+
+fn text(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+fn spool() -> Result<tempfile::NamedTempFile, DiskError> {
+    tempfile::NamedTempFile::new_in(super::temp_dir())
+        .map_err(|source| host("create a file in", &super::temp_dir(), source))
+}
+
+fn host(action: &'static str, path: &std::path::Path, source: std::io::Error) -> DiskError {
+    DiskError::Io { action, path: path.to_owned(), source }
+}
+
+fn explain(path: &[u8], error: GuestError) -> DiskError {
+    use rustix::io::Errno;
+    let path = text(path);
+    match error {
+        GuestError::Cancelled(cancelled) => DiskError::Cancelled(cancelled),
+        GuestError::Call { errno, message, .. } => {
+            let wrong =
+                |problem: &str| DiskError::WrongKind { path: path.clone(), problem: problem.to_owned() };
+            match Errno::from_raw_os_error(errno) {
+                Errno::NOENT => DiskError::NotFound(path),
+                Errno::NOTDIR => wrong("is not a directory"),
+                Errno::ISDIR => wrong("is a directory"),
+                Errno::LOOP => wrong("is a loop of links"),
+                Errno::INVAL => wrong("is not a link"),
+                _ => DiskError::Damaged(format!("cannot read `{path}`: {message}")),
+            }
+        }
+        error => DiskError::Damaged(error.to_string()),
+    }
+}
