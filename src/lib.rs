@@ -24,4 +24,5 @@ pub mod event;
 pub mod guest;
 pub mod os;
 pub mod process;
+pub mod recipe;
 pub mod size;

@@ -1,14 +1,42 @@
 //! What is wanted: recipes, resolved for one operating system, and the plan that follows from them.
 //!
-//! Pure: nothing here does I/O but reading recipe files.
+//! Pure: nothing here does I/O but reading recipe files and the files they name.
+//!
+//! A [`Library`] finds recipes and follows what they extend; a [`Recipe`] and a [`Request`] make a [`Plan`].
+//! How a recipe is written is in `docs/recipes.md`.
 
 mod check;
+mod derive;
+mod embedded;
+mod error;
+mod items;
+mod library;
+mod lower;
+mod model;
+mod parse;
 mod plan;
+mod render;
+mod request;
 mod step;
+mod valid;
+mod values;
+mod when;
+
+#[cfg(test)]
+mod tests;
 
 pub use check::{Check, PathKind};
+pub use error::{Place, RecipeError};
+pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Digest, Plan, Stage, StageName};
+pub use render::render;
+pub use request::{AgentSource, Request, parse_ssh_keys};
 pub use step::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
     ServiceStep, Step, UserStep,
 };
+
+/// The JSON Schema of a recipe file.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(model::RecipeFile).to_value()
+}

@@ -214,6 +214,13 @@ pub struct AgentStep {
     pub constraints: Option<Content>,
 }
 
+impl UserStep {
+    /// The file that gives the user the rights of `sudo`. Its name has no dot, or sudo would not read it.
+    pub fn sudoers(&self) -> String {
+        format!("/etc/sudoers.d/60_tib_{}", self.name)
+    }
+}
+
 impl Step {
     /// One line for people: `install 3 packages (mariadb-server, …)`.
     pub fn summary(&self) -> String {

@@ -1,0 +1,27 @@
+//! The recipes that are part of the program.
+
+macro_rules! embed {
+    ($($name:literal),+ $(,)?) => {
+        /// Names and texts.
+        pub(super) const EMBEDDED: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../recipes/", $name, ".toml")))),+];
+    };
+}
+
+embed!["common", "guest-agent", "mariadb", "postgresql", "redis", "trove-guest"];
+
+#[cfg(test)]
+mod tests {
+    use super::EMBEDDED;
+
+    #[test]
+    fn every_recipe_file_is_embedded() {
+        let dir = fs_err::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")).unwrap();
+        let mut files: Vec<_> = dir
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        files.sort();
+        assert_eq!(files, EMBEDDED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,159 @@
+//! What can be wrong with a recipe, or with what is asked of it.
+
+use std::fmt;
+
+use crate::error::{Diagnose, Exit, io_exit};
+
+/// A line of a recipe file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as a person knows it: `recipes/common.toml` for an embedded one, else its path.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A recipe could not be loaded, or no plan follows from it.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// A line of a recipe is wrong.
+    #[error("{place}: {message}")]
+    Invalid {
+        /// Where.
+        place: Place,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No recipe has this name.
+    #[error("{}there is no recipe `{name}`{}", prefix(from), did_you_mean(near.as_deref()))]
+    NotFound {
+        /// The name asked for.
+        name: String,
+        /// The recipe that extends it, if one does.
+        from: Option<Place>,
+        /// The nearest name there is.
+        near: Option<String>,
+        /// All names there are.
+        known: Vec<String>,
+    },
+    /// Recipes extend each other in a circle.
+    #[error("recipes extend each other in a circle: {}", .0.join(" -> "))]
+    Cycle(Vec<String>),
+    /// A recipe file, or a file it names, could not be read.
+    #[error("cannot read for recipe `{recipe}`")]
+    Read {
+        /// The recipe.
+        recipe: String,
+        /// The cause, which names the file.
+        source: std::io::Error,
+    },
+    /// `--set` names an option the recipe does not have.
+    #[error("recipe `{recipe}` has no option `{name}`{}", did_you_mean(near.as_deref()))]
+    UnknownOption {
+        /// The recipe.
+        recipe: String,
+        /// The option asked for.
+        name: String,
+        /// The nearest one there is.
+        near: Option<String>,
+        /// All options there are.
+        known: Vec<String>,
+    },
+    /// An option has no value for this operating system.
+    #[error("option `{name}` of recipe `{recipe}` has no value for {os}")]
+    Unset {
+        /// The recipe.
+        recipe: String,
+        /// The option.
+        name: String,
+        /// The operating system.
+        os: String,
+    },
+    /// The recipe is not made for this operating system.
+    #[error("recipe `{recipe}` does not support {os}")]
+    Unsupported {
+        /// The recipe, or the one it extends, that says so.
+        recipe: String,
+        /// The operating system.
+        os: String,
+    },
+    /// `--agent` on a recipe that has no agent.
+    #[error("recipe `{0}` has no `[agent]`: it cannot take one")]
+    NoAgent(String),
+    /// `--agent` does not say where an agent comes from.
+    #[error("`{0}` does not say where the agent comes from")]
+    AgentSource(String),
+    /// SSH keys without a user to give them to.
+    #[error("recipe `{0}` makes no user that SSH keys could be for")]
+    NoKeyUser(String),
+    /// Not a public SSH key.
+    #[error("SSH key {number} {reason}")]
+    SshKey {
+        /// Which of the keys given, from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// Says which name was probably meant; empty if none comes near.
+pub(super) fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+/// The candidate that comes nearest to `name`, if it comes near at all.
+pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+fn prefix(from: &Option<Place>) -> String {
+    from.as_ref().map(|place| format!("{place}: ")).unwrap_or_default()
+}
+
+impl Diagnose for RecipeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read { source, .. } => io_exit(source, Exit::Recipe),
+            Self::AgentSource(_) | Self::SshKey { .. } | Self::NoKeyUser(_) | Self::NoAgent(_) => Exit::Usage,
+            _ => Exit::Recipe,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { known, .. } => Some(format!("recipes are: {}", known.join(", "))),
+            Self::UnknownOption { known, .. } if known.is_empty() => {
+                Some("it has no options at all".to_owned())
+            }
+            Self::UnknownOption { known, .. } => Some(format!("its options are: {}", known.join(", "))),
+            Self::Unset { name, .. } => Some(format!("give it one with `--set {name}=VALUE`")),
+            Self::Unsupported { .. } => {
+                Some("take another base image, or write a recipe of your own for it".to_owned())
+            }
+            Self::NoAgent(_) => {
+                Some("leave `--agent` away, or extend `guest-agent` in the recipe".to_owned())
+            }
+            Self::AgentSource(_) => {
+                Some("say `none`, `pypi`, `pypi:VERSION`, or `path:` and a directory or file".to_owned())
+            }
+            Self::NoKeyUser(_) => Some("extend `guest-agent`, which has a user for them".to_owned()),
+            Self::SshKey { .. } => Some(
+                "give the file that ends in `.pub`; its one line starts with `ssh-ed25519` or alike"
+                    .to_owned(),
+            ),
+            Self::Cycle(_) => Some("take one of the `extends` away".to_owned()),
+            Self::Invalid { .. } | Self::Read { .. } => None,
+        }
+    }
+}

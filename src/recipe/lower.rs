@@ -1,0 +1,359 @@
+//! From a recipe and what is asked of it to the plan.
+//!
+//! Recipes count in order, those that are extended first. An item that names the same thing as one of an
+//! earlier recipe (a path, a unit, a package, …) takes its place; twice in one recipe is an error.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::RecipeError;
+use super::model::{Agent, RecipeFile};
+use super::parse::Source;
+use super::request::check_ssh_keys;
+use super::values::Values;
+use super::when::{Situation, When};
+use super::{
+    AgentSource, AgentStep, Check, Content, Digest, PackagesStep, Plan, Request, Stage, StageName, Step,
+    derive,
+};
+use super::{items, valid};
+
+/// Where an item stands: which recipe, which line.
+#[derive(Debug, Clone)]
+pub(super) struct At<'a> {
+    pub(super) source: &'a Source,
+    /// Position of the recipe among those that count.
+    pub(super) index: usize,
+    span: Range<usize>,
+}
+
+impl At<'_> {
+    /// An error about the item.
+    pub(super) fn error(&self, message: impl Into<String>) -> RecipeError {
+        RecipeError::Invalid { place: self.source.place(&self.span), message: message.into() }
+    }
+
+    /// The stage of the item's recipe.
+    pub(super) fn stage(&self) -> StageName {
+        self.source.file.stage
+    }
+}
+
+/// A step and what it is about.
+struct Entry {
+    key: String,
+    index: usize,
+    stage: StageName,
+    step: Step,
+}
+
+/// A package that is to be installed or removed.
+pub(super) struct Package {
+    pub(super) stage: StageName,
+    pub(super) text: String,
+    pub(super) install: bool,
+}
+
+/// Everything collected on the way to a plan.
+pub(super) struct Lowering<'a> {
+    sources: &'a [Source],
+    pub(super) values: Values,
+    now: Situation<'a>,
+    entries: Vec<Entry>,
+    pub(super) packages: BTreeMap<String, Package>,
+    pub(super) debconf: BTreeMap<StageName, Vec<String>>,
+    pub(super) checks: Vec<Check>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Makes the plan.
+///
+/// `sources` are the recipes that count, in order, and `last`, the last of them, is the one asked for.
+pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> Result<Plan, RecipeError> {
+    let (agent, agent_at) = merged_agent(sources, last);
+    let source = agent_source(&agent, &agent_at, request, last.name())?;
+    let now = Situation {
+        os: request.os,
+        agent: source != AgentSource::None,
+        contract: sources.iter().rev().find_map(|source| source.file.contract),
+    };
+    refuse_unsupported(sources, &now)?;
+    let mut lowering = Lowering {
+        sources,
+        values: Values::new(sources, last.name(), request.os, &request.settings)?,
+        now,
+        entries: Vec::new(),
+        packages: BTreeMap::new(),
+        debconf: BTreeMap::new(),
+        checks: Vec::new(),
+        notes: Vec::new(),
+    };
+    items::lower(&mut lowering)?;
+    let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
+    lowering.keys(request, agent_user, last.name())?;
+    let needs = lowering.needs()?;
+    let Lowering { checks, notes, .. } = &mut lowering;
+    let (explicit, notes) = (std::mem::take(checks), std::mem::take(notes));
+    let stages = lowering.stages();
+    let mut checks = derive::checks(&stages);
+    checks.extend(explicit);
+    let mut seen = Vec::new();
+    checks.retain(|check| {
+        !seen.contains(check) && {
+            seen.push(check.clone());
+            true
+        }
+    });
+    Ok(Plan {
+        recipe: last.name().to_owned(),
+        recipe_digest: digest(sources, request, &source),
+        os: request.os.clone(),
+        datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
+        stages,
+        checks,
+        needs,
+        notes,
+    })
+}
+
+fn refuse_unsupported(sources: &[Source], now: &Situation<'_>) -> Result<(), RecipeError> {
+    let supports = |source: &&Source| source.file.when.as_ref().is_none_or(|when| when.holds(now));
+    match sources.iter().find(|source| !supports(source)) {
+        None => Ok(()),
+        Some(source) => {
+            Err(RecipeError::Unsupported { recipe: source.name().to_owned(), os: now.os.label() })
+        }
+    }
+}
+
+/// All `[agent]` tables as one, and where the last of them stands.
+fn merged_agent<'a>(sources: &'a [Source], last: &'a Source) -> (Option<Agent>, At<'a>) {
+    let mut merged: Option<Agent> = None;
+    let mut at = At { source: last, index: sources.len(), span: last.file.name.span() };
+    for (index, source) in sources.iter().enumerate() {
+        let Some(table) = &source.file.agent else { continue };
+        at = At { source, index, span: table.span() };
+        let new = table.get_ref().clone();
+        merged = Some(match merged {
+            None => new,
+            Some(old) => Agent {
+                source: new.source.or(old.source),
+                user: new.user.or(old.user),
+                venv: new.venv.or(old.venv),
+                module: new.module.or(old.module),
+                extra: [old.extra, new.extra].concat(),
+                python: new.python.or(old.python),
+            },
+        });
+    }
+    (merged, at)
+}
+
+fn agent_source(
+    agent: &Option<Agent>,
+    at: &At<'_>,
+    request: &Request<'_>,
+    recipe: &str,
+) -> Result<AgentSource, RecipeError> {
+    match (agent, &request.agent) {
+        (None, None | Some(AgentSource::None)) => Ok(AgentSource::None),
+        (None, Some(_)) => Err(RecipeError::NoAgent(recipe.to_owned())),
+        (Some(_), Some(source)) => Ok(source.clone()),
+        (Some(agent), None) => match agent.source.as_deref().unwrap_or("none").parse() {
+            Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
+            parsed => parsed.map_err(|error| at.error(format!("`agent.source`: {error}"))),
+        },
+    }
+}
+
+fn digest(sources: &[Source], request: &Request<'_>, agent: &AgentSource) -> Digest {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    sources.iter().for_each(|source| add(&source.text));
+    for (name, value) in &request.settings {
+        add(name);
+        add(value);
+    }
+    add(&agent.to_string());
+    Digest::from_bytes(hash.finalize().into())
+}
+
+impl<'a> Lowering<'a> {
+    /// All items of one kind that count, in order.
+    pub(super) fn each<T>(
+        &self,
+        pick: impl Fn(&'a RecipeFile) -> &'a [toml::Spanned<T>],
+        when: impl Fn(&'a T) -> Option<&'a When>,
+    ) -> Vec<(At<'a>, &'a T)> {
+        let sources: &'a [Source] = self.sources;
+        let mut found = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            for item in pick(&source.file) {
+                if when(item.get_ref()).is_none_or(|when| when.holds(&self.now)) {
+                    found.push((At { source, index, span: item.span() }, item.get_ref()));
+                }
+            }
+        }
+        found
+    }
+
+    /// A value with its templates filled in.
+    pub(super) fn text(&self, at: &At<'_>, key: &str, text: &str) -> Result<String, RecipeError> {
+        self.values.render(text).map_err(|fault| at.error(format!("`{key}`: {fault}")))
+    }
+
+    /// A list of values with their templates filled in.
+    pub(super) fn texts(&self, at: &At<'_>, key: &str, texts: &[String]) -> Result<Vec<String>, RecipeError> {
+        texts.iter().map(|text| self.text(at, key, text)).collect()
+    }
+
+    /// Adds a step about the thing that `key` names, in the place of one from an earlier recipe.
+    pub(super) fn put(&mut self, at: &At<'_>, key: String, step: Step) -> Result<(), RecipeError> {
+        if self.entries.iter().any(|entry| entry.key == key && entry.index == at.index) {
+            return Err(at.error(format!("{key} is in this recipe twice")));
+        }
+        self.entries.retain(|entry| entry.key != key);
+        self.entries.push(Entry { key, index: at.index, stage: at.stage(), step });
+        Ok(())
+    }
+
+    /// Adds a step that tib adds by itself.
+    pub(super) fn push(&mut self, stage: StageName, step: Step) {
+        self.entries.push(Entry { key: String::new(), index: usize::MAX, stage, step });
+    }
+
+    /// A file of the host that the recipe or the request names.
+    pub(super) fn host_file(recipe: &str, path: &std::path::Path) -> Result<Content, RecipeError> {
+        let failed = |source| RecipeError::Read { recipe: recipe.to_owned(), source };
+        let bytes = fs_err::read(path).map_err(failed)?;
+        Ok(Content::Host {
+            path: std::path::absolute(path).map_err(failed)?,
+            sha256: Digest::of(&bytes).to_string(),
+            size: bytes.len() as u64,
+        })
+    }
+
+    /// Adds the agent, if there is one, and returns its user.
+    fn agent(
+        &mut self,
+        agent: &Option<Agent>,
+        at: &At<'_>,
+        source: &AgentSource,
+        request: &Request<'_>,
+    ) -> Result<Option<String>, RecipeError> {
+        let Some(agent) = agent else { return Ok(None) };
+        let field = |key: &str, value: &Option<String>| match value {
+            Some(value) => self.text(at, &format!("agent.{key}"), value),
+            None => Err(at.error(format!("`[agent]` has no `{key}`"))),
+        };
+        let user = agent.user.is_some().then(|| field("user", &agent.user)).transpose()?;
+        if *source == AgentSource::None {
+            return Ok(user);
+        }
+        let constraints =
+            request.constraints.as_ref().map(|path| Self::host_file(at.source.name(), path)).transpose()?;
+        let step = AgentStep {
+            source: source.to_string(),
+            venv: valid::path(field("venv", &agent.venv)?).map_err(|fault| at.error(fault))?,
+            module: field("module", &agent.module)?,
+            owner: field("user", &agent.user)?,
+            extra: self.texts(at, "agent.extra", &agent.extra)?,
+            constraints,
+        };
+        self.push(StageName::Agent, Step::Agent(step));
+        let oldest = agent.python.as_ref().map(|text| python_minor(text, at)).transpose()?;
+        if let (Some(oldest), Some(found)) = (oldest, self.now.os.python_minor)
+            && found < oldest
+        {
+            self.notes.push(format!(
+                "The agent is written for Python 3.{oldest} or newer and {} has 3.{found}: only an older release \
+                 of the agent can run there.",
+                self.now.os.label()
+            ));
+        }
+        Ok(user)
+    }
+
+    fn keys(
+        &mut self,
+        request: &Request<'_>,
+        agent: Option<String>,
+        recipe: &str,
+    ) -> Result<(), RecipeError> {
+        check_ssh_keys(&request.ssh_keys)?;
+        if request.ssh_keys.is_empty() {
+            return Ok(());
+        }
+        let user = request.ssh_user.clone().or(agent);
+        let user = user.ok_or_else(|| RecipeError::NoKeyUser(recipe.to_owned()))?;
+        let mut keys = request.ssh_keys.clone();
+        keys.sort();
+        keys.dedup();
+        self.push(StageName::Site, Step::AuthorizedKeys { user, keys });
+        Ok(())
+    }
+
+    /// What all recipes need together.
+    fn needs(&self) -> Result<u64, RecipeError> {
+        let mut sum = 0_u64;
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(needs) = &source.file.needs {
+                let at = At { source, index, span: needs.span() };
+                sum = sum.saturating_add(valid::size(needs.get_ref()).map_err(|fault| at.error(fault))?);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The steps by stage, in the order in which they run.
+    fn stages(mut self) -> Vec<Stage> {
+        let mut merged: BTreeMap<StageName, PackagesStep> = BTreeMap::new();
+        for package in std::mem::take(&mut self.packages).into_values() {
+            let step = merged.entry(package.stage).or_default();
+            if package.install { &mut step.install } else { &mut step.remove }.push(package.text);
+        }
+        for (stage, lines) in std::mem::take(&mut self.debconf) {
+            merged.entry(stage).or_default().debconf = lines;
+        }
+        for (stage, step) in merged {
+            self.push(stage, Step::Packages(step));
+        }
+        // Stable: within a kind, the order of the recipes stays.
+        self.entries.sort_by_key(|entry| (entry.stage, rank(&entry.step)));
+        let stage = |name| {
+            let steps =
+                self.entries.iter().filter(|entry| entry.stage == name).map(|entry| entry.step.clone());
+            Stage { name, steps: steps.collect() }
+        };
+        StageName::ALL.into_iter().map(stage).filter(|stage| !stage.steps.is_empty()).collect()
+    }
+}
+
+/// The order of kinds within a stage. Users come before packages so that a package cannot take an id that is
+/// fixed for one of them; everything that a package's files or users are needed for comes after it.
+fn rank(step: &Step) -> u8 {
+    match step {
+        Step::Repository(_) => 0,
+        Step::Group(_) => 1,
+        Step::User(_) => 2,
+        Step::Packages(_) => 3,
+        Step::Directory { .. } => 4,
+        Step::File(_) => 5,
+        Step::Link { .. } => 6,
+        Step::Script(_) => 7,
+        Step::Service(_) => 8,
+        Step::Agent(_) => 9,
+        Step::AuthorizedKeys { .. } => 10,
+    }
+}
+
+fn python_minor(text: &str, at: &At<'_>) -> Result<u8, RecipeError> {
+    text.strip_prefix("3.")
+        .and_then(|minor| minor.parse().ok())
+        .ok_or_else(|| at.error(format!("`agent.python`: `{text}` is not a Python version such as `3.11`")))
+}

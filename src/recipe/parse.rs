@@ -1,0 +1,64 @@
+//! From a recipe's text to its model, with errors that name the line.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::error::{Place, RecipeError, did_you_mean, nearest};
+use super::model::RecipeFile;
+
+/// A recipe file that has been read.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    /// What messages call it.
+    pub(super) origin: String,
+    /// Where files it names are; `None` for an embedded recipe, which cannot name any.
+    pub(super) dir: Option<PathBuf>,
+    pub(super) text: String,
+    pub(super) file: RecipeFile,
+}
+
+impl Source {
+    /// Reads `text`.
+    pub(super) fn parse(origin: String, dir: Option<PathBuf>, text: String) -> Result<Self, RecipeError> {
+        match toml::from_str(&text) {
+            Ok(file) => Ok(Self { origin, dir, text, file }),
+            Err(error) => {
+                let line = error.span().map_or(1, |span| line_of(&text, span.start));
+                let place = Place { file: origin, line };
+                Err(RecipeError::Invalid { place, message: reword(error.message()) })
+            }
+        }
+    }
+
+    /// The place of something that was read from this file.
+    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+        Place { file: self.origin.clone(), line: line_of(&self.text, span.start) }
+    }
+
+    /// The name the recipe gives itself.
+    pub(super) fn name(&self) -> &str {
+        self.file.name.get_ref()
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// serde's messages in the words of a recipe, with a suggestion in the place of a long list.
+fn reword(message: &str) -> String {
+    for (start, what) in [("unknown field ", "key"), ("unknown variant ", "value")] {
+        let Some((name, expected)) =
+            message.strip_prefix(start).and_then(|rest| rest.split_once(", expected "))
+        else {
+            continue;
+        };
+        let name = name.trim_matches('`');
+        let known: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+        return match nearest(name, known.iter().copied()) {
+            Some(near) => format!("unknown {what} `{name}`{}", did_you_mean(Some(&near))),
+            None => format!("unknown {what} `{name}`; it can be {}", known.join(", ")),
+        };
+    }
+    message.replace("missing field", "missing key").lines().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,358 @@
+//! The embedded recipes on known systems, wrong recipes with their messages, and any text at all.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::{Diagnose, Exit};
+use crate::os::well_known;
+
+const SYSTEMS: [&str; 3] = ["debian-12", "ubuntu-24.04", "rocky-9"];
+
+fn embedded() -> Vec<String> {
+    Library::default().list().unwrap().into_iter().map(|recipe| recipe.name).collect()
+}
+
+fn plan(name: &str, system: &str, agent: Option<&str>) -> Plan {
+    let os = well_known(system).unwrap();
+    let request = Request { agent: agent.map(|agent| agent.parse().unwrap()), ..Request::new(&os) };
+    Library::default().load(name).unwrap().plan(&request).unwrap()
+}
+
+#[test]
+fn every_recipe_on_every_system() {
+    for name in embedded() {
+        for system in SYSTEMS {
+            insta::assert_snapshot!(format!("{name}-{system}"), render(&plan(&name, system, None)));
+        }
+    }
+}
+
+#[test]
+fn a_database_with_an_agent() {
+    for name in ["mariadb", "postgresql", "redis"] {
+        insta::assert_snapshot!(
+            format!("{name}-with-agent"),
+            render(&plan(name, "debian-12", Some("path:agent.whl")))
+        );
+    }
+}
+
+#[test]
+fn checks_of_the_main_recipes() {
+    for name in ["trove-guest", "mariadb", "postgresql", "redis"] {
+        let titles: Vec<_> = plan(name, "debian-12", None).checks.iter().map(Check::title).collect();
+        insta::assert_snapshot!(format!("{name}-checks"), titles.join("\n"));
+    }
+}
+
+#[test]
+fn the_unit_and_the_user_file_come_out_filled_in() {
+    let plan = plan("trove-guest", "debian-12", None);
+    let texts: Vec<_> = plan
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.steps)
+        .filter_map(|step| match step {
+            Step::File(FileStep { path, content: Content::Text(text), mode, .. }) => {
+                Some(format!("--- {path} {mode:04o}\n{text}"))
+            }
+            _ => None,
+        })
+        .collect();
+    insta::assert_snapshot!("trove-guest-files", texts.join(""));
+}
+
+#[test]
+fn what_trove_needs_is_in_the_plan() {
+    let wanted = plan("trove-guest", "debian-12", None);
+    let user = wanted.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+        Step::User(user) => Some(user),
+        _ => None,
+    });
+    let user = user.unwrap();
+    assert_eq!(
+        (user.name.as_str(), user.uid),
+        ("ubuntu", Some(1000)),
+        "1001 belongs to the agent's `database`"
+    );
+    assert_eq!(user.groups, ["docker"]);
+    assert!(wanted.checks.contains(&Check::IdFree { id: 1001 }));
+    let names = vec!["ConfigDrive".to_owned(), "OpenStack".to_owned()];
+    assert!(wanted.checks.contains(&Check::Datasources { names }));
+    assert_eq!(wanted.datastore, None);
+    let agent = wanted.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
+        matches!(step, Step::Agent(agent) if agent.source == "pypi" && agent.module == "trove.cmd.guest")
+    });
+    assert!(agent);
+}
+
+#[test]
+fn no_recipe_repeats_a_known_defect() {
+    for name in embedded() {
+        let agent = (name != "common").then_some("pypi");
+        for system in SYSTEMS {
+            let json = serde_json::to_string(&plan(&name, system, agent).stages).unwrap();
+            for bad in ["http://", "allow-unauthenticated", "apt-key", "octavia", "image-loader", "id_rsa"] {
+                assert!(!json.contains(bad), "{name} on {system}: {bad}");
+            }
+        }
+    }
+}
+
+#[test]
+fn options_change_the_plan_and_its_digest() {
+    let os = well_known("debian-12").unwrap();
+    let recipe = Library::default().load("trove-guest").unwrap();
+    let mut request = Request::new(&os);
+    let before = recipe.plan(&request).unwrap();
+    assert_eq!(before, recipe.plan(&request).unwrap(), "planning is deterministic");
+    request.settings.insert("guest_user".to_owned(), "trove".to_owned());
+    let after = recipe.plan(&request).unwrap();
+    assert_ne!(before.recipe_digest, after.recipe_digest);
+    let text = serde_json::to_string(&after.stages).unwrap();
+    assert!(text.contains("User=trove\\nGroup=trove\\n") && !text.contains("ubuntu"), "{text}");
+}
+
+#[test]
+fn ssh_keys_go_to_the_agents_user_or_the_one_named() {
+    let os = well_known("debian-12").unwrap();
+    let recipe = Library::default().load("mariadb").unwrap();
+    let key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIiH3kHqY0JZc1n0Q5t1oX1dVbJ9dI4kM3p2Rr0n8G2V ops".to_owned();
+    for (user, home) in [(None, "/home/ubuntu"), (Some("root"), "/root"), (Some("ops"), "/home/ops")] {
+        let ssh_user = user.map(str::to_owned);
+        let request = Request { ssh_keys: vec![key.clone()], ssh_user, ..Request::new(&os) };
+        let plan = recipe.plan(&request).unwrap();
+        let last = plan.stages.last().unwrap();
+        assert_eq!(last.name, StageName::Site);
+        let wanted =
+            Step::AuthorizedKeys { user: user.unwrap_or("ubuntu").to_owned(), keys: vec![key.clone()] };
+        assert_eq!(last.steps, [wanted]);
+        let title = plan.checks.iter().map(Check::title).find(|title| title.contains("authorized_keys"));
+        assert!(title.unwrap().starts_with(&format!("{home}/.ssh/authorized_keys is a file")));
+    }
+    let common = Library::default().load("common").unwrap();
+    let request = Request { ssh_keys: vec![key], ..Request::new(&os) };
+    let error = common.plan(&request).unwrap_err();
+    assert_eq!(error.to_string(), "recipe `common` makes no user that SSH keys could be for");
+    let request =
+        Request { ssh_keys: vec!["-----BEGIN OPENSSH PRIVATE KEY-----".to_owned()], ..Request::new(&os) };
+    let error = recipe.plan(&request).unwrap_err();
+    assert_eq!(error.to_string(), "SSH key 1 is a private key: it must not get into an image");
+    assert_eq!(error.exit(), Exit::Usage);
+}
+
+/// What is wrong with a recipe of which these are the lines after its name and summary.
+fn fault(text: &str) -> String {
+    let os = well_known("debian-12").unwrap();
+    let text = format!("name = \"x\"\nsummary = \"s\"\n{text}");
+    let planned = Recipe::from_text("x", &text).and_then(|recipe| recipe.plan(&Request::new(&os)));
+    planned.map_or_else(|error| error.to_string(), |plan| panic!("no error, but {plan:?}"))
+}
+
+#[test]
+fn wrong_recipes_and_their_messages() {
+    let cases = [
+        ("[[packges]]\ninstall = ['x']", "x.toml:3: unknown key `packges`; did you mean `packages`?"),
+        ("[[packages]]\n\ninstal = ['x']", "x.toml:5: unknown key `instal`; did you mean `install`?"),
+        (
+            "[[service]]\nunit = 'a'\nstate = 'enable'",
+            "x.toml:5: unknown value `enable`; did you mean `enabled`?",
+        ),
+        (
+            "[[service]]\nunit = 'a'\nstate = 'on'",
+            "x.toml:5: unknown value `on`; it can be enabled, disabled, masked",
+        ),
+        ("stage = 'sight'", "x.toml:3: unknown value `sight`; it can be system, datastore, agent, site"),
+        ("extends = 'common'", "x.toml:3: invalid type: string \"common\", expected a sequence"),
+        ("[[file]]\ntext = ''", "x.toml:3: missing key `path`"),
+        ("[[packages]]\ninstall = [1]", "x.toml:4: invalid type: integer `1`, expected a string"),
+        ("a = ", "x.toml:3: string values must be quoted, expected literal string"),
+        ("extends = ['comon']", "x.toml:3: there is no recipe `comon`; did you mean `common`?"),
+        ("extends = ['../common']", "x.toml:3: there is no recipe `../common`"),
+        ("needs = '7 GB'", "x.toml:3: `7 GB` is not a size such as `700 MiB`"),
+        (
+            "[[file]]\npath = '/a'\nmode = '99'\ntext = ''",
+            "x.toml:3: /a: mode `99` is not three or four octal digits such as `0644`",
+        ),
+        ("\n[[file]]\npath = 'etc/a'\ntext = ''", "x.toml:4: path `etc/a` is not absolute"),
+        ("[[file]]\npath = '/etc/../a'\ntext = ''", "x.toml:3: path `/etc/../a` contains `..`"),
+        ("[[file]]\npath = '/a'", "x.toml:3: file /a has no `text` and no `source`"),
+        ("[[file]]\npath = '/a'\ntext = ''\nsource = 'a'", "x.toml:3: file /a has both `text` and `source`"),
+        (
+            "[[file]]\npath = '/a'\nsource = 'a'",
+            "x.toml:3: an embedded recipe cannot name a file of the host (`a`)",
+        ),
+        (
+            "[[file]]\npath = '/a'\ntext = ''\n[[link]]\npath = '/a'\ntarget = 'b'",
+            "x.toml:6: /a is in this recipe twice",
+        ),
+        (
+            "[[file]]\npath = '/a'\ntext = '{{ gest }}'\n[options.guest]\ndescription = 'd'\ndefault = ''",
+            "x.toml:3: `file.text`: undefined variable `gest`; did you mean `guest`?",
+        ),
+        (
+            "[[file]]\npath = '/a'\ntext = '{{ os.nothing }}'",
+            "x.toml:3: `file.text`: undefined variable `os.nothing`",
+        ),
+        (
+            "[[file]]\npath = '/a'\ntext = '{{ oh'",
+            "x.toml:3: `file.text`: syntax error: unexpected end of input, expected end of variable block",
+        ),
+        ("[[user]]\nname = 'a b'", "x.toml:3: `user.name`: `a b` is not a name for a user or group"),
+        ("[[packages]]\ninstall = ['-y']", "x.toml:3: `-y` is not a package name"),
+        (
+            "[[packages]]\nwhen = { distribution = 'x' }",
+            "x.toml:4: unknown key `distribution`; it can be distro, family, release, arch, agent, contract",
+        ),
+        (
+            "[[packages]]\nwhen = { family = 'redhat' }",
+            "x.toml:4: unknown value `redhat`; it can be debian, rhel, suse",
+        ),
+        (
+            "[[packages]]\nwhen = { release = '12+' }",
+            "x.toml:4: release `12+` is neither a number such as `12` nor a bound such as `>=12`",
+        ),
+        (
+            "[[packages]]\nwhen = { distro = 12 }",
+            "x.toml:4: invalid type: integer `12`, expected a string or a list of strings",
+        ),
+        (
+            "[[check]]\ncheck = 'pakage'\nname = 'x'",
+            "x.toml:3: unknown value `pakage`; did you mean `package`?",
+        ),
+        ("[[check]]\ncheck = 'package'\nnam = 'x'", "x.toml:3: unknown key `nam`; did you mean `name`?"),
+        ("[[check]]\ncheck = 'package'", "x.toml:3: missing key `name`"),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'https://x'\nfingerprint = 'AB'",
+            "x.toml:3: repository r has no `key` and no `key_file`",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'https://x'\nkey = '-----BEGIN PGP PUBLIC KEY BLOCK-----'\nfingerprint = 'AB'",
+            "x.toml:3: fingerprint `AB` is not 40 or 64 hexadecimal digits",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'https://x'\nkey = '-----BEGIN PGP PRIVATE KEY BLOCK-----'\nfingerprint = 'AB'",
+            "x.toml:3: the key is a private one",
+        ),
+        ("[[repository]]\nname = 'r'\nurl = 'https://x'\nkey = 'x'", "x.toml:3: missing key `fingerprint`"),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'ftp://x'\nkey = 'x'\nfingerprint = ''",
+            "x.toml:3: `ftp://x` is not an http, https or file URL",
+        ),
+        ("[agent]\nsource = 'pypi'", "x.toml:3: `[agent]` has no `venv`"),
+        (
+            "[agent]\nsource = 'git'",
+            "x.toml:3: `agent.source`: `git` does not say where the agent comes from",
+        ),
+        ("[agent]\nsource = 'path:/x'", "x.toml:3: `agent.source` cannot be a path of the host"),
+        ("[options.a]\ndescription = 'd'", "option `a` of recipe `x` has no value for debian-12"),
+        ("when = { family = 'suse' }", "recipe `x` does not support debian-12"),
+    ];
+    for (text, message) in cases {
+        assert_eq!(fault(text), message, "{text}");
+    }
+}
+
+#[test]
+fn a_recipe_is_called_like_its_file() {
+    let error = Recipe::from_text("y", "name = \"x\"\nsummary = \"s\"\n").unwrap_err();
+    assert_eq!(error.to_string(), "y.toml:1: the recipe calls itself `x`, its file `y`");
+}
+
+#[test]
+fn requests_that_make_no_sense() {
+    let os = well_known("debian-12").unwrap();
+    let recipe = Library::default().load("trove-guest").unwrap();
+    let mut request = Request::new(&os);
+    request.settings.insert("guest_usr".to_owned(), "x".to_owned());
+    let error = recipe.plan(&request).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "recipe `trove-guest` has no option `guest_usr`; did you mean `guest_user`?"
+    );
+    assert_eq!(error.hint().as_deref(), Some("its options are: guest_user"));
+    assert_eq!(error.exit(), Exit::Recipe);
+    let request = Request { agent: Some(AgentSource::Pypi { version: None }), ..Request::new(&os) };
+    let error = Library::default().load("common").unwrap().plan(&request).unwrap_err();
+    assert_eq!(error.to_string(), "recipe `common` has no `[agent]`: it cannot take one");
+    let request = Request { constraints: Some("/nonexistent/c.txt".into()), ..Request::new(&os) };
+    let error = crate::error::Failure::from(recipe.plan(&request).unwrap_err());
+    assert!(error.to_string().contains("/nonexistent/c.txt"), "{error}");
+}
+
+#[test]
+fn the_example_in_the_documentation_works() {
+    let page = include_str!("../../docs/recipes.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let os = well_known("debian-12").unwrap();
+    let plan = Recipe::from_text("mydb", example).unwrap().plan(&Request::new(&os)).unwrap();
+    let Some(Step::File(FileStep { content: Content::Text(text), .. })) =
+        plan.stages.last().and_then(|stage| stage.steps.first())
+    else {
+        panic!("{:?}", plan.stages);
+    };
+    assert_eq!(text, "[mysqld]\ninnodb_buffer_pool_size = 512M\n");
+}
+
+#[test]
+fn the_schema_on_disk_is_the_codes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/recipe.schema.json");
+    let wanted = format!("{:#}\n", schema());
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
+        fs_err::write(path, &wanted).unwrap();
+    }
+    assert_eq!(fs_err::read_to_string(path).unwrap(), wanted, "run the tests with INSTA_UPDATE=always");
+}
+
+/// Lines that recipes are made of, right and wrong.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "name = 'x'",
+        "summary = 's'",
+        "extends = ['common']",
+        "extends = ['x']",
+        "stage = 'site'",
+        "[[file]]",
+        "path = '/a'",
+        "text = '{{ os.id }}'",
+        "text = '{% for i in x %}'",
+        "mode = '0644'",
+        "[[packages]]",
+        "install = ['a', 'b=1']",
+        "when = { release = '>=12' }",
+        "[agent]",
+        "source = 'pypi'",
+        "[[check]]",
+        "check = 'package'",
+        "check = 'path'",
+        "[options.o]",
+        "default = 'd'",
+        "[[user]]",
+        "name = 'é'",
+        "\"",
+        "[[",
+        "[cloud_init]",
+        "datasources = ['None', 'a b']",
+        "\u{0}",
+        "needs = '1 MiB'",
+    ]);
+    prop::collection::vec(piece, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_loader_panic(text in prop_oneof![any::<String>(), pieces()]) {
+        let os = well_known("debian-12").unwrap();
+        let outcome = |text: &str| {
+            let plan = Recipe::from_text("x", text).and_then(|recipe| recipe.plan(&Request::new(&os)));
+            plan.map_err(|error| error.to_string())
+        };
+        let first = outcome(&text);
+        prop_assert_eq!(&first, &outcome(&text));
+        if let Ok(plan) = first {
+            prop_assert!(render(&plan).contains("seal"));
+        }
+    }
+}

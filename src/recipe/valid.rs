@@ -1,0 +1,194 @@
+//! What paths, modes, names and keys in a recipe may look like.
+//!
+//! Each function returns the value in the form steps have it, or a fragment that says what is wrong.
+
+/// An absolute path in the guest, without detours.
+pub(super) fn path(text: String) -> Result<String, String> {
+    let fault = match text.strip_prefix('/') {
+        None => "is not absolute",
+        Some("") => "is the root directory",
+        Some(rest) if rest.split('/').any(|part| part == "..") => "contains `..`",
+        Some(rest) if rest.split('/').any(|part| part.is_empty() || part == ".") => {
+            "has an empty or `.` component"
+        }
+        Some(rest) if rest.contains(char::is_control) => "contains a control character",
+        Some(_) => return Ok(text),
+    };
+    Err(format!("path `{}` {fault}", text.escape_debug()))
+}
+
+/// Permission bits, octal.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    octal
+        .then(|| u32::from_str_radix(text, 8).ok())
+        .flatten()
+        .ok_or_else(|| format!("mode `{text}` is not three or four octal digits such as `0644`"))
+}
+
+/// The name of a user or group, as `useradd` takes it.
+pub(super) fn account(text: String) -> Result<String, String> {
+    let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+    if first && rest && text.len() <= 32 {
+        Ok(text)
+    } else {
+        Err(format!("`{}` is not a name for a user or group", text.escape_debug()))
+    }
+}
+
+/// A package's name, with `=version` if `install`.
+pub(super) fn package(text: String, install: bool) -> Result<String, String> {
+    let (name, version) = text.split_once('=').map_or((text.as_str(), None), |(n, v)| (n, Some(v)));
+    let plain = |text: &str, extra: &[u8]| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+    };
+    if plain(name, b"+._-") && version.is_none_or(|version| install && plain(version, b"+._-:~^")) {
+        Ok(text)
+    } else {
+        Err(format!("`{}` is not a package name", text.escape_debug()))
+    }
+}
+
+/// A word for a file that is made from it: a unit, a repository, a kernel setting.
+pub(super) fn word(text: String, what: &str) -> Result<String, String> {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@:\\/*".contains(&byte));
+    let file = !text.contains('/') || what == SYSCTL;
+    if plain && file { Ok(text) } else { Err(format!("`{}` is not a {what}", text.escape_debug())) }
+}
+
+/// What [`word`] calls a kernel setting, whose name may have slashes.
+pub(super) const SYSCTL: &str = "kernel setting";
+
+/// One line without surprises: a URL, a suite, a value.
+pub(super) fn line(text: String, what: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        Err(format!("{what} `{}` is not one line of text", text.escape_debug()))
+    } else {
+        Ok(text)
+    }
+}
+
+/// The address of a repository.
+pub(super) fn url(text: String) -> Result<String, String> {
+    let known = ["https://", "http://", "file:///"].iter().any(|scheme| text.starts_with(scheme));
+    if known && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        Ok(text)
+    } else {
+        Err(format!("`{}` is not an http, https or file URL", text.escape_debug()))
+    }
+}
+
+/// An OpenPGP fingerprint, in upper case without spaces.
+pub(super) fn fingerprint(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    if matches!(digits.len(), 40 | 64) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(digits.to_ascii_uppercase())
+    } else {
+        Err(format!("fingerprint `{}` is not 40 or 64 hexadecimal digits", text.escape_debug()))
+    }
+}
+
+/// An ASCII-armoured public key.
+pub(super) fn armoured_key(text: &str) -> Result<(), String> {
+    if text.contains("PRIVATE KEY BLOCK") {
+        Err("the key is a private one".to_owned())
+    } else if text.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+        Ok(())
+    } else {
+        Err("the key is not an ASCII-armoured OpenPGP public key".to_owned())
+    }
+}
+
+/// A size such as `700 MiB`, in bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let fault = || format!("`{}` is not a size such as `700 MiB`", text.escape_debug());
+    let digits = text.trim().bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.trim().split_at(digits);
+    let factor: u64 = match unit.trim() {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(fault()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        assert_eq!(path("/etc/trove".to_owned()).as_deref(), Ok("/etc/trove"));
+        for (text, fault) in [
+            ("etc/x", "path `etc/x` is not absolute"),
+            ("", "path `` is not absolute"),
+            ("/", "path `/` is the root directory"),
+            ("/etc/../x", "path `/etc/../x` contains `..`"),
+            ("/etc//x", "path `/etc//x` has an empty or `.` component"),
+            ("/etc/", "path `/etc/` has an empty or `.` component"),
+            ("/a\nb", "path `/a\\nb` contains a control character"),
+        ] {
+            assert_eq!(path(text.to_owned()), Err(fault.to_owned()));
+        }
+    }
+
+    #[test]
+    fn modes() {
+        for (text, bits) in [("644", 0o644), ("0440", 0o440), ("4755", 0o4755)] {
+            assert_eq!(mode(text), Ok(bits));
+        }
+        for text in ["", "44", "0o644", "0888", "00644", "+644", "rw-r--r--"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for good in ["ubuntu", "_apt", "systemd-network", "db2inst1"] {
+            assert!(account(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in ["", "Root", "-x", "a b", "a:b", "../x", &"x".repeat(33)] {
+            assert!(account(bad.to_owned()).is_err(), "{bad}");
+        }
+        for good in ["curl", "g++", "libssl1.1", "mariadb-server=1:10.11.6-0+deb12u1"] {
+            assert!(package(good.to_owned(), true).is_ok(), "{good}");
+        }
+        for bad in ["", "-y", "a b", "a;b", "a=", "a=$(x)", "--reinstall"] {
+            assert!(package(bad.to_owned(), true).is_err(), "{bad}");
+        }
+        assert!(package("curl=7".to_owned(), false).is_err(), "nothing is removed by version");
+        for bad in ["../x", "a/b", "", "a b", "-x"] {
+            assert!(word(bad.to_owned(), "unit").is_err(), "{bad}");
+        }
+        assert!(word("postgresql@15-main.service".to_owned(), "unit").is_ok());
+        assert!(word("net/ipv4/ip_forward".to_owned(), SYSCTL).is_ok());
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("700 MiB", 700 << 20), ("1GiB", 1 << 30), ("5 KiB", 5 << 10)] {
+            assert_eq!(size(text), Ok(bytes));
+        }
+        for text in ["", "MiB", "7", "1 MB", "-1 MiB", "99999999999999999999 KiB", "18014398509481985 KiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprints_and_keys() {
+        let digits = "0123 4567 89ab cdef 0123  4567 89AB CDEF 0123 4567";
+        assert_eq!(fingerprint(digits).as_deref(), Ok("0123456789ABCDEF0123456789ABCDEF01234567"));
+        for text in ["", "0123", &"g".repeat(40)] {
+            assert!(fingerprint(text).is_err(), "{text}");
+        }
+        assert!(armoured_key("-----BEGIN PGP PUBLIC KEY BLOCK-----\n…").is_ok());
+        assert_eq!(
+            armoured_key("-----BEGIN PGP PRIVATE KEY BLOCK-----\n…"),
+            Err("the key is a private one".to_owned())
+        );
+    }
+}
