@@ -26,3 +26,4 @@ pub mod os;
 pub mod process;
 pub mod recipe;
 pub mod size;
+pub mod source;

@@ -1,0 +1,231 @@
+//! The Trove guest agent's code: resolved on this host for the guest's Python and platform, every file hashed and
+//! cached, laid out as a whole virtual environment. The guest gets one tar, and needs neither index nor network.
+//!
+//! ```text
+//! <cache>/pip                        pip's own cache
+//! <cache>/agents/wheels/SHA256.whl   every wheel ever used, by its hash
+//! <cache>/agents/locks/KEY.json      what a request was resolved to, and when
+//! <cache>/agents/trees/KEY.tar       finished virtual environments
+//! ```
+//!
+//! A resolution is used again without asking the index when it is younger than ten minutes and came from the same
+//! index, and always when offline. An exact version makes no difference: what it depends on may change any day.
+//!
+//! pip's settings on this host (`PIP_INDEX_URL`, proxies, certificates, `pip.conf`) hold as they are.
+
+mod bundle;
+mod error;
+mod metadata;
+mod pip;
+mod resolve;
+mod spec;
+mod store;
+#[cfg(test)]
+mod tests;
+mod venv;
+mod wheel;
+
+use std::path::{Path, PathBuf};
+
+use crate::cancel::Cancel;
+use crate::event::Events;
+use crate::os::{Arch, OsRelease};
+use crate::recipe::{AgentStep, Content, Digest};
+
+pub use error::AgentError;
+
+use pip::{HostEnv, Target};
+use spec::Origin;
+use store::{Lock, Store};
+
+/// What an unknown guest is taken to have: EL 8's, the oldest of any distribution that is still looked after. With
+/// less (manylinux2014 is 2.17) today's wheels of lxml and others would not fit.
+const OLDEST_GLIBC: (u32, u32) = (2, 28);
+
+/// An agent, and the guest that it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentRequest<'a> {
+    /// What the plan says.
+    pub step: &'a AgentStep,
+    /// Minor version of the guest's `/usr/bin/python3` (3.x).
+    pub python_minor: u8,
+    /// The guest's architecture.
+    pub arch: Arch,
+    /// The guest's glibc ([`glibc_of`]); `None` takes 2.28, the oldest still looked after.
+    pub glibc: Option<(u32, u32)>,
+    /// tib's cache; `agents` and `pip` are made below it.
+    pub cache_dir: &'a Path,
+    /// Use what the cache holds and nothing else.
+    pub offline: bool,
+}
+
+/// A wheel of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AgentFile {
+    /// File name of the wheel.
+    pub file: String,
+    /// Distribution.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the wheel.
+    pub sha256: Digest,
+    /// Length of the wheel in bytes.
+    pub size: u64,
+}
+
+/// An agent, ready to be unpacked into a guest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AgentBundle {
+    /// The agent's distribution: `trove`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Minor version of the Python it is for.
+    pub python_minor: u8,
+    /// The agent and all it needs, by name.
+    pub files: Vec<AgentFile>,
+    /// An uncompressed tar with paths from the guest's root (`opt/guest-agent-venv/…`), owner 0:0, one time for all.
+    #[serde(skip)]
+    pub tree: PathBuf,
+    /// SHA-256 of the tar.
+    pub tree_sha256: Digest,
+    /// Length of the tar in bytes.
+    pub tree_size: u64,
+    /// Bytes it takes on the guest's disk, in blocks of 4 KiB.
+    pub size_installed: u64,
+    /// Modules are byte-compiled. If not, this host had no Python of the guest's version, and
+    /// `python3 -m compileall` is to be run in the guest.
+    pub compiled: bool,
+    /// For the stage digest; see [`digest_text`](Self::digest_text).
+    #[serde(skip)]
+    content: String,
+}
+
+impl AgentBundle {
+    /// What the guest gets, for the digest of the stage that installs it: every wheel by its hash, and how they are
+    /// laid out. Byte code is left out: it follows from the rest.
+    pub fn digest_text(&self) -> String {
+        format!("agent layout {} python 3.{}\n{}", bundle::LAYOUT, self.python_minor, self.content)
+    }
+}
+
+/// The glibc of an operating system, where it is known.
+pub fn glibc_of(os: &OsRelease) -> Option<(u32, u32)> {
+    let minor = match (os.id.as_str(), os.release()) {
+        ("debian", "11") => 31,
+        ("debian", "12") => 36,
+        ("debian", "13") => 41,
+        ("ubuntu", "22.04") => 35,
+        ("ubuntu", "24.04") => 39,
+        ("rhel" | "centos" | "rocky" | "almalinux", "8") => 28,
+        ("rhel" | "centos" | "rocky" | "almalinux", "9") => 34,
+        ("rhel" | "centos" | "rocky" | "almalinux", "10") => 39,
+        ("fedora", "43") => 42,
+        _ => return None,
+    };
+    Some((2, minor))
+}
+
+/// Resolves an agent, and lays it out as a tar in the cache.
+///
+/// # Errors
+/// [`AgentError`]; nothing half done stays in the cache.
+pub fn resolve(
+    request: &AgentRequest<'_>,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<AgentBundle, AgentError> {
+    resolve_in(request, &HostEnv::default(), events, cancel)
+}
+
+fn resolve_in(
+    request: &AgentRequest<'_>,
+    env: &HostEnv,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<AgentBundle, AgentError> {
+    let step = request.step;
+    if let Some(option) = step.extra.iter().find(|text| text.trim_start().starts_with('-')) {
+        return Err(AgentError::Source {
+            wanted: option.clone(),
+            problem: "an extra requirement cannot be an option".to_owned(),
+        });
+    }
+    // pip runs elsewhere, so nothing may depend on where this process is.
+    let cache = std::path::absolute(request.cache_dir).map_err(AgentError::io("find", request.cache_dir))?;
+    let request = &AgentRequest { cache_dir: &cache, ..*request };
+    let origin = Origin::parse(&step.source)?;
+    let store = Store::open(&cache)?;
+    let key = key(request, &origin, cancel)?;
+    let target = Target {
+        minor: request.python_minor,
+        arch: request.arch,
+        glibc: request.glibc.unwrap_or(OLDEST_GLIBC),
+    };
+    let lock = match store.lock(key) {
+        Some(lock) if request.offline => {
+            let missing = store.missing(&lock);
+            if !missing.is_empty() {
+                return Err(AgentError::Offline { missing: missing.join(", ") });
+            }
+            lock
+        }
+        None if request.offline => {
+            let missing = format!(
+                "a resolution of agent `{}` for Python 3.{} on {}",
+                step.source, target.minor, target.arch
+            );
+            return Err(AgentError::Offline { missing });
+        }
+        Some(lock) if lock.is_fresh(env) && store.missing(&lock).is_empty() => lock,
+        _ => {
+            let resolver = resolve::Resolver { request, origin: &origin, target, env, events, cancel };
+            let lock = resolver.run(&store)?;
+            store.save_lock(key, &lock)?;
+            lock
+        }
+    };
+    let tree = bundle::tree(&store, &lock, step, target.minor, env, events, cancel)?;
+    Ok(bundle_of(&lock, tree, request.python_minor))
+}
+
+fn bundle_of(lock: &Lock, tree: bundle::Tree, python_minor: u8) -> AgentBundle {
+    let file = |file: &store::LockedFile| AgentFile {
+        file: file.file.clone(),
+        name: file.name.clone(),
+        version: file.version.clone(),
+        sha256: file.sha256,
+        size: file.size,
+    };
+    AgentBundle {
+        name: lock.name.clone(),
+        version: lock.version.clone(),
+        python_minor,
+        files: lock.files.iter().map(file).collect(),
+        tree: tree.path,
+        tree_sha256: tree.sha256,
+        tree_size: tree.size,
+        size_installed: tree.size_installed,
+        compiled: tree.compiled,
+        content: lock.digest_text(),
+    }
+}
+
+/// What a resolution is kept under: everything that was asked for, and nothing of how it was answered.
+fn key(request: &AgentRequest<'_>, origin: &Origin, cancel: &Cancel) -> Result<Digest, AgentError> {
+    let constraints = match &request.step.constraints {
+        None => String::new(),
+        Some(Content::Text(text)) => Digest::of(text.as_bytes()).to_string(),
+        Some(Content::Host { sha256, .. }) => sha256.clone(),
+    };
+    let asked = serde_json::json!({
+        "origin": origin.fingerprint(cancel)?,
+        "extra": request.step.extra,
+        "constraints": constraints,
+        "python": request.python_minor,
+        "arch": request.arch,
+        "glibc": request.glibc.unwrap_or(OLDEST_GLIBC),
+    });
+    Ok(Digest::of(asked.to_string().as_bytes()))
+}

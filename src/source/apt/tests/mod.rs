@@ -1,0 +1,388 @@
+//! Against an archive of our own, and against the real one (ignored by default).
+
+mod fixture;
+mod real;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use super::*;
+use crate::error::{Diagnose as _, Exit};
+use crate::recipe::Content;
+use fixture::{Archive, HostTree, Key};
+
+/// What the archive holds: an application with a dependency, and ways to go wrong.
+const PACKAGES: [(&str, &str, &str); 6] = [
+    ("tib-app", "1:2.0", "Depends: tib-lib (>= 2), tib-dep\n"),
+    ("tib-dep", "1.0", ""),
+    ("tib-lib", "2.0", ""),
+    ("tib-clash", "1.0", "Conflicts: tib-dep\n"),
+    ("tib-broken", "1.0", "Depends: tib-nowhere\n"),
+    ("tib-mta", "1.0", "Provides: tib-mail\n"),
+];
+
+/// A base image in which an old `tib-lib` is installed.
+struct Base {
+    directory: TempDir,
+    cache: TempDir,
+}
+
+impl Base {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let base = Self { directory: TempDir::new().unwrap(), cache: TempDir::new().unwrap() };
+        let installed = "Package: tib-lib\nStatus: install ok installed\nMaintainer: x\nArchitecture: all\nVersion: 1.0\nDescription: x\n\n";
+        base.write("/var/lib/dpkg/status", installed);
+        for (path, content) in files {
+            base.write(path, content);
+        }
+        base
+    }
+
+    /// A base whose only source is `archive`, trusted through a keyring of its own.
+    fn of(archive: &Archive, key: &Key) -> Self {
+        let source = format!("deb [signed-by=/usr/share/keyrings/tib.asc] {} test main\n", archive.url());
+        Self::new(&[("/etc/apt/sources.list", &source), ("/usr/share/keyrings/tib.asc", &key.armoured())])
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.directory.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn resolve(&self, stages: &[StageRequest<'_>], offline: bool) -> Result<Vec<PackageSet>, AptError> {
+        let mut tree = HostTree(self.directory.path().to_owned());
+        let request =
+            AptRequest { tree: &mut tree, arch: Arch::X86_64, stages, cache_dir: self.cache.path(), offline };
+        resolve(request, &Events::none(), &Cancel::new())
+    }
+
+    /// Resolves one stage that must fail.
+    fn fails(&self, names: &[&'static str]) -> AptError {
+        self.resolve(&[install(names)], false).unwrap_err()
+    }
+}
+
+fn install<'a>(names: &[&'a str]) -> StageRequest<'a> {
+    StageRequest { install: names.to_vec(), ..StageRequest::default() }
+}
+
+fn good() -> (Archive, Base) {
+    let key = Key::new();
+    let archive = Archive::new(&PACKAGES).signed(&key);
+    let base = Base::of(&archive, &key);
+    (archive, base)
+}
+
+fn names(set: &PackageSet) -> Vec<&str> {
+    let mut names: Vec<_> = set.files.iter().map(|file| file.name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn stages_install_what_the_ones_before_did_not() {
+    let (_archive, base) = good();
+    let stages =
+        [install(&["tib-dep"]), StageRequest::default(), install(&["tib-app", "tib-dep", "tib-mail"])];
+    let sets = base.resolve(&stages, false).unwrap();
+    assert_eq!(
+        sets.iter().map(names).collect::<Vec<_>>(),
+        [&["tib-dep"][..], &[], &["tib-app", "tib-lib", "tib-mta"]]
+    );
+    let app = sets[2].files.iter().find(|file| file.name == "tib-app").unwrap();
+    assert_eq!((app.version.as_str(), app.arch.as_str()), ("1:2.0", "all"));
+    assert_eq!((app.requested, app.new, app.installed_size), (true, true, 7 * 1024));
+    assert_eq!(app.file_name(), "tib-app_1%3a2.0_all.deb");
+    assert_eq!(fs::metadata(&app.path).unwrap().len(), app.size);
+    let lib = sets[2].files.iter().find(|file| file.name == "tib-lib").unwrap();
+    assert_eq!((lib.requested, lib.new), (false, false), "an upgrade that a dependency asks for");
+    assert!(sets[2].files.iter().any(|file| file.name == "tib-mta" && file.requested), "chosen for tib-mail");
+    assert_eq!(sets[2].present, ["tib-dep"]);
+    assert_eq!(sets[0].digest_text().lines().count(), 1);
+
+    let roots = fs::read_dir(base.cache.path()).unwrap().filter_map(Result::ok);
+    assert!(
+        !roots.map(|e| e.file_name()).any(|n| n.to_string_lossy().starts_with("root-")),
+        "nothing is left"
+    );
+}
+
+#[test]
+fn a_removed_package_is_installed_again_when_asked_for() {
+    let (_archive, base) = good();
+    let stages = [
+        StageRequest { remove: vec!["tib-dep", "tib-absent"], ..install(&["tib-dep"]) },
+        install(&["tib-app"]),
+    ];
+    let sets = base.resolve(&stages, false).unwrap();
+    assert_eq!(names(&sets[1]), ["tib-app", "tib-dep", "tib-lib"]);
+    let stages = [install(&["tib-dep"]), install(&["tib-clash"])];
+    let sets = base.resolve(&stages, true).err();
+    assert!(
+        matches!(sets, Some(AptError::Missing { ref files }) if files == &["tib-clash_1.0_all.deb"]),
+        "{sets:?}"
+    );
+    let sets = base.resolve(&stages, false).unwrap();
+    assert!(sets[1].order.contains(&Action::Remove("tib-dep".to_owned())));
+    assert!(sets[1].digest_text().contains("tib-dep removed"));
+}
+
+#[test]
+fn without_the_network() {
+    let (archive, base) = good();
+    let error = base.resolve(&[install(&["tib-app"])], true).unwrap_err();
+    assert!(matches!(error, AptError::NoIndex), "{error}");
+    assert_eq!(error.exit(), Exit::Network);
+    let online = base.resolve(&[install(&["tib-app"])], false).unwrap();
+    let asked = archive.asked.lock().unwrap().len();
+    assert_eq!(base.resolve(&[install(&["tib-app"])], true).unwrap(), online);
+    let error = base.resolve(&[install(&["tib-app", "tib-mta"])], true).unwrap_err();
+    assert_eq!(error.to_string(), "1 package files are not in the cache: tib-mta_1.0_all.deb");
+    assert_eq!(archive.asked.lock().unwrap().len(), asked, "the server was not asked");
+}
+
+#[test]
+fn a_server_that_is_gone() {
+    let key = Key::new();
+    let source = "deb http://127.0.0.1:9/debian test main\n";
+    let base =
+        Base::new(&[("/etc/apt/sources.list", source), ("/etc/apt/trusted.gpg.d/x.asc", &key.armoured())]);
+    let error = base.fails(&["tib-app"]);
+    assert_eq!(error.exit(), Exit::Network, "{error} {:?}", error.context());
+    assert_eq!(Base::new(&[]).fails(&["x"]).exit(), Exit::Guest, "no source at all");
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    let (_archive, base) = good();
+    let error = base.fails(&["tib-ap", "tib-dep"]);
+    assert_eq!((error.to_string().as_str(), error.exit()), ("no such package: `tib-ap`", Exit::Guest));
+    assert_eq!(error.hint().unwrap(), "did you mean tib-app, tib-dep, tib-mta?");
+    assert_eq!(base.fails(&["tib-app=9"]).to_string(), "no such package: `tib-app=9`");
+    // apt takes a name with a dot in it for a pattern.
+    assert_eq!(base.fails(&["tib.app"]).to_string(), "no such package: `tib.app`");
+    assert_eq!(base.fails(&["-y"]).exit(), Exit::Recipe);
+}
+
+#[test]
+fn packages_that_do_not_fit_together() {
+    let (_archive, base) = good();
+    for names in [&["tib-broken"][..], &["tib-app", "tib-clash"]] {
+        let error = base.fails(names);
+        assert_eq!(error.exit(), Exit::Guest);
+        assert!(matches!(error, AptError::Failed { fault: Fault::Dependencies, .. }), "{error}");
+        assert!(
+            error.context().iter().any(|line| line.contains("unmet dependencies")),
+            "{:?}",
+            error.context()
+        );
+    }
+}
+
+#[test]
+fn signatures_that_are_not_good() {
+    let (key, other) = (Key::new(), Key::new());
+    let unsigned = Archive::new(&PACKAGES);
+    let by_other = Archive::new(&PACKAGES).signed(&other);
+    let old = Key::expired();
+    let by_expired = Archive::new(&PACKAGES).signed(&old);
+    for (case, archive, key) in
+        [("unsigned", &unsigned, &key), ("another key", &by_other, &key), ("expired", &by_expired, &old)]
+    {
+        let base = Base::of(archive, key);
+        let error = base.fails(&["tib-app"]);
+        assert_eq!(error.exit(), Exit::Integrity, "{case}: {error} {:?}", error.context());
+        assert!(matches!(error, AptError::Failed { fault: Fault::Signature, .. }), "{case}");
+        // What an image says about it does not count.
+        base.write(
+            "/etc/apt/sources.list",
+            &format!("deb [trusted=yes allow-insecure=yes] {} test main\n", archive.url()),
+        );
+        assert_eq!(base.fails(&["tib-app"]).exit(), Exit::Integrity, "{case}, trusted by the image");
+    }
+}
+
+#[test]
+fn repositories_of_the_recipe() {
+    let (main, extra_key) = (good(), Key::new());
+    let extra = Archive::new(&[("tib-extra", "1.0", "Depends: tib-dep\n")]).signed(&extra_key);
+    let repository = RepositoryStep {
+        name: "extra".to_owned(),
+        url: extra.url().to_owned(),
+        suite: Some("test".to_owned()),
+        components: vec!["main".to_owned()],
+        key: Content::Text(extra_key.armoured()),
+        fingerprint: extra_key.fingerprint(),
+        priority: Some(600),
+    };
+    let with = |repository| {
+        let second = StageRequest { repositories: vec![repository], ..install(&["tib-extra"]) };
+        main.1.resolve(&[install(&["tib-app"]), second], false)
+    };
+    assert_eq!(names(&with(&repository).unwrap()[1]), ["tib-extra"]);
+    let error = main.1.fails(&["tib-extra"]);
+    assert!(matches!(error, AptError::Unknown { .. }), "not before it was added: {error}");
+
+    let pinned = "0123456789ABCDEF0123456789ABCDEF01234567";
+    let wrong = RepositoryStep { fingerprint: pinned.to_owned(), ..repository.clone() };
+    let error = with(&wrong).unwrap_err();
+    assert_eq!(error.exit(), Exit::Integrity);
+    let fingerprint = extra_key.fingerprint();
+    let message = format!("key of repository `extra` has fingerprint {fingerprint}, but {pinned} is pinned");
+    assert_eq!(error.to_string(), message);
+    let other = Key::new();
+    let wrong = RepositoryStep {
+        key: Content::Text(other.armoured()),
+        fingerprint: other.fingerprint(),
+        ..repository.clone()
+    };
+    assert_eq!(
+        with(&wrong).unwrap_err().exit(),
+        Exit::Integrity,
+        "signed by another key than the pinned one"
+    );
+    assert!(matches!(
+        armoured_key(&RepositoryStep { key: Content::Text("x".to_owned()), ..repository }),
+        Err(AptError::Key { .. })
+    ));
+}
+
+#[test]
+fn an_image_cannot_make_the_host_run_or_read_anything() {
+    let (archive, base) = good();
+    let mark = base.cache.path().join("executed");
+    let touch = format!("\"touch {}\";", mark.display());
+    let hooks = [
+        "APT::Update::Pre-Invoke",
+        "APT::Update::Post-Invoke",
+        "DPkg::Pre-Invoke",
+        "Acquire::http::Proxy-Auto-Detect",
+    ];
+    let hooks: String = hooks.iter().map(|hook| format!("{hook}:: {touch}\n")).collect();
+    base.write("/etc/apt/apt.conf.d/00hook", &format!("{hooks}Dir::Bin::methods \"/nowhere\";\n"));
+    base.write("/etc/apt/apt.conf", &hooks);
+    base.resolve(&[install(&["tib-app"])], false).unwrap();
+    assert!(!mark.exists());
+
+    let secret = TempDir::new().unwrap();
+    for scheme in
+        ["file:", "copy:", "cdrom:", "ssh://h", "rsh://h", "mirror+file:", "mirror+copy:", "tor+http://h"]
+    {
+        let uri = format!("{scheme}{}", secret.path().display());
+        base.write("/etc/apt/sources.list.d/evil.list", &format!("deb {uri} test main\n"));
+        let error = base.fails(&["tib-app"]);
+        assert!(matches!(error, AptError::Source { .. }), "{scheme}: {error}");
+        assert_eq!(error.exit(), Exit::Guest);
+    }
+    base.write(
+        "/etc/apt/sources.list.d/evil.list",
+        &format!("deb [signed-by=/etc/missing.gpg] {} test main\n", archive.url()),
+    );
+    assert!(matches!(base.fails(&["tib-app"]), AptError::Source { .. }), "a keyring the image does not have");
+}
+
+#[test]
+fn every_way_to_name_a_source_and_its_key() {
+    let key = Key::new();
+    let archive = Archive::new(&PACKAGES).signed(&key);
+    let (url, armoured) = (archive.url(), key.armoured());
+    let inline: String = armoured
+        .lines()
+        .map(|line| if line.is_empty() { " .\n".to_owned() } else { format!(" {line}\n") })
+        .collect();
+    let stanza = |uri: &str, signed: &str| {
+        format!("Types: deb\nURIs: {uri}\nSuites: test\nComponents: main\n{signed}")
+    };
+    let file = "/etc/apt/sources.list.d/a.sources";
+    let keyring = ("/usr/share/keyrings/k.asc", armoured.as_str());
+    for (case, files) in [
+        (
+            "deb822",
+            vec![
+                (file, stanza(url, "Signed-By: /usr/share/keyrings/k.asc\n")),
+                (keyring.0, armoured.clone()),
+            ],
+        ),
+        ("inline", vec![(file, stanza(url, &format!("Signed-By:\n{inline}")))]),
+        ("trusted", vec![(file, stanza(url, "")), ("/etc/apt/trusted.gpg.d/k.asc", armoured.clone())]),
+        (
+            "fingerprint",
+            vec![
+                (file, stanza(url, &format!("Signed-By: {}\n", key.fingerprint()))),
+                ("/etc/apt/trusted.gpg.d/k.asc", armoured.clone()),
+            ],
+        ),
+        (
+            "mirror list of the image",
+            vec![
+                (
+                    file,
+                    stanza("mirror+file:///etc/apt/mirrors/m.list", "Signed-By: /usr/share/keyrings/k.asc\n"),
+                ),
+                ("/etc/apt/mirrors/m.list", format!("# x\n{url}\tpriority:1\n")),
+                (keyring.0, armoured.clone()),
+            ],
+        ),
+    ] {
+        let files: Vec<_> = files.iter().map(|(path, content)| (*path, content.as_str())).collect();
+        let sets = Base::new(&files).resolve(&[install(&["tib-dep"])], false);
+        assert_eq!(
+            sets.map(|sets| sets[0].files.len()).map_err(|e| (e.to_string(), e.context())),
+            Ok(1),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn files_that_are_not_what_the_index_says() {
+    let (archive, base) = good();
+    archive.cut.lock().unwrap().push("tib-dep_1.0_all.deb");
+    let error = base.fails(&["tib-app"]);
+    assert_eq!(error.exit(), Exit::Integrity, "{error} {:?}", error.context());
+    archive.cut.lock().unwrap().clear();
+    let sets = base.resolve(&[install(&["tib-app"])], false).unwrap();
+
+    // The same length, another byte: damaged in the cache.
+    let file = &sets[0].files[0];
+    let mut content = fs::read(&file.path).unwrap();
+    content[100] ^= 1;
+    fs::write(&file.path, &content).unwrap();
+    let error = base.resolve(&[install(&["tib-app"])], true).unwrap_err();
+    assert!(matches!(error, AptError::Missing { .. }), "{error}");
+    base.resolve(&[install(&["tib-app"])], false).unwrap();
+    assert_ne!(fs::read(&file.path).unwrap(), content, "fetched again");
+}
+
+#[test]
+fn two_builds_at_once_and_the_remains_of_a_dead_one() {
+    let (_archive, base) = good();
+    let dead = base.cache.path().join("root-dead");
+    fs::create_dir_all(&dead).unwrap();
+    fs::write(dead.join("in-use"), "").unwrap();
+    let sets: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| base.resolve(&[install(&["tib-app"])], false))).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap().unwrap()).collect()
+    });
+    assert!(sets.iter().all(|set| *set == sets[0]));
+    assert!(!dead.exists());
+}
+
+#[test]
+fn interrupted() {
+    let (_archive, base) = good();
+    let cancel = Cancel::new();
+    cancel.raise();
+    let mut tree = HostTree(base.directory.path().to_owned());
+    let stages = [install(&["tib-app"])];
+    let request = AptRequest {
+        tree: &mut tree,
+        arch: Arch::X86_64,
+        stages: &stages,
+        cache_dir: base.cache.path(),
+        offline: false,
+    };
+    assert_eq!(resolve(request, &Events::none(), &cancel).unwrap_err().exit(), Exit::Interrupted);
+}

@@ -1,0 +1,203 @@
+//! What can go wrong with what comes in.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cancel::Cancelled;
+use crate::error::{Diagnose, Exit, io_exit};
+use crate::process::ProcessError;
+
+/// A base, or the cache it is kept in, is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file or directory could not be read or written.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was being done: `read`, `create`, …
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file system a file should go to is full.
+    #[error("cannot {action} `{}`: no space left on its file system ({free} free)", path.display())]
+    Space {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What is free there, for people.
+        free: String,
+    },
+    /// No directory can be derived for the cache.
+    #[error("no directory for the cache: neither TIB_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
+    NoCacheDirectory,
+    /// `--base` says something that makes no sense.
+    #[error("base `{text}` {problem}")]
+    BadBase {
+        /// What was given.
+        text: String,
+        /// What is wrong with it, as the end of a sentence.
+        problem: String,
+        /// What to say instead.
+        hint: String,
+    },
+    /// The catalogue has no such image.
+    #[error("no catalogue image `{0}`")]
+    NoCatalogueImage(String),
+    /// A base would have to be made, and `--offline` forbids it.
+    #[error("base `{0}` is not in the cache and cannot be made offline")]
+    Offline(String),
+    /// This host lacks something a bootstrap needs.
+    #[error("cannot bootstrap on this host: {problem}")]
+    Host {
+        /// What is missing.
+        problem: String,
+        /// How to get it.
+        fix: String,
+    },
+    /// A program on the host failed.
+    #[error("{what} failed")]
+    Program {
+        /// What it was run for: `bootstrapping debian-12`.
+        what: String,
+        /// How it failed.
+        source: ProcessError,
+    },
+    /// The bootstrapped tree lacks something a bootable image needs.
+    #[error("the bootstrapped system is incomplete: {0}")]
+    Incomplete(String),
+    /// The user interrupted.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl SourceError {
+    /// Turns the error of an I/O operation into one that says what was being done; a full disk becomes
+    /// [`SourceError::Space`].
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match io_exit(&source, Exit::Host) {
+            Exit::Space => Self::Space { action, free: free_space(&path), path },
+            _ => Self::Io { action, path, source },
+        }
+    }
+
+    /// Says what a program was run for, and where it wrote: if it complains of a full disk, that one is meant.
+    pub fn program(what: impl Into<String>, place: impl Into<PathBuf>) -> impl FnOnce(ProcessError) -> Self {
+        let (what, path) = (what.into(), place.into());
+        move |source| match source {
+            ProcessError::Cancelled(cancelled) => Self::Cancelled(cancelled),
+            ProcessError::Failed { ref tail, .. } if tail.iter().any(|l| l.contains("No space left")) => {
+                Self::Space { action: "write below", free: free_space(&path), path }
+            }
+            source => Self::Program { what, source },
+        }
+    }
+
+    fn unreachable(&self) -> bool {
+        const SIGNS: [&str; 5] = [
+            "Could not resolve",
+            "Failed to fetch",
+            "Temporary failure",
+            "Connection timed out",
+            "Could not connect",
+        ];
+        self.tail().iter().any(|line| SIGNS.iter().any(|sign| line.contains(sign)))
+    }
+
+    fn tail(&self) -> &[String] {
+        match self {
+            Self::Program { source, .. } => source.tail(),
+            _ => &[],
+        }
+    }
+}
+
+/// What is free for us on the file system of `path` or its nearest existing parent.
+fn free_space(path: &Path) -> String {
+    path.ancestors()
+        .find_map(|place| rustix::fs::statvfs(place).ok())
+        .map_or_else(|| "unknown".to_owned(), |stat| format!("{} MiB", (stat.f_bavail * stat.f_frsize) >> 20))
+}
+
+impl Diagnose for SourceError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Space { .. } => Exit::Space,
+            Self::NoCacheDirectory | Self::BadBase { .. } | Self::NoCatalogueImage(_) => Exit::Usage,
+            Self::Offline(_) => Exit::Network,
+            Self::Program { .. } if self.unreachable() => Exit::Network,
+            Self::Io { .. } | Self::Host { .. } | Self::Program { .. } => Exit::Host,
+            Self::Incomplete(_) => Exit::Integrity,
+            Self::Cancelled(_) => Exit::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Space { path, .. } => {
+                return Some(format!(
+                    "free some space there (directories below `bases` and `layers` of the cache may be removed \
+                     while no tib runs), or set TIB_CACHE_DIR to a larger file system than that of `{}`",
+                    path.display()
+                ));
+            }
+            Self::BadBase { hint, .. } => return Some(hint.clone()),
+            Self::Host { fix, .. } => return Some(fix.clone()),
+            Self::NoCacheDirectory => "set TIB_CACHE_DIR",
+            Self::NoCatalogueImage(_) => {
+                "give an image with `--base FILE` (write `./NAME` for a file of this directory), or make one with \
+                 `--base bootstrap:debian-12`"
+            }
+            Self::Offline(_) => "run once without `--offline`, or give an image with `--base FILE`",
+            Self::Program { .. } if self.unreachable() => {
+                "check the network, this host's package sources, and http_proxy"
+            }
+            Self::Program { .. } => "its last lines say why; `-v` shows all of them",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    fn context(&self) -> Vec<String> {
+        self.tail().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_names_the_file_and_the_way_out() {
+        let error = SourceError::io("write", "/tmp/x")(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(error.exit(), Exit::Space);
+        assert!(error.to_string().contains("`/tmp/x`") && error.to_string().contains("MiB free"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("TIB_CACHE_DIR")));
+        let other = SourceError::io("write", "/tmp/x")(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(other.exit(), Exit::Host);
+    }
+
+    #[test]
+    fn what_a_program_printed_decides_the_exit_code() {
+        let failed = |line: &str| {
+            let status = std::os::unix::process::ExitStatusExt::from_raw(256);
+            let tail = vec![line.to_owned()];
+            SourceError::program("x", "/")(ProcessError::Failed { program: "p".into(), status, tail })
+        };
+        let cases = [
+            ("E: Could not resolve 'mirror.invalid'", Exit::Network),
+            ("tar: write error: No space left on device", Exit::Space),
+            ("E: something else", Exit::Host),
+        ];
+        for (line, exit) in cases {
+            assert_eq!(failed(line).exit(), exit, "{line}");
+        }
+        assert_eq!(
+            SourceError::program("x", "/")(ProcessError::Cancelled(Cancelled)).exit(),
+            Exit::Interrupted
+        );
+    }
+}

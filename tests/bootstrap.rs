@@ -1,0 +1,173 @@
+//! `bootstrap:debian-12` for real: packages from the host's sources, a disk that boots. Takes minutes without a
+//! filled cache; `TIB_TEST_CACHE` names one to share with other tests.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+
+use tib::cancel::Cancel;
+use tib::event::{Event, EventSink, Events};
+use tib::source::{Base, BaseSpec, Cache, Origin, resolve};
+
+/// Events as lines on stderr, for whoever looks at a test that takes long.
+struct Stderr;
+
+impl EventSink for Stderr {
+    fn emit(&self, event: Event) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = match event {
+            Event::Output { source, line } => writeln!(stderr, "{source}: {line}"),
+            Event::Progress { .. } => Ok(()),
+            other => writeln!(stderr, "{other:?}"),
+        };
+    }
+}
+
+/// One at a time: they share the base.
+static BASE: Mutex<()> = Mutex::new(());
+
+fn base(dir: &tempfile::TempDir, offline: bool) -> Base {
+    let place = std::env::var_os("TIB_TEST_CACHE").map_or_else(|| dir.path().to_owned(), PathBuf::from);
+    let cache = Cache::open(Some(place)).unwrap();
+    let spec: BaseSpec = "bootstrap:debian-12".parse().unwrap();
+    let base = resolve(&spec, &cache, offline, &Events::new(Stderr), &Cancel::new()).unwrap();
+    let work = std::fs::read_dir(cache.root().join("work")).unwrap();
+    let mine = format!("{}-", std::process::id());
+    let left = work.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(&mine)).count();
+    assert_eq!(left, 0, "nothing of this process is left in the work directory");
+    base
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn appliance_bootstrap_makes_a_sound_disk_and_reuses_it() {
+    let _one = BASE.lock();
+    let dir = tempfile::tempdir().unwrap();
+    let base = base(&dir, false);
+    let Origin::Bootstrap { system, .. } = &base.origin else { panic!("{:?}", base.origin) };
+    assert_eq!(system, "debian-12");
+    let again = self::base(&dir, true);
+    assert_eq!(again.digest, base.digest, "found in the cache, offline");
+
+    // sfdisk as an independent reader of the table.
+    let table = output(Command::new("sfdisk").arg("--json").arg(&base.path));
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    let partitions = table["partitiontable"]["partitions"].as_array().unwrap();
+    let names: Vec<_> = partitions.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["bios", "esp", "root"]);
+    output(Command::new("sfdisk").arg("--verify").arg(&base.path));
+
+    let root = &partitions[2];
+    let (start, size) = (root["start"].as_u64().unwrap(), root["size"].as_u64().unwrap());
+    let copy = dir.path().join("root.ext4");
+    output(
+        Command::new("dd")
+            .arg(format!("if={}", base.path.display()))
+            .arg(format!("of={}", copy.display()))
+            .args([
+                "bs=1M",
+                "conv=sparse",
+                &format!("skip={}", start / 2048),
+                &format!("count={}", size / 2048),
+            ]),
+    );
+    // e2fsck and debugfs as independent readers of the file system.
+    output(Command::new("e2fsck").arg("-fn").arg(&copy));
+    let debugfs = |request: &str| output(Command::new("debugfs").args(["-R", request]).arg(&copy));
+    let sources = debugfs("cat /etc/apt/sources.list.d/debian.sources");
+    let list = debugfs("cat /etc/apt/sources.list");
+    assert!(sources.contains("bookworm") || list.contains("bookworm"));
+    assert_eq!(debugfs("cat /etc/machine-id"), "");
+    let resolver = debugfs("stat /etc/resolv.conf");
+    assert!(resolver.contains("stub-resolv.conf"), "{resolver}");
+    for gone in [
+        "/etc/ssh/ssh_host_rsa_key",
+        "/etc/apt/apt.conf.d/99mmdebstrap",
+        "/var/log/dpkg.log",
+        "/tmp/root.ext4",
+    ] {
+        assert_eq!(debugfs(&format!("stat {gone}")), "", "{gone}");
+    }
+    let lists = debugfs("ls -p /var/lib/apt/lists");
+    assert!(!lists.contains("Packages"), "{lists}");
+    let sudo = debugfs("stat /usr/bin/sudo");
+    assert!(sudo.contains("Mode:  04755") && sudo.contains("User:     0"), "{sudo}");
+    let capability = debugfs("ea_list /usr/bin/ping");
+    assert!(capability.contains("security.capability"), "{capability}");
+}
+
+#[test]
+fn appliance_bootstrap_boots_to_a_login_prompt() {
+    let _one = BASE.lock();
+    let dir = tempfile::tempdir().unwrap();
+    let base = base(&dir, false);
+    let firmware = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"];
+    let firmware = firmware.into_iter().find(|path| std::path::Path::new(path).exists());
+    let mut ways: Vec<Vec<String>> = vec![vec![]];
+    ways.extend(
+        firmware.map(|path| vec!["-drive".into(), format!("if=pflash,format=raw,readonly=on,file={path}")]),
+    );
+    for firmware in ways {
+        let serial = dir.path().join("serial");
+        let mut qemu = Command::new("qemu-system-x86_64")
+            .args(["-machine", "q35,accel=tcg", "-m", "1024", "-smp", "2", "-display", "none", "-no-reboot"])
+            .args(["-nic", "user,model=virtio-net-pci", "-snapshot"])
+            .arg("-drive")
+            .arg(format!("if=virtio,format=raw,file={}", base.path.display()))
+            .arg("-serial")
+            .arg(format!("file:{}", serial.display()))
+            .args(&firmware)
+            .spawn()
+            .unwrap();
+        let started = std::time::Instant::now();
+        let mut seen = String::new();
+        while started.elapsed().as_secs() < 400 && !seen.contains(" login: ") {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            seen =
+                std::fs::read(&serial).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into());
+        }
+        qemu.kill().unwrap();
+        qemu.wait().unwrap();
+        let _ = writeln!(std::io::stderr(), "{firmware:?}: {} s", started.elapsed().as_secs());
+        assert!(seen.contains(" login: "), "{firmware:?}: {seen}");
+    }
+}
+
+#[test]
+fn appliance_bootstrap_interrupted_leaves_nothing() {
+    let _one = BASE.lock();
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
+    let cancel = Cancel::new();
+    let raise = cancel.clone();
+    std::thread::spawn(move || {
+        // In the middle of unpacking, where most files belong to the namespace's root.
+        std::thread::sleep(std::time::Duration::from_secs(25));
+        raise.raise();
+    });
+    let spec: BaseSpec = "bootstrap:debian-12".parse().unwrap();
+    let started = std::time::Instant::now();
+    let error = resolve(&spec, &cache, false, &Events::new(Stderr), &cancel).unwrap_err();
+    assert_eq!(error.exit(), tib::error::Exit::Interrupted, "{error}");
+    let ending = started.elapsed().as_secs_f64() - 25.0;
+    assert!(ending < 5.0, "took {ending} s to end");
+    for name in ["work", "bases", "bootstrap"] {
+        let left: Vec<_> = std::fs::read_dir(cache.root().join(name)).unwrap().flatten().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    // mmdebstrap's own command line names the tree, and so do those of dpkg and tar.
+    let mine = dir.path().join("v1").display().to_string();
+    let running = std::fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(&mine)
+    });
+    assert_eq!(running.count(), 0, "no process of it is left");
+}

@@ -1,0 +1,108 @@
+//! The cache under several processes at once, and under processes that are killed.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tib::cancel::Cancel;
+use tib::recipe::Digest;
+use tib::source::{Cache, LayerMeta};
+
+const SIZE: usize = 96 << 20;
+
+fn content() -> Vec<u8> {
+    (0..SIZE).map(|index| (index >> 12) as u8 | 1).collect()
+}
+
+fn meta() -> LayerMeta {
+    LayerMeta {
+        stage: "system".into(),
+        recipe: "test".into(),
+        before: Digest::of(b"base"),
+        base: Digest::of(b"base"),
+        tib: "0".into(),
+        created: 0,
+    }
+}
+
+fn digest() -> Digest {
+    Digest::of(b"layer")
+}
+
+/// Not a test: what a child process does when one of the tests below starts this file's program again.
+#[test]
+fn child() {
+    let Some(dir) = std::env::var_os("TIB_TEST_CHILD") else { return };
+    let dir = Path::new(&dir);
+    let cache = Cache::open(Some(dir.join("cache"))).unwrap();
+    std::fs::write(dir.join(format!("started-{}", std::process::id())), "").unwrap();
+    cache.store_layer(digest(), &dir.join("overlay"), &meta(), &Cancel::new()).unwrap();
+}
+
+fn start_child(dir: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child"])
+        .env("TIB_TEST_CHILD", dir)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn eight_processes_store_the_same_layer_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = content();
+    std::fs::write(dir.path().join("overlay"), &content).unwrap();
+    let children: Vec<Child> = (0..8).map(|_| start_child(dir.path())).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
+    let layer = cache.layer(digest()).unwrap().unwrap();
+    assert!(std::fs::read(&layer.path).unwrap() == content);
+    assert_eq!(layer.meta, meta());
+    assert_eq!(names(&cache.root().join("layers")), [digest().to_string()]);
+    assert_eq!(names(&cache.root().join("work")), [""; 0]);
+}
+
+#[test]
+fn a_killed_process_leaves_a_whole_layer_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = content();
+    std::fs::write(dir.path().join("overlay"), &content).unwrap();
+    let (mut without, mut left_work) = (0, 0);
+    for round in 0..12 {
+        let mut child = start_child(dir.path());
+        let started = dir.path().join(format!("started-{}", child.id()));
+        while !started.exists() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(Duration::from_millis(round * round / 2));
+        // SIGKILL.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let root = dir.path().join("cache/v1");
+        left_work += names(&root.join("work")).len();
+        let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
+        assert_eq!(names(&root.join("work")), [""; 0], "the next open removes what is left");
+        match cache.layer(digest()).unwrap() {
+            Some(layer) => {
+                assert!(std::fs::read(&layer.path).unwrap() == content, "round {round}: a partial layer");
+                std::fs::remove_dir_all(layer.path.parent().unwrap()).unwrap();
+            }
+            None => {
+                without += 1;
+                assert_eq!(names(&root.join("layers")), [""; 0], "round {round}");
+            }
+        }
+    }
+    assert!(without > 0 && left_work > 0, "no process was killed at work: {without} {left_work}");
+    let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
+    cache.store_layer(digest(), &dir.path().join("overlay"), &meta(), &Cancel::new()).unwrap();
+}
