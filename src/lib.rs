@@ -27,3 +27,4 @@ pub mod process;
 pub mod recipe;
 pub mod size;
 pub mod source;
+pub mod verify;

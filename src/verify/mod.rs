@@ -1,1 +1,32 @@
 //! Looking into images, virt-ls style: packages, units, users, checks, the sealing gate, reports.
+//!
+//! Everything here reads a [`Tree`](crate::disk::Tree) and changes nothing. What it reads is untrusted: garbage
+//! becomes an error or a failed check, never a panic and never a pass.
+
+mod accounts;
+mod checks;
+mod contract;
+mod datasource;
+mod error;
+mod examine;
+pub(crate) mod look;
+pub mod ls;
+mod os;
+mod packages;
+mod report;
+mod sealing;
+#[cfg(test)]
+pub(crate) mod testing;
+mod unit;
+
+pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
+pub use checks::run_checks;
+pub use contract::contract;
+pub use datasource::datasource_list;
+pub use error::VerifyError;
+pub use examine::report;
+pub use os::{DetectError, detect_os};
+pub use packages::{Package, packages};
+pub use report::{CheckGroup, CheckResult, Counts, Outcome, Report, VERSION as REPORT_VERSION};
+pub use sealing::{BUILD_MARKER, sealing};
+pub use unit::{UnitFile, UnitState, unit_state};

@@ -1,0 +1,225 @@
+//! The agent's Python environment: would its imports work? Judged without running anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::agent::{Agent, interpreter, not_executable};
+use super::metadata::{Distribution, distributions};
+use super::requirement::{Environment, Requirement};
+use super::{CheckResult, Found, joined, result};
+use crate::disk::Tree;
+use crate::verify::VerifyError;
+use crate::verify::look::{glob, is_directory, join, optional, read_optional, read_start, show};
+
+/// Where Trove's own images, and tib's, have the agent.
+const USUAL: &[u8] = b"/opt/guest-agent-venv";
+
+/// Checks the virtual environment the agent's program is in. Agents from packages have none.
+pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
+    let (interpreter, requirements) = match find(tree, agent) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(root)) => (check_interpreter(tree, &root), check_requirements(tree, &root)),
+        Err(error) => {
+            return vec![result("the agent's Python environment can be read", Err(error))];
+        }
+    };
+    vec![
+        result("the agent's Python exists", interpreter)
+            .why("the environment links to the distribution's Python; without it the agent cannot start")
+            .fix("install the Python the environment was made with, or make the environment again"),
+        result("everything the agent's code requires is installed", requirements)
+            .why("the agent would end at an import, and the instance stay in BUILD")
+            .fix("install the agent again with the constraints of its release"),
+    ]
+}
+
+/// The environment of the agent's program, by the program's place or its first line.
+fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, VerifyError> {
+    let mut candidates = Vec::new();
+    if let Some(program) = agent.program(tree)?
+        && let Some(program) = optional(tree.canonicalize(&program))?
+    {
+        candidates.extend(grandparent(&program));
+        candidates.extend(interpreter(tree, &program)?.as_deref().and_then(grandparent));
+    }
+    candidates.push(USUAL.to_vec());
+    for root in candidates {
+        if tree.exists(&join(&root, b"pyvenv.cfg"))? {
+            return Ok(Some(root));
+        }
+    }
+    Ok(None)
+}
+
+fn grandparent(path: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = path.rsplitn(3, |&byte| byte == b'/');
+    parts.nth(2).filter(|root| !root.is_empty()).map(<[u8]>::to_vec)
+}
+
+fn check_interpreter(tree: &mut dyn Tree, root: &[u8]) -> Found {
+    let mut last = None;
+    for name in ["bin/python3", "bin/python"] {
+        last = not_executable(tree, &join(root, name.as_bytes()))?;
+        if last.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(last)
+}
+
+/// `pyvenv.cfg`: the version of Python, and whether the distribution's own packages are seen.
+struct Settings {
+    version: Vec<u32>,
+    system: bool,
+}
+
+fn settings(tree: &mut dyn Tree, root: &[u8]) -> Result<Settings, VerifyError> {
+    let path = join(root, b"pyvenv.cfg");
+    let text = read_optional(tree, &path)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let fields: BTreeMap<_, _> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect();
+    let version = fields.get("version").or_else(|| fields.get("version_info")).copied().unwrap_or_default();
+    let version: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).take(3).collect();
+    if version.len() < 2 {
+        return Err(VerifyError::malformed(&path, "it says no version of Python"));
+    }
+    let system = fields.get("include-system-site-packages").is_some_and(|value| *value == "true");
+    Ok(Settings { version, system })
+}
+
+fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
+    let settings = settings(tree, root)?;
+    let short = format!("{}.{}", settings.version[0], settings.version[1]);
+    let site = join(root, format!("lib/python{short}/site-packages").as_bytes());
+    if !is_directory(tree, &site)? {
+        return Ok(Some(format!("{} does not exist: the environment is for another Python", show(&site))));
+    }
+    let environment = environment(tree, root, &settings, &short)?;
+    let installed = distributions(tree, &site)?;
+    let mut provided = Vec::new();
+    if settings.system {
+        for pattern in [
+            "/usr/lib/python3/dist-packages".to_owned(),
+            format!("/usr/local/lib/python{short}/dist-packages"),
+            format!("/usr/lib*/python{short}/site-packages"),
+            format!("/usr/local/lib*/python{short}/site-packages"),
+        ] {
+            for directory in glob(tree, pattern.as_bytes())? {
+                provided.extend(distributions(tree, &directory)?);
+            }
+        }
+    }
+    Ok(joined(&unsatisfied(&installed, &provided, &environment)))
+}
+
+/// What an environment marker may ask for. The kernel is not known at rest; a marker
+/// that asks for it makes the check fail.
+fn environment(
+    tree: &mut dyn Tree,
+    root: &[u8],
+    settings: &Settings,
+    short: &str,
+) -> Result<Environment, VerifyError> {
+    let full: Vec<_> = settings.version.iter().map(u32::to_string).collect();
+    let full = full.join(".");
+    let machine = machine(tree, &join(root, b"bin/python3"))?;
+    Ok([
+        ("implementation_name", "cpython"),
+        ("implementation_version", &full),
+        ("os_name", "posix"),
+        ("platform_machine", machine),
+        ("platform_python_implementation", "CPython"),
+        ("platform_system", "Linux"),
+        ("python_full_version", &full),
+        ("python_version", short),
+        ("sys_platform", "linux"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec())
+}
+
+/// The processor a program is for, from its ELF header.
+fn machine(tree: &mut dyn Tree, program: &[u8]) -> Result<&'static str, VerifyError> {
+    let header = match optional(tree.stat(program))? {
+        Some(_) => read_start(tree, program, 20)?,
+        None => Vec::new(),
+    };
+    Ok(match header.as_slice() {
+        [0x7f, b'E', b'L', b'F', .., 0x3e, 0] => "x86_64",
+        [0x7f, b'E', b'L', b'F', .., 0xb7, 0] => "aarch64",
+        _ => "",
+    })
+}
+
+/// Requirements that nothing installed fulfils, one sentence each. Extras are followed: what `a[b]` asks for
+/// counts when someone requires `a[b]`.
+pub(super) fn unsatisfied(
+    installed: &[Distribution],
+    provided: &[Distribution],
+    environment: &Environment,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut known: BTreeMap<&str, &Distribution> = BTreeMap::new();
+    for one in installed {
+        if let Some(other) = known.insert(one.name.as_str(), one)
+            && other.version != one.version
+        {
+            wrong.push(format!("{} is there twice: {} and {}", one.name, other.version, one.version));
+        }
+    }
+    for one in provided {
+        known.entry(one.name.as_str()).or_insert(one);
+    }
+    let mut pending: Vec<_> = installed.iter().map(|one| (one, Vec::new())).collect();
+    let mut seen = BTreeSet::new();
+    while let Some((one, extras)) = pending.pop() {
+        if !seen.insert((one.name.as_str(), extras.clone())) {
+            continue;
+        }
+        for requirement in &one.requires {
+            match requirement.applies(environment, &extras) {
+                Some(true) => {}
+                Some(false) => continue,
+                None => {
+                    wrong.push(format!(
+                        "{} {} needs {} under a condition tib cannot judge",
+                        one.name, one.version, requirement.name
+                    ));
+                    continue;
+                }
+            }
+            match known.get(requirement.name.as_str()) {
+                None => wrong.push(format!(
+                    "{} {} needs {}, which is not installed",
+                    one.name,
+                    one.version,
+                    wanted(requirement)
+                )),
+                Some(found) => {
+                    if !requirement.versions.contains(&found.version) {
+                        wrong.push(format!(
+                            "{} {} needs {}, but {} is installed",
+                            one.name,
+                            one.version,
+                            wanted(requirement),
+                            found.version
+                        ));
+                    }
+                    if !requirement.extras.is_empty() {
+                        pending.push((found, requirement.extras.clone()));
+                    }
+                }
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    wrong
+}
+
+fn wanted(requirement: &Requirement) -> String {
+    format!("{}{}", requirement.name, requirement.versions)
+}

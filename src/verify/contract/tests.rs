@@ -1,0 +1,240 @@
+use super::super::Outcome;
+use super::super::testing::MemTree;
+use super::*;
+
+const UNIT: &str = "\
+[Unit]
+After=network.target cloud-init.service docker.service
+[Service]
+User=trove
+Group=trove
+ExecStart=/usr/local/bin/guest-agent --config-dir=/etc/trove/conf.d
+[Install]
+WantedBy=multi-user.target
+";
+const AGENT: &str = "/etc/systemd/system/guest-agent.service";
+const SITE: &str = "/opt/guest-agent-venv/lib/python3.11/site-packages";
+
+/// An image whose agent would start.
+fn good() -> MemTree {
+    let mut tree = MemTree::new()
+        .file("/etc/passwd", "root:x:0:0::/root:/bin/sh\ntrove:x:1000:1000::/home/trove:/bin/sh\n")
+        .file("/etc/group", "root:x:0:\ntrove:x:1000:\ndocker:x:998:trove\n")
+        .file(AGENT, UNIT)
+        .link("/etc/systemd/system/multi-user.target.wants/guest-agent.service", AGENT)
+        .file("/usr/lib/systemd/system/docker.service", "[Install]\nWantedBy=multi-user.target\n")
+        .file("/usr/lib/systemd/system/cloud-init.service", "[Install]\nWantedBy=cloud-init.target\n")
+        .link("/etc/systemd/system/cloud-init.target.wants/cloud-init.service", "/usr/lib/systemd/system/cloud-init.service")
+        .file("/etc/cloud/cloud.cfg.d/90.cfg", "datasource_list: [ ConfigDrive, OpenStack, None ]\n")
+        .file("/etc/sudoers", "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n")
+        .access("/etc/sudoers", 0o440, 0, 0)
+        .file("/etc/sudoers.d/trove", "trove ALL=(ALL) NOPASSWD:ALL\n")
+        .access("/etc/sudoers.d/trove", 0o440, 0, 0)
+        .link("/usr/local/bin/guest-agent", "/opt/guest-agent-venv/bin/trove-guestagent")
+        .program("/opt/guest-agent-venv/bin/trove-guestagent", "#!/opt/guest-agent-venv/bin/python3\nimport trove\n")
+        .link("/opt/guest-agent-venv/bin/python3", "/usr/bin/python3")
+        .link("/usr/bin/python3", "python3.11")
+        .program("/usr/bin/python3.11", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0")
+        .file("/opt/guest-agent-venv/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\n")
+        .file(&format!("{SITE}/trove-26.0.0.dist-info/METADATA"), "Name: trove\nVersion: 26.0.0\nRequires-Dist: oslo.config[ini]>=9.0.0\nRequires-Dist: tomli; python_version < '3.11'\nRequires-Dist: pytest; extra == 'test'\n\n")
+        .file(&format!("{SITE}/oslo.config-9.1.dist-info/METADATA"), "Name: oslo.config\nVersion: 9.1\nRequires-Dist: inifile ; extra == 'ini'\n\n")
+        .file(&format!("{SITE}/inifile-1.dist-info/METADATA"), "Name: inifile\nVersion: 1\n\n");
+    for directory in
+        ["/etc/trove", "/etc/trove/conf.d", "/var/lib/trove", "/var/log/trove", "/opt/trove-guestagent"]
+    {
+        tree = tree.dir(directory).access(directory, 0o750, 1000, 0);
+    }
+    tree
+}
+
+fn failures(tree: &MemTree) -> Vec<(String, String)> {
+    contract(&mut tree.clone())
+        .into_iter()
+        .filter_map(|result| match result.outcome {
+            Outcome::Passed => None,
+            Outcome::Failed { found } => Some((result.title, found)),
+            Outcome::NotChecked { reason } => Some((result.title, format!("not checked: {reason}"))),
+        })
+        .collect()
+}
+
+#[test]
+fn a_good_image_passes_and_one_without_agent_is_not_asked() {
+    assert_eq!(failures(&good()), []);
+    assert_eq!(contract(&mut good()).len(), 14);
+    assert_eq!(contract(&mut MemTree::new()).len(), 1);
+    let qemu = MemTree::new().file("/usr/lib/systemd/system/qemu-guest-agent.service", "[Service]\n");
+    assert_eq!(contract(&mut qemu.clone()).len(), 1, "another kind of agent");
+}
+
+#[test]
+fn each_defect_fails_its_check() {
+    let unit = |from: &str, to: &str| good().file(AGENT, UNIT.replace(from, to));
+    let starts = "guest-agent.service starts at boot";
+    let program = "guest-agent.service has a program that can run";
+    let reads = "guest-agent.service reads the injected configuration";
+    let order = "guest-agent.service starts after cloud-init";
+    let cloud = "cloud-init starts at boot";
+    let may = "trove may use sudo without password and terminal";
+    let requires = "everything the agent's code requires is installed";
+    let metadata =
+        |package: &str, text: &str| good().file(&format!("{SITE}/{package}.dist-info/METADATA"), text);
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    for (tree, title, found) in [
+        (good().without(wants), starts, "disabled"),
+        (
+            good().without("/opt/guest-agent-venv/bin/trove-guestagent"),
+            program,
+            "is a link to /opt/guest-agent-venv/bin/trove-guestagent, which does not exist",
+        ),
+        (
+            good().access("/opt/guest-agent-venv/bin/trove-guestagent", 0o644, 0, 0),
+            program,
+            "not executable (mode 0644)",
+        ),
+        (
+            unit("--config-dir=/etc/trove/conf.d", "--config-file=/etc/trove/trove.conf"),
+            reads,
+            "neither --config-dir=/etc/trove/conf.d",
+        ),
+        (
+            unit(
+                "--config-dir=/etc/trove/conf.d",
+                "--config-dir /etc/trove/conf.d --config-file /etc/trove/x.conf",
+            ),
+            reads,
+            "/etc/trove/x.conf does not exist",
+        ),
+        (good().without("/etc/trove/conf.d"), reads, "/etc/trove/conf.d is no directory"),
+        (
+            good().access("/etc/trove/conf.d", 0o700, 0, 0),
+            reads,
+            "trove may not enter /etc/trove/conf.d (mode 0700)",
+        ),
+        (unit(" cloud-init.service", ""), order, "After=network.target docker.service"),
+        (
+            unit("cloud-init.service", "cloud-final.service")
+                .file("/usr/lib/systemd/system/cloud-final.service", "[Unit]\nAfter=multi-user.target\n"),
+            order,
+            "a circle",
+        ),
+        (
+            good().access("/var/log/trove", 0o755, 0, 0),
+            "the directories of guest-agent.service belong to its user",
+            "/var/log/trove belongs to uid 0",
+        ),
+        (
+            good().without("/opt/trove-guestagent"),
+            "the directories of guest-agent.service belong to its user",
+            "/opt/trove-guestagent does not exist",
+        ),
+        (
+            good().file("/etc/group", "trove:x:1000:\nother:x:1001:\n"),
+            "user and group id 1001 are free",
+            "group other",
+        ),
+        (
+            good().without("/etc/systemd/system/cloud-init.target.wants"),
+            cloud,
+            "cloud-init.service is disabled",
+        ),
+        (good().file("/etc/cloud/cloud-init.disabled", ""), cloud, "cloud-init.disabled is there"),
+        (
+            good().file("/etc/cloud/cloud.cfg.d/99.cfg", "datasource_list: [None]\n"),
+            "cloud-init reads ConfigDrive and OpenStack",
+            "[None]",
+        ),
+        (
+            good().access("/etc/sudoers.d/trove", 0o664, 0, 0),
+            "sudoers files belong to root and have mode 0440",
+            "/etc/sudoers.d/trove has mode 0664",
+        ),
+        (
+            good().file("/etc/sudoers.d/a", "Defaults !visiblepw,requiretty\n").access(
+                "/etc/sudoers.d/a",
+                0o440,
+                0,
+                0,
+            ),
+            may,
+            "requiretty in /etc/sudoers.d/a",
+        ),
+        (good().without("/etc/sudoers.d/trove"), may, "nothing lets trove use sudo"),
+        (
+            metadata("oslo.config-9.1", "Name: oslo.config\nVersion: 8.5\n\n"),
+            requires,
+            "trove 26.0.0 needs oslo-config>=9.0.0, but 8.5 is installed",
+        ),
+        (good().without(&format!("{SITE}/inifile-1.dist-info")), requires, "oslo-config 9.1 needs inifile"),
+        (
+            good().file("/opt/guest-agent-venv/pyvenv.cfg", "version = 3.9.2\n"),
+            requires,
+            "the environment is for another Python",
+        ),
+        (metadata("inifile-2", "Name: inifile\nVersion: 2\n\n"), requires, "inifile is there twice"),
+        (
+            good().link(&format!("{wants}/gone.service"), "/usr/lib/systemd/system/gone.service"),
+            "no unit link leads nowhere",
+            "gone.service -> /usr/lib",
+        ),
+    ] {
+        let failed = failures(&tree);
+        assert_eq!(failed.len(), 1, "{title}: {failed:?}");
+        assert_eq!(failed[0].0, title);
+        assert!(failed[0].1.contains(found), "{failed:?}");
+    }
+}
+
+#[test]
+fn defects_that_break_more_than_one_thing() {
+    let masked = good().without(AGENT).link(AGENT, "/dev/null");
+    assert_eq!(failures(&masked)[0].1, "masked");
+    let nobody = good().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+    assert!(
+        failures(&nobody)
+            .iter()
+            .any(|(title, found)| title.contains("user that exists") && found == "no user trove")
+    );
+    let python = failures(&good().without("/usr/bin/python3.11"));
+    let titles: Vec<_> = python.iter().map(|(title, _)| title.as_str()).collect();
+    assert_eq!(titles, ["guest-agent.service has a program that can run", "the agent's Python exists"]);
+}
+
+#[test]
+fn an_agent_that_is_root_needs_no_sudo() {
+    let tree = good().file(AGENT, UNIT.replace("User=trove\n", "")).without("/etc/sudoers");
+    assert_eq!(failures(&tree), []);
+}
+
+#[test]
+fn packages_of_the_distribution_count_when_the_environment_sees_them() {
+    let tree = good()
+        .without(&format!("{SITE}/inifile-1.dist-info"))
+        .file("/usr/lib/python3/dist-packages/inifile-1.egg-info", "Name: inifile\nVersion: 1\n");
+    assert_eq!(failures(&tree).len(), 1);
+    let seen = tree
+        .file("/opt/guest-agent-venv/pyvenv.cfg", "include-system-site-packages = true\nversion = 3.11.2\n");
+    assert_eq!(failures(&seen), []);
+}
+
+#[test]
+fn what_cannot_be_looked_at_never_passes() {
+    for broken in [
+        AGENT,
+        "/etc/passwd",
+        "/etc/systemd",
+        "/etc/cloud",
+        "/etc/sudoers",
+        "/etc/trove",
+        "/opt/guest-agent-venv/pyvenv.cfg",
+        "/opt/guest-agent-venv/bin",
+        SITE,
+        "/usr/local/bin/guest-agent",
+    ] {
+        let failed = failures(&good().broken(broken));
+        assert!(failed.iter().any(|(_, what)| what.starts_with("not checked: ")), "{broken}: {failed:?}");
+    }
+    let looped =
+        good().without("/usr/local/bin/guest-agent").link("/usr/local/bin/guest-agent", "guest-agent");
+    assert!(failures(&looped)[0].1.starts_with("not checked: "));
+}

@@ -1,0 +1,62 @@
+//! Why something in an image could not be looked at.
+
+use crate::disk::DiskError;
+use crate::error::{Diagnose, Exit, io_exit};
+
+/// Something in an image could not be looked at. A check that ends this way is a check that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The image could not be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file of the image is not what it should be.
+    #[error("cannot make sense of `{path}` in the image: {reason}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// tib does not know how to look at this.
+    #[error("cannot read {what}: {reason}")]
+    Unsupported {
+        /// What was to be read.
+        what: &'static str,
+        /// Why tib cannot.
+        reason: String,
+    },
+    /// A listing or a report could not be written.
+    #[error("cannot write {what}")]
+    Write {
+        /// What was to be written.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl VerifyError {
+    pub(super) fn malformed(path: impl AsRef<[u8]>, reason: impl Into<String>) -> Self {
+        Self::Malformed { path: super::look::show(path.as_ref()), reason: reason.into() }
+    }
+}
+
+impl Diagnose for VerifyError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Disk(error) => error.exit(),
+            Self::Malformed { .. } | Self::Unsupported { .. } => Exit::Checks,
+            Self::Write { source, .. } => io_exit(source, Exit::Internal),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Disk(error) => error.hint(),
+            Self::Malformed { path, .. } => {
+                Some(format!("look at it with `tib cat IMAGE {path}` and build the image again"))
+            }
+            Self::Unsupported { .. } | Self::Write { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Small ways of looking at a [`Tree`]: files that may be missing, patterns, walks. All of them are bounded,
+//! because what they look at is untrusted.
+
+use std::io::{self, Write};
+
+use super::VerifyError;
+use crate::disk::{DiskError, FileKind, Stat, Tree};
+
+/// The longest text file (package database, unit, passwd) that is read whole.
+pub(super) const TEXT_LIMIT: u64 = 64 << 20;
+
+/// The deepest directory a walk enters; far beyond real ones, and within any stack.
+const DEPTH_LIMIT: usize = 128;
+
+/// The most entries a pattern or a walk may visit.
+const ENTRY_LIMIT: usize = 5_000_000;
+
+/// A path for people: lossy, with control characters escaped, so that a name cannot talk to a terminal.
+pub(crate) fn show(path: &[u8]) -> String {
+    escape(&String::from_utf8_lossy(path))
+}
+
+/// Text from an image for people: control characters are escaped.
+pub(crate) fn escape(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// Appends a name to a directory's path.
+pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = directory.to_vec();
+    if path.last() != Some(&b'/') {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
+
+/// The last part of a path.
+pub(super) fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
+
+/// `None` instead of an error when nothing is there, or only a link that leads nowhere.
+pub(super) fn optional<T>(result: Result<T, DiskError>) -> Result<Option<T>, DiskError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(DiskError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The content of a text file, or `None` when it does not exist.
+pub(super) fn read_optional(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+    optional(tree.read(path, TEXT_LIMIT))
+}
+
+/// The first bytes of a file, `length` at the most.
+pub(super) fn read_start(tree: &mut dyn Tree, path: &[u8], length: usize) -> Result<Vec<u8>, DiskError> {
+    struct Start {
+        kept: Vec<u8>,
+        wanted: usize,
+    }
+    impl Write for Start {
+        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+            let missing = self.wanted - self.kept.len();
+            if missing == 0 {
+                return Err(io::Error::other("enough"));
+            }
+            self.kept.extend_from_slice(&piece[..missing.min(piece.len())]);
+            Ok(piece.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut start = Start { kept: Vec::new(), wanted: length };
+    match tree.read_to(path, &mut start) {
+        Err(error) if start.kept.len() < length => Err(error),
+        // An error after enough bytes is the sink's own, to end the reading.
+        _ => Ok(start.kept),
+    }
+}
+
+/// Whether a path leads to a directory. A missing one is `false`.
+pub(super) fn is_directory(tree: &mut dyn Tree, path: &[u8]) -> Result<bool, DiskError> {
+    Ok(optional(tree.stat(path))?.is_some_and(|stat| stat.kind == FileKind::Directory))
+}
+
+/// The names in a directory in byte order; none when there is no such directory.
+pub(super) fn names(tree: &mut dyn Tree, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+    if !is_directory(tree, path)? {
+        return Ok(Vec::new());
+    }
+    let mut names = tree.read_dir(path)?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The paths that match a pattern. `*` and `?` match within one part; a last part `**` stands for everything
+/// below, at any depth, without following links.
+pub(super) fn glob(tree: &mut dyn Tree, pattern: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+    let mut found = vec![b"/".to_vec()];
+    for part in pattern.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
+        let mut next = Vec::new();
+        for directory in found {
+            if !is_directory(tree, &directory)? {
+                continue;
+            }
+            if part == b"**" {
+                walk(tree, &directory, &mut |path, _| next.push(path.to_vec()))?;
+            } else if part.contains(&b'*') || part.contains(&b'?') {
+                let names = names(tree, &directory)?;
+                next.extend(
+                    names.iter().filter(|name| matches(part, name)).map(|name| join(&directory, name)),
+                );
+            } else {
+                let path = join(&directory, part);
+                if tree.exists(&path)? {
+                    next.push(path);
+                }
+            }
+            if next.len() > ENTRY_LIMIT {
+                return Err(too_much(pattern));
+            }
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+/// Whether a name matches a pattern of literal bytes, `*` and `?`.
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // The usual backtracking to the last star: linear in practice, never exponential.
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+/// Visits everything below a directory, parents before children, names in byte order, links not followed.
+pub(super) fn walk(
+    tree: &mut dyn Tree,
+    root: &[u8],
+    visit: &mut dyn FnMut(&[u8], &Stat),
+) -> Result<(), DiskError> {
+    let mut count = 0;
+    let mut pending: Vec<Vec<Vec<u8>>> = vec![children(tree, root)?];
+    while let Some(level) = pending.last_mut() {
+        let Some(path) = level.pop() else {
+            pending.pop();
+            continue;
+        };
+        count += 1;
+        if count > ENTRY_LIMIT || pending.len() > DEPTH_LIMIT {
+            return Err(too_much(root));
+        }
+        let stat = tree.lstat(&path)?;
+        visit(&path, &stat);
+        if stat.kind == FileKind::Directory {
+            pending.push(children(tree, &path)?);
+        }
+    }
+    Ok(())
+}
+
+/// The paths in a directory, last name first, so that popping takes them in order.
+fn children(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+    let mut names = names(tree, directory)?;
+    names.reverse();
+    Ok(names.iter().map(|name| join(directory, name)).collect())
+}
+
+fn too_much(path: &[u8]) -> DiskError {
+    DiskError::WrongKind { path: show(path), problem: "has too many or too deeply nested entries".to_owned() }
+}
+
+/// Turns a failed write into what the reader of the image can pass on.
+pub(super) fn write_error(what: &'static str) -> impl FnOnce(io::Error) -> VerifyError {
+    move |source| VerifyError::Write { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::MemTree;
+    use super::*;
+
+    fn texts(paths: &[Vec<u8>]) -> Vec<String> {
+        paths.iter().map(|path| show(path)).collect()
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*.deb", "a.deb", true),
+            ("*.deb", "a.debx", false),
+            ("ssh_host_*_key*", "ssh_host_rsa_key.pub", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a*b*c", "a1b2b3c", true),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn globs_walk_and_follow_links_to_directories_only_on_the_way() {
+        let mut tree = MemTree::new()
+            .file("/var/log/b", "1")
+            .file("/var/log/a/x", "2")
+            .link("/var/log/out", "/etc")
+            .link("/logs", "var/log")
+            .file("/etc/passwd", "");
+        assert_eq!(
+            texts(&glob(&mut tree, b"/var/log/**").unwrap()),
+            ["/var/log/a", "/var/log/a/x", "/var/log/b", "/var/log/out"]
+        );
+        assert_eq!(texts(&glob(&mut tree, b"/logs/*/x").unwrap()), ["/logs/a/x"]);
+        assert_eq!(glob(&mut tree, b"/etc/passwd/*").unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(glob(&mut tree, b"/no/such/**").unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_broken_directory_is_an_error_not_an_empty_one() {
+        let mut tree = MemTree::new().file("/var/log/a", "").broken("/var/log");
+        assert!(glob(&mut tree, b"/var/log/*").is_err());
+        let mut tree = MemTree::new().link("/tmp", "/tmp");
+        assert!(glob(&mut tree, b"/tmp/*").is_err(), "a loop");
+    }
+
+    #[test]
+    fn the_start_of_a_file() {
+        let mut tree = MemTree::new().file("/f", "abcdef");
+        assert_eq!(read_start(&mut tree, b"/f", 3).unwrap(), b"abc");
+        assert_eq!(read_start(&mut tree, b"/f", 9).unwrap(), b"abcdef");
+        assert!(read_start(&mut tree, b"/g", 3).is_err());
+    }
+
+    #[test]
+    fn names_cannot_talk_to_the_terminal() {
+        assert_eq!(show(b"/a\x1b[2Jb\n\xff"), "/a\\u{1b}[2Jb\\n\u{fffd}");
+    }
+}

@@ -1,0 +1,296 @@
+//! Listings in the forms of virt-ls. Sizes, modes and columns are the same; names are escaped in text, so that
+//! they cannot play tricks on the reader.
+
+use std::io::Write;
+
+use serde_json::{Map, Value};
+
+use super::{Entry, ListOptions};
+use crate::disk::FileKind;
+use crate::verify::VerifyError;
+use crate::verify::look::{show, write_error};
+
+/// Writes a listing as text: names, `ls -l` lines (`long`), relative paths (`recursive`), or the columns of
+/// `virt-ls -lR` (both): kind, mode, size, then what was asked for, then the path.
+///
+/// # Errors
+/// [`VerifyError::Write`].
+pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), VerifyError> {
+    let widths = Widths::of(entries, options);
+    for entry in entries {
+        let line = match (options.long, options.recursive) {
+            (false, _) => show(&entry.relative),
+            (true, false) => like_ls(entry, options, &widths),
+            (true, true) => columns(entry, options).join(" "),
+        };
+        writeln!(out, "{line}").map_err(write_error("the listing"))?;
+    }
+    Ok(())
+}
+
+/// Writes a listing as comma-separated values: the columns of `virt-ls -lR --csv`. Names are written as they
+/// are, quoted where needed.
+///
+/// # Errors
+/// [`VerifyError::Write`].
+pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), VerifyError> {
+    for entry in entries {
+        let mut fields: Vec<Vec<u8>> = vec![
+            letter(entry.stat.kind).to_string().into_bytes(),
+            format!("{:04o}", entry.stat.mode).into_bytes(),
+            size(entry, options).into_bytes(),
+        ];
+        if options.uids {
+            fields.push(entry.stat.uid.to_string().into_bytes());
+            fields.push(entry.stat.gid.to_string().into_bytes());
+        }
+        if options.times {
+            fields.push(time(entry.stat.mtime).into_bytes());
+        }
+        if options.checksums {
+            fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
+        }
+        fields.push(quote(&entry.path));
+        fields.extend(entry.target.as_deref().map(quote));
+        let mut line = fields.join(&b',');
+        line.push(b'\n');
+        out.write_all(&line).map_err(write_error("the listing"))?;
+    }
+    Ok(())
+}
+
+/// A listing as JSON: an array of objects. Names that are no UTF-8 have replacement characters in them.
+pub fn json(entries: &[Entry]) -> Value {
+    let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
+    let object = |entry: &Entry| {
+        let mut fields = Map::new();
+        fields.insert("path".to_owned(), text(&entry.path));
+        fields.insert("kind".to_owned(), serde_json::json!(entry.stat.kind));
+        fields.insert("mode".to_owned(), Value::from(format!("{:04o}", entry.stat.mode)));
+        fields.insert("size".to_owned(), Value::from(entry.stat.size));
+        fields.insert("uid".to_owned(), Value::from(entry.stat.uid));
+        fields.insert("gid".to_owned(), Value::from(entry.stat.gid));
+        fields.insert("mtime".to_owned(), Value::from(entry.stat.mtime));
+        if let Some(target) = &entry.target {
+            fields.insert("target".to_owned(), text(target));
+        }
+        if let Some(sha256) = &entry.sha256 {
+            fields.insert("sha256".to_owned(), Value::from(sha256.clone()));
+        }
+        Value::Object(fields)
+    };
+    entries.iter().map(object).collect()
+}
+
+fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
+    let stat = &entry.stat;
+    let mut columns = vec![format!("{} {:04o} {:>10}", letter(stat.kind), stat.mode, size(entry, options))];
+    if options.uids {
+        columns.push(format!("{:>4} {:>4}", stat.uid, stat.gid));
+    }
+    if options.times {
+        columns.push(time(stat.mtime));
+    }
+    columns.extend(entry.sha256.clone());
+    columns.push(with_target(show(&entry.path), entry));
+    columns
+}
+
+#[derive(Default)]
+struct Widths {
+    links: usize,
+    uid: usize,
+    gid: usize,
+    size: usize,
+}
+
+impl Widths {
+    fn of(entries: &[Entry], options: &ListOptions) -> Self {
+        let width = |text: fn(&Entry) -> u64| {
+            entries.iter().map(|entry| text(entry).to_string().len()).max().unwrap_or(0)
+        };
+        Self {
+            links: width(|entry| entry.stat.links.into()),
+            uid: width(|entry| entry.stat.uid.into()),
+            gid: width(|entry| entry.stat.gid.into()),
+            size: entries.iter().map(|entry| size(entry, options).len()).max().unwrap_or(0),
+        }
+    }
+}
+
+fn like_ls(entry: &Entry, options: &ListOptions, widths: &Widths) -> String {
+    let stat = &entry.stat;
+    let line = format!(
+        "{}{} {:>links$} {:<uid$} {:<gid$} {:>size$} {} {}",
+        if stat.kind == FileKind::File { '-' } else { letter(stat.kind) },
+        permissions(stat.mode),
+        stat.links,
+        stat.uid,
+        stat.gid,
+        size(entry, options),
+        &time(stat.mtime)[..16],
+        show(&entry.relative),
+        links = widths.links,
+        uid = widths.uid,
+        gid = widths.gid,
+        size = widths.size,
+    );
+    with_target(line, entry)
+}
+
+fn with_target(line: String, entry: &Entry) -> String {
+    match &entry.target {
+        Some(target) => format!("{line} -> {}", show(target)),
+        None => line,
+    }
+}
+
+/// `rwsr-xr-t` and the like.
+fn permissions(mode: u32) -> String {
+    let mut text = String::with_capacity(9);
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = mode >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (bits & 1 != 0, mode & special != 0) {
+            (true, true) => letter,
+            (false, true) => letter.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+fn letter(kind: FileKind) -> char {
+    match kind {
+        FileKind::File => '-',
+        FileKind::Directory => 'd',
+        FileKind::Symlink => 'l',
+        FileKind::Block => 'b',
+        FileKind::Character => 'c',
+        FileKind::Fifo => 'p',
+        FileKind::Socket => 's',
+    }
+}
+
+fn size(entry: &Entry, options: &ListOptions) -> String {
+    if options.human { human(entry.stat.size) } else { entry.stat.size.to_string() }
+}
+
+/// A size rounded to the nearest, with one decimal below ten units, as virt-ls has it.
+fn human(size: u64) -> String {
+    let mut unit: u128 = 1;
+    let size = u128::from(size);
+    for suffix in ["", "K", "M", "G", "T", "P", "E"] {
+        let whole = rounded(size, unit);
+        if whole < 1024 || suffix == "E" {
+            let tenths = rounded(size * 10, unit);
+            return if unit > 1 && tenths < 100 {
+                format!("{}.{}{suffix}", tenths / 10, tenths % 10)
+            } else {
+                format!("{whole}{suffix}")
+            };
+        }
+        unit *= 1024;
+    }
+    size.to_string()
+}
+
+/// `value / unit` to the nearest, halves to even.
+fn rounded(value: u128, unit: u128) -> u128 {
+    let (whole, rest) = (value / unit, value % unit);
+    match (rest * 2).cmp(&unit) {
+        std::cmp::Ordering::Less => whole,
+        std::cmp::Ordering::Greater => whole + 1,
+        std::cmp::Ordering::Equal => whole + whole % 2,
+    }
+}
+
+/// `2024-02-03 04:05:06`, UTC.
+fn time(seconds: i64) -> String {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days to a civil date with years that begin in March, so that leap days come last.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    format!(
+        "{:04}-{month:02}-{:02} {:02}:{:02}:{:02}",
+        era * 400 + year + i64::from(month <= 2),
+        day - (153 * march + 2) / 5 + 1,
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+    )
+}
+
+/// A field, in quotes when it holds anything that could be taken for something else.
+fn quote(field: &[u8]) -> Vec<u8> {
+    let plain = field.iter().all(|byte| byte.is_ascii_graphic() && !b",\"".contains(byte) || *byte >= 0x80);
+    if plain {
+        return field.to_vec();
+    }
+    let mut quoted = vec![b'"'];
+    for &byte in field {
+        quoted.extend(if byte == b'"' { &b"\"\""[..] } else { std::slice::from_ref(&byte) });
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (size, expected) in [
+            (0, "0"),
+            (1023, "1023"),
+            (1024, "1.0K"),
+            (1536, "1.5K"),
+            (10_188, "9.9K"),
+            (10_300, "10K"),
+            (200_000, "195K"),
+            (1_048_575, "1.0M"),
+            (1_572_864, "1.5M"),
+            (u64::MAX, "16E"),
+        ] {
+            assert_eq!(human(size), expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (-1, "1969-12-31 23:59:59"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (1_706_933_106, "2024-02-03 04:05:06"),
+            (4_107_542_399, "2100-02-28 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+        ] {
+            assert_eq!(time(seconds), expected);
+        }
+        // Absurd times of a damaged image are shown somehow.
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(!time(seconds).is_empty());
+        }
+    }
+
+    #[test]
+    fn modes() {
+        for (mode, expected) in [
+            (0o755, "rwxr-xr-x"),
+            (0o4755, "rwsr-xr-x"),
+            (0o2640, "rw-r-S---"),
+            (0o1777, "rwxrwxrwt"),
+            (0o1666, "rw-rw-rwT"),
+        ] {
+            assert_eq!(permissions(mode), expected);
+        }
+    }
+}

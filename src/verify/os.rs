@@ -1,0 +1,104 @@
+//! What operating system a file tree holds.
+
+use crate::disk::{DiskError, Tree};
+use crate::error::{Diagnose, Exit};
+use crate::os::{Arch, OsRelease};
+
+/// os-release files are a few hundred bytes.
+const OS_RELEASE_LIMIT: u64 = 64 << 10;
+
+/// No operating system that tib knows.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// Neither of the places for os-release holds one.
+    #[error("it has no /etc/os-release")]
+    NoOsRelease,
+    /// os-release names a distribution of no known family.
+    #[error("its distribution is not supported (os-release says `{0}`)")]
+    UnknownDistribution(String),
+    /// The shell is not a program for a known processor.
+    #[error("its programs are for a processor that tib does not know ({0})")]
+    UnknownArchitecture(String),
+    /// The image could not be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Diagnose for DetectError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Disk(error) => error.exit(),
+            _ => Exit::Integrity,
+        }
+    }
+}
+
+/// Reads os-release, the ELF header of the shell, and which Python there is.
+///
+/// # Errors
+/// See [`DetectError`].
+pub fn detect_os(tree: &mut dyn Tree) -> Result<OsRelease, DetectError> {
+    let text = ["/etc/os-release", "/usr/lib/os-release"]
+        .iter()
+        .find_map(|path| match tree.read(path.as_bytes(), OS_RELEASE_LIMIT) {
+            Err(DiskError::NotFound(_)) => None,
+            found => Some(found),
+        })
+        .ok_or(DetectError::NoOsRelease)??;
+    let text = String::from_utf8_lossy(&text);
+    let arch = architecture(tree)?;
+    OsRelease::parse(&text, arch, python_minor(tree)).ok_or_else(|| {
+        let id = text.lines().find(|line| line.starts_with("ID=")).unwrap_or("no ID");
+        DetectError::UnknownDistribution(id.to_owned())
+    })
+}
+
+fn architecture(tree: &mut dyn Tree) -> Result<Arch, DetectError> {
+    let mut head = Head::default();
+    match tree.read_to(b"/bin/sh", &mut head) {
+        // The sink refuses more than it wants; that is not an error of the image.
+        Ok(_) | Err(_) if head.0.len() >= Head::WANTED => {}
+        Ok(_) => return Err(DetectError::UnknownArchitecture("/bin/sh is empty".to_owned())),
+        Err(error) => return Err(error.into()),
+    }
+    // ELF header: magic at 0, byte order at 5, machine at 18 (System V ABI, chapter 4).
+    let machine = match head.0[5] {
+        2 => u16::from_be_bytes([head.0[18], head.0[19]]),
+        _ => u16::from_le_bytes([head.0[18], head.0[19]]),
+    };
+    match (&head.0[..4], machine) {
+        (b"\x7fELF", 62) => Ok(Arch::X86_64),
+        (b"\x7fELF", 183) => Ok(Arch::Aarch64),
+        (b"\x7fELF", other) => Err(DetectError::UnknownArchitecture(format!("ELF machine {other}"))),
+        _ => Err(DetectError::UnknownArchitecture("/bin/sh is no ELF program".to_owned())),
+    }
+}
+
+/// `/usr/bin/python3` is a link to `python3.X` on every supported distribution.
+fn python_minor(tree: &mut dyn Tree) -> Option<u8> {
+    let real = tree.canonicalize(b"/usr/bin/python3").ok()?;
+    let name = real.rsplit(|byte| *byte == b'/').next()?;
+    std::str::from_utf8(name).ok()?.strip_prefix("python3.")?.parse().ok()
+}
+
+/// Takes the first bytes of a stream and refuses the rest.
+#[derive(Default)]
+struct Head(Vec<u8>);
+
+impl Head {
+    const WANTED: usize = 20;
+}
+
+impl std::io::Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() >= Self::WANTED {
+            return Err(std::io::Error::other("enough"));
+        }
+        self.0.extend_from_slice(&bytes[..bytes.len().min(Self::WANTED)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

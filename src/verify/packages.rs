@@ -1,0 +1,267 @@
+//! The package database of an image.
+
+use serde::Serialize;
+
+use super::VerifyError;
+use super::look::{join, names, read_optional};
+use crate::disk::Tree;
+
+/// An installed package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Package {
+    /// Its name, without architecture.
+    pub name: String,
+    /// Its full version, epoch included.
+    pub version: String,
+    /// Its architecture, by the package manager's name.
+    pub arch: String,
+}
+
+impl Package {
+    /// Whether the version, without epoch, begins with `wanted`. A number is never cut short: `10.1` is not the
+    /// beginning of `10.11`.
+    pub fn version_begins(&self, wanted: &str) -> bool {
+        let version = match self.version.split_once(':') {
+            Some((epoch, rest)) if epoch.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+            _ => &self.version,
+        };
+        version.strip_prefix(wanted).is_some_and(|rest| {
+            let cut = wanted.ends_with(|c: char| c.is_ascii_digit())
+                && rest.starts_with(|c: char| c.is_ascii_digit());
+            !cut
+        })
+    }
+}
+
+const RPM_DATABASES: [&str; 6] = [
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/Packages.db",
+    "/usr/lib/sysimage/rpm/Packages",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages.db",
+    "/var/lib/rpm/Packages",
+];
+
+/// The installed packages, sorted by name.
+///
+/// # Errors
+/// [`VerifyError::Unsupported`] for an RPM database and for an image without any,
+/// [`VerifyError::Malformed`] for a damaged one, [`VerifyError::Disk`].
+pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
+    const STATUS: &[u8] = b"/var/lib/dpkg/status";
+    const PARTS: &[u8] = b"/var/lib/dpkg/status.d";
+    let mut found = Vec::new();
+    let mut any = false;
+    if let Some(text) = read_optional(tree, STATUS)? {
+        any = true;
+        found = parse(&text).map_err(|reason| VerifyError::malformed(STATUS, reason))?;
+    }
+    // Images made without running dpkg keep one stanza a file, without a Status field.
+    for name in names(tree, PARTS)? {
+        let path = join(PARTS, &name);
+        if name.ends_with(b".md5sums") {
+            continue;
+        }
+        if let Some(text) = read_optional(tree, &path)? {
+            any = true;
+            found.extend(parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
+        }
+    }
+    if !any {
+        return Err(missing(tree)?);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn missing(tree: &mut dyn Tree) -> Result<VerifyError, VerifyError> {
+    for path in RPM_DATABASES {
+        if tree.exists(path.as_bytes())? {
+            let reason = format!("`{path}` is an RPM database, which tib cannot read without an appliance");
+            return Ok(VerifyError::Unsupported { what: "the installed packages", reason });
+        }
+    }
+    let reason = "the image has neither a dpkg nor an RPM database".to_owned();
+    Ok(VerifyError::Unsupported { what: "the installed packages", reason })
+}
+
+/// Reads dpkg's database. Packages that are not fully installed (configuration files only, half configured)
+/// are left out.
+fn parse(text: &[u8]) -> Result<Vec<Package>, String> {
+    let mut packages = Vec::new();
+    let text = String::from_utf8_lossy(text);
+    let mut stanza = Stanza::default();
+    for (number, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            packages.extend(std::mem::take(&mut stanza).finish(number)?);
+        } else if !line.starts_with([' ', '\t']) {
+            let (field, value) =
+                line.split_once(':').ok_or_else(|| format!("line {} is not a field", number + 1))?;
+            stanza.set(field, value.trim());
+        }
+    }
+    packages.extend(stanza.finish(text.lines().count())?);
+    Ok(packages)
+}
+
+#[derive(Default)]
+struct Stanza {
+    seen: bool,
+    name: Option<String>,
+    version: Option<String>,
+    arch: Option<String>,
+    status: Option<String>,
+}
+
+impl Stanza {
+    fn set(&mut self, field: &str, value: &str) {
+        self.seen = true;
+        let slot = match field.to_ascii_lowercase().as_str() {
+            "package" => &mut self.name,
+            "version" => &mut self.version,
+            "architecture" => &mut self.arch,
+            "status" => &mut self.status,
+            _ => return,
+        };
+        *slot = Some(value.to_owned());
+    }
+
+    fn finish(self, line: usize) -> Result<Option<Package>, String> {
+        if !self.seen {
+            return Ok(None);
+        }
+        let name =
+            self.name.ok_or_else(|| format!("the stanza that ends at line {line} names no package"))?;
+        let state = self.status.as_deref().map(|status| status.split_whitespace().nth(2));
+        match state {
+            Some(Some("installed")) | None => {
+                let version = self.version.ok_or_else(|| format!("package {name} has no version"))?;
+                Ok(Some(Package { name, version, arch: self.arch.unwrap_or_default() }))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::MemTree;
+    use super::*;
+
+    const STATUS: &str = "\
+Package: zlib1g
+Status: install ok installed
+Architecture: amd64
+Version: 1:1.2.13.dfsg-1
+Description: compression library
+ Package: not-a-package
+ .
+ more
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1.0
+
+Package: bash
+Status: install ok installed
+Priority: required
+Architecture: amd64
+Version: 5.2.15-2+b7
+
+Package: half
+Status: install ok half-configured
+Architecture: all
+Version: 2
+";
+
+    fn lines(packages: &[Package]) -> Vec<String> {
+        packages.iter().map(|p| format!("{} {} {}", p.name, p.version, p.arch)).collect()
+    }
+
+    #[test]
+    fn only_what_is_fully_installed_counts() {
+        let mut tree = MemTree::new().file("/var/lib/dpkg/status", STATUS);
+        let found = packages(&mut tree).unwrap();
+        assert_eq!(lines(&found), ["bash 5.2.15-2+b7 amd64", "zlib1g 1:1.2.13.dfsg-1 amd64"]);
+    }
+
+    #[test]
+    fn one_stanza_a_file() {
+        let mut tree = MemTree::new()
+            .file("/var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 2024a\nArchitecture: all\n")
+            .file("/var/lib/dpkg/status.d/tzdata.md5sums", "abc  usr/share/zoneinfo/UTC\n");
+        assert_eq!(lines(&packages(&mut tree).unwrap()), ["tzdata 2024a all"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        for (tree, expected) in [
+            (MemTree::new(), "neither a dpkg nor an RPM database"),
+            (MemTree::new().file("/var/lib/rpm/rpmdb.sqlite", ""), "is an RPM database"),
+            (MemTree::new().file("/var/lib/dpkg/status", "garbage"), "line 1 is not a field"),
+            (MemTree::new().file("/var/lib/dpkg/status", "Version: 1\n"), "names no package"),
+            (MemTree::new().file("/var/lib/dpkg/status", "Package: a\n"), "has no version"),
+            (MemTree::new().file("/var/lib/dpkg/status", STATUS).broken("/var/lib/dpkg"), "bad block"),
+            (MemTree::new().link("/var/lib/dpkg/status", "status"), "loop"),
+        ] {
+            let error = packages(&mut tree.clone()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn versions_are_not_cut_within_a_number() {
+        for (version, wanted, expected) in [
+            ("1:10.11.6-0+deb12u1", "10.11", true),
+            ("1:10.11.6-0+deb12u1", "10.1", false),
+            ("10.11", "10.11", true),
+            ("10.11", "10.", true),
+            ("5:7.0", "5", false),
+        ] {
+            let package = Package { name: "p".into(), version: version.into(), arch: "all".into() };
+            assert_eq!(package.version_begins(wanted), expected, "{version} {wanted}");
+        }
+    }
+
+    #[test]
+    fn dpkg_query_says_the_same() {
+        let Ok(host) = fs_err::read("/var/lib/dpkg/status") else {
+            return; // Not a Debian host: there is nothing to compare with.
+        };
+        for status in [STATUS.as_bytes().to_vec(), host] {
+            let directory = tempfile::tempdir().unwrap();
+            fs_err::write(directory.path().join("status"), &status).unwrap();
+            let output = std::process::Command::new("dpkg-query")
+                .arg(format!("--admindir={}", directory.path().display()))
+                .args(["-W", "-f", "${db:Status-Status} ${Package} ${Version} ${Architecture}\n"])
+                .output()
+                .unwrap();
+            let output = String::from_utf8(output.stdout).unwrap();
+            let mut expected: Vec<_> =
+                output.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+            expected.sort_unstable();
+            let mut found = lines(&parse(&status).unwrap());
+            found.sort_unstable();
+            assert!(!expected.is_empty());
+            assert_eq!(found, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn any_stanza_like_text_is_survived(text in "((Package|Version|Status|X)?:? ?[a-z:\\n ]{0,8}\\n){0,20}") {
+            if let Ok(packages) = parse(text.as_bytes()) {
+                prop_assert!(packages.len() <= text.matches("Package").count());
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The sealing gate: nothing of the build, and no identity, may be left in an image.
+
+mod find;
+mod rules;
+
+use super::look::show;
+use super::{CheckGroup, CheckResult, VerifyError};
+use crate::disk::Tree;
+use crate::os::Family;
+
+/// Stands in every file that exists only while an image is built (proxy settings, scaffolding). The gate fails
+/// when a configuration file of the package managers still holds it.
+pub const BUILD_MARKER: &str = "tib: build only";
+
+/// Leftovers named in a result; the rest is counted.
+const SHOWN: usize = 5;
+
+/// Looks for everything that must not be left in an image of this family. One result for each kind of leftover.
+pub fn sealing(tree: &mut dyn Tree, family: Family) -> Vec<CheckResult> {
+    rules::RULES
+        .iter()
+        .filter(|rule| rule.families.is_empty() || rule.families.contains(&family))
+        .map(|rule| {
+            let found = rule.search.run(tree).map(|paths| summary(&paths));
+            CheckResult::new(CheckGroup::Sealing, rule.title, found).why(rule.why).fix(rule.fix)
+        })
+        .collect()
+}
+
+fn summary(found: &[Vec<u8>]) -> Option<String> {
+    let shown: Vec<_> = found.iter().take(SHOWN).map(|path| show(path)).collect();
+    match found.len().saturating_sub(SHOWN) {
+        _ if found.is_empty() => None,
+        0 => Some(shown.join(", ")),
+        more => Some(format!("{} and {more} more", shown.join(", "))),
+    }
+}
+
+/// A kind of leftover.
+struct Rule {
+    /// `no SSH host keys`.
+    title: &'static str,
+    /// Families it makes sense for; empty for all.
+    families: &'static [Family],
+    search: Search,
+    why: &'static str,
+    fix: &'static str,
+}
+
+/// The paths of leftovers.
+type Leftovers = Result<Vec<Vec<u8>>, VerifyError>;
+
+/// How leftovers are found. Patterns are those of [`glob`](super::look::glob).
+enum Search {
+    /// Anything at all at these patterns.
+    Any(&'static [&'static str]),
+    /// Regular files with content at these patterns.
+    Content(&'static [&'static str]),
+    /// Regular files with content at these patterns in the home of every user.
+    Homes(&'static [&'static str]),
+    /// Something that needs a look inside.
+    Inside(fn(&mut dyn Tree) -> Leftovers),
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

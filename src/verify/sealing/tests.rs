@@ -1,0 +1,157 @@
+use super::super::Outcome;
+use super::super::testing::MemTree;
+use super::*;
+
+/// An image as it should be.
+fn sealed() -> MemTree {
+    MemTree::new()
+        .file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/sh\nlp:x:7:7::/dev/null:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n")
+        .file("/etc/machine-id", "")
+        .special("/dev/null", crate::disk::FileKind::Character)
+        .link("/var/lib/dbus/machine-id", "/etc/machine-id")
+        .link("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+        .file("/etc/services", "ssh 22/tcp\n")
+        .file("/etc/hostname", "debian\n")
+        .file("/etc/ssh/sshd_config", "Port 22\n")
+        .file("/etc/apt/apt.conf.d/70debconf", "DPkg::Pre-Install-Pkgs {};\n")
+        .file("/var/lib/apt/lists/lock", "")
+        .dir("/var/lib/apt/lists/partial")
+        .dir("/var/cache/apt/archives/partial")
+        .file("/var/log/wtmp", "")
+        .link("/var/log/README", "../../usr/share/doc/systemd/README.logs")
+        .dir("/var/log/journal")
+        .dir("/var/lib/cloud/instances")
+        .file("/root/.bashrc", "PS1=x\n")
+        .file("/home/u/.ssh/authorized_keys", "ssh-ed25519 A\n")
+        .file("/home/u/.ssh/id_rsa.pub", "ssh-rsa A\n")
+        .dir("/tmp")
+        .dir("/var/tmp")
+}
+
+fn failures(tree: &MemTree, family: Family) -> Vec<(String, String)> {
+    sealing(&mut tree.clone(), family)
+        .into_iter()
+        .filter_map(|result| match result.outcome {
+            Outcome::Passed => None,
+            Outcome::Failed { found } => Some((result.title, found)),
+            Outcome::NotChecked { reason } => Some((result.title, format!("not checked: {reason}"))),
+        })
+        .collect()
+}
+
+#[test]
+fn a_sealed_image_passes() {
+    for family in [Family::Debian, Family::Rhel, Family::Suse] {
+        assert_eq!(failures(&sealed(), family), []);
+        let fresh = sealed().file("/etc/machine-id", "uninitialized\n");
+        assert_eq!(failures(&fresh, family), []);
+        assert_eq!(failures(&sealed().without("/etc/machine-id"), family), []);
+    }
+}
+
+#[test]
+fn every_leftover_is_found_by_its_rule() {
+    let cases = [
+        ("no machine id", "/etc/machine-id"),
+        ("no machine id", "/var/lib/dbus/machine-id"),
+        ("no SSH host keys", "/etc/ssh/ssh_host_ed25519_key"),
+        ("no SSH host keys", "/etc/ssh/ssh_host_ed25519_key.pub"),
+        ("no random seed", "/var/lib/systemd/random-seed"),
+        ("no random seed", "/var/lib/urandom/random-seed"),
+        ("no apt caches", "/var/cache/apt/archives/bash_5_amd64.deb"),
+        ("no apt caches", "/var/cache/apt/archives/partial/bash_5_amd64.deb"),
+        ("no apt caches", "/var/cache/apt/pkgcache.bin"),
+        ("no apt caches", "/var/lib/apt/lists/deb.example_InRelease"),
+        ("no dnf caches", "/var/cache/dnf/baseos-1/repodata/repomd.xml"),
+        ("no dnf caches", "/var/cache/libdnf5/x/solv"),
+        ("no zypper caches", "/var/cache/zypp/solv/x"),
+        ("no logs", "/var/log/dpkg.log"),
+        ("no logs", "/var/log/journal/0123/system.journal"),
+        ("no shell histories", "/root/.bash_history"),
+        ("no shell histories", "/home/u/.python_history"),
+        ("no shell histories", "/home/u/.lesshst"),
+        ("no cloud-init state", "/var/lib/cloud/instances/i-1/user-data.txt"),
+        ("no cloud-init state", "/var/lib/cloud/data/status.json"),
+        ("no cloud-init state", "/var/lib/cloud/sem/config_x"),
+        ("no network state", "/etc/netplan/50-cloud-init.yaml"),
+        ("no network state", "/etc/udev/rules.d/70-persistent-net.rules"),
+        ("no DHCP leases", "/var/lib/dhcp/dhclient.eth0.leases"),
+        ("no DHCP leases", "/var/lib/NetworkManager/internal-1.lease"),
+        ("no policy-rc.d", "/usr/sbin/policy-rc.d"),
+        ("no build helper", "/var/lib/tib/answers"),
+        ("no build helper", "/run/tib-1"),
+        ("no build helper", "/tmp/.hidden"),
+        ("no build helper", "/var/tmp/x"),
+        ("no known SSH hosts", "/root/.ssh/known_hosts"),
+        ("no private keys", "/home/u/.ssh/id_ed25519"),
+        ("no subscription identity", "/etc/pki/consumer/key.pem"),
+        ("no core dumps", "/var/lib/systemd/coredump/core.sh.0"),
+        ("no pip caches", "/root/.cache/pip/http/a/b"),
+    ];
+    for (title, path) in cases {
+        let tree = sealed().without(path).file(path, "0123456789abcdef0123456789abcdef\n");
+        let found: Vec<_> = [Family::Debian, Family::Rhel, Family::Suse]
+            .into_iter()
+            .flat_map(|family| failures(&tree, family))
+            .collect();
+        assert!(!found.is_empty(), "{path} is overlooked");
+        for (by, what) in found {
+            assert_eq!(by, title, "{path}");
+            assert!(path.starts_with(&what), "{path}: {what}");
+        }
+    }
+    let rules: std::collections::BTreeSet<_> = rules::RULES.iter().map(|rule| rule.title).collect();
+    let tested = cases.iter().map(|(title, _)| *title);
+    let elsewhere = ["no name server of the build", "no proxy or repository setting of the build"];
+    assert_eq!(tested.chain(elsewhere).collect::<std::collections::BTreeSet<_>>(), rules);
+}
+
+#[test]
+fn what_only_its_content_tells() {
+    for (title, path, content) in [
+        ("no name server of the build", "/etc/resolv.conf", "nameserver 169.254.2.3\n"),
+        ("no name server of the build", "/etc/k3v9x0qa", "# x\nnameserver 10.0.0.1\n"),
+        (
+            "no proxy or repository setting of the build",
+            "/etc/apt/apt.conf.d/00proxy",
+            "// tib: build only\n",
+        ),
+        (
+            "no proxy or repository setting of the build",
+            "/etc/environment",
+            "http_proxy=http://169.254.2.2:3142\n",
+        ),
+    ] {
+        let tree = sealed().without(path).file(path, content);
+        assert_eq!(failures(&tree, Family::Debian), [(title.to_owned(), path.to_owned())]);
+    }
+    let aside = sealed().link("/etc/zzzz0000", "/run/NetworkManager/resolv.conf");
+    assert_eq!(failures(&aside, Family::Rhel)[0].1, "/etc/zzzz0000");
+    let honest = sealed().file("/etc/environment", "http_proxy=http://proxy.example:3128\n");
+    assert_eq!(failures(&honest, Family::Debian), []);
+}
+
+#[test]
+fn many_leftovers_are_counted() {
+    let tree = (0..8).fold(sealed(), |tree, n| tree.file(&format!("/var/log/l{n}"), "x"));
+    let found = &failures(&tree, Family::Debian)[0].1;
+    assert_eq!(found, "/var/log/l0, /var/log/l1, /var/log/l2, /var/log/l3, /var/log/l4 and 3 more");
+}
+
+#[test]
+fn a_place_that_cannot_be_read_never_passes() {
+    for (broken, titles) in [
+        ("/var/log", 1),
+        ("/etc/passwd", 4),
+        ("/root", 4),
+        ("/etc/ssh", 1),
+        ("/etc/machine-id", 1),
+        ("/", rules::RULES.len() - 3),
+    ] {
+        let found = failures(&sealed().broken(broken), Family::Debian);
+        assert_eq!(found.len(), titles, "{broken}: {found:?}");
+        assert!(found.iter().all(|(_, what)| what.starts_with("not checked: ")), "{found:?}");
+    }
+    let looped = sealed().without("/var/log").link("/var/log", "/var/log");
+    assert!(failures(&looped, Family::Debian)[0].1.starts_with("not checked: "));
+}
