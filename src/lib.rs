@@ -19,6 +19,7 @@
 
 pub mod cancel;
 pub mod disk;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod guest;

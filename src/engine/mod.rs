@@ -1,1 +1,24 @@
-//! The customisation engine: runs a plan in a guest.
+//! The customisation engine: runs a plan's steps in a guest.
+//!
+//! It knows the guest only through [`Guest`](crate::guest::Guest), so that every step is tested without an
+//! appliance. What a build needs only while it runs is entered and left by [`Scaffold`].
+
+mod accounts;
+mod distro;
+mod error;
+mod payload;
+mod scaffold;
+mod seal;
+mod steps;
+#[cfg(test)]
+mod testing;
+
+pub use error::EngineError;
+pub use payload::{PAYLOAD_MOUNT, Payload};
+pub use scaffold::Scaffold;
+pub use seal::{seal, seal_text};
+pub use steps::{Materials, StagePackages, run_stage};
+
+/// Version of what steps mean. Raised whenever the same step would leave a different guest, so that layers
+/// made by an older tib are not reused.
+pub const SEMANTICS: u32 = 1;

@@ -1,0 +1,110 @@
+//! Sealing: takes out of a finished guest what must differ between instances or tells about the build.
+//!
+//! [`verify`](crate::verify) looks for the same things afterwards, on the finished image; it shares no code
+//! with this on purpose.
+
+use crate::disk::FileKind;
+use crate::guest::{Access, Guest, GuestError, Script};
+use crate::os::{Family, OsRelease};
+
+/// Removed wherever they are. `/run` and the temporary directories are tmpfs or empty in a running system.
+const SCRIPT: &str = r#"
+rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+# Made by Debian's ssl-cert when it was installed; the recipe `common` has a unit that makes one per instance.
+rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /loader/random-seed
+rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/* /var/cache/apt/*.bin
+rm -rf /var/cache/dnf/* /var/cache/yum/* /var/cache/libdnf5/* /var/cache/zypp/*
+rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
+rm -rf /var/lib/cloud/* /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease
+rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init /etc/udev/rules.d/70-persistent-net.rules
+rm -rf /var/crash/* /var/lib/systemd/coredump/*
+# Not /var/log/*/ themselves: daemons expect their directories, with the owners their packages gave them.
+rm -rf /var/log/journal/*
+find /var/log -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
+find /var/log -xdev -type f -size +0 -exec sh -c 'for f; do : >"$f"; done' sh {} +
+for home in /root /home/*; do
+    [ -d "$home" ] || continue
+    rm -rf "$home"/.bash_history "$home"/.python_history "$home"/.mysql_history "$home"/.psql_history \
+        "$home"/.lesshst "$home"/.wget-hsts "$home"/.viminfo "$home"/.cache "$home"/.ssh/known_hosts "$home"/.gnupg
+done
+find /tmp /var/tmp /run -xdev -mindepth 1 -delete
+"#;
+
+/// Everything that decides what sealing does to a guest, for the digest of the sealed layer.
+pub fn seal_text(os: &OsRelease) -> String {
+    format!("{} {:?} {SCRIPT}", super::SEMANTICS, os.family)
+}
+
+/// Seals the guest. Nothing may be changed in it afterwards.
+///
+/// # Errors
+/// See [`GuestError`].
+pub fn seal(guest: &mut dyn Guest, os: &OsRelease) -> Result<(), GuestError> {
+    guest.run(&Script::new("sealing the image", SCRIPT))?;
+    // Empty, not absent: systemd then makes a new one at first boot without taking it for a factory reset.
+    if guest.lstat("/etc/machine-id")?.is_some() {
+        guest.write("/etc/machine-id", b"", Access::root(0o444))?;
+    }
+    if guest.lstat("/var/lib/dbus/machine-id")?.is_some_and(|stat| stat.kind == FileKind::File) {
+        guest.remove("/var/lib/dbus/machine-id")?;
+    }
+    if os.family == Family::Rhel {
+        relabel(guest)?;
+    }
+    Ok(())
+}
+
+/// Gives every file the label of the guest's own policy; the appliance's kernel enforces none, so files made
+/// in it have none.
+fn relabel(guest: &mut dyn Guest) -> Result<(), GuestError> {
+    let config = match guest.lstat("/etc/selinux/config")? {
+        Some(_) => guest.read("/etc/selinux/config")?,
+        None => return Ok(()),
+    };
+    let config = String::from_utf8_lossy(&config);
+    let value = |key: &str| config.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    if value("SELINUX=") == Some("disabled") {
+        return Ok(());
+    }
+    let policy = value("SELINUXTYPE=").unwrap_or("targeted");
+    let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
+    let text = format!("setfiles -F -m {contexts} / || touch /.autorelabel\n");
+    guest.run(&Script::new("labelling files for SELinux", text))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::FakeGuest;
+    use crate::os::well_known;
+
+    #[test]
+    fn machine_ids() {
+        let os = well_known("debian-12").unwrap();
+        let mut guest = FakeGuest::new();
+        guest.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644);
+        guest.put("/var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644);
+        seal(&mut guest, &os).unwrap();
+        assert_eq!(guest.text("/etc/machine-id").as_deref(), Some(""));
+        assert_eq!(guest.text("/var/lib/dbus/machine-id"), None);
+        assert_eq!(guest.scripts.len(), 1, "no relabelling on Debian");
+    }
+
+    #[test]
+    fn selinux_is_relabelled_by_the_guests_own_policy() {
+        let os = well_known("rocky-9").unwrap();
+        for (config, relabelled) in [
+            ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", true),
+            ("SELINUX=disabled\nSELINUXTYPE=targeted\n", false),
+        ] {
+            let mut guest = FakeGuest::new();
+            guest.put("/etc/selinux/config", config, 0o644);
+            seal(&mut guest, &os).unwrap();
+            let ran =
+                guest.scripts.iter().any(|script| script.contains("/targeted/contexts/files/file_contexts"));
+            assert_eq!(ran, relabelled, "{config}");
+        }
+    }
+}
