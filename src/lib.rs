@@ -17,11 +17,14 @@
 //!
 //! The library is tib's own; its interface may change with any release.
 
+pub mod build;
 pub mod cancel;
+pub mod cli;
 pub mod disk;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod evidence;
 pub mod guest;
 pub mod os;
 pub mod process;

@@ -1,3 +1,5 @@
 //! The `tib` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tib::cli::main()
+}

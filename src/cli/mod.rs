@@ -1,1 +1,102 @@
-//! Arguments, settings, one file per subcommand, and the only user of indicatif.
+//! The command line: arguments, settings, one file per subcommand, and the only user of indicatif.
+
+mod args;
+mod build;
+mod cat;
+mod doctor;
+mod ls;
+mod recipe;
+mod settings;
+mod signals;
+mod ui;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cancel::Cancel;
+use crate::error::{Exit, Failure, Result};
+use crate::event::Events;
+
+pub use args::Args;
+use args::Command;
+use settings::Settings;
+use ui::Printer;
+
+/// What every subcommand gets.
+struct Context {
+    settings: Settings,
+    printer: Printer,
+    events: Events,
+    cancel: Cancel,
+}
+
+/// Runs the program with the arguments of the process, and says how it shall end.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no mistakes. A closed stream is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Done } as u8);
+        }
+    };
+    let settings = Settings::new(&args.global);
+    let printer = Printer::new(&settings);
+    let cancel = Cancel::new();
+    signals::watch(&cancel);
+    let context = Context { events: printer.events(), settings, printer, cancel };
+    let exit = match run(args.command, &context) {
+        Ok(exit) => exit,
+        // Whatever failed after the user interrupted, failed because of it.
+        Err(_) if context.cancel.is_raised() => {
+            context.printer.interrupted();
+            Exit::Interrupted
+        }
+        Err(failure) => {
+            context.printer.failure(&failure);
+            failure.exit()
+        }
+    };
+    context.printer.finish();
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: Command, context: &Context) -> Result<Exit> {
+    match command {
+        Command::Build(args) => build::run(args, context),
+        Command::Recipe(args) => recipe::run(args, context),
+        Command::Ls(args) => ls::run(&args, context),
+        Command::Cat(args) => cat::run(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
+        Command::Doctor(args) => doctor::run(&args, context),
+    }
+}
+
+/// Writes a command's data to stdout. A reader that has seen enough (`| head`) is no error.
+fn put(data: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::from(Stdout(error))),
+        _ => Ok(()),
+    }
+}
+
+/// Writes JSON for scripts to stdout, with a line end.
+fn put_json(value: &impl serde::Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Stdout(error.into()))?;
+    text.push(b'\n');
+    put(&text)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout")]
+struct Stdout(#[source] std::io::Error);
+
+impl crate::error::Diagnose for Stdout {
+    fn exit(&self) -> Exit {
+        crate::error::io_exit(&self.0, Exit::Internal)
+    }
+}

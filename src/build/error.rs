@@ -1,0 +1,147 @@
+//! What can go wrong between the rooms.
+
+use std::path::PathBuf;
+
+use crate::error::{Diagnose, Exit, io_exit};
+use crate::os::Arch;
+use crate::size::Size;
+use crate::verify::Report;
+
+/// A build could not be done, for a reason that belongs to no single room.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The output exists and may not be replaced.
+    #[error("`{}` exists", .0.display())]
+    Exists(PathBuf),
+    /// The output is there and is no image.
+    #[error("`{}` is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// The output cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Output {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The base is for other machines than this one.
+    #[error("the base image is for {guest}, and this host is {host}: its programs cannot run here")]
+    Architecture {
+        /// The base's architecture.
+        guest: String,
+        /// The host's.
+        host: Arch,
+    },
+    /// There is no operating system that tib knows in the base.
+    #[error("no operating system found in `{}`: {reason}", path.display())]
+    NoOperatingSystem {
+        /// The base.
+        path: PathBuf,
+        /// What was looked for.
+        reason: String,
+    },
+    /// The size asked for is too small.
+    #[error("a disk of {asked} is too small: {reason}, so at least {needed} are needed")]
+    TooSmall {
+        /// `--size`.
+        asked: Size,
+        /// The smallest that would do.
+        needed: Size,
+        /// What takes the space.
+        reason: String,
+    },
+    /// The file system of the cache is full, or nearly.
+    #[error("no space left for the build in `{}` ({free} free)", directory.display())]
+    CacheFull {
+        /// The cache.
+        directory: PathBuf,
+        /// What is left.
+        free: Size,
+    },
+    /// The agent needs Python, and the base has none.
+    #[error("{os} has no python3, which the guest agent needs")]
+    NoPython {
+        /// The operating system.
+        os: String,
+    },
+    /// A script of the recipe needs the network, and the build is offline.
+    #[error("the script `{purpose}` needs the network, and the build is offline")]
+    OfflineScript {
+        /// What the script is for.
+        purpose: String,
+    },
+    /// Packages can only be had over the network, and the build is offline.
+    #[error("packages of {os} cannot be resolved on this host, and the build is offline")]
+    OfflinePackages {
+        /// The operating system.
+        os: String,
+    },
+    /// The finished image failed its checks.
+    #[error("the finished image failed {} of {} checks and was thrown away", report.failures().len(), report.results.len())]
+    Checks {
+        /// The report.
+        report: Box<Report>,
+        /// The full log of the build, unless everything came from the cache.
+        log: Option<PathBuf>,
+    },
+    /// Work in the guest failed; wraps the error with the place of the full log.
+    #[error("building the image failed")]
+    Logged {
+        /// What failed.
+        source: crate::engine::EngineError,
+        /// The full log.
+        log: PathBuf,
+    },
+}
+
+impl Diagnose for BuildError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Exists(_) | Self::NotAFile(_) => Exit::Usage,
+            Self::Output { source, .. } => io_exit(source, Exit::Usage),
+            Self::Architecture { .. } | Self::OfflinePackages { .. } | Self::NoPython { .. } => Exit::Host,
+            Self::OfflineScript { .. } => Exit::Network,
+            Self::NoOperatingSystem { .. } => Exit::Integrity,
+            Self::TooSmall { .. } | Self::CacheFull { .. } => Exit::Space,
+            Self::Checks { .. } => Exit::Checks,
+            Self::Logged { source, .. } => source.exit(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exists(_) => Some("give `--force` to replace it, or another `--output`".to_owned()),
+            Self::Output { .. } | Self::NotAFile(_) => {
+                Some("choose another place with `--output`".to_owned())
+            }
+            Self::Architecture { guest, .. } => Some(format!("build it on a {guest} host")),
+            Self::NoOperatingSystem { .. } => {
+                Some("give a cloud image of a distribution, or `--base bootstrap:debian-12`".to_owned())
+            }
+            Self::TooSmall { needed, .. } => {
+                Some(format!("give `--size {}M` or more, or leave it out", needed.0.div_ceil(1 << 20)))
+            }
+            Self::CacheFull { .. } => Some(
+                "make room there, or set TIB_CACHE_DIR to a larger place; the cache is safe to remove"
+                    .to_owned(),
+            ),
+            Self::NoPython { .. } => Some("give a base with python3, or `--agent none`".to_owned()),
+            Self::OfflinePackages { .. } | Self::OfflineScript { .. } => {
+                Some("build without `--offline`".to_owned())
+            }
+            Self::Checks { log, .. } => log.as_ref().map(|log| format!("the full log is {}", log.display())),
+            Self::Logged { source, log } => Some(match source.hint() {
+                Some(hint) => format!("{hint}; the full log is {}", log.display()),
+                None => format!("the full log is {}", log.display()),
+            }),
+        }
+    }
+
+    fn context(&self) -> Vec<String> {
+        match self {
+            Self::Checks { report, .. } => report.failures(),
+            Self::Logged { source, .. } => source.context(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What operating system an image holds, read on the host where possible.
+
+use std::path::Path;
+
+use crate::cancel::Cancel;
+use crate::disk::{self, DiskError, Policy, Tree};
+use crate::error::{Failure, Result};
+use crate::event::Events;
+use crate::guest::{Drive, DriveFormat, Session, SessionOptions, SessionTree};
+use crate::os::{Arch, OsRelease};
+use crate::source::Cache;
+use crate::verify;
+
+use super::BuildError;
+
+/// Opens the file tree of an image and hands it to `work`: natively if its file systems allow that, otherwise
+/// through an appliance with the image attached read-only.
+///
+/// # Errors
+/// [`DiskError`] when the image is refused or damaged, [`GuestError`](crate::guest::GuestError) when the
+/// appliance cannot read it either, or what `work` returns.
+pub fn with_tree<T>(
+    image: &Path,
+    policy: &Policy,
+    events: &Events,
+    cancel: &Cancel,
+    work: impl FnOnce(&mut dyn Tree) -> Result<T>,
+) -> Result<T> {
+    let reason = match disk::open_os_tree(image, policy) {
+        Ok(mut tree) => return work(&mut *tree),
+        Err(DiskError::Unsupported(reason)) => reason,
+        Err(error) => return Err(error.into()),
+    };
+    events.note(format!("reading {} through the appliance: {reason}", image.display()));
+    let info = disk::gate(image, policy)?;
+    let format = match info.format {
+        disk::Format::Raw => DriveFormat::Raw,
+        disk::Format::Qcow2 => DriveFormat::Qcow2,
+    };
+    let options =
+        SessionOptions { drives: vec![Drive::read_only(image, format)], ..SessionOptions::default() };
+    let mut session = Session::launch(&options, events, cancel)?;
+    session.mount_root(true)?;
+    let mut tree = SessionTree::new(session);
+    let result = work(&mut tree);
+    let ended = tree.into_session().shutdown();
+    let result = result?;
+    ended?;
+    Ok(result)
+}
+
+/// Finds out what operating system `image` holds, and refuses one whose programs this host cannot run.
+///
+/// # Errors
+/// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], or what is wrong with the image.
+pub fn inspect(image: &Path, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<OsRelease> {
+    let policy = Policy::within(cache.root());
+    let os = with_tree(image, &policy, events, cancel, |tree| {
+        verify::detect_os(tree).map_err(|error| {
+            let reason = Failure::from(error).to_string();
+            BuildError::NoOperatingSystem { path: image.to_owned(), reason }.into()
+        })
+    })?;
+    match Arch::host() {
+        Some(host) if host != os.arch => {
+            Err(BuildError::Architecture { guest: os.arch.name().to_owned(), host }.into())
+        }
+        _ => Ok(os),
+    }
+}

@@ -1,0 +1,193 @@
+//! The main job, readable as a story: base, plan, materials, stages, export, verification, evidence.
+
+mod error;
+mod inspect;
+mod log;
+mod materials;
+mod output;
+mod size;
+mod space;
+mod stages;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::cancel::Cancel;
+use crate::disk::{self, Compression};
+use crate::error::Result;
+use crate::event::Events;
+use crate::evidence::{Manifest, ManifestInput};
+use crate::recipe::{AgentSource, Digest, Library, Plan, Request};
+use crate::size::Size;
+use crate::source::{self, BaseSpec, Cache};
+use crate::verify::{self, Report};
+
+pub use error::BuildError;
+pub use inspect::{inspect, with_tree};
+use output::Output;
+
+/// What to build, and how.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Name of a recipe, or a recipe file.
+    pub recipe: String,
+    /// Where recipes are looked for before the built-in ones.
+    pub recipe_dirs: Vec<PathBuf>,
+    /// What to start from.
+    pub base: BaseSpec,
+    /// The agent; `None` leaves it to the recipe.
+    pub agent: Option<AgentSource>,
+    /// Constraints for the agent's requirements.
+    pub constraints: Option<PathBuf>,
+    /// The image to write; `None` names it after the recipe, in the current directory.
+    pub output: Option<PathBuf>,
+    /// Size of the image's disk; `None` for what is needed.
+    pub size: Option<Size>,
+    /// Public keys that may log in.
+    pub ssh_keys: Vec<String>,
+    /// Options of the recipe.
+    pub settings: BTreeMap<String, String>,
+    /// How the image is compressed.
+    pub compression: Compression,
+    /// Replace an existing image.
+    pub force: bool,
+    /// Open no connection.
+    pub offline: bool,
+    /// Run every stage again.
+    pub no_cache: bool,
+    /// Where the cache is; `None` for the user's own.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// A finished image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Built {
+    /// The image.
+    pub image: PathBuf,
+    /// Its manifest.
+    pub manifest: PathBuf,
+    /// SHA-256 of the image.
+    pub sha256: Digest,
+    /// Bytes of the file.
+    pub file_size: u64,
+    /// Bytes of its disk.
+    pub virtual_size: u64,
+    /// The operating system in it.
+    pub os: String,
+    /// The datastore it is for.
+    pub datastore: Option<String>,
+    /// The agent's version, if it holds one.
+    pub agent: Option<String>,
+    /// Number of packages in it.
+    pub packages: usize,
+    /// Number of checks it passed.
+    pub checks: usize,
+    /// Seconds the build took.
+    pub seconds: f64,
+}
+
+/// Makes the plan for a build without building, as `--dry-run` shows it.
+///
+/// # Errors
+/// As [`build`], up to the plan.
+pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Plan> {
+    let cache = Cache::open(request.cache_dir.clone())?;
+    let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
+    let base = source::resolve(&request.base, &cache, request.offline, events, cancel)?;
+    let os = inspect(&base.path, &cache, events, cancel)?;
+    Ok(recipe.plan(&plan_request(request, &os))?)
+}
+
+/// Builds an image: everything from a recipe's name to a checked file with its evidence.
+///
+/// # Errors
+/// Any room's error. Nothing is left under the output's name then, and what is in the cache is good.
+pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Built> {
+    let started = Instant::now();
+    // What can be wrong with the request is found before anything slow happens.
+    let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
+    recipe.check_settings(&request.settings)?;
+    let output = Output::prepare(request.output.clone(), recipe.name(), request.force)?;
+    let cache = Cache::open(request.cache_dir.clone())?;
+    let base = source::resolve(&request.base, &cache, request.offline, events, cancel)?;
+    let os = inspect(&base.path, &cache, events, cancel)?;
+    let plan = recipe.plan(&plan_request(request, &os))?;
+    for note in &plan.notes {
+        events.note(note.clone());
+    }
+
+    let materials = events.stage("resolve", "packages and agent, on the host", || {
+        materials::gather(&plan, &base, &cache, request.offline, events, cancel)
+    })?;
+    let used = disk::used(&base.path, &disk::Policy::within(cache.root()))?;
+    let size = size::decide(request.size, base.virtual_size, used, &plan, &materials)?;
+    let sealed = stages::run(&plan, &base, &materials, size, request.no_cache, &cache, events, cancel)?;
+
+    let unverified = output.temporary()?;
+    let exported = events.stage("export", format!("writing {}", output.image().display()), || {
+        unverified.export(&sealed.disk.path(), &cache, request.compression, events, cancel)
+    })?;
+    let (report, packages) = events.stage("verify", "reading the finished image", || {
+        examine(unverified.path(), &plan, events, cancel)
+    })?;
+    cancel.check()?;
+    if !report.passed() {
+        return Err(BuildError::Checks {
+            report: Box::new(report),
+            log: Some(sealed.log).filter(|log| log.exists()),
+        }
+        .into());
+    }
+    let manifest = Manifest::new(&ManifestInput {
+        plan: &plan,
+        base: &base,
+        agent: materials.agent.as_ref(),
+        layers: &sealed.layers,
+        packages: &packages,
+        report: &report,
+        export: &exported,
+        compression: request.compression,
+    });
+    output.publish(unverified, &exported, &manifest)?;
+    Ok(Built {
+        manifest: output.manifest(),
+        image: output.image().to_owned(),
+        sha256: Digest::from_bytes(exported.sha256),
+        file_size: exported.file_size,
+        virtual_size: exported.virtual_size,
+        os: os.pretty,
+        datastore: plan.datastore.clone(),
+        agent: materials.agent.as_ref().map(|agent| format!("{} {}", agent.name, agent.version)),
+        packages: packages.len(),
+        checks: report.results.len(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn plan_request<'a>(request: &BuildRequest, os: &'a crate::os::OsRelease) -> Request<'a> {
+    Request {
+        os,
+        settings: request.settings.clone(),
+        agent: request.agent.clone(),
+        constraints: request.constraints.clone(),
+        ssh_keys: request.ssh_keys.clone(),
+        ssh_user: None,
+    }
+}
+
+/// Opens the finished image read-only and looks for everything it must and must not hold.
+fn examine(
+    image: &std::path::Path,
+    plan: &Plan,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<(Report, Vec<verify::Package>)> {
+    with_tree(image, &disk::Policy::default(), events, cancel, |tree| {
+        let report = verify::report(tree, image, &plan.checks);
+        // An image whose packages cannot be listed has no manifest worth the name.
+        Ok((report, verify::packages(tree)?))
+    })
+}

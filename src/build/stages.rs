@@ -1,0 +1,289 @@
+//! Runs the stages whose layers are missing, all in one appliance, and keeps a layer of each.
+
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::cancel::Cancel;
+use crate::disk;
+use crate::engine::{self, EngineError, Payload, Scaffold, StagePackages};
+use crate::error::Result;
+use crate::event::{Event, Events};
+use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
+use crate::recipe::{Digest, Plan};
+use crate::source::{Base, Cache, Layer, LayerMeta, WorkDir};
+
+use super::materials::{Materials, has_agent};
+use super::space::{self, SpaceWatch};
+use super::{BuildError, log};
+
+/// The working overlay, in its directory.
+const DISK: &str = "disk.qcow2";
+
+/// A stage's name and the digest that names its layer.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(super) struct LayerId {
+    /// Name of the stage.
+    pub(super) stage: String,
+    /// Digest of everything that went into it.
+    pub(super) digest: Digest,
+}
+
+/// Where the disk of a finished build is. It stays there while this value lives.
+#[derive(Debug)]
+pub(super) enum SealedDisk {
+    /// In the cache.
+    Layer(Layer),
+    /// In a working directory: the build keeps nothing.
+    Work(WorkDir),
+}
+
+impl SealedDisk {
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            Self::Layer(layer) => layer.path.clone(),
+            Self::Work(work) => work.path().join(DISK),
+        }
+    }
+}
+
+/// The last layer of a build.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) disk: SealedDisk,
+    /// All layers, in order.
+    pub(super) layers: Vec<LayerId>,
+    /// The full log of the appliance.
+    pub(super) log: PathBuf,
+}
+
+/// Brings the plan to its end, or takes its end from the cache.
+#[expect(clippy::too_many_arguments, reason = "all of them are needed, and only here")]
+pub(super) fn run(
+    plan: &Plan,
+    base: &Base,
+    materials: &Materials,
+    size: u64,
+    no_cache: bool,
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Sealed> {
+    let layers = layer_ids(plan, base, materials, size);
+    let log = log::path(cache, &plan.recipe)?;
+    // The newest layer there is; everything after it is missing.
+    let found = if no_cache { None } else { newest(&layers, cache, events)? };
+    let first = found.as_ref().map_or(0, |(index, _)| index + 1);
+    for layer in &layers[..first] {
+        let detail = format!("layer {} is in the cache", layer.digest.short());
+        events.emit(Event::StageStarted { stage: layer.stage.clone(), detail });
+        let elapsed = std::time::Duration::ZERO;
+        events.emit(Event::StageFinished { stage: layer.stage.clone(), elapsed, cached: true });
+    }
+    if first == layers.len()
+        && let Some((_, layer)) = &found
+    {
+        return Ok(Sealed { disk: SealedDisk::Layer(layer.clone()), layers, log });
+    }
+    let start = match &found {
+        Some((_, layer)) => Start { path: &layer.path, format: disk::Format::Qcow2 },
+        None => Start { path: &base.path, format: base.format },
+    };
+    // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
+    space::require(cache.root(), 2 * materials.installed())?;
+    let watch = SpaceWatch::start(cache.root(), cancel);
+    let cancel = watch.cancel();
+    let build =
+        Build { plan, base, materials, layers: &layers, first, keep: !no_cache, cache, events, cancel };
+    let result = build.run(&start, size, &log);
+    match (result, watch.verdict()) {
+        (Ok(disk), _) => Ok(Sealed { disk, layers, log }),
+        (Err(_), Some(full)) => Err(full.into()),
+        (Err(Stop::Engine(source)), None) => Err(BuildError::Logged { source, log }.into()),
+        (Err(Stop::Other(failure)), None) => Err(failure),
+    }
+}
+
+/// The chain of digests: base and size, every stage, sealing.
+fn layer_ids(plan: &Plan, base: &Base, materials: &Materials, size: u64) -> Vec<LayerId> {
+    let mut digest = Digest::of(format!("base {} size {size}", base.digest).as_bytes());
+    let mut layers = Vec::new();
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let resolved = materials.resolved(index, stage);
+        digest = plan.stage_digest(index, digest, &resolved, engine::SEMANTICS);
+        layers.push(LayerId { stage: stage.name.name().to_owned(), digest });
+    }
+    let digest = Digest::of(format!("seal {digest} {}", engine::seal_text(&plan.os)).as_bytes());
+    layers.push(LayerId { stage: "seal".to_owned(), digest });
+    layers
+}
+
+struct Start<'a> {
+    path: &'a Path,
+    format: disk::Format,
+}
+
+enum Stop {
+    Engine(EngineError),
+    Other(crate::error::Failure),
+}
+
+impl<E: Into<EngineError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+struct Build<'a> {
+    plan: &'a Plan,
+    base: &'a Base,
+    materials: &'a Materials,
+    layers: &'a [LayerId],
+    first: usize,
+    /// Whether layers are kept for later builds.
+    keep: bool,
+    cache: &'a Cache,
+    events: &'a Events,
+    cancel: &'a Cancel,
+}
+
+impl Build<'_> {
+    fn run(&self, start: &Start<'_>, size: u64, log: &Path) -> Result<SealedDisk, Stop> {
+        let other = |failure: crate::error::Failure| Stop::Other(failure);
+        let work = self.cache.work().map_err(|error| other(error.into()))?;
+        let overlay = work.path().join(DISK);
+        let grow = size > disk_size(start.path, self.cache).map_err(|e| other(e.into()))?;
+        let backing = relative(start.path, self.cache);
+        disk::create_overlay(&overlay, &backing, start.format, size).map_err(|error| other(error.into()))?;
+        let mut drives = vec![Drive::writable(&overlay, DriveFormat::Qcow2)];
+        let payload = self.payload();
+        let has_payload = !payload.is_empty();
+        if has_payload {
+            let image = work.path().join("payload.img");
+            payload.write(&work.path().join("staging"), &image, self.events, self.cancel)?;
+            drives.push(Drive::read_only(image, DriveFormat::Raw));
+        }
+        let network = (self.first..self.plan.stages.len())
+            .any(|index| self.materials.needs_network(index, &self.plan.stages[index]));
+        let options =
+            SessionOptions { drives, network, log: Some(log.to_owned()), ..SessionOptions::default() };
+
+        let mut session = self.events.stage("appliance", "starting, with the disk attached", || {
+            let mut session = Session::launch(&options, self.events, self.cancel)?;
+            if grow {
+                session.grow_root()?;
+            }
+            session.mount_root(false)?;
+            Ok::<_, Stop>(session)
+        })?;
+        let last = self.layers.len() - 1;
+        for index in self.first..self.layers.len() {
+            let stage = self.stage_started(index);
+            if index == last {
+                engine::seal(&mut session, &self.plan.os)?;
+                session.trim()?;
+                // Errors in writing back are told only here.
+                session.shutdown()?;
+                let disk = if self.keep {
+                    SealedDisk::Layer(self.store(&overlay, index)?)
+                } else {
+                    SealedDisk::Work(work)
+                };
+                self.stage_finished(stage, index);
+                return Ok(disk);
+            }
+            let scaffold = Scaffold::enter(&mut session)?;
+            if has_payload {
+                session.mount_payload(1, engine::PAYLOAD_MOUNT)?;
+            }
+            let materials = engine::Materials {
+                os: &self.plan.os,
+                packages: &self.materials.packages[index],
+                agent: self.materials.agent.as_ref(),
+            };
+            engine::run_stage(&mut session, &self.plan.stages[index], &materials, self.events, self.cancel)?;
+            if has_payload {
+                session.umount_payload(engine::PAYLOAD_MOUNT)?;
+            }
+            scaffold.leave(&mut session)?;
+            if self.keep {
+                session.unmount()?;
+                self.store(&overlay, index)?;
+                session.mount_root(false)?;
+            }
+            self.stage_finished(stage, index);
+        }
+        unreachable!("the last layer is the sealed one")
+    }
+
+    /// Everything the missing stages bring in bulk.
+    fn payload(&self) -> Payload {
+        let mut payload = Payload::default();
+        for (index, stage) in self.plan.stages.iter().enumerate().skip(self.first) {
+            if let StagePackages::Resolved(set) = &self.materials.packages[index] {
+                for file in &set.files {
+                    payload.add(format!("apt/{}/{}", stage.name.name(), file.file_name()), &file.path);
+                }
+            }
+            if has_agent(stage)
+                && let Some(agent) = &self.materials.agent
+            {
+                payload.add("agent.tar", &agent.tree);
+            }
+        }
+        payload
+    }
+
+    fn store(&self, overlay: &Path, index: usize) -> Result<Layer, Stop> {
+        let layer = &self.layers[index];
+        let meta = LayerMeta {
+            stage: layer.stage.clone(),
+            recipe: self.plan.recipe.clone(),
+            before: index.checked_sub(1).map_or(self.base.digest, |before| self.layers[before].digest),
+            base: self.base.digest,
+            tib: env!("CARGO_PKG_VERSION").to_owned(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        };
+        self.cache
+            .store_layer(layer.digest, overlay, &meta, self.cancel)
+            .map_err(|error| Stop::Other(error.into()))
+    }
+
+    fn stage_started(&self, index: usize) -> Instant {
+        let detail = match self.plan.stages.get(index) {
+            Some(stage) => format!("{} steps", stage.steps.len()),
+            None => "taking out what must not be shared".to_owned(),
+        };
+        self.events.emit(Event::StageStarted { stage: self.layers[index].stage.clone(), detail });
+        Instant::now()
+    }
+
+    fn stage_finished(&self, started: Instant, index: usize) {
+        let stage = self.layers[index].stage.clone();
+        self.events.emit(Event::StageFinished { stage, elapsed: started.elapsed(), cached: false });
+    }
+}
+
+/// The newest layer that the cache has, and its place in the chain.
+fn newest(layers: &[LayerId], cache: &Cache, events: &Events) -> Result<Option<(usize, Layer)>> {
+    for (index, layer) in layers.iter().enumerate().rev() {
+        let Some(layer) = cache.layer(layer.digest)? else { continue };
+        // The gate follows the whole chain: a layer is worth nothing without what it is backed by.
+        match disk_size(&layer.path, cache) {
+            Ok(_) => return Ok(Some((index, layer))),
+            Err(error) => {
+                events.warning(format!("layer {} is made again: {error}", layers[index].digest.short()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// How overlays name what they are backed by: all disks lie two levels below the cache's root.
+fn relative(path: &Path, cache: &Cache) -> String {
+    let below = path.strip_prefix(cache.root()).unwrap_or(path);
+    format!("../../{}", below.display())
+}
+
+fn disk_size(path: &Path, cache: &Cache) -> Result<u64, disk::DiskError> {
+    Ok(disk::gate(path, &disk::Policy::within(cache.root()))?.virtual_size)
+}

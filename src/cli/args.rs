@@ -1,0 +1,324 @@
+//! The arguments, as clap reads them. No logic here.
+
+use std::path::PathBuf;
+
+use clap::builder::Styles;
+use clap::builder::styling::{AnsiColor, Effects};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::recipe::AgentSource;
+use crate::size::Size;
+use crate::source::BaseSpec;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Builds, seals and checks OpenStack Trove guest images, without root.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tib",
+    version,
+    styles = STYLES,
+    propagate_version = true,
+    after_help = "Examples:\n  tib doctor                       can this host build images?\n  \
+                  tib build trove-guest            today's Trove guest image, checked\n  \
+                  tib build mariadb -o db.qcow2    MariaDB's packages in the image\n  \
+                  tib verify db.qcow2 --recipe mariadb\n\n\
+                  Exit codes: 0 done, 1 internal, 2 usage, 3 recipe, 4 network, 5 integrity,\n\
+                  6 guest, 7 host, 8 checks failed, 9 no space, 130 interrupted."
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct GlobalArgs {
+    /// Show what programs on the host and in the guest print, as it comes
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+
+    /// Only warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// How to tell progress on stderr
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
+    pub(super) progress: ProgressChoice,
+
+    /// When to colour text (NO_COLOR is respected)
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: ColorChoice,
+
+    /// Where bases, layers, packages and agents are kept [default: $XDG_CACHE_HOME/tib]
+    #[arg(long, global = true, env = "TIB_CACHE_DIR", hide_env_values = true, value_name = "DIR")]
+    pub(super) cache_dir: Option<PathBuf>,
+
+    /// Look for recipes here before the built-in ones; may be given more than once
+    #[arg(
+        long,
+        global = true,
+        env = "TIB_RECIPE_DIR",
+        hide_env_values = true,
+        value_name = "DIR",
+        value_delimiter = ':'
+    )]
+    pub(super) recipe_dir: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum ProgressChoice {
+    /// Bars on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// One line per stage
+    Plain,
+    /// JSON lines, the version of the format in the first
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum ColorChoice {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Build a guest image and check it
+    #[command(after_help = BUILD_HELP)]
+    Build(BuildArgs),
+    /// List, show and check recipes
+    Recipe(RecipeArgs),
+    /// List files in an image, without booting it
+    #[command(
+        after_help = "Examples:\n  tib ls mariadb.qcow2 /etc/mysql\n  tib ls -lR --uids --times mariadb.qcow2 /etc\n  tib ls -lR --checksum --json mariadb.qcow2 / > files.json"
+    )]
+    Ls(LsArgs),
+    /// Print a file of an image
+    Cat(CatArgs),
+    /// Check an image: sealed, its agent able to start, and what its recipe asks
+    Verify(VerifyArgs),
+    /// Try whether this host can build images, and say how to mend what cannot
+    Doctor(DoctorArgs),
+}
+
+const BUILD_HELP: &str = "Examples:
+  tib build trove-guest
+  tib build mariadb --base ./debian-12-generic-amd64.qcow2 -o mariadb.qcow2
+  tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
+  tib build redis --agent path:~/src/my-agent --size 6G
+  tib build postgresql --dry-run
+
+Beside FILE are written FILE.manifest.json and FILE.sha256.";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BuildArgs {
+    /// Name of a recipe (`tib recipe list`), or a recipe file
+    #[arg(value_name = "RECIPE")]
+    pub(super) recipe: String,
+
+    /// Image to start from: a qcow2 or raw file, never modified, or `bootstrap:SUITE`
+    #[arg(long, value_name = "BASE", default_value = "bootstrap:debian-12")]
+    pub(super) base: BaseSpec,
+
+    /// Trove guest agent: `pypi`, `pypi:VERSION`, `path:DIR|FILE` or `none` [default: the recipe's]
+    #[arg(long, value_name = "AGENT")]
+    pub(super) agent: Option<AgentSource>,
+
+    /// Constraints for the agent's requirements, in pip's format
+    #[arg(long, value_name = "FILE")]
+    pub(super) constraints: Option<PathBuf>,
+
+    /// Image to write [default: RECIPE.qcow2]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Size of the image's disk, such as `8G` [default: what is needed]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) size: Option<Size>,
+
+    /// Public key that may log in; for development images; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(super) ssh_key: Vec<PathBuf>,
+
+    /// Set an option of the recipe (`tib recipe show RECIPE` lists them)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) set: Vec<(String, String)>,
+
+    /// Compress with zlib instead of zstd, for readers older than qemu 5.1
+    #[arg(long)]
+    pub(super) compat: bool,
+
+    /// Replace an existing image
+    #[arg(short, long)]
+    pub(super) force: bool,
+
+    /// Use only what is in the cache; open no connection
+    #[arg(long)]
+    pub(super) offline: bool,
+
+    /// Run every stage again, and keep no layers
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
+    /// Show the plan and stop
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RecipeArgs {
+    #[command(subcommand)]
+    pub(super) command: RecipeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RecipeCommand {
+    /// List the recipes there are
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a recipe does on an operating system
+    Show {
+        /// Name of a recipe, or a recipe file
+        recipe: String,
+        /// Operating system, such as `ubuntu-24.04` or `rocky-9`
+        #[arg(long, value_name = "OS", default_value = "debian-12")]
+        os: String,
+        /// Set an option of the recipe
+        #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+        set: Vec<(String, String)>,
+        /// Trove guest agent, as in `tib build`
+        #[arg(long, value_name = "AGENT")]
+        agent: Option<AgentSource>,
+        /// The plan as JSON
+        #[arg(long, conflicts_with = "text")]
+        json: bool,
+        /// The recipe's own text, to start a new one from
+        #[arg(long)]
+        text: bool,
+    },
+    /// Check recipes for mistakes
+    Check {
+        /// Names or files; all recipes if none is given
+        recipes: Vec<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of recipes, for editors
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LsArgs {
+    /// A qcow2 or raw image
+    pub(super) image: PathBuf,
+    /// Directory or file in it
+    #[arg(default_value = "/")]
+    pub(super) path: String,
+    /// Type, mode and size beside the name
+    #[arg(short, long)]
+    pub(super) long: bool,
+    /// With all directories below
+    #[arg(short = 'R', long)]
+    pub(super) recursive: bool,
+    /// With -l: sizes like `1.5K`
+    #[arg(long)]
+    pub(super) human: bool,
+    /// With -l: owner and group, by number
+    #[arg(long)]
+    pub(super) uids: bool,
+    /// With -l: time of last modification, UTC
+    #[arg(long)]
+    pub(super) times: bool,
+    /// With -l: SHA-256 of files
+    #[arg(long)]
+    pub(super) checksum: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// As comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CatArgs {
+    /// A qcow2 or raw image
+    pub(super) image: PathBuf,
+    /// Files in it
+    #[arg(required = true)]
+    pub(super) paths: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    /// A qcow2 or raw image
+    pub(super) image: PathBuf,
+    /// Check also what this recipe asks
+    #[arg(long, value_name = "RECIPE")]
+    pub(super) recipe: Option<String>,
+    /// The recipe's options the image was built with
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "recipe")]
+    pub(super) set: Vec<(String, String)>,
+    /// The agent the image was built with, as in `tib build`
+    #[arg(long, value_name = "AGENT", requires = "recipe")]
+    pub(super) agent: Option<AgentSource>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write a JUnit report here
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it like KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn key_values() {
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        for bad in ["", "a", "=b"] {
+            assert!(key_value(bad).is_err(), "{bad}");
+        }
+    }
+}

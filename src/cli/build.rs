@@ -1,0 +1,125 @@
+//! `tib build`
+
+use std::path::Path;
+
+use crate::build::{self, BuildRequest, Built};
+use crate::disk::Compression;
+use crate::error::{Diagnose, Exit, Result};
+use crate::recipe;
+use crate::size::Size;
+
+use super::args::BuildArgs;
+use super::{Context, put, put_json};
+
+pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
+    let BuildArgs {
+        recipe,
+        base,
+        agent,
+        constraints,
+        output,
+        size,
+        ssh_key,
+        set,
+        compat,
+        force,
+        offline,
+        no_cache,
+        dry_run,
+        json,
+    } = args;
+    let ssh_keys = ssh_key.iter().map(|path| read_keys(path)).collect::<Result<Vec<_>, _>>()?.concat();
+    let request = BuildRequest {
+        recipe,
+        recipe_dirs: context.settings.recipe_dirs.clone(),
+        base,
+        agent,
+        constraints,
+        output,
+        size,
+        ssh_keys,
+        settings: set.into_iter().collect(),
+        compression: if compat { Compression::Zlib } else { Compression::Zstd },
+        force,
+        offline,
+        no_cache,
+        cache_dir: context.settings.cache_dir.clone(),
+    };
+    if dry_run {
+        let plan = build::plan(&request, &context.events, &context.cancel)?;
+        context.printer.finish();
+        if json {
+            put_json(&plan)?;
+        } else {
+            put(recipe::render(&plan).as_bytes())?;
+        }
+        return Ok(Exit::Done);
+    }
+    let built = build::build(&request, &context.events, &context.cancel)?;
+    context.printer.finish();
+    if json {
+        put_json(&built)?;
+    } else {
+        put(summary(&built).as_bytes())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What a person wants to know of a new image, and what to type next.
+fn summary(built: &Built) -> String {
+    let image = built.image.display();
+    let agent = built.agent.as_deref().map_or(String::new(), |agent| format!(", agent {agent}"));
+    let name = built.image.file_stem().unwrap_or_default().to_string_lossy();
+    let tag = built.datastore.as_deref().unwrap_or("mysql");
+    format!(
+        "{image}\n  \
+         size      {file} file, {disk} disk\n  \
+         holds     {os}, {packages} packages{agent}\n  \
+         sha256    {sha256}\n  \
+         manifest  {manifest}\n  \
+         checks    {checks} passed\n\n\
+         Upload it as the user Trove's service project belongs to:\n  \
+         openstack image create {name} --private --disk-format qcow2 --container-format bare \\\n    \
+         --min-disk {min_disk} --property hw_rng_model=virtio --tag trove --tag {tag} --file {image}\n",
+        file = Size(built.file_size),
+        disk = Size(built.virtual_size),
+        os = built.os,
+        packages = built.packages,
+        sha256 = built.sha256,
+        manifest = built.manifest.display(),
+        checks = built.checks,
+        min_disk = built.virtual_size.div_ceil(1 << 30),
+    )
+}
+
+#[derive(Debug, thiserror::Error)]
+enum KeyError {
+    #[error("cannot read the SSH key `{path}`")]
+    Read { path: String, source: std::io::Error },
+    #[error("`{0}` holds no SSH public key")]
+    Empty(String),
+}
+
+impl Diagnose for KeyError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("give the public half, such as `~/.ssh/id_ed25519.pub`".to_owned())
+    }
+}
+
+/// The keys in a file in OpenSSH's one-line format. Whether they are public is the recipe's to check.
+fn read_keys(path: &Path) -> Result<Vec<String>, KeyError> {
+    let shown = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
+    let keys: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
+    if keys.is_empty() { Err(KeyError::Empty(shown)) } else { Ok(keys) }
+}

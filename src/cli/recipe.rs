@@ -1,0 +1,148 @@
+//! `tib recipe list|show|check|schema`
+
+use crate::error::{Diagnose, Exit, Failure, Result};
+use crate::os;
+use crate::recipe::{self, Library, Request};
+
+use super::args::{RecipeArgs, RecipeCommand};
+use super::{Context, put, put_json};
+
+/// An operating system label that `recipe show --os` does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("no facts about the operating system `{0}`")]
+struct UnknownOs(String);
+
+impl Diagnose for UnknownOs {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("write it like `debian-12`, `ubuntu-24.04`, `rocky-9` or `fedora-43`".to_owned())
+    }
+}
+
+pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
+    let library = Library::new(context.settings.recipe_dirs.clone());
+    match args.command {
+        RecipeCommand::List { json } => list(&library, json),
+        RecipeCommand::Show { recipe, text: true, .. } => {
+            put(library.text(&recipe)?.as_bytes())?;
+            Ok(Exit::Done)
+        }
+        RecipeCommand::Show { recipe, os, set, agent, json, text: false } => {
+            let facts = os::well_known(&os).ok_or(UnknownOs(os))?;
+            let request = Request {
+                os: &facts,
+                settings: set.into_iter().collect(),
+                agent,
+                constraints: None,
+                ssh_keys: Vec::new(),
+                ssh_user: None,
+            };
+            let recipe = library.load(&recipe)?;
+            let plan = recipe.plan(&request)?;
+            if json {
+                put_json(&plan)?;
+            } else {
+                put(format!("{}{}", describe(&recipe), recipe::render(&plan)).as_bytes())?;
+            }
+            Ok(Exit::Done)
+        }
+        RecipeCommand::Check { recipes, json } => check(&library, recipes, json),
+        RecipeCommand::Schema => {
+            put_json(&recipe::schema())?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// What a recipe is for, and what can be set.
+fn describe(recipe: &recipe::Recipe) -> String {
+    let mut text = format!("{}\n", recipe.summary());
+    let options = recipe.options();
+    if !options.is_empty() {
+        text.push_str("\nOptions (--set KEY=VALUE):\n");
+    }
+    for option in options {
+        let default = option.default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
+        text.push_str(&format!("  {}  {}{default}\n", option.name, option.description));
+    }
+    text.push('\n');
+    text
+}
+
+fn list(library: &Library, json: bool) -> Result<Exit> {
+    let recipes = library.list()?;
+    if json {
+        put_json(&recipes)?;
+        return Ok(Exit::Done);
+    }
+    let width = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
+    let lines = recipes.iter().map(|recipe| format!("{:width$}  {}\n", recipe.name, recipe.summary));
+    put(lines.collect::<String>().as_bytes())?;
+    Ok(Exit::Done)
+}
+
+#[derive(serde::Serialize)]
+struct Checked {
+    recipe: String,
+    ok: bool,
+    problem: Option<String>,
+    hint: Option<String>,
+}
+
+/// Loads and plans each recipe for every operating system tib knows facts of; tells all mistakes, not just the
+/// first.
+fn check(library: &Library, recipes: Vec<String>, json: bool) -> Result<Exit> {
+    let names = if recipes.is_empty() {
+        library.list()?.into_iter().map(|recipe| recipe.name).collect()
+    } else {
+        recipes
+    };
+    let results: Vec<Checked> = names
+        .into_iter()
+        .map(|name| {
+            match library.load(&name).map_err(Failure::from).and_then(|recipe| plan_everywhere(&recipe)) {
+                Ok(()) => Checked { recipe: name, ok: true, problem: None, hint: None },
+                Err(failure) => Checked {
+                    recipe: name,
+                    ok: false,
+                    hint: failure.hint(),
+                    problem: Some(failure.to_string()),
+                },
+            }
+        })
+        .collect();
+    if json {
+        put_json(&results)?;
+    } else {
+        for result in &results {
+            let mut text = match &result.problem {
+                None => format!("{}: good\n", result.recipe),
+                Some(problem) => format!("{}: {problem}\n", result.recipe),
+            };
+            if let Some(hint) = &result.hint {
+                text.push_str(&format!("  hint: {hint}\n"));
+            }
+            put(text.as_bytes())?;
+        }
+    }
+    Ok(if results.iter().all(|result| result.ok) { Exit::Done } else { Exit::Recipe })
+}
+
+fn plan_everywhere(recipe: &recipe::Recipe) -> Result<()> {
+    for label in ["debian-12", "ubuntu-24.04", "rocky-9", "fedora-43"] {
+        if let Some(os) = os::well_known(label) {
+            recipe.plan(&Request {
+                os: &os,
+                settings: std::collections::BTreeMap::new(),
+                agent: None,
+                constraints: None,
+                ssh_keys: Vec::new(),
+                ssh_user: None,
+            })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! From arguments and environment to plain settings.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use super::args::{ColorChoice, GlobalArgs, ProgressChoice};
+
+/// How progress is told on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Bars and spinners.
+    Bars,
+    /// One line per stage.
+    Plain,
+    /// JSON lines.
+    Json,
+    /// Nothing but warnings and errors.
+    Quiet,
+}
+
+/// What holds for every subcommand.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) progress: Progress,
+    pub(super) color: bool,
+    /// Show the output of programs that run on the host and in the guest.
+    pub(super) verbose: bool,
+    pub(super) cache_dir: Option<PathBuf>,
+    pub(super) recipe_dirs: Vec<PathBuf>,
+}
+
+impl Settings {
+    pub(super) fn new(args: &GlobalArgs) -> Self {
+        let GlobalArgs { verbose, quiet, progress, color, cache_dir, recipe_dir } = args;
+        let terminal = std::io::stderr().is_terminal();
+        let progress = match progress {
+            _ if *quiet => Progress::Quiet,
+            ProgressChoice::Json => Progress::Json,
+            ProgressChoice::Plain => Progress::Plain,
+            ProgressChoice::None => Progress::Quiet,
+            // Live output and a bar would fight for the same lines.
+            ProgressChoice::Auto if terminal && !verbose => Progress::Bars,
+            ProgressChoice::Auto => Progress::Plain,
+        };
+        let color = match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        Self {
+            progress,
+            color,
+            verbose: *verbose,
+            cache_dir: cache_dir.clone(),
+            recipe_dirs: recipe_dir.clone(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Ctrl-C and SIGTERM raise the cancel flag; the work then ends by itself, soon.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cancel::Cancel;
+use crate::error::Exit;
+
+/// How long the work may take to clean up before the process ends regardless. What is left behind then is
+/// removed by the next start.
+const GRACE: Duration = Duration::from_millis(4500);
+
+/// Watches for signals on a thread of its own, for as long as the process lives.
+pub(super) fn watch(cancel: &Cancel) {
+    let cancel = cancel.clone();
+    let watcher = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        runtime.block_on(async {
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            cancel.raise();
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = tokio::time::sleep(GRACE) => {}
+            }
+            #[expect(clippy::exit, reason = "the work did not end by itself")]
+            std::process::exit(Exit::Interrupted as i32);
+        });
+    };
+    // Without the thread Ctrl-C ends the process at once, as it does by default.
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watcher);
+}

@@ -1,0 +1,99 @@
+//! The command line as a user meets it, without an appliance: help texts, recipes, exit codes.
+
+use std::process::{Command, Output};
+
+fn tib(args: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_tib"))
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.path())
+        .env("TIB_CACHE_DIR", home.path().join("cache"))
+        .current_dir(home.path())
+        .output()
+        .unwrap()
+}
+
+/// Exit code, stdout and stderr, with what changes from run to run replaced.
+fn transcript(args: &[&str]) -> String {
+    let output = tib(args);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    format!(
+        "$ tib {}\nexit code {}\n----- stdout -----\n{}\n----- stderr -----\n{}\n",
+        args.join(" "),
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr)
+    )
+}
+
+macro_rules! snapshot {
+    ($name:literal, $($arg:literal),*) => {
+        insta::with_settings!({ filters => vec![
+            (r"/[^ `\n]*/\.tmp[A-Za-z0-9]+", "[HOME]"),
+            (r"tib \d+\.\d+\.\d+", "tib [VERSION]"),
+        ]}, { insta::assert_snapshot!($name, transcript(&[$($arg),*])); });
+    };
+}
+
+#[test]
+fn help() {
+    snapshot!("help", "--help");
+    snapshot!("help_build", "build", "--help");
+    snapshot!("help_ls", "ls", "--help");
+    snapshot!("help_verify", "verify", "--help");
+    snapshot!("help_recipe_show", "recipe", "show", "--help");
+}
+
+#[test]
+fn recipes() {
+    snapshot!("recipe_list", "recipe", "list");
+    snapshot!("recipe_check", "recipe", "check");
+    snapshot!("recipe_unknown", "recipe", "show", "mariadv");
+    snapshot!("recipe_unknown_os", "recipe", "show", "mariadb", "--os", "plan9-4");
+}
+
+#[test]
+fn usage_errors() {
+    snapshot!("no_command", "biuld");
+    snapshot!("bad_agent", "build", "redis", "--agent", "svn:trunk");
+    snapshot!("bad_size", "build", "redis", "--size", "big");
+    snapshot!("bad_set", "build", "redis", "--set", "novalue");
+    snapshot!("no_such_key_file", "build", "redis", "--ssh-key", "missing.pub");
+}
+
+#[test]
+fn json_progress_begins_with_its_version() {
+    let output = tib(&["--progress", "json", "build", "no-such-recipe"]);
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<serde_json::Value> =
+        stderr.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+    assert_eq!(lines[0]["event"], "start");
+    assert_eq!(lines[0]["version"], 1);
+    let last = lines.last().unwrap();
+    assert_eq!((last["event"].as_str(), last["exit_code"].as_u64()), (Some("error"), Some(3)));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let status = Command::new("sh")
+        .args(["-c", "\"$0\" recipe schema | head -c 1 >/dev/null", env!("CARGO_BIN_EXE_tib")])
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap();
+    assert!(status.stderr.is_empty(), "{}", String::from_utf8_lossy(&status.stderr));
+}
+
+#[test]
+fn the_schema_in_the_repository_is_the_programs() {
+    let output = tib(&["recipe", "schema"]);
+    let checked_in = include_str!("../recipes/recipe.schema.json");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        checked_in,
+        "run `tib recipe schema > recipes/recipe.schema.json`"
+    );
+}
