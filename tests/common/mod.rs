@@ -1,0 +1,144 @@
+//! What end-to-end tests share: the program under test, one cache, one image of each recipe per run.
+//!
+//! Tests that start an appliance or a virtual machine are named `appliance_…`; `.config/nextest.toml` runs them
+//! one at a time.
+
+// Every test program compiles this module for itself and uses a part of it; only within that program is it public.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod boot;
+pub mod disks;
+pub mod oracle;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::UNIX_EPOCH;
+
+use fs_err as fs;
+
+/// The program under test. Programs unpacked from an archive lie elsewhere than they were compiled.
+pub fn tib_path() -> PathBuf {
+    ["TIB_BIN", "NEXTEST_BIN_EXE_tib"]
+        .iter()
+        .find_map(std::env::var_os)
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tib")), PathBuf::from)
+}
+
+/// `tib` with the shared cache and none of the caller's settings.
+pub fn tib() -> Command {
+    let mut command = Command::new(tib_path());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TIB_")) {
+        command.env_remove(name);
+    }
+    command.env("TIB_CACHE_DIR", cache().join("tib")).env("NO_COLOR", "1");
+    command
+}
+
+/// What a run of `tib` came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `tib` to its end.
+pub fn run_tib<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Outcome {
+    outcome(tib().args(arguments))
+}
+
+/// Runs a command to its end.
+pub fn outcome(command: &mut Command) -> Outcome {
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    Outcome {
+        code: status.code(),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+impl Outcome {
+    /// Fails the test unless the exit code is `code`. Returns stdout.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+/// Runs a program that must succeed, and returns its stdout.
+#[track_caller]
+pub fn run(program: &str, arguments: &[&dyn AsRef<OsStr>]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments.iter().map(|argument| (*argument).as_ref()));
+    let Outcome { code, stdout, stderr } = outcome(&mut command);
+    assert_eq!(code, Some(0), "{command:?}:\n{stdout}\n{stderr}");
+    stdout
+}
+
+/// Keeps bases, layers and images between tests, and between runs on the same machine.
+pub fn cache() -> &'static Path {
+    static CACHE: OnceLock<PathBuf> = OnceLock::new();
+    CACHE.get_or_init(|| {
+        let directory = std::env::var_os("TIB_TEST_CACHE").map_or_else(
+            || PathBuf::from(format!("/var/tmp/tib-test-cache-{}", rustix::process::geteuid().as_raw())),
+            PathBuf::from,
+        );
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    })
+}
+
+/// A directory of one test, on the same file system as the cache: images are too large for a `/tmp` in memory.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("test-").tempdir_in(cache()).unwrap()
+}
+
+/// The image of an embedded recipe, built once per run, with everything by default. Not to be changed.
+pub fn built_image(recipe: &str) -> PathBuf {
+    let directory = cache().join("images");
+    fs::create_dir_all(&directory).unwrap();
+    let image = directory.join(format!("{recipe}.qcow2"));
+    let record = directory.join(format!("{recipe}.run"));
+    // Held until the end of this function: another test of this run waits, and then finds the image.
+    let lock = std::fs::File::create(directory.join(format!("{recipe}.lock"))).unwrap();
+    lock.lock().unwrap();
+
+    let run = this_run();
+    match fs::read_to_string(&record) {
+        Ok(done) if done == run && image.exists() => return image,
+        Ok(done) if done == format!("{run} failed") => {
+            panic!("{recipe} could not be built earlier in this run")
+        }
+        _ => {}
+    }
+    fs::write(&record, format!("{run} failed")).unwrap();
+    let image_argument = image.to_str().unwrap();
+    run_tib(["build", recipe, "-o", image_argument, "--force"]).expect(0);
+    fs::write(&record, run).unwrap();
+    image
+}
+
+/// Tells this test run from others: by nextest's number, or at least by the program under test.
+fn this_run() -> String {
+    std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| {
+        let modified = fs::metadata(tib_path()).unwrap().modified().unwrap();
+        modified.duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string()
+    })
+}
+
+/// Whether KVM works here: a virtual CPU of the model that is going to be used must start.
+pub fn kvm_works() -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        // Stopped before its first instruction; by then qemu has set the CPU's registers, which is where it fails.
+        Command::new("sh")
+            .arg("-c")
+            .arg("echo quit | qemu-system-x86_64 -nodefaults -display none -machine q35,accel=kvm -cpu max -S -monitor stdio")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    })
+}

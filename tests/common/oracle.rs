@@ -1,0 +1,76 @@
+//! Looks into images with other people's tools, so that tib is not its own judge.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+
+use super::{kvm_works, run, scratch};
+
+const MARK: &str = "TIB-ORACLE-NEXT";
+
+/// Runs guestfish commands on an image, read-only, in one session. Returns the output of each.
+#[track_caller]
+pub fn guestfish<const N: usize>(image: &Path, commands: [&str; N]) -> [String; N] {
+    let output = session(image, "--ro", &commands);
+    let parts: Vec<String> = output.split(&format!("{MARK}\n")).map(str::to_owned).collect();
+    // The text before the first mark is empty, and each command's output follows its mark.
+    parts[1..].to_vec().try_into().unwrap_or_else(|_| panic!("guestfish answered {parts:?} to {commands:?}"))
+}
+
+/// Changes an image with guestfish commands.
+#[track_caller]
+pub fn tamper(image: &Path, commands: &[&str]) {
+    session(image, "--rw", commands);
+}
+
+#[track_caller]
+fn session(image: &Path, mode: &str, commands: &[&str]) -> String {
+    let mut guestfish = Command::new("guestfish");
+    guestfish.args([mode, "--format=qcow2", "-i", "-a"]).arg(image);
+    if !kvm_works() {
+        guestfish.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
+    }
+    guestfish.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = guestfish.spawn().expect("guestfish is there (make setup)");
+    let script: String = commands.iter().map(|command| format!("echo {MARK}\n{command}\n")).collect();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "guestfish: {text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Package names with versions, as the host's dpkg reads the guest's database.
+pub fn packages(status: &str) -> BTreeMap<String, String> {
+    let admin = scratch();
+    for directory in ["info", "updates"] {
+        fs::create_dir(admin.path().join(directory)).unwrap();
+    }
+    fs::write(admin.path().join("status"), status).unwrap();
+    let format = "${db:Status-Status} ${Package} ${Version}\n";
+    run("dpkg-query", &[&"--admindir", &admin.path(), &"--show", &"--showformat", &format])
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed ")?.split_once(' '))
+        .map(|(name, version)| (name.to_owned(), version.to_owned()))
+        .collect()
+}
+
+/// A number out of the output of guestfish's `lstat`: `mode`, `uid`, `gid`, `size`.
+#[track_caller]
+pub fn stat_field(stat: &str, field: &str) -> u64 {
+    stat.lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(": "))
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no {field} in {stat:?}"))
+}
+
+/// What qemu-img says about a file, after checking that it finds no fault with it.
+#[track_caller]
+pub fn qemu_img_info(image: &Path) -> serde_json::Value {
+    run("qemu-img", &[&"check", &"-q", &"-f", &"qcow2", &image]);
+    let info = run("qemu-img", &[&"info", &"-f", &"qcow2", &"--output=json", &image]);
+    serde_json::from_str(&info).unwrap()
+}

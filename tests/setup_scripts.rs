@@ -1,0 +1,110 @@
+//! The decisions that the set-up scripts make, fed with what package managers say on various machines.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+/// Runs a function of `scripts/lib/`, from the package's root like every test, and returns its exit code and output.
+fn shell(script: &str, arguments: &[&str], stdin: &str) -> (Option<i32>, String) {
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c"])
+        .arg(format!("for file in scripts/lib/*.sh; do . \"$file\"; done; {script}"))
+        .arg("bash")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = bash.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// `apt-cache madison` for packages in the given versions.
+fn madison(offers: &[(&str, &str)]) -> String {
+    offers
+        .iter()
+        .map(|(package, version)| {
+            format!("{package:>12} | {version} | http://deb.example/debian any/main amd64 Packages\n")
+        })
+        .collect()
+}
+
+const BOOKWORM: &str = "1:7.2+dfsg-7+deb12u18+b3";
+const BOOKWORM_DATA: &str = "1:7.2+dfsg-7+deb12u18";
+const BACKPORT: &str = "1:10.0.2+ds-2~bpo12+1";
+
+#[test]
+fn qemu_versions_are_aligned() {
+    let archive = [
+        ("qemu-utils", BOOKWORM),
+        ("qemu-utils", "1:7.2+dfsg-7+deb12u15"),
+        ("qemu-system-x86", BOOKWORM),
+        ("qemu-system-x86", "1:7.2+dfsg-7+deb12u15"),
+        ("qemu-system-common", BOOKWORM),
+        ("qemu-system-data", BOOKWORM_DATA),
+    ];
+    let with_backports = [
+        &archive[..],
+        &[
+            ("qemu-utils", BACKPORT),
+            ("qemu-system-x86", BACKPORT),
+            ("qemu-system-common", BACKPORT),
+            ("qemu-system-data", BACKPORT),
+        ],
+    ]
+    .concat();
+    // A backport of the tools alone, as some container images carry it.
+    let tools_only = [&archive[..], &[("qemu-utils", BACKPORT)]].concat();
+    let downgrade = format!(
+        "qemu-utils={BOOKWORM}\nqemu-system-x86={BOOKWORM}\nqemu-system-common={BOOKWORM}\nqemu-system-data={BOOKWORM_DATA}\n"
+    );
+    let keep = format!(
+        "qemu-utils={BACKPORT}\nqemu-system-x86={BACKPORT}\nqemu-system-common={BACKPORT}\nqemu-system-data={BACKPORT}\n"
+    );
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let cases: [Case; 6] = [
+        ("archive offers neither newer", BACKPORT, &archive, Some(&downgrade)),
+        ("backports are configured", BACKPORT, &with_backports, Some(&keep)),
+        ("only the tools are backported", BACKPORT, &tools_only, Some(&downgrade)),
+        ("already aligned", BOOKWORM, &archive, Some(&downgrade)),
+        ("the emulator is not on offer", BACKPORT, &[("qemu-utils", BOOKWORM)], None),
+        ("nothing is on offer", BACKPORT, &[], None),
+    ];
+    for (case, installed, offers, wanted) in cases {
+        let (code, output) = shell("choose_qemu_versions \"$1\"", &[installed], &madison(offers));
+        match wanted {
+            Some(wanted) => assert_eq!((code, output.as_str()), (Some(0), wanted), "{case}"),
+            None => assert_eq!((code, output.as_str()), (Some(1), ""), "{case}"),
+        }
+    }
+}
+
+#[test]
+fn subordinate_ids_never_overlap() {
+    for (file, wanted) in [
+        ("", "100000\n"),
+        ("a:100000:65536\n", "165536\n"),
+        ("b:231072:65536\na:100000:65536\n", "296608\n"),
+        // Not a range; and one below where ranges start.
+        ("# comment\n\nc:1000:10\n", "100000\n"),
+        ("d:4294901760:1000\n", "4294902760\n"),
+    ] {
+        assert_eq!(shell("next_subid /dev/stdin", &[], file), (Some(0), wanted.to_owned()), "{file:?}");
+    }
+}
+
+#[test]
+fn every_group_of_packages_says_what_it_is_for() {
+    for manager in ["apt", "dnf"] {
+        let stubs = "os_id() { printf debian; }; el_major() { printf 9; }; apt_installed() { false; }; \
+                     apt_offers() { true; }; rpm() { false; }; have_kernel() { false; }; dpkg() { printf amd64; }; ";
+        let (code, output) = shell(&format!("{stubs} package_groups \"$1\""), &[manager], "");
+        assert_eq!(code, Some(0));
+        for line in output.lines() {
+            let (why, packages) = line.split_once('|').unwrap_or_else(|| panic!("{manager}: {line}"));
+            assert!(!why.is_empty() && !packages.trim().is_empty(), "{manager}: {line}");
+        }
+        for needed in ["libguestfs", "qemu", "mmdebstrap", "kernel", "pip", "gcc"] {
+            assert!(output.contains(needed), "{manager}: no {needed} in\n{output}");
+        }
+    }
+}
