@@ -1,0 +1,51 @@
+# Run `make` to see what there is. Every target may be run again at any time.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TIB := $(or $(CARGO_TARGET_DIR),target)/release/tib
+DEMO_IMAGE := trove-guest.qcow2
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what tib needs on this host (asks for root only if something is missing)
+	@scripts/setup.sh
+
+.PHONY: build
+build: ## Compile tib
+	cargo build --release --locked
+
+.PHONY: demo
+demo: setup build ## From nothing to a checked trove-guest image
+	@scripts/demo.sh "$(TIB)" "$(DEMO_IMAGE)"
+
+.PHONY: test
+test: setup ## Run every test, as an unprivileged user
+	@scripts/test.sh full
+
+.PHONY: test-quick
+test-quick: ## Run the tests that need neither an appliance nor any set-up
+	@scripts/test.sh default
+
+.PHONY: lint
+lint: ## Check formatting, lints and shell scripts
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run; \
+	else echo 'shellcheck is not here: shell scripts are not checked'; fi
+
+.PHONY: check-generated
+check-generated: ## Check that generated files match the code
+	@scripts/generate.sh --check
+
+.PHONY: generate
+generate: ## Write the generated files anew
+	@scripts/generate.sh
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	cargo bench --locked

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
+# Writes the files that are generated from the code, or with --check compares them with it.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/lib/common.sh"
+cd "$here/.."
+
+tib() { cargo run --quiet --locked --bin tib -- "$@"; }
+
+# One `file<TAB>command` a line.
+generated() {
+    printf 'recipes/recipe.schema.json\trecipe schema\n'
+}
+
+scratch=$(mktemp)
+trap 'rm -f "$scratch"' EXIT
+while IFS=$'\t' read -r file arguments; do
+    # shellcheck disable=SC2086 # the arguments are words
+    tib $arguments >"$scratch" </dev/null
+    if [ "${1:-}" = --check ]; then
+        diff -u "$file" "$scratch" || die "$file does not match the code: run \`make generate\` and commit it"
+    else
+        install -m 0644 "$scratch" "$file"
+    fi
+done < <(generated)

@@ -1,0 +1,165 @@
+# What tib needs from the distribution, and how to get it. Sourced, not run.
+# shellcheck shell=bash
+
+# One group a line: `what for|packages`. $1: `apt` or `dnf`.
+package_groups() {
+    case $1 in
+    apt)
+        cat <<LIST
+libguestfs, to change images without root|libguestfs-dev supermin
+QEMU, which runs libguestfs' appliance, and its image tools|qemu-system-x86 qemu-utils
+a DHCP client, which the appliance copies from this host|$(apt_dhcp_client)
+the default base image, made without root|mmdebstrap uidmap
+file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk
+Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
+compiling tib|gcc libc6-dev pkg-config
+tests: other people's tools that look into the images|guestfs-tools xorriso apt-utils gnupg
+LIST
+        have_kernel || printf 'a kernel for the appliance (none in /boot)|%s\n' "$(apt_kernel)"
+        ;;
+    dnf)
+        cat <<LIST
+libguestfs, to change images without root|libguestfs libguestfs-devel supermin
+QEMU, which runs libguestfs' appliance, and its image tools|$(dnf_qemu) qemu-img
+a DHCP client, which the appliance copies from this host|$(dnf_dhcp_client)
+the default base image, made without root|mmdebstrap shadow-utils
+file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux
+Python, to resolve the guest agent's packages|python3 python3-pip
+compiling tib|gcc pkgconf-pkg-config
+tests: other people's tools that look into the images|guestfs-tools xorriso dpkg gnupg2
+LIST
+        have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
+        ;;
+    esac
+}
+
+# supermin takes a kernel from /boot, or on newer Fedora from beside its modules.
+have_kernel() {
+    compgen -G '/boot/vmlinuz-*' >/dev/null || compgen -G '/lib/modules/*/vmlinuz' >/dev/null
+}
+
+os_id() { (. /etc/os-release && printf '%s' "${ID:-}"); }
+
+apt_dhcp_client() {
+    # The appliance takes dhclient first, dhcpcd otherwise; newer releases have only the second.
+    if apt_installed isc-dhcp-client; then
+        printf isc-dhcp-client
+    elif apt_installed dhcpcd-base || ! apt_offers isc-dhcp-client; then
+        printf dhcpcd-base
+    else
+        printf isc-dhcp-client
+    fi
+}
+
+apt_kernel() {
+    case $(os_id) in
+    ubuntu) printf linux-image-generic ;;
+    *) printf 'linux-image-%s' "$(dpkg --print-architecture)" ;;
+    esac
+}
+
+apt_offers() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
+
+apt_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+dnf_qemu() {
+    case $(os_id) in
+    fedora) printf qemu-system-x86-core ;;
+    *) printf qemu-kvm-core ;;
+    esac
+}
+
+dnf_dhcp_client() {
+    # Fedora has had dhcpcd since 40; Enterprise Linux 8 and 9 have dhclient.
+    if rpm -q dhcp-client >/dev/null 2>&1 || [ "$(os_id)" != fedora ] && [ "$(el_major)" -lt 10 ]; then
+        printf dhcp-client
+    else
+        printf dhcpcd
+    fi
+}
+
+el_major() { (. /etc/os-release && printf '%s' "${VERSION_ID%%.*}"); }
+
+is_installed() {
+    case $1 in
+    apt) apt_installed "$2" ;;
+    dnf) rpm -q --whatprovides "$2" >/dev/null 2>&1 ;;
+    esac
+}
+
+# Installs what is missing, and says why. Does nothing, quickly, when all is there.
+install_packages() {
+    local manager=$1 why packages package missing=()
+    # Without lists (a fresh container) nobody can say which packages this release has.
+    if [ "$manager" = apt ] && ! apt_installed libguestfs-dev && ! apt_offers libguestfs-dev; then
+        apt_update
+    fi
+    while IFS='|' read -r why packages; do
+        local group=()
+        for package in $packages; do
+            is_installed "$manager" "$package" || group+=("$package")
+        done
+        if [ ${#group[@]} -gt 0 ]; then
+            say "needed for $why: ${group[*]}"
+            missing+=("${group[@]}")
+        fi
+    done < <(package_groups "$manager")
+
+    if [ ${#missing[@]} -eq 0 ]; then
+        say "packages: all there"
+        return
+    fi
+    case $manager in
+    apt) apt_install "${missing[@]}" ;;
+    dnf) dnf_install "${missing[@]}" ;;
+    esac
+}
+
+apt_install() {
+    local pins
+    # The lists may be older than what the mirror still has.
+    [ -n "${apt_updated:-}" ] || apt_update
+    if apt_get -s "$@" >/dev/null 2>&1; then
+        as_root_apt "$@"
+        return
+    fi
+    apt_installed qemu-utils || apt_refused "$@"
+    if ! pins=$(apt-cache madison qemu-utils qemu-system-x86 qemu-system-common qemu-system-data |
+        choose_qemu_versions "$(dpkg-query -W -f '${Version}' qemu-utils)"); then
+        die "no configured source offers qemu-system-x86 and qemu-utils in one version: install them by hand, then \
+run \`make setup\` again"
+    fi
+    mapfile -t pins <<<"$pins"
+    say "the installed qemu-utils does not fit this archive's qemu-system-x86; aligning: ${pins[*]}"
+    apt_get -s --allow-downgrades "$@" "${pins[@]}" >/dev/null 2>&1 || apt_refused --allow-downgrades "$@" "${pins[@]}"
+    as_root_apt --allow-downgrades "$@" "${pins[@]}"
+}
+
+# A third party's source that does not answer is no reason to stop: what matters is whether the packages install.
+apt_update() {
+    as_root apt-get -qq update || warn "apt-get update had errors; trying with the lists that are there"
+    apt_updated=yes
+}
+
+apt_get() { apt-get -q -y --no-install-recommends install "$@"; }
+
+as_root_apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold install "$@"
+}
+
+# apt's own words, then an end.
+apt_refused() {
+    apt_get -s "$@" >&2 || true
+    die "apt cannot install what tib needs; its reason is above"
+}
+
+dnf_install() {
+    # mmdebstrap and, on Enterprise Linux, libguestfs-devel live outside the default repositories.
+    if [ "$(os_id)" != fedora ] && ! rpm -q epel-release >/dev/null 2>&1; then
+        say "Enterprise Linux: EPEL and the CRB repository are needed (https://docs.fedoraproject.org/en-US/epel/)"
+    fi
+    as_root dnf -y --setopt=install_weak_deps=False install "$@"
+}
