@@ -1,10 +1,12 @@
 //! Runs programs on the host: output line by line, killed with all its children when the user cancels.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::Pid;
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
@@ -44,7 +46,8 @@ pub enum ProcessError {
 /// stdin is empty. stdout is captured whole. Each line of stderr is sent as an
 /// [`Event::Output`](crate::event::Event::Output) as it comes, and the last ones are kept for the error.
 ///
-/// The program gets a process group of its own, which is killed when `cancel` is raised.
+/// The program gets a process group of its own, which is killed when `cancel` is raised, and also when this process
+/// is killed itself and can do nothing any more.
 ///
 /// # Errors
 /// See [`ProcessError`].
@@ -59,11 +62,12 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
         .process_group(0)
         .spawn()
         .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-    let group = rustix::process::Pid::from_child(&child);
+    let group = Pid::from_child(&child);
     let guard = cancel.on_raise(move || {
         // The group may be gone already; then there is nothing left to kill.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     });
+    let heir = Heir::of(group);
     let tail = Arc::new(Mutex::new(VecDeque::new()));
     let reader = child.stderr.take().map(|stderr| {
         let (tail, events, program) = (Arc::clone(&tail), events.clone(), program.clone());
@@ -73,6 +77,7 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
     let read = child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut out));
     let status = child.wait();
     drop(guard);
+    drop(heir);
     if let Some(reader) = reader {
         let _ = reader.join();
     }
@@ -84,6 +89,38 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
     }
     let tail = tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
     Err(ProcessError::Failed { program, status, tail })
+}
+
+/// A small process that outlives this one if need be, and then ends a process group.
+///
+/// The kernel can tell a child of its parent's death, but not a child's children, and mmdebstrap has many.
+struct Heir(Option<Child>);
+
+impl Heir {
+    fn of(group: Pid) -> Self {
+        let heir = Command::new("sh")
+            // A line means that all is well. End of file without one means that nobody is left to write it.
+            .args(["-c", "read -r _ || kill -s KILL -- \"-$1\"", "sh", &group.as_raw_nonzero().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        // Without it all works as well, as long as nobody kills us.
+        Self(heir.ok())
+    }
+}
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        if let Some(heir) = &mut self.0 {
+            let told = heir.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
+            if !told {
+                let _ = heir.kill();
+            }
+            let _ = heir.wait();
+        }
+    }
 }
 
 fn follow(stream: impl Read, program: &str, tail: &Mutex<VecDeque<String>>, events: &Events) {
@@ -137,6 +174,44 @@ mod tests {
         let error = run(&mut sh("echo why >&2; exit 3"), &none, &Cancel::new()).unwrap_err();
         assert_eq!(error.tail(), ["why"]);
         assert_eq!(error.to_string(), "`sh` failed (exit status: 3)");
+    }
+
+    const CHILD: &str = "TIB_TEST_PROCESS_CHILD";
+
+    /// Not a test of its own: what the next one starts, and kills.
+    #[test]
+    fn child() {
+        if let Some(path) = std::env::var_os(CHILD) {
+            let script = format!("sleep 60 & echo $! >'{}'; wait", path.to_string_lossy());
+            let _ = run(&mut sh(&script), &Events::none(), &Cancel::new());
+        }
+    }
+
+    #[test]
+    fn what_runs_ends_with_us_even_when_we_are_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("pid");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process::tests::child"])
+            .env(CHILD, &note)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let sleeper = loop {
+            let text = std::fs::read_to_string(&note).unwrap_or_default();
+            match text.strip_suffix('\n').map(str::parse) {
+                Some(pid) => break Pid::from_raw(pid.unwrap()).unwrap(),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+            assert!(Instant::now() < deadline, "the child did not start");
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        while rustix::process::test_kill_process(sleeper).is_ok() {
+            assert!(Instant::now() < deadline, "it goes on without us");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     #[test]

@@ -27,9 +27,7 @@ fn start(directory: &Path, image: &Path) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// A killed tib does not take a running mmdebstrap with it yet, so this fails when the base is not cached.
 #[test]
-#[ignore = "mmdebstrap outlives a tib that is killed"]
 fn appliance_killed_at_random_moments() {
     built_image("redis");
     let directory = scratch();
