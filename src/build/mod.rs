@@ -119,6 +119,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         events.note(note.clone());
     }
 
+    let _shelves = cache.use_shelves(events, cancel)?;
     let materials = events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, &base, &cache, request.offline, events, cancel)
     })?;

@@ -66,6 +66,15 @@ pub enum Origin {
     },
 }
 
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { name, .. } => write!(f, "file {name}"),
+            Self::Bootstrap { system, .. } => write!(f, "{system}, bootstrapped"),
+        }
+    }
+}
+
 /// `meta.json` of a base.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct BaseMeta {
@@ -185,6 +194,7 @@ pub(super) fn find(
     let dir = cache.base(digest);
     for format in [Format::Raw, Format::Qcow2] {
         let Some(meta) = cache::read_sealed::<BaseMeta>(&dir, disk_name(format))? else { continue };
+        cache::touch(&dir.join(cache::META));
         return Ok(Some(Base {
             path: dir.join(disk_name(format)),
             format,

@@ -11,12 +11,31 @@ use super::lock::{self, FileLock};
 use super::work::WorkDir;
 use super::{SourceError, files};
 use crate::cancel::Cancel;
+use crate::event::Events;
 use crate::recipe::Digest;
 
 /// The version of the layout, and the directory everything is in.
 const VERSION: &str = "v1";
 /// What is in it.
-const DIRECTORIES: [&str; 8] = ["agents", "apt", "bases", "bootstrap", "index", "layers", "locks", "pip"];
+const DIRECTORIES: [&str; 12] = [
+    "agents",
+    "apt",
+    "bases",
+    "bootstrap",
+    "catalogue",
+    "damaged",
+    "downloads",
+    "index",
+    "keys",
+    "layers",
+    "locks",
+    "pip",
+];
+/// Directories that are used, measured and removed as a whole.
+pub(super) const SHELVES: [&str; 3] = ["agents", "apt", "pip"];
+
+/// What is known of a directory with a disk; its time of modification is that of the last use.
+pub(super) const META: &str = "meta.json";
 
 /// The cache: bases, layers, downloaded files and working directories. Cheap to clone; many processes use the
 /// same one at the same time.
@@ -90,6 +109,21 @@ impl Cache {
         self.root.join(name)
     }
 
+    /// Keeps packages and agents from being removed while the result lives, and notes that they are used.
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`], or why they cannot be locked.
+    pub fn use_shelves(&self, events: &Events, cancel: &Cancel) -> Result<Vec<FileLock>, SourceError> {
+        SHELVES
+            .iter()
+            .map(|name| {
+                touch(&self.directory(name));
+                let path = self.lock_path(&format!("shelf-{name}"));
+                FileLock::shared(&path, "removing what was not used for long", events, cancel)
+            })
+            .collect()
+    }
+
     /// The path of the lock file called `name`, for [`FileLock`].
     pub fn lock_path(&self, name: &str) -> PathBuf {
         lock::path(&self.root, name)
@@ -112,6 +146,7 @@ impl Cache {
         let Some(lock) = self.in_use("layer", digest)? else { return Ok(None) };
         let dir = self.entry("layers", digest);
         let Some(meta) = read_sealed(&dir, "disk.qcow2")? else { return Ok(None) };
+        touch(&dir.join(META));
         Ok(Some(Layer { path: dir.join("disk.qcow2"), meta, _lock: lock }))
     }
 
@@ -181,7 +216,7 @@ impl Cache {
         let path = staged.join(disk);
         files::sync_file(&path)?;
         let bytes = fs_err::metadata(&path).map_err(SourceError::io("read", &path))?.len();
-        write_json(&staged.join("meta.json"), &Sealed { bytes, meta })?;
+        write_json(&staged.join(META), &Sealed { bytes, meta })?;
         files::sync_dir(staged)?;
         match files::publish(staged, target) {
             Err(SourceError::Io { source, .. }) if is_taken(&source) => {}
@@ -196,9 +231,18 @@ impl Cache {
         files::publish(staged, target)
     }
 
-    fn entry(&self, kind: &str, digest: Digest) -> PathBuf {
+    /// The directory of the base or layer with this digest; `kind` is `bases` or `layers`.
+    pub(super) fn entry(&self, kind: &str, digest: Digest) -> PathBuf {
         self.root.join(kind).join(digest.to_string())
     }
+}
+
+/// Notes that something is used, for whoever collects what is not. It is no harm if that fails.
+pub(super) fn touch(path: &Path) {
+    use rustix::fs::{CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let now = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+    let _ = rustix::fs::utimensat(CWD, path, &now, rustix::fs::AtFlags::empty());
 }
 
 /// The directory the environment asks for.
@@ -212,7 +256,7 @@ fn default_directory(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> O
 
 /// Reads the `meta.json` of `dir`; `None` if it or its disk is missing, damaged or of another length.
 pub(super) fn read_sealed<T: DeserializeOwned>(dir: &Path, disk: &str) -> Result<Option<T>, SourceError> {
-    let path = dir.join("meta.json");
+    let path = dir.join(META);
     let text = match fs_err::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

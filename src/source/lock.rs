@@ -33,11 +33,32 @@ impl FileLock {
     /// # Errors
     /// [`SourceError::Cancelled`], or why the file cannot be opened or locked.
     pub fn exclusive(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, SourceError> {
+        let lock = Self::wait(path, Kind::Exclusive, what, events, cancel)?;
+        record(path);
+        Ok(lock)
+    }
+
+    /// Waits until nobody has the lock at `path` for oneself, and shares it. Waiting is told as by
+    /// [`exclusive`](Self::exclusive).
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`], or why the file cannot be opened or locked.
+    pub fn shared(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, SourceError> {
+        Self::wait(path, Kind::Shared, what, events, cancel)
+    }
+
+    fn wait(
+        path: &Path,
+        kind: Kind,
+        what: &str,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Self, SourceError> {
         let file = open(path)?;
         let started = Instant::now();
         let mut told = false;
         // Polling, since a blocked flock cannot be interrupted by a flag.
-        while !lock(&file, path, Kind::Exclusive)? {
+        while !lock(&file, path, kind)? {
             cancel.check()?;
             if !told && started.elapsed() >= PATIENCE {
                 events.note(format!("waiting for another tib ({}) to finish {what}", holder(path)));
@@ -45,7 +66,6 @@ impl FileLock {
             }
             std::thread::sleep(POLL);
         }
-        record(path);
         Ok(Self { _file: file })
     }
 
@@ -55,7 +75,11 @@ impl FileLock {
     /// Why the file cannot be opened or locked.
     pub fn try_exclusive(path: &Path) -> Result<Option<Self>, SourceError> {
         let file = open(path)?;
-        Ok(lock(&file, path, Kind::Exclusive)?.then_some(Self { _file: file }))
+        let locked = lock(&file, path, Kind::Exclusive)?;
+        if locked {
+            record(path);
+        }
+        Ok(locked.then_some(Self { _file: file }))
     }
 
     /// Takes the lock at `path` together with others who share it, if nobody has it for oneself.

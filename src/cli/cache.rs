@@ -1,0 +1,155 @@
+//! `tib cache status|gc|verify|path`
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::error::{Exit, Result};
+use crate::size::Size;
+use crate::source::{self, Audited, Cache, Collected, Item, Kind, Limits};
+
+use super::args::{CacheArgs, CacheCommand};
+use super::{Context, put, put_json};
+
+const DAY: u64 = 24 * 60 * 60;
+
+pub(super) fn run(args: CacheArgs, context: &Context) -> Result<Exit> {
+    let cache = Cache::open(context.settings.cache_dir.clone())?;
+    match args.command {
+        CacheCommand::Path => {
+            put(format!("{}\n", cache.root().display()).as_bytes())?;
+            Ok(Exit::Done)
+        }
+        CacheCommand::Status { json } => status(&cache, context, json),
+        CacheCommand::Gc { keep_days, max_size, dry_run, json } => {
+            let limits = Limits {
+                unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
+                max_size: max_size.map(|s| s.0),
+            };
+            let collected = source::collect(&cache, &limits, dry_run, &context.events, &context.cancel)?;
+            context.printer.finish();
+            if json {
+                put_json(&collected)?;
+            } else {
+                put(collection(&collected, dry_run).as_bytes())?;
+            }
+            Ok(Exit::Done)
+        }
+        CacheCommand::Verify { json } => verify(&cache, context, json),
+    }
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    path: &'a std::path::Path,
+    bytes: u64,
+    free: Option<u64>,
+    items: &'a [Item],
+}
+
+fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
+    let items = source::inventory(cache)?;
+    let bytes = items.iter().map(|item| item.bytes).sum();
+    let free = rustix::fs::statvfs(cache.root()).ok().map(|stat| stat.f_bavail * stat.f_frsize);
+    if json {
+        put_json(&Status { path: cache.root(), bytes, free, items: &items })?;
+        return Ok(Exit::Done);
+    }
+    let mut text = format!("{}\n", cache.root().display());
+    for (kind, (count, bytes)) in source::totals(&items) {
+        text.push_str(&format!("  {:<18} {count:>5}  {:>10}\n", plural(kind), Size(bytes).to_string()));
+    }
+    let free = free.map_or(String::new(), |free| format!(", {} free on its file system", Size(free)));
+    text.push_str(&format!("  {:<18} {:>5}  {:>10}{free}\n", "together", "", Size(bytes).to_string()));
+    if context.settings.verbose {
+        let now = SystemTime::now();
+        text.push('\n');
+        for item in &items {
+            text.push_str(&line(item, now));
+        }
+    }
+    put(text.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// One thing, for people.
+fn line(item: &Item, now: SystemTime) -> String {
+    let days = now.duration_since(item.used).map_or(0, |age| age.as_secs() / DAY);
+    let short = item.name.get(..12).filter(|_| item.name.len() == 64).unwrap_or(&item.name);
+    let state = if item.unusable { ", unusable" } else { "" };
+    format!(
+        "  {:<8} {short:<12} {:>10}  used {days} days ago  {}{state}\n",
+        singular(item.kind),
+        Size(item.bytes).to_string(),
+        item.about,
+    )
+}
+
+fn collection(collected: &Collected, rehearsal: bool) -> String {
+    let now = SystemTime::now();
+    let mut text: String = collected.removed.iter().map(|item| line(item, now)).collect();
+    let count = collected.removed.len();
+    let (would, left) = if rehearsal { ("would free", "would be left") } else { ("freed", "left") };
+    text.push_str(&format!(
+        "{would} {} ({count} thing{}); {} {left}\n",
+        Size(collected.freed),
+        if count == 1 { "" } else { "s" },
+        Size(collected.left),
+    ));
+    if !collected.in_use.is_empty() {
+        text.push_str(&format!(
+            "kept, since somebody uses it or what is made upon it: {}\n",
+            collected.in_use.len()
+        ));
+        text.extend(collected.in_use.iter().map(|item| line(item, now)));
+    }
+    text
+}
+
+fn verify(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
+    let found = context.events.stage("verify", "reading what is in the cache", || {
+        source::audit(cache, None, &context.events, &context.cancel)
+    })?;
+    context.printer.finish();
+    let damaged = found.iter().filter(|found| found.damage.is_some()).count();
+    if json {
+        put_json(&found)?;
+    } else {
+        let mut text: String = found.iter().filter_map(damage_line).collect();
+        text.push_str(&format!("{} good, {damaged} damaged\n", found.len() - damaged));
+        put(text.as_bytes())?;
+    }
+    Ok(if damaged == 0 { Exit::Done } else { Exit::Integrity })
+}
+
+/// What is said of something damaged; nothing of something good.
+pub(super) fn damage_line(found: &Audited) -> Option<String> {
+    let damage = found.damage.as_ref()?;
+    let then = match &found.set_aside {
+        Some(path) => format!("set aside in {}; the next use makes or fetches it again", path.display()),
+        None => "somebody uses it; look again when they are done".to_owned(),
+    };
+    Some(format!("damaged: {} {} ({}): {damage}; {then}\n", singular(found.kind), found.name, found.about))
+}
+
+fn singular(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Base => "base",
+        Kind::Layer => "layer",
+        Kind::Download => "download",
+        Kind::Packages => "packages",
+        Kind::Agents => "agents",
+        Kind::Pip => "pip",
+        Kind::Logs => "logs",
+        Kind::Damaged => "damaged",
+    }
+}
+
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Base => "bases",
+        Kind::Layer => "layers",
+        Kind::Download => "broken downloads",
+        other => singular(other),
+    }
+}

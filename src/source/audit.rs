@@ -1,0 +1,207 @@
+//! Whether what lies in the cache is still what it was.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::base::BaseMeta;
+use super::cache::read_sealed;
+use super::inventory::{Item, Kind, entries, inventory};
+use super::lock::FileLock;
+use super::{Cache, SourceError, files};
+use crate::cancel::Cancel;
+use crate::disk::{self, Policy};
+use crate::event::Events;
+use crate::recipe::Digest;
+
+/// What was found of one thing in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Audited {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name in the cache.
+    pub name: String,
+    /// What a person knows it as.
+    pub about: String,
+    /// What is wrong with it; `None` if it is good.
+    pub damage: Option<String>,
+    /// Where it has been put, if it is damaged; `None` if somebody uses it, and it stays.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// Looks at everything that has a digest or a structure: bases and wheels are read and hashed, layers are looked
+/// through. `only` names the bases to look at, and leaves all the rest out. What is damaged is set aside.
+///
+/// # Errors
+/// When the cache cannot be read.
+pub fn audit(
+    cache: &Cache,
+    only: Option<&[Digest]>,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Vec<Audited>, SourceError> {
+    let mut found = Vec::new();
+    for item in inventory(cache)? {
+        let wanted = only.is_none_or(|only| {
+            item.kind == Kind::Base && Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest))
+        });
+        if !wanted {
+            continue;
+        }
+        match item.kind {
+            Kind::Base => {
+                let damage = base_damage(&item, events, cancel)?;
+                found.push(judge(cache, item, damage)?);
+            }
+            Kind::Layer => {
+                let damage = layer_damage(&item, cache);
+                found.push(judge(cache, item, damage)?);
+            }
+            Kind::Agents => found.extend(wheels(cache, &item.path.join("wheels"), events, cancel)?),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, SourceError> {
+    let set_aside = if damage.is_some() { set_aside(cache, &item)? } else { None };
+    Ok(Audited { kind: item.kind, name: item.name, about: item.about, damage, set_aside })
+}
+
+fn base_damage(item: &Item, events: &Events, cancel: &Cancel) -> Result<Option<String>, SourceError> {
+    for disk in ["disk.raw", "disk.qcow2"] {
+        if read_sealed::<BaseMeta>(&item.path, disk)?.is_some() {
+            return hash_damage(&item.path.join(disk), &item.name, &item.about, events, cancel);
+        }
+    }
+    Ok(Some("its length is wrong, or its record is missing".to_owned()))
+}
+
+fn hash_damage(
+    path: &Path,
+    name: &str,
+    about: &str,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Option<String>, SourceError> {
+    let total = fs_err::metadata(path).map_err(SourceError::io("read", path))?.len();
+    let what = format!("hashing {about}");
+    let digest = files::hash(path, cancel, &mut |done| events.progress(&what, done, Some(total)))?;
+    Ok((digest.to_string() != name).then(|| format!("its SHA-256 is {digest}")))
+}
+
+fn layer_damage(item: &Item, cache: &Cache) -> Option<String> {
+    match disk::gate(&item.path.join("disk.qcow2"), &Policy::within(cache.root())) {
+        Err(error) => Some(crate::error::Failure::from(error).to_string()),
+        Ok(_) => item.unusable.then(|| "its length is wrong, or its record is missing".to_owned()),
+    }
+}
+
+fn wheels(
+    cache: &Cache,
+    directory: &Path,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Vec<Audited>, SourceError> {
+    let mut found = Vec::new();
+    for path in entries(directory)? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let about = format!("wheel {}", name.get(..12).unwrap_or(&name));
+        let damage = hash_damage(&path, &name, &about, events, cancel)?;
+        // Nobody holds a wheel for long: one that is missing is fetched again.
+        let set_aside = if damage.is_some() { Some(move_aside(cache, &path)?) } else { None };
+        found.push(Audited { kind: Kind::Agents, name, about, damage, set_aside });
+    }
+    Ok(found)
+}
+
+/// Takes something damaged out of the way, so that it is made or fetched again; `None` if somebody uses it.
+pub(super) fn set_aside(cache: &Cache, item: &Item) -> Result<Option<PathBuf>, SourceError> {
+    let Some(name) = item.lock() else { return Ok(None) };
+    let Some(_lock) = FileLock::try_exclusive(&cache.lock_path(&name))? else { return Ok(None) };
+    move_aside(cache, &item.path).map(Some)
+}
+
+/// Moves a file or directory to `damaged/`, under a name that is free there.
+pub(super) fn move_aside(cache: &Cache, path: &Path) -> Result<PathBuf, SourceError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = cache.directory("damaged");
+    let mut number = 0;
+    let target = loop {
+        let target = directory.join(format!("{name}-{}-{number}", std::process::id()));
+        if !target.exists() {
+            break target;
+        }
+        number += 1;
+    };
+    files::publish(path, &target)?;
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Format;
+    use crate::source::base::{self, Origin};
+
+    fn cache_with_base(content: &[u8]) -> (tempfile::TempDir, Cache, Digest) {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
+        let work = cache.work().unwrap();
+        let staged = work.path().join("base");
+        fs_err::create_dir(&staged).unwrap();
+        fs_err::write(staged.join("disk.raw"), content).unwrap();
+        let digest = Digest::of(content);
+        let origin = Origin::File { name: "x.raw".into(), sha256: digest };
+        base::store(
+            &cache,
+            &work,
+            &staged,
+            digest,
+            BaseMeta { format: Format::Raw, virtual_size: 512, origin },
+        )
+        .unwrap();
+        drop(work);
+        (dir, cache, digest)
+    }
+
+    fn run(cache: &Cache, only: Option<&[Digest]>) -> Vec<Audited> {
+        audit(cache, only, &Events::none(), &Cancel::new()).unwrap()
+    }
+
+    #[test]
+    fn good_ones_stay_and_damaged_ones_are_set_aside() {
+        let (_dir, cache, digest) = cache_with_base(b"content");
+        let wheel = |content: &[u8]| {
+            let wheels = cache.directory("agents/wheels");
+            fs_err::create_dir_all(&wheels).unwrap();
+            fs_err::write(wheels.join(format!("{}.whl", Digest::of(b"wheel"))), content).unwrap();
+        };
+        wheel(b"wheel");
+        let good = run(&cache, None);
+        assert_eq!(good.iter().map(|found| found.kind).collect::<Vec<_>>(), [Kind::Base, Kind::Agents]);
+        assert!(good.iter().all(|found| found.damage.is_none() && found.set_aside.is_none()), "{good:?}");
+
+        // As long as before: only the digest tells.
+        fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
+        wheel(b"wheeL");
+        assert!(base::find(&cache, digest, None).unwrap().is_some(), "use looks at the length alone");
+        let bad = run(&cache, None);
+        let aside: Vec<_> = bad.iter().map(|found| found.set_aside.clone().unwrap()).collect();
+        assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory("damaged"))));
+        assert!(base::find(&cache, digest, None).unwrap().is_none());
+        assert_eq!(run(&cache, None), [], "and it is no longer there");
+    }
+
+    #[test]
+    fn one_in_use_stays_and_is_told_of() {
+        let (_dir, cache, digest) = cache_with_base(b"content");
+        fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
+        let used = base::find(&cache, digest, None).unwrap().unwrap();
+        let found = run(&cache, Some(&[digest]));
+        assert!(found[0].damage.is_some() && found[0].set_aside.is_none(), "{found:?}");
+        assert!(used.path.exists());
+        assert_eq!(run(&cache, Some(&[Digest::of(b"other")])), []);
+    }
+}
