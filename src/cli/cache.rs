@@ -13,29 +13,29 @@ use super::{Context, put, put_json};
 
 const DAY: u64 = 24 * 60 * 60;
 
-pub(super) fn run(args: CacheArgs, context: &Context) -> Result<Exit> {
+pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
     let cache = Cache::open(context.settings.cache_dir.clone())?;
-    match args.command {
+    match &args.command {
         CacheCommand::Path => {
             put(format!("{}\n", cache.root().display()).as_bytes())?;
             Ok(Exit::Done)
         }
-        CacheCommand::Status { json } => status(&cache, context, json),
+        CacheCommand::Status { json } => status(&cache, context, *json),
         CacheCommand::Gc { keep_days, max_size, dry_run, json } => {
             let limits = Limits {
                 unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
                 max_size: max_size.map(|s| s.0),
             };
-            let collected = source::collect(&cache, &limits, dry_run, &context.events, &context.cancel)?;
+            let collected = source::collect(&cache, &limits, *dry_run, &context.events, &context.cancel)?;
             context.printer.finish();
-            if json {
+            if *json {
                 put_json(&collected)?;
             } else {
-                put(collection(&collected, dry_run).as_bytes())?;
+                put(collection(&collected, *dry_run).as_bytes())?;
             }
             Ok(Exit::Done)
         }
-        CacheCommand::Verify { json } => verify(&cache, context, json),
+        CacheCommand::Verify { json } => verify(&cache, context, *json),
     }
 }
 

@@ -72,7 +72,7 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Ls(args) => ls::run(&args, context),
         Command::Cat(args) => cat::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
-        Command::Cache(args) => cache::run(args, context),
+        Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }
 }

@@ -1,10 +1,11 @@
 //! What a person sees on stderr: bars, plain lines or JSON lines, and errors.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::error::Failure;
 use crate::event::{self, Event, EventSink, Events};
@@ -30,9 +31,52 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    bar: Option<ProgressBar>,
-    stage: String,
-    last_progress: Option<Instant>,
+    /// Draws the lines below one another.
+    lines: MultiProgress,
+    /// The stage that runs.
+    stage: Option<ProgressBar>,
+    /// Work within it whose size is known, by what is told of it.
+    parts: HashMap<String, ProgressBar>,
+    /// When progress was last told of, for those who read lines.
+    told: HashMap<String, Instant>,
+}
+
+impl State {
+    /// Takes away whatever is drawn.
+    fn clear(&mut self) {
+        for (_, part) in self.parts.drain() {
+            part.finish_and_clear();
+        }
+        if let Some(stage) = self.stage.take() {
+            stage.finish_and_clear();
+        }
+    }
+
+    fn say(&self, text: String) {
+        if let Some(stage) = &self.stage {
+            stage.set_message(text);
+        }
+    }
+
+    fn progress(&mut self, what: String, done: u64, total: Option<u64>) {
+        let Some(total) = total else { return self.say(format!("{what} {}", Size(done))) };
+        if done >= total {
+            if let Some(part) = self.parts.remove(&what) {
+                part.finish_and_clear();
+            }
+            return;
+        }
+        let lines = &self.lines;
+        let part = self.parts.entry(what).or_insert_with_key(|what| {
+            let part = lines.add(ProgressBar::new(total).with_style(known()).with_message(what.clone()));
+            // What was done before, of a download that goes on, tells nothing of the speed.
+            part.set_position(done);
+            part.reset_eta();
+            part
+        });
+        part.set_length(total);
+        part.set_position(done);
+    }
 }
 
 impl Printer {
@@ -140,17 +184,15 @@ impl Inner {
     }
 
     fn clear(&self) {
-        if let Some(bar) = self.lock().bar.take() {
-            bar.finish_and_clear();
-        }
+        self.lock().clear();
     }
 
     /// Whether enough time has passed to tell of progress again; the end is always told.
-    fn due(&self, done: u64, total: Option<u64>) -> bool {
+    fn due(&self, what: &str, done: u64, total: Option<u64>) -> bool {
         let mut state = self.lock();
-        let due = state.last_progress.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
+        let due = state.told.get(what).is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
         if due {
-            state.last_progress = Some(Instant::now());
+            state.told.insert(what.to_owned(), Instant::now());
         }
         due || total == Some(done)
     }
@@ -158,7 +200,7 @@ impl Inner {
     fn emit_json(&self, event: &Event) {
         match event {
             Event::Output { .. } if !self.verbose => return,
-            Event::Progress { done, total, .. } if !self.due(*done, *total) => return,
+            Event::Progress { what, done, total } if !self.due(what, *done, *total) => return,
             _ => {}
         }
         // Events are plain data.
@@ -195,51 +237,23 @@ impl Inner {
 
     fn emit_bars(&self, event: Event) {
         let mut state = self.lock();
-        let print = |state: &State, text: &str| match &state.bar {
-            Some(bar) => bar.suspend(|| self.write(text)),
-            None => self.write(text),
-        };
+        let print = |state: &State, text: &str| state.lines.suspend(|| self.write(text));
         match event {
             Event::StageStarted { stage, detail } => {
-                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-                bar.set_style(spinner());
-                bar.set_prefix(stage.clone());
-                bar.set_message(detail);
+                state.clear();
+                let bar = ProgressBar::new_spinner().with_style(spinner()).with_prefix(stage);
+                let bar = state.lines.add(bar.with_message(detail));
                 bar.enable_steady_tick(TICK);
-                state.stage = stage;
-                state.bar = Some(bar);
+                state.stage = Some(bar);
             }
             Event::StageFinished { stage, elapsed, cached } => {
-                if let Some(bar) = state.bar.take() {
-                    bar.finish_and_clear();
-                }
+                state.clear();
                 self.write(&format!("{}\n", self.finished_line(&stage, elapsed, cached)));
             }
-            Event::Step { number, total, summary } => {
-                if let Some(bar) = &state.bar {
-                    bar.set_style(spinner());
-                    bar.set_message(format!("[{number}/{total}] {summary}"));
-                }
-            }
-            Event::Progress { what, done, total } => {
-                if let Some(bar) = &state.bar {
-                    match total {
-                        Some(total) => {
-                            bar.set_style(known());
-                            bar.set_length(total);
-                            bar.set_message(what);
-                        }
-                        None => bar.set_message(format!("{what} {}", Size(done))),
-                    }
-                    bar.set_position(done);
-                }
-            }
-            Event::Output { line, .. } => {
-                // The newest line shows that something moves, without scrolling.
-                if let Some(bar) = &state.bar {
-                    bar.set_message(printable(&line));
-                }
-            }
+            Event::Step { number, total, summary } => state.say(format!("[{number}/{total}] {summary}")),
+            Event::Progress { what, done, total } => state.progress(what, done, total),
+            // The newest line shows that something moves, without scrolling.
+            Event::Output { line, .. } => state.say(printable(&line)),
             Event::Note { message } => print(&state, &format!("     {message}\n")),
             Event::Warning { message } => {
                 print(&state, &format!("{} {message}\n", self.paint("1;33", "warning:")));
@@ -263,7 +277,7 @@ fn spinner() -> ProgressStyle {
 }
 
 fn known() -> ProgressStyle {
-    style("{spinner} {prefix:<10} {elapsed:>4} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}")
+    style("  [{bar:24}] {bytes:>11}/{total_bytes:<11} {bytes_per_sec:>13} {eta:>4} left  {wide_msg}")
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -189,7 +189,8 @@ mod tests {
         };
         let mut broken = chain();
         broken[2].unusable = true;
-        let cases: [(&str, Vec<Item>, u64, Option<u64>, &[&str]); 6] = [
+        type Case = (&'static str, Vec<Item>, u64, Option<u64>, &'static [&'static str]);
+        let cases: [Case; 6] = [
             ("a used layer keeps what is below it", chain(), 30, None, &["old-top", "other"]),
             ("nothing is too old", chain(), 100, None, &[]),
             (
