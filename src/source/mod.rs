@@ -6,6 +6,7 @@ mod base;
 mod bootstrap;
 mod cache;
 mod collect;
+pub mod checksum;
 mod error;
 mod files;
 mod inventory;
