@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod inventory;
 mod lock;
+pub mod openpgp;
 mod work;
 
 pub use audit::{Audited, audit};

@@ -15,7 +15,6 @@ mod archive;
 mod error;
 mod host;
 mod install;
-mod key;
 mod lists;
 mod repository;
 mod root;

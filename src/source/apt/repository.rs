@@ -3,9 +3,9 @@
 use sha2::Digest as _;
 
 use super::error::AptError;
-use super::key::{self, KeyProblem};
 use super::sources::is_web;
 use crate::recipe::{Content, RepositoryStep};
+use crate::source::openpgp::{Fingerprint, KeyProblem, sole_key};
 
 /// Keys are a few kilobytes; whoever names a bigger file means something else.
 const KEY_LIMIT: u64 = 1 << 20;
@@ -97,11 +97,17 @@ pub fn armoured_key(repository: &RepositoryStep) -> Result<String, AptError> {
 /// The key in binary form, which every apt reads; checked like [`armoured_key`].
 pub(super) fn binary_key(repository: &RepositoryStep, armoured: &str) -> Result<Vec<u8>, AptError> {
     let name = || repository.name.clone();
-    key::dearmour(armoured, &repository.fingerprint).map_err(|problem| match problem {
+    let pinned: Fingerprint = repository.fingerprint.parse().map_err(|_| AptError::Invalid {
+        what: "fingerprint of a repository's key",
+        value: repository.fingerprint.clone(),
+    })?;
+    sole_key(armoured, &pinned).map_err(|problem| match problem {
         KeyProblem::Malformed(problem) => AptError::Key { repository: name(), problem },
-        KeyProblem::OtherKey(found) => {
-            AptError::Fingerprint { repository: name(), pinned: repository.fingerprint.clone(), found }
-        }
+        KeyProblem::OtherKey(found) => AptError::Fingerprint {
+            repository: name(),
+            pinned: repository.fingerprint.clone(),
+            found: found.to_string(),
+        },
     })
 }
 

@@ -1,0 +1,5 @@
+mod clearsigned;
+mod detached;
+mod fixture;
+mod foreign;
+mod rfc;
