@@ -30,7 +30,8 @@ pub enum ChecksumFileError {
         /// The largest one that is read, in bytes.
         limit: usize,
     },
-    /// No line has a digest that can be used: an error page, say, or names of files in other directories only.
+    /// No line has a digest that can be used: an error page, say, or names of files in other directories
+    /// only.
     #[error("the checksum file has no SHA-256 or SHA-512 of a file beside it")]
     NothingUsable,
     /// It has digests, but none that can be relied on.

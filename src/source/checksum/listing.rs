@@ -47,9 +47,10 @@ pub struct Listed {
 
 /// A checksum file that has been read.
 ///
-/// Names are those of files beside it. A leading `./` is taken off. A line whose name has other path parts is about
-/// a file elsewhere: it is passed over and never matches a name that is asked for. It does not spoil the file, because
-/// listings of whole trees have many of them. Lines that cannot be understood are passed over too.
+/// Names are those of files beside it. A leading `./` is taken off. A line whose name has other path parts is
+/// about a file elsewhere: it is passed over and never matches a name that is asked for. It does not spoil
+/// the file, because listings of whole trees have many of them. Lines that cannot be understood are passed
+/// over too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     files: BTreeMap<String, Listed>,
@@ -82,8 +83,8 @@ impl Listing {
         self.files.get(file_name)
     }
 
-    /// The digest that has no name, for whatever file was asked for. Only for a checksum file that is about one file
-    /// by its own name (`IMAGE.sha256`).
+    /// The digest that has no name, for whatever file was asked for. Only for a checksum file that is about
+    /// one file by its own name (`IMAGE.sha256`).
     pub fn bare(&self) -> Option<&Listed> {
         self.bare.as_ref()
     }
@@ -206,9 +207,10 @@ fn plain(text: &str) -> Option<Line> {
     Some(Line::Digest(Some(file_name(name)?), checksum))
 }
 
-/// The name of a file beside the listing, or nothing if it is elsewhere or no name that a download could have.
+/// The name of a file beside the listing, or nothing if it is elsewhere or no name that a download could
+/// have.
 fn file_name(text: &str) -> Option<String> {
     let name = text.strip_prefix("./").unwrap_or(text);
-    let elsewhere = name.contains(['/', '\\']) || matches!(name, "" | "." | "..");
+    let elsewhere = name.contains(['/', '\\']) || matches!(name.trim(), "" | "." | "..");
     (!elsewhere && !name.contains(char::is_control)).then(|| name.to_owned())
 }

@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256, Sha512};
 pub use error::{BadChecksum, ChecksumFileError};
 pub use listing::{Listed, Listing, Style};
 
-/// A hash algorithm that a download may rest on. MD5 and SHA-1 are not among them: colliding files can be made.
+/// A hash algorithm that a download may rest on. MD5 and SHA-1 are not among them: colliding files can be
+/// made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {

@@ -1,7 +1,8 @@
 //! Blocks of ASCII armour in a text.
 //!
-//! The library finds them by itself, but takes the first only, and is generous about what a marker looks like. Here a
-//! marker is a line of its own, spelled out; so what is outside of a block is clear to everyone who reads the file.
+//! The library finds them by itself, but takes the first only, and is generous about what a marker looks
+//! like. Here a marker is a line of its own, spelled out; so what is outside of a block is clear to everyone
+//! who reads the file.
 
 use std::io::Read as _;
 use std::ops::Range;

@@ -21,9 +21,10 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Picks the pinned certificates out of key files: a name for messages, and the content, armoured or binary, with
-    /// any number of certificates. What cannot be understood in between, such as keys of new algorithms, is passed
-    /// over. Copies of one certificate are merged, so that a revocation in any of them counts.
+    /// Picks the pinned certificates out of key files: a name for messages, and the content, armoured or
+    /// binary, with any number of certificates. What cannot be understood in between, such as keys of new
+    /// algorithms, is passed over. Copies of one certificate are merged, so that a revocation in any of them
+    /// counts.
     ///
     /// # Errors
     /// If none of the pinned certificates is there, or a file is larger than 4 MiB.

@@ -1,4 +1,5 @@
-//! A key file that must hold one pinned key and nothing else, because somebody else is going to trust all of it.
+//! A key file that must hold one pinned key and nothing else, because somebody else is going to trust all of
+//! it.
 
 use sequoia_openpgp::Packet;
 use sequoia_openpgp::PacketPile;
@@ -21,7 +22,8 @@ fn malformed<T>(problem: impl Into<String>) -> Result<T, KeyProblem> {
     Err(KeyProblem::Malformed(problem.into()))
 }
 
-/// Takes the one key out of its armour and checks that `pin` is the fingerprint of every primary key in there.
+/// Takes the one key out of its armour and checks that `pin` is the fingerprint of every primary key in
+/// there.
 ///
 /// Returns the key in binary form, exactly the bytes that were looked at.
 pub(in crate::source) fn sole_key(text: &str, pin: &Fingerprint) -> Result<Vec<u8>, KeyProblem> {

@@ -53,8 +53,8 @@ pub struct Verified {
 /// Verifies `data` against a detached signature, binary or armoured.
 ///
 /// # Errors
-/// [`OpenPgpError`], if there is no good signature by a key of `keyring`, or something is oversized: `data` over 4 MiB,
-/// the signature over 256 KiB.
+/// [`OpenPgpError`], if there is no good signature by a key of `keyring`, or something is oversized: `data`
+/// over 4 MiB, the signature over 256 KiB.
 pub fn verify_detached(keyring: &Keyring, data: &[u8], signature: &[u8]) -> Result<Verified, OpenPgpError> {
     limit("signed data", data, DATA_LIMIT)?;
     limit("signature", signature, SIGNATURE_LIMIT)?;
@@ -74,11 +74,12 @@ pub fn verify_detached(keyring: &Keyring, data: &[u8], signature: &[u8]) -> Resu
 
 /// Verifies a clear-signed message and returns what is under the signature, with its dashes unescaped.
 ///
-/// Text before and after the message is not looked at and not returned. Two messages in one file are refused: one could
-/// say the opposite of the other.
+/// Text before and after the message is not looked at and not returned. Two messages in one file are refused:
+/// one could say the opposite of the other.
 ///
 /// # Errors
-/// [`OpenPgpError`], if there is no such message, or no good signature by a key of `keyring` under it, or more than 4 MiB.
+/// [`OpenPgpError`], if there is no such message, or no good signature by a key of `keyring` under it, or
+/// more than 4 MiB.
 pub fn verify_clearsigned(keyring: &Keyring, message: &[u8]) -> Result<(Vec<u8>, Verified), OpenPgpError> {
     const WHAT: &str = "clear-signed message";
     limit(WHAT, message, DATA_LIMIT)?;
@@ -111,8 +112,9 @@ fn limit(what: &str, bytes: &[u8], limit: usize) -> Result<(), OpenPgpError> {
 
 /// Judges the signatures that the library has found and computed the digests for.
 ///
-/// The library would judge them too, by the self-signature that was in force when they were made. That refuses good
-/// signatures when the key was published again with a new self-signature only, so it gets no certificates to do it with.
+/// The library would judge them too, by the self-signature that was in force when they were made. That
+/// refuses good signatures when the key was published again with a new self-signature only, so it gets no
+/// certificates to do it with.
 struct Judge<'k> {
     keyring: &'k Keyring,
     verdicts: Vec<Result<Verified, OpenPgpError>>,
@@ -171,7 +173,8 @@ impl<'k> Judge<'k> {
         }
     }
 
-    /// One good signature is enough; otherwise what a pinned key's signature lacks says more than unknown ones.
+    /// One good signature is enough; otherwise what a pinned key's signature lacks says more than unknown
+    /// ones.
     fn conclude(self, none: OpenPgpError) -> Result<Verified, OpenPgpError> {
         let (mut accepted, mut refused) = (None, None);
         for verdict in self.verdicts {

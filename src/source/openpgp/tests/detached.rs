@@ -10,7 +10,8 @@ fn armoured(signature: &[u8]) -> String {
     armour(Kind::Signature, signature)
 }
 
-/// What we say, and what gpgv says. Where they differ we are stricter, or as strict as the reasons in the module allow.
+/// What we say, and what gpgv says. Where they differ we are stricter, but for keys that were retired later:
+/// gpgv does not tell them from stolen ones.
 #[test]
 fn our_answers_and_those_of_gpgv() {
     let made = &MATERIAL.detached;
