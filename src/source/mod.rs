@@ -8,6 +8,7 @@ mod cache;
 mod collect;
 pub mod checksum;
 mod error;
+pub mod fetch;
 mod files;
 mod inventory;
 mod lock;

@@ -1,0 +1,536 @@
+//! An HTTP/1.1 server on loopback that misbehaves on request: every reply is written byte by byte as it is described.
+//!
+//! A [`Server`] asks a closure for the [`Reply`] to each [`Request`]; a [`Site`] is a ready-made one that serves files with
+//! tags and ranges, and that a test can bend by changing its replies. Unit tests include this file by its path.
+
+// Every program that includes this module uses a part of it; only within that program is it public.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::pki_types::PrivateKeyDer;
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// A line of the server's log.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    pub request: Request,
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub sent: u64,
+}
+
+/// What a body consists of.
+#[derive(Debug, Clone)]
+pub enum Body {
+    Bytes(Arc<[u8]>, Range<u64>),
+    /// See [`pattern`].
+    Pattern(u64, Range<u64>),
+    File(PathBuf, Range<u64>),
+    /// Zeros without end.
+    Endless,
+}
+
+/// How the end of a body is told.
+#[derive(Debug, Clone, Copy)]
+pub enum Framing {
+    /// By a true `Content-Length`.
+    Length,
+    /// By a `Content-Length` that need not be true.
+    Claimed(u64),
+    /// In chunks.
+    Chunked,
+    /// By closing the connection.
+    Close,
+}
+
+/// What the server sends.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+    pub framing: Framing,
+    /// Close the connection after so many bytes of the body.
+    pub cut: Option<u64>,
+    /// Send nothing more after so many bytes of the body, but keep the connection.
+    pub stall: Option<u64>,
+    /// Wait before anything is sent.
+    pub delay: Duration,
+}
+
+impl Reply {
+    pub fn new(status: u16, body: impl Into<Arc<[u8]>>) -> Self {
+        let body = body.into();
+        let whole = 0..body.len() as u64;
+        Self::of(status, Body::Bytes(body, whole))
+    }
+
+    pub fn of(status: u16, body: Body) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+            framing: Framing::Length,
+            cut: None,
+            stall: None,
+            delay: Duration::ZERO,
+        }
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self::new(status, *b"")
+    }
+
+    pub fn redirect(status: u16, to: &str) -> Self {
+        Self::status(status).with("Location", to)
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self
+    }
+
+    pub fn framed(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
+    }
+
+    pub fn cut_after(mut self, bytes: u64) -> Self {
+        self.cut = Some(bytes);
+        self
+    }
+
+    pub fn stall_after(mut self, bytes: u64) -> Self {
+        self.stall = Some(bytes);
+        self
+    }
+
+    pub fn delayed(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+/// A running server. Dropping it ends it.
+pub struct Server {
+    address: SocketAddr,
+    scheme: &'static str,
+    log: Arc<Mutex<Vec<Logged>>>,
+    stop: Arc<AtomicBool>,
+    authority: Option<String>,
+}
+
+impl Server {
+    pub fn http(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Arc::new(handler), None)
+    }
+
+    /// A server for `https://localhost` and `https://127.0.0.1`, with a certificate of an authority that nobody knows.
+    pub fn https(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let (config, authority) = tls();
+        let mut server = Self::start(Arc::new(handler), Some(Arc::new(config)));
+        server.authority = Some(authority);
+        server
+    }
+
+    fn start(handler: Handler, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let (log, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let server =
+            Self { address, scheme, log: Arc::clone(&log), stop: Arc::clone(&stop), authority: None };
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let connection = Connection {
+                    handler: Arc::clone(&handler),
+                    log: Arc::clone(&log),
+                    stop: Arc::clone(&stop),
+                };
+                let tls = tls.clone();
+                std::thread::spawn(move || {
+                    let _ = stream.set_nodelay(true);
+                    // Errors are the client's doing: it may leave at any moment.
+                    let _ = match tls {
+                        Some(config) => rustls::ServerConnection::new(config)
+                            .map_err(io::Error::other)
+                            .and_then(|tls| connection.serve(rustls::StreamOwned::new(tls, stream))),
+                        None => connection.serve(stream),
+                    };
+                });
+            }
+        });
+        server
+    }
+
+    /// The URL of `path`, which begins with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.address)
+    }
+
+    /// The certificate to trust for this server to be trusted, in PEM.
+    pub fn authority(&self) -> &str {
+        self.authority.as_deref().expect("this server speaks TLS")
+    }
+
+    /// All requests so far.
+    pub fn log(&self) -> Vec<Logged> {
+        self.log.lock().expect("no thread panics with the log").clone()
+    }
+
+    /// How many requests there were so far.
+    pub fn requests(&self) -> usize {
+        self.log().len()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+struct Connection {
+    handler: Handler,
+    log: Arc<Mutex<Vec<Logged>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Connection {
+    fn serve(&self, stream: impl Duplex) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        while let Some(request) = read_request(&mut stream)? {
+            let reply = (self.handler)(&request);
+            std::thread::sleep(reply.delay);
+            let mut sent = 0;
+            let head_only = request.method == "HEAD" || reply.status == 304;
+            let number = {
+                let mut log = self.log.lock().expect("no thread panics with the log");
+                log.push(Logged { request, status: reply.status, sent: 0 });
+                log.len() - 1
+            };
+            let result = self.reply(stream.get_mut(), &reply, head_only, &mut sent);
+            self.log.lock().expect("no thread panics with the log")[number].sent = sent;
+            if result? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a reply; true if the connection is to be closed.
+    fn reply(
+        &self,
+        out: &mut impl Duplex,
+        reply: &Reply,
+        head_only: bool,
+        sent: &mut u64,
+    ) -> io::Result<bool> {
+        let length = match &reply.body {
+            Body::Bytes(_, part) | Body::Pattern(_, part) | Body::File(_, part) => {
+                Some(part.end - part.start)
+            }
+            Body::Endless => None,
+        };
+        let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
+        for (name, value) in &reply.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let (mut chunked, mut close) = (false, false);
+        match (reply.framing, length) {
+            (Framing::Length, Some(length)) | (Framing::Claimed(length), _) => {
+                head.push_str(&format!("Content-Length: {length}\r\n"));
+            }
+            (Framing::Chunked, _) => {
+                head.push_str("Transfer-Encoding: chunked\r\n");
+                chunked = true;
+            }
+            (Framing::Close | Framing::Length, _) => {
+                head.push_str("Connection: close\r\n");
+                close = true;
+            }
+        }
+        head.push_str("\r\n");
+        out.write_all(head.as_bytes())?;
+        if head_only {
+            out.flush()?;
+            return Ok(close);
+        }
+        let limit = [length, reply.cut, reply.stall].into_iter().flatten().min().unwrap_or(u64::MAX);
+        if let (Body::File(path, part), false, Some(socket)) = (&reply.body, chunked, out.socket()) {
+            // Inside the kernel, so that measurements are not about this server.
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(part.start))?;
+            *sent = io::copy(&mut file.take(limit), socket)?;
+        } else {
+            self.body(out, &reply.body, limit, chunked, sent)?;
+        }
+        if chunked && Some(limit) == length {
+            out.write_all(b"0\r\n\r\n")?;
+        }
+        out.flush()?;
+        if reply.stall == Some(limit) {
+            while !self.stop.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(close || Some(limit) != length || matches!(reply.framing, Framing::Claimed(_)))
+    }
+
+    fn body(
+        &self,
+        out: &mut impl Duplex,
+        body: &Body,
+        limit: u64,
+        chunked: bool,
+        sent: &mut u64,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while *sent < limit && !self.stop.load(Ordering::SeqCst) {
+            let length = usize::try_from(limit - *sent).unwrap_or(usize::MAX).min(buffer.len());
+            let piece = &mut buffer[..length];
+            match body {
+                Body::Bytes(bytes, part) => {
+                    let start = usize::try_from(part.start + *sent).expect("it is in memory");
+                    piece.copy_from_slice(&bytes[start..start + length]);
+                }
+                Body::Pattern(seed, part) => pattern(*seed, part.start + *sent, piece),
+                Body::File(path, part) => {
+                    let file = File::open(path)?;
+                    std::os::unix::fs::FileExt::read_exact_at(&file, piece, part.start + *sent)?;
+                }
+                Body::Endless => {}
+            }
+            if chunked {
+                write!(out, "{length:x}\r\n")?;
+            }
+            out.write_all(piece)?;
+            if chunked {
+                out.write_all(b"\r\n")?;
+            }
+            *sent += length as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A connection, encrypted or not.
+trait Duplex: Read + Write {
+    /// The socket, if bytes may go to it as they are.
+    fn socket(&mut self) -> Option<&mut TcpStream>;
+}
+
+impl Duplex for TcpStream {
+    fn socket(&mut self) -> Option<&mut TcpStream> {
+        Some(self)
+    }
+}
+
+impl Duplex for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
+    fn socket(&mut self) -> Option<&mut TcpStream> {
+        None
+    }
+}
+
+fn read_request(from: &mut impl BufRead) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if from.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    Ok(Some(Request { method, path, headers }))
+}
+
+/// A throw-away authority, and the configuration of a server that it vouches for.
+fn tls() -> (rustls::ServerConfig, String) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names are valid names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "throw-away authority");
+    let key = rcgen::KeyPair::generate().expect("a key can be made");
+    let authority = params.self_signed(&key).expect("a certificate can be made").pem();
+    let issuer = rcgen::Issuer::new(params, key);
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let params = rcgen::CertificateParams::new(names).expect("the names are valid");
+    let key = rcgen::KeyPair::generate().expect("a key can be made");
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate can be made");
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("it was made just now");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("the key fits");
+    (config, authority)
+}
+
+/// Fills `buffer` with the bytes at `offset` of an endless file that depends on `seed` alone.
+pub fn pattern(seed: u64, offset: u64, buffer: &mut [u8]) {
+    let mut at = offset;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        // SplitMix64.
+        let mut word = (seed ^ (at / 8)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let bytes = (word ^ (word >> 31)).to_le_bytes();
+        let from = (at % 8) as usize;
+        let length = rest.len().min(8 - from);
+        rest[..length].copy_from_slice(&bytes[from..from + length]);
+        rest = &mut rest[length..];
+        at += length as u64;
+    }
+}
+
+/// A file of a [`Site`].
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub body: Body,
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+}
+
+impl Content {
+    fn length(&self) -> u64 {
+        match &self.body {
+            Body::Bytes(_, part) | Body::Pattern(_, part) | Body::File(_, part) => part.end,
+            Body::Endless => u64::MAX,
+        }
+    }
+
+    fn part(&self, wanted: Range<u64>) -> Body {
+        match &self.body {
+            Body::Bytes(bytes, _) => Body::Bytes(Arc::clone(bytes), wanted),
+            Body::Pattern(seed, _) => Body::Pattern(*seed, wanted),
+            Body::File(path, _) => Body::File(path.clone(), wanted),
+            Body::Endless => Body::Endless,
+        }
+    }
+}
+
+/// A well-behaved site: files with tags, ranges, `HEAD` and 404. Clones share the files.
+#[derive(Debug, Clone, Default)]
+pub struct Site(Arc<Mutex<BTreeMap<String, Content>>>);
+
+impl Site {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Serves `bytes` at `path`, instead of what was there. The tag depends on the bytes.
+    pub fn put(&self, path: &str, bytes: impl Into<Arc<[u8]>>) {
+        let bytes = bytes.into();
+        let tag = bytes.iter().fold(bytes.len() as u64, |tag, byte| tag.wrapping_mul(31) ^ u64::from(*byte));
+        let whole = 0..bytes.len() as u64;
+        self.put_content(path, Body::Bytes(bytes, whole), Some(format!("\"{tag:x}\"")));
+    }
+
+    /// Serves the first `length` bytes of a [`pattern`] at `path`.
+    pub fn put_pattern(&self, path: &str, seed: u64, length: u64) {
+        self.put_content(path, Body::Pattern(seed, 0..length), Some(format!("\"{seed:x}-{length:x}\"")));
+    }
+
+    /// Serves a file of this machine at `path`, as fast as that is possible.
+    pub fn put_file(&self, path: &str, file: impl Into<PathBuf>) -> io::Result<()> {
+        let file = file.into();
+        let length = file.metadata()?.len();
+        self.put_content(path, Body::File(file, 0..length), Some(format!("\"{length:x}\"")));
+        Ok(())
+    }
+
+    pub fn put_content(&self, path: &str, body: Body, etag: Option<String>) {
+        let last_modified = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+        let content = Content { body, etag, last_modified };
+        self.0.lock().expect("no thread panics with the files").insert(path.to_owned(), content);
+    }
+
+    /// The answer to a request.
+    pub fn reply(&self, request: &Request) -> Reply {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let content = self.0.lock().expect("no thread panics with the files").get(path).cloned();
+        let Some(content) = content else { return Reply::new(404, *b"no such file") };
+        let length = content.length();
+        let mut reply = match wanted(request, &content) {
+            Some(part) if part.start >= length || part.is_empty() => {
+                Reply::status(416).with("Content-Range", &format!("bytes */{length}"))
+            }
+            Some(part) => Reply::of(206, content.part(part.clone()))
+                .with("Content-Range", &format!("bytes {}-{}/{length}", part.start, part.end - 1)),
+            None => Reply::of(200, content.part(0..length)),
+        };
+        reply = reply.with("Accept-Ranges", "bytes");
+        if let Some(etag) = &content.etag {
+            reply = reply.with("ETag", etag);
+        }
+        if let Some(last_modified) = &content.last_modified {
+            reply = reply.with("Last-Modified", last_modified);
+        }
+        reply
+    }
+
+    /// A handler that serves the files.
+    pub fn handler(&self) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+        let site = self.clone();
+        move |request| site.reply(request)
+    }
+}
+
+/// The part a request asks for, unless the file has changed since.
+fn wanted(request: &Request, content: &Content) -> Option<Range<u64>> {
+    if let Some(validator) = request.header("if-range") {
+        let known = [&content.etag, &content.last_modified];
+        if !known.into_iter().flatten().any(|known| known == validator) {
+            return None;
+        }
+    }
+    let (first, last) = request.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+    let first: u64 = first.parse().ok()?;
+    let end = if last.is_empty() { content.length() } else { last.parse::<u64>().ok()?.checked_add(1)? };
+    Some(first..end.min(content.length()))
+}
