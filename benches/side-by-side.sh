@@ -17,7 +17,7 @@ packages=$("$tib" recipe show mariadb --json |
     python3 -c 'import json,sys; print(",".join(p for s in json.load(sys.stdin)["stages"] for t in s["steps"] if t["step"] == "packages" for p in t["install"]))')
 
 # Make sure that the base is there, and find it.
-"$tib" build mariadb -o "$work/warm.qcow2" --no-cache --quiet >/dev/null 2>"$work/warm.log"
+"$tib" build mariadb --base bootstrap:debian-12 -o "$work/warm.qcow2" --no-cache --quiet >/dev/null 2>"$work/warm.log"
 base_digest=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["base"]["digest"])' "$work/warm.qcow2.manifest.json")
 base=$(ls "$cache"/v1/bases/"$base_digest"/disk.*)
 rm -f "$work"/warm.qcow2*
@@ -29,7 +29,7 @@ fi
 
 ours() {
     if [ -n "${TIB_COLD:-}" ]; then rm -rf "$cache"/v1/apt; fi
-    "$tib" build mariadb --no-cache --force --quiet -o "$work/ours.qcow2" >/dev/null
+    "$tib" build mariadb --base bootstrap:debian-12 --no-cache --force --quiet -o "$work/ours.qcow2" >/dev/null
 }
 
 theirs() {

@@ -19,7 +19,7 @@ fi
 
 started=$SECONDS
 # tib ends with what the image holds and the command that uploads it.
-"$tib" build trove-guest -o "$image" --force
+"$tib" build trove-guest --base bootstrap:debian-12 -o "$image" --force
 minutes=$(((SECONDS - started) / 60)) seconds=$(((SECONDS - started) % 60))
 
 size=$(du -h --apparent-size "$image" | cut -f1)

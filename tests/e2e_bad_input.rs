@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::disks::{debian_of_machine, disk_with_files, qcow2};
-use common::{Outcome, built_image, outcome, scratch, tib, tib_path};
+use common::{BASE, Outcome, built_image, outcome, scratch, tib, tib_path};
 use fs_err as fs;
 
 /// A directory with an output file to be, a base and recipes.
@@ -39,6 +39,9 @@ impl Place {
         let mut command = tib();
         // Times and hosts differ; what is left is what went wrong.
         command.args(["--quiet", "build"]).args(arguments).arg("--recipe-dir").arg(self.path("recipes"));
+        if !arguments.contains(&"--base") {
+            command.args(["--base", BASE]);
+        }
         command.arg("-o").arg(self.path("out/image.qcow2")).current_dir(self.directory.path());
         command
     }

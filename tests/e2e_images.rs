@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::oracle::{guestfish, packages, qemu_img_info, stat_field, tamper};
-use common::{built_image, run_tib, scratch};
+use common::{BASE, built_image, run_tib, scratch};
 use fs_err as fs;
 
 /// What an image must hold, written down here and not taken from its recipe.
@@ -108,7 +108,8 @@ fn appliance_compat_image_is_zlib_and_equal() {
     let directory = scratch();
     let plain = built_image("redis");
     let compat = directory.path().join("compat.qcow2");
-    run_tib(["build", "redis", "--compat", "--offline", "-o", compat.to_str().unwrap()]).expect(0);
+    run_tib(["build", "redis", "--base", BASE, "--compat", "--offline", "-o", compat.to_str().unwrap()])
+        .expect(0);
     assert_eq!(qemu_img_info(&compat)["format-specific"]["data"]["compression-type"], "zlib");
     let [ours, theirs] =
         [&compat, &plain].map(|image| guestfish(image, ["checksum sha256 /var/lib/dpkg/status"]));

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::oracle::{guestfish, qemu_img_info};
-use common::{built_image, run_tib, scratch, tib};
+use common::{BASE, built_image, run_tib, scratch, tib};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,7 +23,11 @@ fn recipe(directory: &Path, nonce: u64) {
 
 fn start(directory: &Path, image: &Path) -> Child {
     let mut command = tib();
-    command.args(["build", "interrupted", "--force", "--recipe-dir"]).arg(directory).arg("-o").arg(image);
+    command
+        .args(["build", "interrupted", "--base", BASE, "--force", "--recipe-dir"])
+        .arg(directory)
+        .arg("-o")
+        .arg(image);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -35,7 +39,7 @@ fn appliance_killed_at_random_moments() {
     fs::create_dir(&out).unwrap();
     let image = out.join("image.qcow2");
 
-    // One moment in each of ten slices of the first minute; chance decides where in the slice.
+    // One moment in each of ten slices of the time a build takes; chance decides where in the slice.
     let seed = u64::from(std::process::id());
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for slice in 0..10 {
@@ -43,7 +47,7 @@ fn appliance_killed_at_random_moments() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let moment = Duration::from_millis(slice * 6000 + random % 6000);
+        let moment = Duration::from_millis(slice * 4500 + random % 4500);
         recipe(directory.path(), random);
         let mut child = start(directory.path(), &image);
         let family = sleep_and_collect(&mut child, moment);
@@ -57,7 +61,8 @@ fn appliance_killed_at_random_moments() {
 
     recipe(directory.path(), 0);
     let path = directory.path().to_str().unwrap();
-    run_tib(["build", "interrupted", "--force", "--recipe-dir", path, "-o", image.to_str().unwrap()])
+    let image_argument = image.to_str().unwrap();
+    run_tib(["build", "interrupted", "--base", BASE, "--force", "--recipe-dir", path, "-o", image_argument])
         .expect(0);
     qemu_img_info(&image);
     let [nonce] = guestfish(&image, ["cat /etc/nonce"]);

@@ -32,6 +32,12 @@ pub enum BuildError {
         /// The host's.
         host: Arch,
     },
+    /// Neither the command line nor the recipe says what to start from.
+    #[error("recipe `{recipe}` recommends no base")]
+    NoBase {
+        /// The recipe.
+        recipe: String,
+    },
     /// There is no operating system that tib knows in the base.
     #[error("no operating system found in `{}`: {reason}", path.display())]
     NoOperatingSystem {
@@ -97,7 +103,7 @@ pub enum BuildError {
 impl Diagnose for BuildError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Exists(_) | Self::NotAFile(_) => Exit::Usage,
+            Self::Exists(_) | Self::NotAFile(_) | Self::NoBase { .. } => Exit::Usage,
             Self::Output { source, .. } => io_exit(source, Exit::Usage),
             Self::Architecture { .. } | Self::OfflinePackages { .. } | Self::NoPython { .. } => Exit::Host,
             Self::OfflineScript { .. } => Exit::Network,
@@ -114,6 +120,9 @@ impl Diagnose for BuildError {
             Self::Output { .. } | Self::NotAFile(_) => {
                 Some("choose another place with `--output`".to_owned())
             }
+            Self::NoBase { .. } => Some(
+                "name one with `--base` (`tib base list`), or put `base = \"debian-12\"` into the recipe".to_owned(),
+            ),
             Self::Architecture { guest, .. } => Some(format!("build it on a {guest} host")),
             Self::NoOperatingSystem { .. } => {
                 Some("give a cloud image of a distribution, or `--base bootstrap:debian-12`".to_owned())

@@ -20,9 +20,10 @@ use crate::disk::{self, Compression};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput};
-use crate::recipe::{AgentSource, Digest, Library, Plan, Request};
+use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, Request};
 use crate::size::Size;
-use crate::source::{self, BaseSpec, Cache};
+use crate::source::checksum::Checksum;
+use crate::source::{self, BaseRequest, BaseSpec, Cache};
 use crate::verify::{self, Report};
 
 pub use error::BuildError;
@@ -36,8 +37,14 @@ pub struct BuildRequest {
     pub recipe: String,
     /// Where recipes are looked for before the built-in ones.
     pub recipe_dirs: Vec<PathBuf>,
-    /// What to start from.
-    pub base: BaseSpec,
+    /// What to start from; `None` leaves it to the recipe.
+    pub base: Option<BaseSpec>,
+    /// The digest the base must have.
+    pub checksum: Option<Checksum>,
+    /// Believe whatever the base's server sends.
+    pub skip_verify: bool,
+    /// Where catalogue entries are looked for before the built-in ones.
+    pub catalogue_dirs: Vec<PathBuf>,
     /// The agent; `None` leaves it to the recipe.
     pub agent: Option<AgentSource>,
     /// Constraints for the agent's requirements.
@@ -96,7 +103,7 @@ pub struct Built {
 pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Plan> {
     let cache = Cache::open(request.cache_dir.clone())?;
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
-    let base = source::resolve(&request.base, &cache, request.offline, events, cancel)?;
+    let base = source::resolve(&base_request(request, &recipe)?, &cache, events, cancel)?;
     let os = inspect(&base.path, &cache, events, cancel)?;
     Ok(recipe.plan(&plan_request(request, &os))?)
 }
@@ -112,7 +119,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     recipe.check_settings(&request.settings)?;
     let output = Output::prepare(request.output.clone(), recipe.name(), request.force)?;
     let cache = Cache::open(request.cache_dir.clone())?;
-    let base = source::resolve(&request.base, &cache, request.offline, events, cancel)?;
+    let base = source::resolve(&base_request(request, &recipe)?, &cache, events, cancel)?;
     let os = inspect(&base.path, &cache, events, cancel)?;
     let plan = recipe.plan(&plan_request(request, &os))?;
     for note in &plan.notes {
@@ -165,6 +172,21 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         packages: packages.len(),
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn base_request(request: &BuildRequest, recipe: &Recipe) -> Result<BaseRequest> {
+    let spec = match (&request.base, recipe.base()) {
+        (Some(spec), _) => spec.clone(),
+        (None, Some(recommended)) => recommended.parse()?,
+        (None, None) => return Err(BuildError::NoBase { recipe: recipe.name().to_owned() }.into()),
+    };
+    Ok(BaseRequest {
+        checksum: request.checksum,
+        offline: request.offline,
+        skip_verify: request.skip_verify,
+        catalogue_dirs: request.catalogue_dirs.clone(),
+        ..BaseRequest::new(spec)
     })
 }
 

@@ -6,9 +6,11 @@ use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Effects};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::os::Arch;
 use crate::recipe::AgentSource;
 use crate::size::Size;
 use crate::source::BaseSpec;
+use crate::source::checksum::Checksum;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -70,6 +72,17 @@ pub(super) struct GlobalArgs {
         value_delimiter = ':'
     )]
     pub(super) recipe_dir: Vec<PathBuf>,
+
+    /// Look for entries of the catalogue here before the built-in ones; may be given more than once
+    #[arg(
+        long,
+        global = true,
+        env = "TIB_CATALOGUE_DIR",
+        hide_env_values = true,
+        value_name = "DIR",
+        value_delimiter = ':'
+    )]
+    pub(super) catalogue_dir: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -100,6 +113,9 @@ pub(super) enum Command {
     Build(BuildArgs),
     /// List, show and check recipes
     Recipe(RecipeArgs),
+    /// List, fetch and verify images to start from
+    #[command(after_help = BASE_HELP)]
+    Base(BaseArgs),
     /// List files in an image, without booting it
     #[command(
         after_help = "Examples:\n  tib ls mariadb.qcow2 /etc/mysql\n  tib ls -lR --uids --times mariadb.qcow2 /etc\n  tib ls -lR --checksum --json mariadb.qcow2 / > files.json"
@@ -118,6 +134,8 @@ pub(super) enum Command {
 
 const BUILD_HELP: &str = "Examples:
   tib build trove-guest
+  tib build trove-guest --base ubuntu-24.04
+  tib build mariadb --base bootstrap:debian-12
   tib build mariadb --base ./debian-12-generic-amd64.qcow2 -o mariadb.qcow2
   tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
   tib build redis --agent path:~/src/my-agent --size 6G
@@ -131,9 +149,18 @@ pub(super) struct BuildArgs {
     #[arg(value_name = "RECIPE")]
     pub(super) recipe: String,
 
-    /// Image to start from: a qcow2 or raw file, never modified, or `bootstrap:SUITE`
-    #[arg(long, value_name = "BASE", default_value = "bootstrap:debian-12")]
-    pub(super) base: BaseSpec,
+    /// Image to start from: an image of the catalogue (`tib base list`), a URL, a qcow2 or raw file, or
+    /// `bootstrap:debian-12` [default: what the recipe recommends]
+    #[arg(long, value_name = "BASE")]
+    pub(super) base: Option<BaseSpec>,
+
+    /// Digest that the base must have, such as `sha256:…`; a URL needs one
+    #[arg(long, value_name = "CHECKSUM", requires = "base")]
+    pub(super) checksum: Option<Checksum>,
+
+    /// Believe whatever the base's server sends, and record that in the manifest
+    #[arg(long, conflicts_with = "checksum")]
+    pub(super) insecure_skip_verify: bool,
 
     /// Trove guest agent: `pypi`, `pypi:VERSION`, `path:DIR|FILE` or `none` [default: the recipe's]
     #[arg(long, value_name = "AGENT")]
@@ -293,6 +320,123 @@ pub(super) struct VerifyArgs {
     pub(super) junit: Option<PathBuf>,
 }
 
+const BASE_HELP: &str = "Examples:
+  tib base list                                 what there is, and what is here
+  tib base fetch ubuntu-24.04 debian-12         for later, or for a machine without network
+  tib base fetch rocky-9@newest --refresh       is there something newer?
+  tib base import rhel-9.6-x86_64-kvm.qcow2 --as rhel-9 --checksum sha256:…
+  tib base verify                               are all of them still what they were?";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BaseArgs {
+    #[command(subcommand)]
+    pub(super) command: BaseCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BaseCommand {
+    /// List the images of the catalogue
+    List {
+        /// Also those whose maker no longer looks after them
+        #[arg(short, long)]
+        all: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that is known of an image, and what the cache holds of it
+    Show {
+        /// Its name, or another name for it
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch images into the cache, verified; what is there already is not fetched again
+    Fetch(BaseFetchArgs),
+    /// Take a file into the cache as an image of the catalogue
+    Import {
+        /// A qcow2 or raw image
+        file: PathBuf,
+        /// What it is: a name of the catalogue
+        #[arg(long = "as", value_name = "ID")]
+        id: String,
+        /// Digest that the file must have, such as `sha256:…`
+        #[arg(long, value_name = "CHECKSUM")]
+        checksum: Option<Checksum>,
+        /// Architecture [default: this host's]
+        #[arg(long, value_name = "ARCH", value_parser = arch)]
+        arch: Option<Arch>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read images of the cache again and compare their digests
+    Verify {
+        /// Names; all that are in the cache if none is given
+        ids: Vec<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an image from the cache
+    Remove {
+        /// Names
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Architecture [default: all]
+        #[arg(long, value_name = "ARCH", value_parser = arch)]
+        arch: Option<Arch>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the entries of the catalogue for mistakes
+    CheckCatalogue {
+        /// Names; all if none is given
+        ids: Vec<String>,
+        /// Ask the servers too: one HEAD request for each image
+        #[arg(long)]
+        online: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of catalogue entries, for editors
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BaseFetchArgs {
+    /// Names: `ID`, `ID@newest` or `ID@VERSION`
+    #[arg(required_unless_present = "all_current", conflicts_with = "all_current")]
+    pub(super) ids: Vec<BaseSpec>,
+    /// Every image that its maker still looks after
+    #[arg(long)]
+    pub(super) all_current: bool,
+    /// Ask whether there is something newer than what the cache holds
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Architecture [default: this host's]
+    #[arg(long, value_name = "ARCH", value_parser = arch)]
+    pub(super) arch: Option<Arch>,
+    /// Keys of the image's maker, in place of those the catalogue would fetch; still compared with its pins
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: Vec<PathBuf>,
+    /// Digest that what a URL leads to must have, such as `sha256:…`
+    #[arg(long, value_name = "CHECKSUM")]
+    pub(super) checksum: Option<Checksum>,
+    /// Open no connection: only say what is there, and what is missing
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Believe whatever the server sends, and record that
+    #[arg(long)]
+    pub(super) insecure_skip_verify: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 const CACHE_HELP: &str = "Examples:
   tib cache status -v                 everything in it, with size and last use
   tib cache gc --dry-run              what was not used for 30 days
@@ -343,6 +487,10 @@ pub(super) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn arch(text: &str) -> Result<Arch, String> {
+    Arch::parse(text).ok_or_else(|| "it can be x86_64 (amd64) or aarch64 (arm64)".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -15,6 +15,8 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     let BuildArgs {
         recipe,
         base,
+        checksum,
+        insecure_skip_verify,
         agent,
         constraints,
         output,
@@ -33,6 +35,9 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         recipe,
         recipe_dirs: context.settings.recipe_dirs.clone(),
         base,
+        checksum,
+        skip_verify: insecure_skip_verify,
+        catalogue_dirs: context.settings.catalogue_dirs.clone(),
         agent,
         constraints,
         output,

@@ -108,7 +108,7 @@ fn collection(collected: &Collected, rehearsal: bool) -> String {
 
 fn verify(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
     let found = context.events.stage("verify", "reading what is in the cache", || {
-        source::audit(cache, None, &context.events, &context.cancel)
+        source::audit(cache, &context.events, &context.cancel)
     })?;
     context.printer.finish();
     let damaged = found.iter().filter(|found| found.damage.is_some()).count();

@@ -1,6 +1,7 @@
 //! The command line: arguments, settings, one file per subcommand, and the only user of indicatif.
 
 mod args;
+mod base;
 mod build;
 mod cache;
 mod cat;
@@ -72,6 +73,7 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Ls(args) => ls::run(&args, context),
         Command::Cat(args) => cat::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
+        Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
     }

@@ -60,6 +60,9 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
 /// What a recipe is for, and what can be set.
 fn describe(recipe: &recipe::Recipe) -> String {
     let mut text = format!("{}\n", recipe.summary());
+    if let Some(base) = recipe.base() {
+        text.push_str(&format!("Made from the catalogue's {base}, unless `--base` names another.\n"));
+    }
     let options = recipe.options();
     if !options.is_empty() {
         text.push_str("\nOptions (--set KEY=VALUE):\n");

@@ -27,11 +27,12 @@ pub(super) struct Settings {
     pub(super) verbose: bool,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) recipe_dirs: Vec<PathBuf>,
+    pub(super) catalogue_dirs: Vec<PathBuf>,
 }
 
 impl Settings {
     pub(super) fn new(args: &GlobalArgs) -> Self {
-        let GlobalArgs { verbose, quiet, progress, color, cache_dir, recipe_dir } = args;
+        let GlobalArgs { verbose, quiet, progress, color, cache_dir, recipe_dir, catalogue_dir } = args;
         let terminal = std::io::stderr().is_terminal();
         let progress = match progress {
             _ if *quiet => Progress::Quiet,
@@ -55,6 +56,7 @@ impl Settings {
             verbose: *verbose,
             cache_dir: cache_dir.clone(),
             recipe_dirs: recipe_dir.clone(),
+            catalogue_dirs: catalogue_dir.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::text::did_you_mean;
 use crate::error::{Diagnose, Exit, io_exit};
 
 /// A line of a recipe file.
@@ -100,21 +101,6 @@ pub enum RecipeError {
         /// What is wrong with it.
         reason: &'static str,
     },
-}
-
-/// Says which name was probably meant; empty if none comes near.
-pub(super) fn did_you_mean(near: Option<&str>) -> String {
-    near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
-}
-
-/// The candidate that comes nearest to `name`, if it comes near at all.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
-        .min()
-        .map(|(_, candidate)| candidate.to_owned())
 }
 
 fn prefix(from: &Option<Place>) -> String {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::embedded::EMBEDDED;
-use super::error::{Place, RecipeError, nearest};
+use super::error::{Place, RecipeError};
 use super::parse::Source;
+use super::text::nearest;
 use super::{Plan, Request, lower, values};
 
 /// All recipes there are: those in the user's directories, and the embedded ones.
@@ -230,6 +231,11 @@ impl Recipe {
         self.last().file.description.as_deref()
     }
 
+    /// The catalogue's image it is best made from: its own word, or that of what it extends.
+    pub fn base(&self) -> Option<&str> {
+        self.sources.iter().rev().find_map(|source| source.file.base.as_deref())
+    }
+
     /// Names of the recipes it extends, directly or not, in the order in which they count.
     pub fn lineage(&self) -> Vec<&str> {
         let count = self.sources.len().saturating_sub(1);
@@ -308,6 +314,19 @@ mod tests {
         assert_eq!(recipe.plan(&Request::new(&os)).unwrap().stages, plan.stages);
         let error = library.load("mnie").unwrap_err();
         assert_eq!(error.to_string(), "there is no recipe `mnie`; did you mean `mine`?");
+    }
+
+    #[test]
+    fn the_nearest_recommended_base_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "silent", "extends = ['mine']");
+        write(dir.path(), "mine", "extends = ['redis']\nbase = 'ubuntu-24.04'");
+        write(dir.path(), "alone", "");
+        let library = Library::new(vec![dir.path().to_owned()]);
+        for (name, base) in [("silent", Some("ubuntu-24.04")), ("redis", Some("debian-12")), ("alone", None)]
+        {
+            assert_eq!(library.load(name).unwrap().base(), base, "{name}");
+        }
     }
 
     #[test]

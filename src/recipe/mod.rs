@@ -18,6 +18,7 @@ mod plan;
 mod render;
 mod request;
 mod step;
+pub(crate) mod text;
 mod valid;
 mod values;
 mod when;

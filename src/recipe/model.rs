@@ -32,6 +32,8 @@ pub(super) struct RecipeFile {
     pub(super) datastore: Option<String>,
     /// What the image promises its agent.
     pub(super) contract: Option<Contract>,
+    /// The catalogue's image it is best made from, such as `debian-12`; `--base` takes another.
+    pub(super) base: Option<String>,
     /// Space its packages and files need, such as `700 MiB`.
     #[schemars(with = "Option<String>")]
     pub(super) needs: Option<Spanned<String>>,

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::error::{Place, RecipeError, did_you_mean, nearest};
+use super::error::{Place, RecipeError};
 use super::model::RecipeFile;
+use super::text::{line_of, reword};
 
 /// A recipe file that has been read.
 #[derive(Debug, Clone)]
@@ -39,26 +40,4 @@ impl Source {
     pub(super) fn name(&self) -> &str {
         self.file.name.get_ref()
     }
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// serde's messages in the words of a recipe, with a suggestion in the place of a long list.
-fn reword(message: &str) -> String {
-    for (start, what) in [("unknown field ", "key"), ("unknown variant ", "value")] {
-        let Some((name, expected)) =
-            message.strip_prefix(start).and_then(|rest| rest.split_once(", expected "))
-        else {
-            continue;
-        };
-        let name = name.trim_matches('`');
-        let known: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
-        return match nearest(name, known.iter().copied()) {
-            Some(near) => format!("unknown {what} `{name}`{}", did_you_mean(Some(&near))),
-            None => format!("unknown {what} `{name}`; it can be {}", known.join(", ")),
-        };
-    }
-    message.replace("missing field", "missing key").lines().collect::<Vec<_>>().join(", ")
 }

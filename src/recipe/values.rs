@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
-use super::error::{RecipeError, did_you_mean, nearest};
+use super::error::RecipeError;
 use super::parse::Source;
+use super::text::{did_you_mean, nearest};
 use crate::os::OsRelease;
 
 /// What a template can name: the recipe's options, and `os`.

@@ -30,29 +30,14 @@ pub struct Audited {
 }
 
 /// Looks at everything that has a digest or a structure: bases and wheels are read and hashed, layers are looked
-/// through. `only` names the bases to look at, and leaves all the rest out. What is damaged is set aside.
+/// through. What is damaged is set aside.
 ///
 /// # Errors
 /// When the cache cannot be read.
-pub fn audit(
-    cache: &Cache,
-    only: Option<&[Digest]>,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Vec<Audited>, SourceError> {
-    let mut found = Vec::new();
+pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audited>, SourceError> {
+    let mut found = audit_bases(cache, None, events, cancel)?;
     for item in inventory(cache)? {
-        let wanted = only.is_none_or(|only| {
-            item.kind == Kind::Base && Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest))
-        });
-        if !wanted {
-            continue;
-        }
         match item.kind {
-            Kind::Base => {
-                let damage = base_damage(&item, events, cancel)?;
-                found.push(judge(cache, item, damage)?);
-            }
             Kind::Layer => {
                 let damage = layer_damage(&item, cache);
                 found.push(judge(cache, item, damage)?);
@@ -62,6 +47,29 @@ pub fn audit(
         }
     }
     Ok(found)
+}
+
+/// Reads and hashes bases: those with the digests in `only`, or all of them. What is damaged is set aside.
+///
+/// # Errors
+/// When the cache cannot be read.
+pub fn audit_bases(
+    cache: &Cache,
+    only: Option<&[Digest]>,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Vec<Audited>, SourceError> {
+    let wanted = |item: &Item| {
+        let listed = |only: &[Digest]| Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest));
+        item.kind == Kind::Base && only.is_none_or(listed)
+    };
+    let bases = inventory(cache)?.into_iter().filter(wanted);
+    bases
+        .map(|item| {
+            let damage = base_damage(&item, events, cancel)?;
+            judge(cache, item, damage)
+        })
+        .collect()
 }
 
 fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, SourceError> {
@@ -166,8 +174,12 @@ mod tests {
         (dir, cache, digest)
     }
 
-    fn run(cache: &Cache, only: Option<&[Digest]>) -> Vec<Audited> {
-        audit(cache, only, &Events::none(), &Cancel::new()).unwrap()
+    fn run(cache: &Cache) -> Vec<Audited> {
+        audit(cache, &Events::none(), &Cancel::new()).unwrap()
+    }
+
+    fn run_bases(cache: &Cache, only: &[Digest]) -> Vec<Audited> {
+        audit_bases(cache, Some(only), &Events::none(), &Cancel::new()).unwrap()
     }
 
     #[test]
@@ -179,7 +191,7 @@ mod tests {
             fs_err::write(wheels.join(format!("{}.whl", Digest::of(b"wheel"))), content).unwrap();
         };
         wheel(b"wheel");
-        let good = run(&cache, None);
+        let good = run(&cache);
         assert_eq!(good.iter().map(|found| found.kind).collect::<Vec<_>>(), [Kind::Base, Kind::Agents]);
         assert!(good.iter().all(|found| found.damage.is_none() && found.set_aside.is_none()), "{good:?}");
 
@@ -187,11 +199,11 @@ mod tests {
         fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
         wheel(b"wheeL");
         assert!(base::find(&cache, digest, None).unwrap().is_some(), "use looks at the length alone");
-        let bad = run(&cache, None);
+        let bad = run(&cache);
         let aside: Vec<_> = bad.iter().map(|found| found.set_aside.clone().unwrap()).collect();
         assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory("damaged"))));
         assert!(base::find(&cache, digest, None).unwrap().is_none());
-        assert_eq!(run(&cache, None), [], "and it is no longer there");
+        assert_eq!(run(&cache), [], "and it is no longer there");
     }
 
     #[test]
@@ -199,9 +211,9 @@ mod tests {
         let (_dir, cache, digest) = cache_with_base(b"content");
         fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
         let used = base::find(&cache, digest, None).unwrap().unwrap();
-        let found = run(&cache, Some(&[digest]));
+        let found = run_bases(&cache, &[digest]);
         assert!(found[0].damage.is_some() && found[0].set_aside.is_none(), "{found:?}");
         assert!(used.path.exists());
-        assert_eq!(run(&cache, Some(&[Digest::of(b"other")])), []);
+        assert_eq!(run_bases(&cache, &[Digest::of(b"other")]), []);
     }
 }

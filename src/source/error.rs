@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::process::ProcessError;
+use crate::source::checksum::Checksum;
+use crate::source::openpgp::Fingerprint;
 
 /// A base, or the cache it is kept in, is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +45,45 @@ pub enum SourceError {
         /// What to say instead.
         hint: String,
     },
-    /// The catalogue has no such image.
-    #[error("no catalogue image `{0}`")]
-    NoCatalogueImage(String),
+    /// A URL says where bytes are, and nothing says which they have to be.
+    #[error("nothing says what `{0}` must hold")]
+    UrlWithoutChecksum(String),
+    /// A file or download is not what its digest says.
+    #[error("`{file}` is not what it should be: its digest is {found}, wanted was {wanted}")]
+    WrongChecksum {
+        /// The file or URL.
+        file: String,
+        /// The digest it must have.
+        wanted: Box<Checksum>,
+        /// The digest it has.
+        found: Box<Checksum>,
+    },
+    /// The cache does not hold an image that can be fetched.
+    #[error("`{what}` is not in the cache, and nothing is fetched offline")]
+    NotHere {
+        /// The image.
+        what: String,
+    },
+    /// The name says nothing of the image, and is not in the cache.
+    #[error("the cache holds no image of `{0}`")]
+    NotHeld(String),
+    /// Somebody uses what should be removed.
+    #[error("`{0}` is in use by a running tib")]
+    InUse(String),
+    /// A checksum file does not name the image.
+    #[error("`{url}` names no file `{file}`")]
+    NotListed {
+        /// The checksum file.
+        url: String,
+        /// What was looked for: a name, or a pattern.
+        file: String,
+    },
+    /// Nothing says where a key can be had.
+    #[error("the key {0} is not in the cache, and the catalogue does not say where to get it")]
+    NoKey(Fingerprint),
+    /// A checksum file that nobody signed came without TLS.
+    #[error("`{0}` is neither signed nor fetched over HTTPS")]
+    Unprotected(String),
     /// A base would have to be made, and `--offline` forbids it.
     #[error("base `{0}` is not in the cache and cannot be made offline")]
     Offline(String),
@@ -126,8 +164,13 @@ impl Diagnose for SourceError {
     fn exit(&self) -> Exit {
         match self {
             Self::Space { .. } => Exit::Space,
-            Self::NoCacheDirectory | Self::BadBase { .. } | Self::NoCatalogueImage(_) => Exit::Usage,
-            Self::Offline(_) => Exit::Network,
+            Self::NoCacheDirectory
+            | Self::BadBase { .. }
+            | Self::UrlWithoutChecksum(_)
+            | Self::NotHeld(_)
+            | Self::InUse(_) => Exit::Usage,
+            Self::Offline(_) | Self::NotHere { .. } | Self::NoKey(_) => Exit::Network,
+            Self::WrongChecksum { .. } | Self::NotListed { .. } | Self::Unprotected(_) => Exit::Integrity,
             Self::Program { .. } if self.unreachable() => Exit::Network,
             Self::Io { .. } | Self::Host { .. } | Self::Program { .. } => Exit::Host,
             Self::Incomplete(_) => Exit::Integrity,
@@ -147,10 +190,26 @@ impl Diagnose for SourceError {
             Self::BadBase { hint, .. } => return Some(hint.clone()),
             Self::Host { fix, .. } => return Some(fix.clone()),
             Self::NoCacheDirectory => "set TIB_CACHE_DIR",
-            Self::NoCatalogueImage(_) => {
-                "give an image with `--base FILE` (write `./NAME` for a file of this directory), or make one with \
-                 `--base bootstrap:debian-12`"
+            Self::UrlWithoutChecksum(_) => {
+                "add the digest its maker publishes: `--checksum sha256:…` (or sha512); \
+                 `--insecure-skip-verify` takes whatever comes, and records that"
             }
+            Self::WrongChecksum { .. } => {
+                "compare with what its maker publishes; the file may be damaged, or another build"
+            }
+            Self::NotHere { what } => {
+                return Some(format!(
+                    "run `tib base fetch {what}` with a network, here or with the same TIB_CACHE_DIR; or give a file"
+                ));
+            }
+            Self::NotHeld(_) => "`tib base list` shows what is here; `tib base fetch ID` fetches",
+            Self::InUse(_) => "wait until it has ended, and try again",
+            Self::NotListed { .. } => {
+                "its maker may have changed the name; `tib base show ID` lists builds known by digest, and \
+                 `--base URL --checksum …` takes any image"
+            }
+            Self::NoKey(_) => "give a file with it: `tib base fetch ID --key FILE`",
+            Self::Unprotected(_) => "use the maker's own https address",
             Self::Offline(_) => "run once without `--offline`, or give an image with `--base FILE`",
             Self::Program { .. } if self.unreachable() => {
                 "check the network, this host's package sources, and http_proxy"

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::SourceError;
+use super::checksum::{Algorithm, Checksum, Hasher};
 use crate::cancel::Cancel;
 use crate::recipe::Digest;
 
@@ -148,6 +149,18 @@ pub(super) fn hash(
 ) -> Result<Digest, SourceError> {
     let mut file = File::open(path).map_err(SourceError::io("open", path))?;
     hash_reader(&mut file, path, cancel, &mut |_, _| Ok(()), progress)
+}
+
+/// The digest of a file in any algorithm.
+pub(super) fn checksum(path: &Path, algorithm: Algorithm, cancel: &Cancel) -> Result<Checksum, SourceError> {
+    let mut file = File::open(path).map_err(SourceError::io("open", path))?;
+    let mut hasher = Hasher::new(algorithm);
+    let mut sink = |_: u64, bytes: &[u8]| {
+        hasher.update(bytes);
+        Ok(())
+    };
+    hash_reader(&mut file, path, cancel, &mut sink, &mut |_| ())?;
+    Ok(hasher.finish())
 }
 
 type Sink<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), SourceError>;

@@ -5,8 +5,9 @@ mod audit;
 mod base;
 mod bootstrap;
 mod cache;
-mod collect;
+pub mod catalogue;
 pub mod checksum;
+mod collect;
 mod error;
 pub mod fetch;
 mod files;
@@ -15,8 +16,10 @@ mod lock;
 pub mod openpgp;
 mod work;
 
-pub use audit::{Audited, audit};
-pub use base::{Base, BaseSpec, Origin, resolve};
+pub use audit::{Audited, audit, audit_bases};
+pub use base::{
+    Base, BaseRequest, BaseSpec, Held, Origin, Provenance, Trust, held, import_as, remove, resolve, today,
+};
 pub use cache::{Cache, Layer, LayerMeta};
 pub use collect::{Collected, Limits, collect};
 pub use error::SourceError;

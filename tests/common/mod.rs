@@ -8,6 +8,8 @@
 
 pub mod boot;
 pub mod disks;
+pub mod gpg;
+pub mod http;
 pub mod oracle;
 
 use std::ffi::OsStr;
@@ -97,6 +99,9 @@ pub fn scratch() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("test-").tempdir_in(cache()).unwrap()
 }
 
+/// What the tests build upon: it needs no more than a package archive.
+pub const BASE: &str = "bootstrap:debian-12";
+
 /// The image of an embedded recipe, built once per run, with everything by default. Not to be changed.
 pub fn built_image(recipe: &str) -> PathBuf {
     let directory = cache().join("images");
@@ -117,7 +122,7 @@ pub fn built_image(recipe: &str) -> PathBuf {
     }
     fs::write(&record, format!("{run} failed")).unwrap();
     let image_argument = image.to_str().unwrap();
-    run_tib(["build", recipe, "-o", image_argument, "--force"]).expect(0);
+    run_tib(["build", recipe, "--base", BASE, "-o", image_argument, "--force"]).expect(0);
     fs::write(&record, run).unwrap();
     image
 }

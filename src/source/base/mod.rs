@@ -1,19 +1,32 @@
 //! Base images: what `--base` names, brought into the cache.
 
+mod download;
+mod file;
+mod named;
+mod origin;
+mod published;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::Selection;
+use super::checksum::Checksum;
+use super::fetch::{self, Fetcher};
 use super::lock::FileLock;
-use super::{Cache, SourceError, bootstrap, cache, files};
+use super::{Cache, SourceError, bootstrap, cache};
 use crate::cancel::Cancel;
-use crate::disk::{self, Format, Policy};
+use crate::disk::Format;
 use crate::error::Failure;
 use crate::event::Events;
+use crate::os::Arch;
 use crate::recipe::Digest;
+
+pub use named::{Held, held, import_as, remove, today};
+pub use origin::{Origin, Provenance, Trust};
 
 /// What `--base` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +35,47 @@ pub enum BaseSpec {
     File(PathBuf),
     /// A system bootstrapped from packages: `debian-12`.
     Bootstrap(String),
-    /// An image of the catalogue.
-    Catalogue(String),
+    /// An image somewhere on the network.
+    Url(Url),
+    /// An image of the catalogue: `debian-12`, `debian-12@newest` or `debian-12@VERSION`.
+    Catalogue(String, Selection),
+}
+
+/// Which base is wanted, and how it may be had.
+#[derive(Debug, Clone)]
+pub struct BaseRequest {
+    /// What `--base` says.
+    pub spec: BaseSpec,
+    /// The digest that a file or what comes from a URL must have.
+    pub checksum: Option<Checksum>,
+    /// The architecture wanted of the catalogue.
+    pub arch: Arch,
+    /// Open no connection.
+    pub offline: bool,
+    /// Ask whether there is something newer than what the cache holds.
+    pub refresh: bool,
+    /// Believe whatever comes, and record that.
+    pub skip_verify: bool,
+    /// Files with keys of makers, in place of those that the catalogue says where to get.
+    pub key_files: Vec<PathBuf>,
+    /// Where catalogue entries are looked for before the built-in ones.
+    pub catalogue_dirs: Vec<PathBuf>,
+}
+
+impl BaseRequest {
+    /// Asks for `spec` on this host's architecture, verified, from the built-in catalogue.
+    pub fn new(spec: BaseSpec) -> Self {
+        Self {
+            spec,
+            checksum: None,
+            arch: Arch::host().unwrap_or(Arch::X86_64),
+            offline: false,
+            refresh: false,
+            skip_verify: false,
+            key_files: Vec::new(),
+            catalogue_dirs: Vec::new(),
+        }
+    }
 }
 
 /// A base image in the cache. It is not removed while this value lives.
@@ -42,39 +94,6 @@ pub struct Base {
     _lock: Arc<FileLock>,
 }
 
-/// Where a base comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Origin {
-    /// A file of the host.
-    File {
-        /// Its name, without its directory.
-        name: String,
-        /// SHA-256 of its content.
-        sha256: Digest,
-    },
-    /// Bootstrapped from packages.
-    Bootstrap {
-        /// `debian-12`.
-        system: String,
-        /// The package sources it was made from and that it goes on using, as apt reads them.
-        sources: String,
-        /// What `mmdebstrap --version` says.
-        mmdebstrap: String,
-        /// When, in seconds since 1970.
-        created: u64,
-    },
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File { name, .. } => write!(f, "file {name}"),
-            Self::Bootstrap { system, .. } => write!(f, "{system}, bootstrapped"),
-        }
-    }
-}
-
 /// `meta.json` of a base.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct BaseMeta {
@@ -87,21 +106,47 @@ impl FromStr for BaseSpec {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
+        let bad = |problem: String, hint: &str| {
+            Err(SourceError::BadBase { text: text.to_owned(), problem, hint: hint.to_owned() })
+        };
         if let Some(system) = text.strip_prefix("bootstrap:") {
             bootstrap::System::parse(system)?;
             return Ok(Self::Bootstrap(system.to_owned()));
         }
         if text.is_empty() {
-            return Err(SourceError::BadBase {
-                text: String::new(),
-                problem: "is empty".to_owned(),
-                hint: "give an image file or `bootstrap:debian-12`".to_owned(),
-            });
+            return bad(
+                "is empty".to_owned(),
+                "name an image of the catalogue (`tib base list`), a file, or `bootstrap:debian-12`",
+            );
+        }
+        if text.contains("://") {
+            return match Url::parse(text) {
+                Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Ok(Self::Url(url)),
+                Ok(url) => bad(
+                    format!("has the scheme `{}`", url.scheme()),
+                    "URLs start with `https://`; a file is named by its path alone",
+                ),
+                Err(error) => bad(format!("is no URL: {error}"), "URLs look like `https://HOST/PATH`"),
+            };
         }
         let is_file = text.contains('/')
             || [".qcow2", ".img", ".raw"].iter().any(|suffix| text.ends_with(suffix))
             || Path::new(text).is_file();
-        Ok(if is_file { Self::File(text.into()) } else { Self::Catalogue(text.to_owned()) })
+        if is_file {
+            return Ok(Self::File(text.into()));
+        }
+        let (id, selection) = match text.split_once('@') {
+            None => (text, Selection::Default),
+            Some((id, "newest")) => (id, Selection::Newest),
+            Some((_, "")) => {
+                return bad(
+                    "names no build behind `@`".to_owned(),
+                    "write `ID@newest` or `ID@VERSION`; `tib base show ID` lists versions",
+                );
+            }
+            Some((id, version)) => (id, Selection::Pinned(version.to_owned())),
+        };
+        Ok(Self::Catalogue(id.to_owned(), selection))
     }
 }
 
@@ -110,7 +155,10 @@ impl std::fmt::Display for BaseSpec {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Bootstrap(system) => write!(f, "bootstrap:{system}"),
-            Self::Catalogue(id) => f.write_str(id),
+            Self::Url(url) => url.fmt(f),
+            Self::Catalogue(id, Selection::Default) => f.write_str(id),
+            Self::Catalogue(id, Selection::Newest) => write!(f, "{id}@newest"),
+            Self::Catalogue(id, Selection::Pinned(version)) => write!(f, "{id}@{version}"),
         }
     }
 }
@@ -118,57 +166,28 @@ impl std::fmt::Display for BaseSpec {
 /// Brings a base into the cache, or finds it there.
 ///
 /// # Errors
-/// [`SourceError`], or [`DiskError`](crate::disk::DiskError) for a file that is no image or must not be used.
+/// [`SourceError`] and [`FetchError`](super::fetch::FetchError), errors of the catalogue, of checksum files and
+/// signatures, or [`DiskError`](crate::disk::DiskError) for what is no image or must not be used.
 pub fn resolve(
-    spec: &BaseSpec,
+    request: &BaseRequest,
     cache: &Cache,
-    offline: bool,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Base, Failure> {
-    match spec {
-        BaseSpec::File(path) => import(path, cache, events, cancel),
+    match &request.spec {
+        BaseSpec::File(path) => file::import(path, request.checksum.as_ref(), cache, events, cancel),
         BaseSpec::Bootstrap(system) => {
             let system = bootstrap::System::parse(system)?;
-            Ok(bootstrap::resolve(system, cache, offline, events, cancel)?)
+            Ok(bootstrap::resolve(system, cache, request.offline, events, cancel)?)
         }
-        BaseSpec::Catalogue(id) => Err(SourceError::NoCatalogueImage(id.clone()).into()),
+        BaseSpec::Url(url) => download::by_url(url, request, cache, events, cancel),
+        BaseSpec::Catalogue(id, selection) => named::resolve(id, selection, request, cache, events, cancel),
     }
 }
 
-/// Copies a file of the user into the cache; the file itself is only read.
-fn import(path: &Path, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Base, Failure> {
-    let header = disk::gate(path, &Policy::default())?;
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let known = index_name(path)?;
-    if let Some(digest) = cache.read_note::<Digest>(&known) {
-        let origin = Origin::File { name: name.clone(), sha256: digest };
-        if let Some(base) = find(cache, digest, Some(origin))? {
-            return Ok(base);
-        }
-    }
-    let work = cache.work()?;
-    let staged = work.path().join("base");
-    fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
-    let copy = staged.join(disk_name(header.format));
-    let total = fs_err::metadata(path).map_err(SourceError::io("read", path))?.len();
-    let what = format!("copying {name}");
-    let digest =
-        files::copy_hashed(path, &copy, cancel, &mut |done| events.progress(&what, done, Some(total)))?;
-    // The file may have changed since it was looked at; what counts is what qemu is going to see.
-    let disk::ImageInfo { format, virtual_size, .. } = disk::gate(&copy, &Policy::default())?;
-    if format != header.format {
-        let problem = "changed while it was read".to_owned();
-        let hint = "wait until whatever writes it is done".to_owned();
-        return Err(SourceError::BadBase { text: path.display().to_string(), problem, hint }.into());
-    }
-    let origin = Origin::File { name, sha256: digest };
-    let base = store(cache, &work, &staged, digest, BaseMeta { format, virtual_size, origin })?;
-    // Only after the copy is safe, and only if the file is still the one that was copied.
-    if index_name(path)? == known {
-        cache.write_note(&work, &known, &digest)?;
-    }
-    Ok(base)
+/// What opens connections. Not made before one is needed, and never offline.
+fn fetcher(events: &Events, cancel: &Cancel) -> Result<Fetcher, Failure> {
+    Ok(Fetcher::new(fetch::Options::default(), events.clone(), cancel.clone())?)
 }
 
 /// Puts the directory `staged` with a disk of this digest into the cache.
@@ -212,17 +231,6 @@ fn disk_name(format: Format) -> &'static str {
         Format::Raw => "disk.raw",
         Format::Qcow2 => "disk.qcow2",
     }
-}
-
-/// Where the digest of a file is remembered. Any change to the file changes the name.
-fn index_name(path: &Path) -> Result<String, SourceError> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = fs_err::metadata(path).map_err(SourceError::io("read", path))?;
-    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let nanoseconds = modified.unwrap_or_default().as_nanos();
-    // The time of the last change of anything, which nobody can set back.
-    let changed = format!("{}.{}", meta.ctime(), meta.ctime_nsec());
-    Ok(format!("index/{}-{}-{}-{nanoseconds}-{changed}.json", meta.dev(), meta.ino(), meta.len()))
 }
 
 #[cfg(test)]

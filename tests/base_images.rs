@@ -1,0 +1,686 @@
+//! Base images as a user fetches them: from servers laid out like the real sites, and from servers that misbehave.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use common::gpg::{Gpg, Key, digest, sha256sum};
+use common::http::{Reply, Request, Server, Site};
+use common::{Outcome, outcome, tib};
+use fs_err as fs;
+use tib::os::Arch;
+use tib::source::catalogue::{Catalogue, ImageSource, Selection};
+
+/// Keys are made once for all tests of a process.
+fn gpg() -> &'static (Gpg, Key) {
+    static GPG: OnceLock<(Gpg, Key)> = OnceLock::new();
+    GPG.get_or_init(|| {
+        let gpg = Gpg::new();
+        let key = gpg.key("maker", "", "0");
+        (gpg, key)
+    })
+}
+
+/// A small image: an empty qcow2 whose virtual size makes it unlike every other one.
+fn image(directory: &Path, number: usize) -> Vec<u8> {
+    let path = directory.join(format!("image-{number}.qcow2"));
+    common::run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &path, &format!("{}M", number + 1)]);
+    fs::read(path).unwrap()
+}
+
+/// A raw disk of some size that is not all zeros.
+fn large_image(mebibytes: usize) -> Vec<u8> {
+    let mut bytes = vec![0; mebibytes << 20];
+    common::http::pattern(7, 0, &mut bytes[4096..]);
+    // ext4's magic number: a file system without a partition table.
+    bytes[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
+    bytes
+}
+
+/// A user's machine: a cache, and a catalogue of its own.
+struct Machine {
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new(catalogue: &str, authority: Option<&str>) -> Self {
+        let directory = common::scratch();
+        fs::create_dir(directory.path().join("catalogue")).unwrap();
+        fs::write(directory.path().join("catalogue/test.toml"), catalogue).unwrap();
+        if let Some(authority) = authority {
+            fs::write(directory.path().join("authority.pem"), authority).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = tib();
+        command.args(arguments).env("TIB_CACHE_DIR", self.path("cache")).env("TIB_CATALOGUE_DIR", self.path("catalogue"));
+        for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        if self.path("authority.pem").exists() {
+            command.env("SSL_CERT_FILE", self.path("authority.pem"));
+        }
+        command.current_dir(self.directory.path());
+        command
+    }
+
+    fn tib(&self, arguments: &[&str]) -> Outcome {
+        outcome(&mut self.command(arguments))
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let outcome = self.tib(arguments);
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {outcome:?}"))
+    }
+
+    /// Disks of all bases in the cache, each checked to be what its name says.
+    #[track_caller]
+    fn bases(&self) -> Vec<PathBuf> {
+        let mut disks = Vec::new();
+        for entry in fs::read_dir(self.path("cache/v1/bases")).into_iter().flatten() {
+            let directory = entry.unwrap().path();
+            let disk = ["disk.raw", "disk.qcow2"].map(|name| directory.join(name)).into_iter().find(|p| p.exists());
+            let disk = disk.unwrap_or_else(|| panic!("{} is empty", directory.display()));
+            assert_eq!(sha256sum(&disk), directory.file_name().unwrap().to_str().unwrap(), "a wrong base");
+            disks.push(disk);
+        }
+        disks
+    }
+}
+
+/// How a distribution writes its checksum files.
+fn checksum_line(id: &str, name: &str, bytes: &[u8]) -> String {
+    let (sha256, sha512) = (digest("sha256", bytes), digest("sha512", bytes));
+    match id.split('-').next().unwrap() {
+        "ubuntu" => format!("{sha256} *{name}\n"),
+        "debian" => format!("{sha512}  {name}\n"),
+        "rocky" | "fedora" => format!("# {name}: {} bytes\nSHA256 ({name}) = {sha256}\n", bytes.len()),
+        "centos" if id != "centos-7" => format!("# {name}: {} bytes\nSHA256 ({name}) = {sha256}\n", bytes.len()),
+        _ => format!("{sha256}  {name}\n"),
+    }
+}
+
+/// Every image of the catalogue, newest and pinned, for every architecture, with a small image of its own.
+struct Published {
+    id: String,
+    arch: Arch,
+    spec: String,
+    trust: &'static str,
+    source: ImageSource,
+    bytes: Vec<u8>,
+}
+
+fn publish_all(directory: &Path) -> Vec<Published> {
+    let mut all = Vec::new();
+    let catalogue = Catalogue::load(&[]).unwrap();
+    for entry in catalogue.entries().iter().filter(|entry| entry.local.is_none()) {
+        for &arch in entry.arch.keys() {
+            let mut selections = vec![];
+            selections.extend(entry.newest.as_ref().map(|_| Selection::Newest));
+            selections.extend(entry.pins(arch).last().map(|pin| Selection::Pinned(pin.version.clone())));
+            for selection in selections {
+                let source = entry.image(arch, &selection).unwrap();
+                let bytes = match all.iter().find(|other: &&Published| other.source.file == source.file) {
+                    // Fedora's newest build and its only one are the same file.
+                    Some(other) => other.bytes.clone(),
+                    None => image(directory, all.len()),
+                };
+                let spec = match &selection {
+                    Selection::Pinned(version) => format!("{}@{version}", entry.id),
+                    _ => format!("{}@newest", entry.id),
+                };
+                let trust = match (&source.pin, &source.signed) {
+                    (Some(_), _) => "pin",
+                    (None, Some(_)) => "signature",
+                    (None, None) => "tls",
+                };
+                all.push(Published { id: entry.id.clone(), arch, spec, trust, source, bytes });
+            }
+        }
+    }
+    all
+}
+
+/// Puts the images where their makers have them, below a directory for each host.
+fn lay_out(site: &Site, all: &[Published]) {
+    let (gpg, key) = gpg();
+    let place = |source: &ImageSource, name: &str| {
+        let url = &source.urls(name)[0];
+        format!("/{}{}", url.host_str().unwrap(), url.path())
+    };
+    let mut listings: BTreeMap<String, (String, &ImageSource)> = BTreeMap::new();
+    for published in all {
+        let source = &published.source;
+        site.put(&place(source, &source.file), published.bytes.clone());
+        let path = place(source, source.checksums.as_ref().unwrap());
+        let (text, _) = listings.entry(path).or_insert((String::new(), source));
+        let line = checksum_line(&published.id, &source.file, &published.bytes);
+        if !text.contains(&line) {
+            text.push_str(&line);
+        }
+    }
+    for (path, (text, source)) in listings {
+        match (&source.signed, &source.signature) {
+            (None, _) => site.put(&path, text.into_bytes()),
+            (Some(_), Some(signature)) => {
+                site.put(&place(source, signature), gpg.detached(&[key], "", text.as_bytes()));
+                site.put(&path, text.into_bytes());
+            }
+            (Some(_), None) => site.put(&path, gpg.clearsigned(&[key], text.as_bytes())),
+        }
+    }
+    // Wherever the catalogue says keys are.
+    for text in catalogue_texts() {
+        for url in text.split('"').filter(|word| word.starts_with("https://") && !word.contains('{')) {
+            let path = url.strip_prefix("https:/").unwrap().split('?').next().unwrap().to_owned();
+            if !path.ends_with('/') {
+                site.put(&path, gpg.public(key));
+            }
+        }
+    }
+}
+
+fn catalogue_texts() -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("base-images");
+    let directory = if directory.is_dir() { directory } else { PathBuf::from("base-images") };
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|e| e == "toml")).map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// The catalogue as it is written, with the test's server in front of every host, the test's key for every key, and
+/// the digests of the small images for those of the real ones.
+fn catalogue_for(server: &Server, all: &[Published]) -> String {
+    let (_, key) = gpg();
+    let mut text = String::new();
+    for file in catalogue_texts() {
+        let mut lines = Vec::new();
+        let (mut id, mut version, mut arch) = (String::new(), String::new(), String::new());
+        for line in file.lines() {
+            let value = line.split('"').nth(1).unwrap_or_default().to_owned();
+            match line.split(" = ").next().unwrap_or_default() {
+                "id" if line.contains('-') => id = value,
+                "version" => version = value,
+                "arch" => arch = value,
+                _ => {}
+            }
+            if line.starts_with("size = ") {
+                continue;
+            }
+            if line.starts_with("checksum = ") {
+                let spec = format!("{id}@{version}");
+                let pinned = all.iter().find(|p| p.spec == spec && p.arch.name() == arch);
+                // Older pins of the same image keep theirs: nobody asks for them here.
+                if let Some(pinned) = pinned {
+                    let algorithm = if line.contains("sha512:") { "sha512" } else { "sha256" };
+                    lines.push(format!("checksum = \"{algorithm}:{}\"", digest(algorithm, &pinned.bytes)));
+                    continue;
+                }
+            }
+            lines.push(line.to_owned());
+        }
+        text.push_str(&lines.join("\n"));
+        text.push('\n');
+    }
+    let text = text.replace("https://", &server.url("/"));
+    // Every run of 40 hexadecimal digits is a fingerprint.
+    text.split('"')
+        .map(|word| {
+            let is_fingerprint = word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_fingerprint { key.fingerprint.as_str() } else { word }
+        })
+        .collect::<Vec<_>>()
+        .join("\"")
+}
+
+#[test]
+fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
+    let scratch = common::scratch();
+    let all = publish_all(scratch.path());
+    let site = Site::new();
+    lay_out(&site, &all);
+    // CentOS' server refuses clients that do not say who they are.
+    let files = site.clone();
+    let server = Server::https(move |request: &Request| match request.header("user-agent") {
+        Some(agent) if agent.starts_with("tib/") => files.reply(request),
+        _ => Reply::status(403),
+    });
+    let machine = Machine::new(&catalogue_for(&server, &all), Some(server.authority()));
+    for arch in [Arch::X86_64, Arch::Aarch64] {
+        let here: Vec<_> = all.iter().filter(|published| published.arch == arch).collect();
+        let mut arguments = vec!["base", "fetch", "--json", "--arch", arch.name()];
+        arguments.extend(here.iter().map(|published| published.spec.as_str()));
+        let outcome = machine.json(&arguments);
+        assert_eq!(outcome["failed"], serde_json::json!([]));
+        for (published, fetched) in here.iter().zip(outcome["fetched"].as_array().unwrap()) {
+            let Published { spec, bytes, .. } = published;
+            assert_eq!(fetched["what"], spec.as_str());
+            assert_eq!(fetched["digest"], digest("sha256", bytes), "{spec}");
+            let origin = &fetched["origin"];
+            assert_eq!((origin["kind"].as_str(), origin["trust"]["by"].as_str()), (Some("download"), Some(published.trust)), "{spec}");
+            if published.trust == "signature" {
+                assert_eq!(origin["trust"]["signer"], gpg().1.fingerprint, "{spec}");
+                assert!(origin["checksum_file"].as_str().unwrap().starts_with(&server.url("/")), "{spec}");
+            }
+        }
+    }
+    machine.bases();
+
+    // All of that was fetched once; from now on nobody is asked.
+    let requests = server.requests();
+    let specs: Vec<_> = all.iter().filter(|p| p.arch == Arch::X86_64).map(|p| p.spec.as_str()).collect();
+    let mut arguments = vec!["base", "fetch", "--offline", "--arch", "x86_64"];
+    arguments.extend(&specs);
+    machine.tib(&arguments).expect(0);
+    assert_eq!(server.requests(), requests);
+
+    // The plain name of an unsigned image is its pin, of a signed one the newest build.
+    let plain = machine.json(&["base", "fetch", "--json", "--arch", "x86_64", "debian-12", "rocky-9"]);
+    let trusts: Vec<_> = plain["fetched"].as_array().unwrap().iter().map(|f| f["origin"]["trust"]["by"].as_str()).collect();
+    assert_eq!(trusts, [Some("pin"), Some("signature")]);
+}
+
+/// An entry whose maker does what a test tells it to.
+fn toy(server: &Server, kind: &str, keys: &[&Key]) -> String {
+    let directory = server.url("/toy/");
+    let signature = match kind {
+        "none" => String::new(),
+        "detached" => "[image.signature]\nkind = \"detached\"\nfile = \"SUMS.asc\"\n".to_owned(),
+        _ => format!("[image.signature]\nkind = \"{kind}\"\n"),
+    };
+    let fingerprints: Vec<_> = keys.iter().map(|key| format!("\"{}\"", key.fingerprint)).collect();
+    let pins = if kind == "none" { String::new() } else { format!("keys = [{}]\n", fingerprints.join(", ")) };
+    let keys: String = keys
+        .iter()
+        .map(|key| {
+            format!(
+                "[[key]]\nfingerprint = \"{0}\"\nname = \"maker\"\nurls = [\"{directory}{0}\"]\nsource = \"this test\"\n",
+                key.fingerprint
+            )
+        })
+        .collect();
+    format!(
+        "[[image]]\nid = \"toy\"\ntitle = \"Toy\"\nuser = \"toy\"\nend_of_life = \"2999-01-01\"\nno_pin = \"a test\"\n\
+         os = {{ id = \"toy\", release = \"1\", family = \"debian\", packages = \"apt\", init = \"systemd\", mac = \"apparmor\" }}\n\
+         arch = {{ x86_64 = \"amd64\", aarch64 = \"arm64\" }}\n\
+         [image.newest]\ndirectories = [\"{directory}\"]\nfile = \"toy.qcow2\"\n[image.checksums]\nfile = \"SUMS\"\n\
+         {signature}{pins}{keys}"
+    )
+}
+
+#[test]
+fn only_what_the_maker_signed_is_believed() {
+    let scratch = common::scratch();
+    let (gpg, maker) = gpg();
+    let stranger = gpg.key("stranger", "", "0");
+    let expired = gpg.key("expired", "20200101T000000", "1y");
+    let good = image(scratch.path(), 1);
+    let evil = image(scratch.path(), 2);
+    let line = |name: &str, bytes: &[u8]| format!("{}  {name}\n", digest("sha256", bytes));
+    let sums = line("toy.qcow2", &good);
+    let sums = sums.as_bytes();
+    let signed = gpg.clearsigned(&[maker], sums);
+    let outside = [line("toy.qcow2", &evil).as_bytes(), &signed, line("toy.qcow2", &evil).as_bytes()].concat();
+    let twice = [sums, line("toy.qcow2", &evil).as_bytes()].concat();
+    let elsewhere = line("elsewhere/toy.qcow2", &good).into_bytes();
+    let detached = |data: &[u8]| gpg.detached(&[maker], "", data);
+    let broken = String::from_utf8(detached(sums)).unwrap().replace('=', "");
+    let late = gpg.detached(&[&expired], "20200601T000000", sums);
+
+    struct Case<'a> {
+        name: &'a str,
+        kind: &'a str,
+        keys: Vec<&'a Key>,
+        sums: Vec<u8>,
+        signature: Option<Vec<u8>>,
+        exit: i32,
+        said: &'a str,
+    }
+    let case = |name, kind, sums: &[u8], signature, exit, said| Case {
+        name,
+        kind,
+        keys: vec![maker],
+        sums: sums.to_vec(),
+        signature,
+        exit,
+        said,
+    };
+    let cases = [
+        case("signed", "detached", sums, Some(detached(sums)), 0, "signed by"),
+        case("clear-signed", "clearsigned", &signed, None, 0, "signed by"),
+        case("nothing but TLS", "none", sums, None, 0, "protected by HTTPS alone"),
+        case("no signature", "detached", sums, None, 4, "404"),
+        case("an unknown key", "detached", sums, Some(gpg.detached(&[&stranger], "", sums)), 5, "error:"),
+        case("two keys, one of them known", "detached", sums, Some(gpg.detached(&[&stranger, maker], "", sums)), 0, "signed by"),
+        case("text outside", "clearsigned", &outside, None, 0, "signed by"),
+        case("not clear-signed at all", "clearsigned", sums, None, 5, "error:"),
+        case("bad armour", "detached", sums, Some(broken.into_bytes()), 5, "error:"),
+        case("other data", "detached", &[sums, b"\n"].concat(), Some(detached(sums)), 5, "error:"),
+        case("an empty list", "detached", b"", Some(detached(b"")), 5, "the checksum file is empty"),
+        case("two digests", "detached", &twice, Some(detached(&twice)), 5, "two different sha256 digests"),
+        case("a name with path parts", "detached", &elsewhere, Some(detached(&elsewhere)), 5, "error:"),
+        case("a huge list", "detached", &vec![b'#'; (1 << 20) + 1], Some(detached(sums)), 5, "error:"),
+        case("another image", "none", line("toy.qcow2", &evil).as_bytes(), None, 5, "error:"),
+        Case { keys: vec![&expired], ..case("a key that has expired since", "detached", sums, Some(late), 0, "has expired since") },
+    ];
+    for case in cases {
+        let site = Site::new();
+        let server = Server::https(site.handler());
+        site.put("/toy/toy.qcow2", good.clone());
+        site.put("/toy/SUMS", case.sums);
+        if let Some(signature) = case.signature {
+            site.put("/toy/SUMS.asc", signature);
+        }
+        for key in &case.keys {
+            site.put(&format!("/toy/{}", key.fingerprint), gpg.public(key));
+        }
+        let machine = Machine::new(&toy(&server, case.kind, &case.keys), Some(server.authority()));
+        let outcome = machine.tib(&["base", "fetch", "toy"]);
+        assert_eq!(outcome.code, Some(case.exit), "{}: {outcome:?}", case.name);
+        let all = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(all.contains(case.said), "{}: {outcome:?}", case.name);
+        assert!(case.exit == 0 || outcome.stderr.contains("hint: "), "{}: {outcome:?}", case.name);
+        let bases = machine.bases();
+        assert_eq!(bases.len(), usize::from(case.exit == 0), "{}: {bases:?}", case.name);
+        if case.exit == 0 {
+            assert_eq!(sha256sum(&bases[0]), digest("sha256", &good), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn without_tls_nobody_is_believed_who_does_not_sign() {
+    let scratch = common::scratch();
+    let good = image(scratch.path(), 1);
+    let site = Site::new();
+    site.put("/toy/toy.qcow2", good.clone());
+    site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &good)).into_bytes());
+    let server = Server::http(site.handler());
+    let machine = Machine::new(&toy(&server, "none", &[]), None);
+    let outcome = machine.tib(&["base", "fetch", "toy"]);
+    assert!(outcome.code == Some(5) && outcome.stderr.contains("neither signed nor fetched over HTTPS"), "{outcome:?}");
+    assert_eq!(machine.bases().len(), 0);
+
+    // Only whoever insists gets it, and it is recorded.
+    let forced = machine.json(&["base", "fetch", "--json", "--insecure-skip-verify", "toy"]);
+    assert_eq!(forced["fetched"][0]["origin"]["trust"]["by"], "nothing");
+    let shown = machine.tib(&["base", "show", "toy"]).expect(0);
+    assert!(shown.contains("NOT VERIFIED"), "{shown}");
+}
+
+#[test]
+fn an_image_replaced_between_its_list_and_itself_is_fetched_anew() {
+    let scratch = common::scratch();
+    let (old, new) = (image(scratch.path(), 1), image(scratch.path(), 2));
+    let site = Site::new();
+    let sums = |bytes: &[u8]| format!("{}  toy.qcow2\n", digest("sha256", bytes)).into_bytes();
+    site.put("/toy/SUMS", sums(&old));
+    site.put("/toy/toy.qcow2", new.clone());
+    let files = site.clone();
+    let new_sums = sums(&new);
+    let server = Server::https(move |request: &Request| {
+        let reply = files.reply(request);
+        // Whoever has read the old list finds the new one from then on.
+        if request.path == "/toy/SUMS" {
+            files.put("/toy/SUMS", new_sums.clone());
+        }
+        reply
+    });
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    let outcome = machine.tib(&["base", "fetch", "toy"]);
+    assert!(outcome.code == Some(0) && outcome.stderr.contains("was replaced by its maker"), "{outcome:?}");
+    assert_eq!(sha256sum(&machine.bases()[0]), digest("sha256", &new));
+}
+
+#[test]
+fn a_newer_build_is_asked_for_only_on_request() {
+    let scratch = common::scratch();
+    let site = Site::new();
+    let publish = |number: usize| {
+        let bytes = image(scratch.path(), number);
+        site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &bytes)).into_bytes());
+        site.put("/toy/toy.qcow2", bytes.clone());
+        digest("sha256", &bytes)
+    };
+    let server = Server::https(site.handler());
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    let fetch = |more: &[&str]| {
+        let outcome = machine.json(&[&["base", "fetch", "--json", "toy"], more].concat());
+        outcome["fetched"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    let first = publish(1);
+    assert_eq!(fetch(&[]), first);
+    let second = publish(2);
+    assert_eq!(fetch(&[]), first);
+    assert_eq!(fetch(&["--refresh"]), second);
+    let before = server.log().iter().map(|logged| logged.sent).sum::<u64>();
+    assert_eq!(fetch(&["--refresh"]), second);
+    let after = server.log().iter().map(|logged| logged.sent).sum::<u64>();
+    assert!(after - before < 200, "the list alone is read again: {}", after - before);
+}
+
+#[test]
+fn a_dangerous_image_does_not_come_in() {
+    let scratch = common::scratch();
+    let behind = scratch.path().join("behind.qcow2");
+    common::run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &behind, &"1M"]);
+    let path = scratch.path().join("backed.qcow2");
+    common::run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"qcow2", &"-b", &behind, &path]);
+    let bytes = fs::read(path).unwrap();
+    let site = Site::new();
+    site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &bytes)).into_bytes());
+    site.put("/toy/toy.qcow2", bytes);
+    let server = Server::https(site.handler());
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    let outcome = machine.tib(&["base", "fetch", "toy"]);
+    assert!(outcome.code == Some(5) && outcome.stderr.contains("backing file"), "{outcome:?}");
+    assert_eq!(machine.bases().len(), 0);
+    assert_eq!(fs::read_dir(machine.path("cache/v1/downloads")).unwrap().count(), 0);
+}
+
+#[test]
+fn urls_need_a_digest_and_may_be_packed() {
+    let bytes = large_image(4);
+    let scratch = common::scratch();
+    let path = scratch.path().join("disk.raw");
+    fs::write(&path, &bytes).unwrap();
+    common::run("xz", &[&"-k", &"-1", &path]);
+    let packed = fs::read(scratch.path().join("disk.raw.xz")).unwrap();
+    let site = Site::new();
+    site.put("/disk.raw.xz", packed.clone());
+    let server = Server::http(site.handler());
+    let url = server.url("/disk.raw.xz");
+    let machine = Machine::new("", None);
+    let bare = machine.tib(&["base", "fetch", &url]);
+    assert!(bare.code == Some(2) && bare.stderr.contains("--checksum sha256:"), "{bare:?}");
+    assert_eq!(server.requests(), 0);
+    let checksum = format!("sha512:{}", digest("sha512", &packed));
+    let fetched = machine.json(&["base", "fetch", "--json", &url, "--checksum", &checksum]);
+    let fetched = &fetched["fetched"][0];
+    assert_eq!(fetched["digest"], digest("sha256", &bytes), "of the disk, not of what was served");
+    assert_eq!((fetched["origin"]["checksum"].as_str(), fetched["origin"]["trust"]["by"].as_str()), (Some(checksum.as_str()), Some("given")));
+    let requests = server.requests();
+    machine.tib(&["base", "fetch", "--offline", &url, "--checksum", &checksum]).expect(0);
+    assert_eq!(server.requests(), requests, "known by its digest");
+    machine.bases();
+}
+
+#[test]
+fn offline_opens_no_socket_and_says_what_is_missing() {
+    let scratch = common::scratch();
+    let good = image(scratch.path(), 1);
+    let site = Site::new();
+    site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &good)).into_bytes());
+    site.put("/toy/toy.qcow2", good);
+    let server = Server::https(site.handler());
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    let missing = machine.tib(&["base", "fetch", "--offline", "toy"]);
+    assert_eq!(missing.code, Some(4));
+    assert!(missing.stderr.contains("`toy` is not in the cache") && missing.stderr.contains("tib base fetch toy"), "{missing:?}");
+    assert_eq!(server.requests(), 0);
+    machine.tib(&["base", "fetch", "toy"]).expect(0);
+    // In a network namespace of its own there is nobody to talk to.
+    let inside = machine.command(&["base", "fetch", "--offline", "toy"]);
+    let mut alone = Command::new("unshare");
+    alone.args(["--user", "--map-root-user", "--net", "--"]).arg(inside.get_program()).args(inside.get_args());
+    alone.envs(inside.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outcome(&mut alone).expect(0);
+}
+
+#[test]
+fn what_is_damaged_is_set_aside_and_fetched_again() {
+    let scratch = common::scratch();
+    let good = image(scratch.path(), 1);
+    let site = Site::new();
+    site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &good)).into_bytes());
+    site.put("/toy/toy.qcow2", good.clone());
+    let server = Server::https(site.handler());
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    machine.tib(&["base", "fetch", "toy"]).expect(0);
+    let disk = machine.bases().remove(0);
+
+    // Cut: every use sees that.
+    fs::OpenOptions::new().write(true).open(&disk).unwrap().set_len(1000).unwrap();
+    let again = machine.tib(&["base", "fetch", "toy"]);
+    assert!(again.code == Some(0) && again.stderr.contains("damaged: set aside in"), "{again:?}");
+    machine.bases();
+
+    // Changed in place: `verify` sees that.
+    let mut bytes = good;
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&disk, &bytes).unwrap();
+    let verified = machine.tib(&["base", "verify", "toy"]);
+    assert!(verified.code == Some(5) && verified.stdout.contains("damaged: base"), "{verified:?}");
+    assert!(!disk.exists());
+    let offline = machine.tib(&["base", "fetch", "--offline", "toy"]);
+    assert_eq!(offline.code, Some(4), "{offline:?}");
+    machine.tib(&["base", "fetch", "toy"]).expect(0);
+    assert!(machine.tib(&["base", "verify", "toy"]).expect(0).contains("good: "));
+    machine.tib(&["cache", "verify"]).expect(0);
+
+    let gone = machine.tib(&["base", "remove", "toy"]).expect(0);
+    assert!(gone.starts_with("removed toy"), "{gone}");
+    assert_eq!(machine.bases().len(), 0);
+    assert_eq!(machine.tib(&["base", "remove", "toy"]).code, Some(2));
+}
+
+#[test]
+fn files_are_imported_under_a_name() {
+    let machine = Machine::new("", None);
+    let bytes = image(machine.directory.path(), 3);
+    let file = machine.path("image-3.qcow2");
+    let file = file.to_str().unwrap();
+    let fetched = machine.tib(&["base", "fetch", "rhel-9"]);
+    assert!(fetched.code == Some(2) && fetched.stderr.contains("tib base import FILE --as rhel-9"), "{fetched:?}");
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let refused = machine.tib(&["base", "import", file, "--as", "rhel-9", "--checksum", &wrong]);
+    assert!(refused.code == Some(5) && machine.bases().is_empty(), "{refused:?}");
+    let unknown = machine.tib(&["base", "import", file, "--as", "rhel-9"]);
+    assert!(unknown.code == Some(0) && unknown.stderr.contains("nothing says whether this is rhel-9"), "{unknown:?}");
+    let right = format!("sha512:{}", digest("sha512", &bytes));
+    let held = machine.json(&["base", "import", file, "--as", "rhel-9", "--checksum", &right, "--json"]);
+    assert_eq!((held["origin"]["trust"]["by"].as_str(), held["digest"].as_str()), (Some("given"), Some(digest("sha256", &bytes).as_str())));
+    machine.tib(&["base", "fetch", "rhel-9", "--offline"]).expect(0);
+    let listed = machine.tib(&["base", "list"]).expect(0);
+    assert!(listed.lines().any(|line| line.starts_with("rhel-9") && line.contains("here")), "{listed}");
+}
+
+/// A server with one large image, and the machine that knows it.
+fn large(mebibytes: usize) -> (Server, Machine, String) {
+    let bytes = large_image(mebibytes);
+    let site = Site::new();
+    site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &bytes)).into_bytes());
+    let sha256 = digest("sha256", &bytes);
+    site.put("/toy/toy.qcow2", bytes);
+    let server = Server::https(site.handler());
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    (server, machine, sha256)
+}
+
+#[test]
+fn eight_processes_fetch_an_image_once() {
+    let (server, machine, sha256) = large(24);
+    let children: Vec<_> = (0..8)
+        .map(|_| machine.command(&["base", "fetch", "toy"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let sent: u64 = server.log().iter().filter(|l| l.request.path.ends_with(".qcow2")).map(|l| l.sent).sum();
+    assert_eq!(sent, 24 << 20, "the image was transferred once");
+    assert_eq!(sha256sum(&machine.bases()[0]), sha256);
+}
+
+/// Kills a command at moments spread over the time it takes, and looks at the cache each time.
+fn kill_at_random(machine: &Machine, arguments: &[&str], times: u32, before: impl Fn()) {
+    let started = Instant::now();
+    machine.tib(arguments).expect(0);
+    let whole = started.elapsed();
+    let mut random = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut killed = 0;
+    for slice in 0..times {
+        before();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let within = whole / times;
+        let moment = within * slice + Duration::from_nanos(random % (within.as_nanos().max(1) as u64));
+        let mut child = machine.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(moment);
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        machine.bases();
+    }
+    assert!(killed > times / 4, "only {killed} of {times} were killed in time");
+    before();
+    machine.tib(arguments).expect(0);
+    machine.tib(&["cache", "verify"]).expect(0);
+}
+
+#[test]
+fn a_fetch_that_is_killed_leaves_nothing_wrong() {
+    let (_server, machine, sha256) = large(24);
+    // Sometimes with what the last one left, sometimes with nothing at all.
+    kill_at_random(&machine, &["base", "fetch", "toy"], 50, || {
+        let _ = fs::remove_dir_all(machine.path("cache/v1/bases"));
+    });
+    assert_eq!(sha256sum(&machine.bases()[0]), sha256);
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_nothing_wrong() {
+    let machine = Machine::new("", None);
+    let bytes = large_image(64);
+    let file = machine.path("disk.raw");
+    fs::write(&file, &bytes).unwrap();
+    let checksum = format!("sha512:{}", digest("sha512", &bytes));
+    let arguments = ["base", "import", file.to_str().unwrap(), "--as", "rhel-9", "--checksum", &checksum];
+    kill_at_random(&machine, &arguments, 50, || {
+        let _ = fs::remove_dir_all(machine.path("cache/v1/bases"));
+    });
+    assert_eq!(sha256sum(&machine.bases()[0]), digest("sha256", &bytes));
+}
+
+#[test]
+fn the_catalogue_is_checked_also_against_the_servers() {
+    let (server, machine, _) = large(1);
+    machine.tib(&["base", "check-catalogue"]).expect(0);
+    machine.tib(&["base", "check-catalogue", "toy", "--online"]).expect(0);
+    assert_eq!(server.log().iter().map(|l| l.request.method.as_str()).collect::<Vec<_>>(), ["HEAD", "HEAD"]);
+    let broken = toy(&server, "none", &[]).replace("file = \"toy.qcow2\"", "file = \"gone.qcow2\"");
+    fs::write(machine.path("catalogue/test.toml"), broken.replace("no_pin = \"a test\"\n", "")).unwrap();
+    let outcome = machine.tib(&["base", "check-catalogue", "--online", "toy"]);
+    let said = ["toy: it has neither", "gone.qcow2` answers 404"];
+    assert!(outcome.code == Some(3) && said.iter().all(|said| outcome.stdout.contains(said)), "{outcome:?}");
+}
