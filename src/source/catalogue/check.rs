@@ -50,7 +50,9 @@ pub(super) fn check(catalogue: &Catalogue) -> Vec<Problem> {
 fn entry_problems(entry: &Entry) -> Vec<String> {
     let mut messages = Vec::new();
     for name in std::iter::once(&entry.id).chain(&entry.aliases) {
-        let good = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte));
+        let good = name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte));
         if !good || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
             messages.push(format!("`{name}` is no good name: lower-case letters, digits, `-`, `.` and `_`"));
         }
@@ -78,7 +80,9 @@ fn entry_problems(entry: &Entry) -> Vec<String> {
         None if entry.pin.is_empty() && entry.no_pin.is_none() => {
             messages.push("it has neither `signature` nor `pin`, and `no_pin` does not say why".to_owned());
         }
-        Some(signature) if signature.keys.is_empty() => messages.push("its `signature` has no `keys`".to_owned()),
+        Some(signature) if signature.keys.is_empty() => {
+            messages.push("its `signature` has no `keys`".to_owned());
+        }
         Some(signature) if signature.kind == SignatureKind::Detached && signature.file.is_none() => {
             messages.push("its detached `signature` has no `file`".to_owned());
         }
@@ -94,7 +98,9 @@ fn entry_problems(entry: &Entry) -> Vec<String> {
         for selection in selections {
             match entry.image(*arch, &selection) {
                 Err(error) => messages.push(error.to_string()),
-                Ok(image) => messages.extend(image.directories.iter().filter_map(|url| url_problem(url.as_str()))),
+                Ok(image) => {
+                    messages.extend(image.directories.iter().filter_map(|url| url_problem(url.as_str())));
+                }
             }
         }
     }

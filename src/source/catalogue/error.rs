@@ -74,14 +74,17 @@ impl Diagnose for CatalogueError {
         match self {
             Self::Read { source } => io_exit(source, Exit::Recipe),
             Self::Invalid { .. } | Self::Entry { .. } => Exit::Recipe,
-            Self::NotFound { .. } | Self::NoArch { .. } | Self::NoBuild { .. } | Self::LocalOnly { .. } => Exit::Usage,
+            Self::NotFound { .. } | Self::NoArch { .. } | Self::NoBuild { .. } | Self::LocalOnly { .. } => {
+                Exit::Usage
+            }
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { .. } => Some(
-                "`tib base list --all` lists the catalogue; write `./NAME` for a file of this directory".to_owned(),
+                "`tib base list --all` lists the catalogue; write `./NAME` for a file of this directory"
+                    .to_owned(),
             ),
             Self::NoArch { known, .. } => Some(format!("it is for {}", known.join(" and "))),
             Self::NoBuild { id, .. } => Some(format!("`tib base show {id}` lists the builds it has")),

@@ -50,7 +50,9 @@ impl Catalogue {
         for dir in dirs {
             let failed = |source| CatalogueError::Read { source };
             let mut paths = fs_err::read_dir(dir)
-                .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>())
+                .and_then(|entries| {
+                    entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
+                })
                 .map_err(failed)?;
             paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
             paths.sort();
@@ -106,10 +108,15 @@ impl Catalogue {
     /// [`CatalogueError::NotFound`].
     pub fn find(&self, name: &str) -> Result<&Entry, CatalogueError> {
         let by_id = self.entries.iter().find(|entry| entry.id == name);
-        let found = by_id.or_else(|| self.entries.iter().find(|entry| entry.aliases.iter().any(|alias| alias == name)));
+        let found = by_id
+            .or_else(|| self.entries.iter().find(|entry| entry.aliases.iter().any(|alias| alias == name)));
         found.ok_or_else(|| {
-            let names = self.entries.iter().flat_map(|entry| std::iter::once(&entry.id).chain(&entry.aliases));
-            CatalogueError::NotFound { name: name.to_owned(), near: text::nearest(name, names.map(String::as_str)) }
+            let names =
+                self.entries.iter().flat_map(|entry| std::iter::once(&entry.id).chain(&entry.aliases));
+            CatalogueError::NotFound {
+                name: name.to_owned(),
+                near: text::nearest(name, names.map(String::as_str)),
+            }
         })
     }
 

@@ -203,10 +203,7 @@ impl Entry {
             Some(day) if day >= today => format!("; extended support, for those who have it, ends on {day}"),
             _ => String::new(),
         };
-        Some(format!(
-            "{} got its last security updates on {}{extended}",
-            self.title, self.end_of_life
-        ))
+        Some(format!("{} got its last security updates on {}{extended}", self.title, self.end_of_life))
     }
 
     /// Builds whose digest is known, for one architecture, oldest first.

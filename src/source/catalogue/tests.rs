@@ -58,7 +58,8 @@ fn every_embedded_entry_is_sound() {
     let ubuntus: Vec<_> = ids.iter().filter(|id| id.starts_with("ubuntu")).collect();
     assert!(ubuntus[0] == &"ubuntu-14.04" && ubuntus[6] == &"ubuntu-26.04", "by number: {ubuntus:?}");
     let dir = fs_err::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/base-images")).unwrap();
-    let files = dir.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "toml")).count();
+    let files =
+        dir.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "toml")).count();
     assert_eq!(files, embedded::EMBEDDED.len(), "every file is embedded");
 }
 
@@ -112,7 +113,10 @@ fn a_good_entry_and_its_places() {
     );
     assert!(pinned.pin.is_some());
     let other = entry.image(Arch::X86_64, &Selection::Pinned("20270101".to_owned())).unwrap();
-    assert!(other.pin.is_none() && other.file == "toy-20270101-amd64.qcow2", "one that the catalogue does not know yet");
+    assert!(
+        other.pin.is_none() && other.file == "toy-20270101-amd64.qcow2",
+        "one that the catalogue does not know yet"
+    );
 }
 
 #[test]
@@ -136,10 +140,13 @@ fn mistakes_are_told_with_their_line() {
     let cases = [
         (GOOD.replace("title =", "titel ="), "toy.toml:5: unknown key `titel`; did you mean `title`?"),
         (GOOD.replace("id = \"toy-1\"\n", ""), "toy.toml:2: missing key `id`"),
-        (GOOD.replace("\"detached\"", "\"detatched\""), "toy.toml:25: unknown value `detatched`; did you mean `detached`?"),
+        (
+            GOOD.replace("\"detached\"", "\"detatched\""),
+            "toy.toml:26: unknown value `detatched`; did you mean `detached`?",
+        ),
         (GOOD.replace("2030-01-01", "2030-13-01"), "toy.toml:7: "),
-        (GOOD.replace("keys = [\"AAAA", "keys = [\""), "toy.toml:27: fingerprint `"),
-        (GOOD.replace("sha256:00", "sha256:0"), "toy.toml:31: `sha256:"),
+        (GOOD.replace("keys = [\"AAAA", "keys = [\""), "toy.toml:28: fingerprint `"),
+        (GOOD.replace("sha256:00", "sha256:0"), "toy.toml:32: `sha256:"),
         ("[[image]".to_owned(), "toy.toml:1: "),
     ];
     for (text, expected) in cases {
@@ -153,7 +160,10 @@ fn mistakes_are_told_with_their_line() {
 fn entries_that_make_no_sense_are_found() {
     let twice = format!("{GOOD}{}", GOOD.replace("toy-1", "toy-2"));
     let cases = [
-        (GOOD.replace("https://toy.example/latest/", "http://toy.example/latest/"), "`http://toy.example/latest/` is not https"),
+        (
+            GOOD.replace("https://toy.example/latest/", "http://toy.example/latest/"),
+            "`http://toy.example/latest/` is not https",
+        ),
         (GOOD.replace("https://toy.example/latest/", "https://toy.example/latest"), "does not end in `/`"),
         (GOOD.replace("https://toy.example/latest/", "ftp://toy.example/latest/"), "has the scheme `ftp`"),
         (GOOD.replace("toy-{arch}", "toy-{architecture}"), "has the unknown `{architecture}`"),
@@ -161,14 +171,20 @@ fn entries_that_make_no_sense_are_found() {
         (GOOD.replace("toy-{arch}", "../toy-{arch}"), "is not the name of a file"),
         (GOOD.replace("toy-{arch}", "toy-{arch"), "has a `{` without its `}`"),
         (without(&["[image.checksums]", "file = \"SHA256SUMS\""]), "it has no `checksums`"),
-        (GOOD.replace("fingerprint = \"AAAA", "fingerprint = \"BBBB"), "there is no `[[key]]` with the fingerprint"),
+        (
+            GOOD.replace("fingerprint = \"AAAA", "fingerprint = \"BBBB"),
+            "there is no `[[key]]` with the fingerprint",
+        ),
         (GOOD.replace("[\"https://toy.example/key\"]", "[]"), "has no `urls`"),
         (GOOD.replace("\"one\"", "\"One\""), "`One` is no good name"),
         (twice, "`one` also stands for `toy-1`"),
     ];
     for (text, expected) in cases {
         let problems = Catalogue::from_text("toy.toml", &text).unwrap().check();
-        assert!(problems.iter().any(|problem| problem.message.contains(expected)), "{expected}: {problems:?}");
+        assert!(
+            problems.iter().any(|problem| problem.message.contains(expected)),
+            "{expected}: {problems:?}"
+        );
     }
 }
 
@@ -196,7 +212,8 @@ fn what_is_not_there_is_told_with_what_is() {
     let trusty = catalogue.find("trusty").unwrap();
     let arm = trusty.image(Arch::Aarch64, &Selection::Default).unwrap_err();
     assert_eq!(arm.to_string(), "`ubuntu-14.04` is not published for aarch64");
-    let frozen = catalogue.find("centos-stream-8").unwrap().image(Arch::X86_64, &Selection::Newest).unwrap_err();
+    let frozen =
+        catalogue.find("centos-stream-8").unwrap().image(Arch::X86_64, &Selection::Newest).unwrap_err();
     assert_eq!(frozen.to_string(), "`centos-stream-8` has no build `newest`");
 }
 
