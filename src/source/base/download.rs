@@ -214,4 +214,3 @@ pub(super) fn shown(url: &Url) -> String {
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
-

@@ -55,7 +55,6 @@ pub(super) fn import(
     Ok(base)
 }
 
-
 /// Where the digest of a file is remembered. Any change to the file changes the name.
 fn index_name(path: &Path) -> Result<String, SourceError> {
     use std::os::unix::fs::MetadataExt;

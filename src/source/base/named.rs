@@ -84,7 +84,8 @@ pub(super) fn resolve(
         found(events, entry, selection);
         return Ok(base);
     }
-    let shown = format!("{}{}", entry.id(), build_of(selection).map_or(String::new(), |build| format!("@{build}")));
+    let shown =
+        format!("{}{}", entry.id(), build_of(selection).map_or(String::new(), |build| format!("@{build}")));
     // What can only be imported says how, offline as well.
     let image = entry.image(request.arch, selection)?;
     if request.offline {
@@ -109,15 +110,11 @@ pub(super) fn resolve(
         cancel,
     };
     let base = fetch(&question, request, &shown)?;
-    let version = match &base.origin {
-        Origin::Download(from) => from.version.clone(),
-        _ => None,
-    };
     // It is what was asked for, and also the build whose version it bears.
+    let asked = build_of(selection).map(str::to_owned);
+    let version = image.version.clone().filter(|version| asked.as_ref() != Some(version));
     let work = cache.work()?;
-    let mut builds = vec![build_of(selection).map(str::to_owned), version];
-    builds.dedup();
-    for build in builds {
+    for build in std::iter::once(asked).chain(version.map(Some)) {
         let held = Held {
             id: entry.id().to_owned(),
             arch: request.arch,
@@ -293,9 +290,8 @@ fn pinned(
 /// # Errors
 /// [`SourceError::NotHeld`], [`SourceError::InUse`], or why it cannot be removed.
 pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, SourceError> {
-    let (going, staying): (Vec<Held>, Vec<Held>) = held(cache)?
-        .into_iter()
-        .partition(|held| held.id == id && arch.is_none_or(|arch| held.arch == arch));
+    let (going, staying): (Vec<Held>, Vec<Held>) =
+        held(cache)?.into_iter().partition(|held| held.id == id && arch.is_none_or(|arch| held.arch == arch));
     if going.is_empty() {
         return Err(SourceError::NotHeld(id.to_owned()));
     }

@@ -12,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::recipe::Digest;
+
 pub use error::{BadChecksum, ChecksumFileError};
 pub use listing::{Listed, Listing, Style};
 
@@ -86,6 +88,14 @@ impl Checksum {
         match &self.0 {
             Value::Sha256(bytes) => bytes,
             Value::Sha512(bytes) => bytes,
+        }
+    }
+
+    /// The digest, if it is a SHA-256.
+    pub fn sha256(&self) -> Option<Digest> {
+        match self.0 {
+            Value::Sha256(bytes) => Some(Digest::from_bytes(bytes)),
+            Value::Sha512(_) => None,
         }
     }
 
@@ -184,5 +194,11 @@ impl Hasher {
             State::Sha256(hash) => Value::Sha256(hash.finalize().into()),
             State::Sha512(hash) => Value::Sha512(hash.finalize().into()),
         })
+    }
+}
+
+impl From<Digest> for Checksum {
+    fn from(digest: Digest) -> Self {
+        Self(Value::Sha256(digest.to_bytes()))
     }
 }
