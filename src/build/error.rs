@@ -121,7 +121,8 @@ impl Diagnose for BuildError {
                 Some("choose another place with `--output`".to_owned())
             }
             Self::NoBase { .. } => Some(
-                "name one with `--base` (`tib base list`), or put `base = \"debian-12\"` into the recipe".to_owned(),
+                "name one with `--base` (`tib base list`), or put `base = \"debian-12\"` into the recipe"
+                    .to_owned(),
             ),
             Self::Architecture { guest, .. } => Some(format!("build it on a {guest} host")),
             Self::NoOperatingSystem { .. } => {

@@ -28,11 +28,11 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
     let names = ids.iter().map(|id| Ok(catalogue.find(id)?.id())).collect::<Result<Vec<_>>>()?;
     let wanted = |id: &str| names.is_empty() || names.contains(&id);
     let entries: Vec<_> = catalogue.entries().iter().filter(|entry| wanted(&entry.id)).collect();
-    let problems = catalogue.check().into_iter().filter(|problem| wanted(&problem.id)).map(|problem| Finding {
-        id: problem.id,
-        file: problem.file,
-        message: problem.message,
-    });
+    let problems = catalogue
+        .check()
+        .into_iter()
+        .filter(|problem| wanted(&problem.id))
+        .map(|problem| Finding { id: problem.id, file: problem.file, message: problem.message });
     let mut outcome = Outcome { entries: entries.len(), asked: 0, problems: problems.collect() };
     if online {
         context.events.stage("servers", "asking for every image", || ask(&entries, context, &mut outcome))?;
@@ -75,7 +75,9 @@ fn images(entry: &Entry) -> Vec<ImageSource> {
     for arch in entry.arch.keys() {
         let pin = entry.pins(*arch).last().map(|pin| Selection::Pinned(pin.version.clone()));
         let newest = entry.newest.as_ref().map(|_| Selection::Newest);
-        images.extend(newest.into_iter().chain(pin).filter_map(|selection| entry.image(*arch, &selection).ok()));
+        images.extend(
+            newest.into_iter().chain(pin).filter_map(|selection| entry.image(*arch, &selection).ok()),
+        );
     }
     images
 }
@@ -85,10 +87,14 @@ fn absence(image: &ImageSource, fetcher: &Fetcher) -> Option<String> {
     let mut first = None;
     for url in image.urls(&image.file) {
         let problem = match fetcher.head(&url) {
-            Ok(head) if head.status == 200 => match (head.length, image.pin.as_ref().and_then(|pin| pin.size)) {
-                (Some(length), Some(size)) if length != size => format!("`{url}` has {length} bytes instead of {size}"),
-                _ => return None,
-            },
+            Ok(head) if head.status == 200 => {
+                match (head.length, image.pin.as_ref().and_then(|pin| pin.size)) {
+                    (Some(length), Some(size)) if length != size => {
+                        format!("`{url}` has {length} bytes instead of {size}")
+                    }
+                    _ => return None,
+                }
+            }
             Ok(head) => format!("`{url}` answers {}", head.status),
             Err(error) => error.to_string(),
         };

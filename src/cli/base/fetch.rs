@@ -36,7 +36,8 @@ struct Outcome {
 }
 
 pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
-    let BaseFetchArgs { ids, all_current, refresh, arch, key, checksum, offline, insecure_skip_verify, json } = args;
+    let BaseFetchArgs { ids, all_current, refresh, arch, key, checksum, offline, insecure_skip_verify, json } =
+        args;
     let arch = arch.or_else(Arch::host).unwrap_or(Arch::X86_64);
     let specs = if all_current { current(context, arch)? } else { ids };
     let requests: Vec<BaseRequest> = specs
@@ -53,7 +54,8 @@ pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
         })
         .collect();
     let cache = open_cache(context)?;
-    let results = context.events.stage("fetch", "images", || Ok::<_, Failure>(all(&requests, &cache, context)))?;
+    let results =
+        context.events.stage("fetch", "images", || Ok::<_, Failure>(all(&requests, &cache, context)))?;
     context.cancel.check()?;
     context.printer.finish();
 
@@ -112,7 +114,13 @@ fn all(requests: &[BaseRequest], cache: &Cache, context: &Context) -> Vec<Result
 }
 
 fn fetched(what: String, base: Base) -> Fetched {
-    Fetched { what, digest: base.digest, virtual_size: base.virtual_size, path: base.path.clone(), origin: base.origin }
+    Fetched {
+        what,
+        digest: base.digest,
+        virtual_size: base.virtual_size,
+        path: base.path.clone(),
+        origin: base.origin,
+    }
 }
 
 fn line(fetched: &Fetched) -> String {

@@ -22,10 +22,11 @@ pub(super) fn run(args: BaseArgs, context: &Context) -> Result<Exit> {
             let arch = arch.or_else(Arch::host).unwrap_or(Arch::X86_64);
             let (cache, catalogue) = (open_cache(context)?, open_catalogue(context)?);
             let entry = catalogue.find(&id)?;
-            let held = context.events.stage("import", format!("{} as {}", file.display(), entry.id()), || {
-                let (events, cancel) = (&context.events, &context.cancel);
-                source::import_as(&file, entry, arch, checksum.as_ref(), &cache, events, cancel)
-            })?;
+            let held =
+                context.events.stage("import", format!("{} as {}", file.display(), entry.id()), || {
+                    let (events, cancel) = (&context.events, &context.cancel);
+                    source::import_as(&file, entry, arch, checksum.as_ref(), &cache, events, cancel)
+                })?;
             context.printer.finish();
             if json {
                 put_json(&held)?;

@@ -26,18 +26,27 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
         put_json(&listed)?;
         return Ok(Exit::Done);
     }
-    let shown: Vec<_> =
-        listed.iter().filter(|listed| all || !listed.past_end_of_life || !listed.in_cache.is_empty()).collect();
+    let shown: Vec<_> = listed
+        .iter()
+        .filter(|listed| all || !listed.past_end_of_life || !listed.in_cache.is_empty())
+        .collect();
     let width = shown.iter().map(|listed| listed.entry.id.len()).max().unwrap_or(0);
     let mut text = String::new();
     for listed in &shown {
         let here = if listed.in_cache.is_empty() { "" } else { "here" };
-        text.push_str(&format!("{:width$}  {here:<4}  {:<23}  {}\n", listed.entry.id, state(listed), listed.entry.title));
+        text.push_str(&format!(
+            "{:width$}  {here:<4}  {:<23}  {}\n",
+            listed.entry.id,
+            state(listed),
+            listed.entry.title
+        ));
     }
     put(text.as_bytes())?;
     if shown.len() < listed.len() {
         let hidden = listed.len() - shown.len();
-        context.events.note(format!("{hidden} more that nobody looks after any longer: `tib base list --all`"));
+        context
+            .events
+            .note(format!("{hidden} more that nobody looks after any longer: `tib base list --all`"));
     }
     Ok(Exit::Done)
 }
