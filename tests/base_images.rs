@@ -63,7 +63,10 @@ impl Machine {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tib();
-        command.args(arguments).env("TIB_CACHE_DIR", self.path("cache")).env("TIB_CATALOGUE_DIR", self.path("catalogue"));
+        command
+            .args(arguments)
+            .env("TIB_CACHE_DIR", self.path("cache"))
+            .env("TIB_CATALOGUE_DIR", self.path("catalogue"));
         for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(proxy);
         }
@@ -89,7 +92,8 @@ impl Machine {
         let mut disks = Vec::new();
         for entry in fs::read_dir(self.path("cache/v1/bases")).into_iter().flatten() {
             let directory = entry.unwrap().path();
-            let disk = ["disk.raw", "disk.qcow2"].map(|name| directory.join(name)).into_iter().find(|p| p.exists());
+            let disk =
+                ["disk.raw", "disk.qcow2"].map(|name| directory.join(name)).into_iter().find(|p| p.exists());
             let disk = disk.unwrap_or_else(|| panic!("{} is empty", directory.display()));
             assert_eq!(sha256sum(&disk), directory.file_name().unwrap().to_str().unwrap(), "a wrong base");
             disks.push(disk);
@@ -105,7 +109,9 @@ fn checksum_line(id: &str, name: &str, bytes: &[u8]) -> String {
         "ubuntu" => format!("{sha256} *{name}\n"),
         "debian" => format!("{sha512}  {name}\n"),
         "rocky" | "fedora" => format!("# {name}: {} bytes\nSHA256 ({name}) = {sha256}\n", bytes.len()),
-        "centos" if id != "centos-7" => format!("# {name}: {} bytes\nSHA256 ({name}) = {sha256}\n", bytes.len()),
+        "centos" if id != "centos-7" => {
+            format!("# {name}: {} bytes\nSHA256 ({name}) = {sha256}\n", bytes.len())
+        }
         _ => format!("{sha256}  {name}\n"),
     }
 }
@@ -194,7 +200,10 @@ fn catalogue_texts() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("base-images");
     let directory = if directory.is_dir() { directory } else { PathBuf::from("base-images") };
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|e| e == "toml")).map(|path| fs::read_to_string(path).unwrap()).collect()
+    paths
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
 }
 
 /// The catalogue as it is written, with the test's server in front of every host, the test's key for every key, and
@@ -266,7 +275,11 @@ fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
             assert_eq!(fetched["what"], spec.as_str());
             assert_eq!(fetched["digest"], digest("sha256", bytes), "{spec}");
             let origin = &fetched["origin"];
-            assert_eq!((origin["kind"].as_str(), origin["trust"]["by"].as_str()), (Some("download"), Some(published.trust)), "{spec}");
+            assert_eq!(
+                (origin["kind"].as_str(), origin["trust"]["by"].as_str()),
+                (Some("download"), Some(published.trust)),
+                "{spec}"
+            );
             if published.trust == "signature" {
                 assert_eq!(origin["trust"]["signer"], gpg().1.fingerprint, "{spec}");
                 assert!(origin["checksum_file"].as_str().unwrap().starts_with(&server.url("/")), "{spec}");
@@ -285,7 +298,8 @@ fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
 
     // The plain name of an unsigned image is its pin, of a signed one the newest build.
     let plain = machine.json(&["base", "fetch", "--json", "--arch", "x86_64", "debian-12", "rocky-9"]);
-    let trusts: Vec<_> = plain["fetched"].as_array().unwrap().iter().map(|f| f["origin"]["trust"]["by"].as_str()).collect();
+    let trusts: Vec<_> =
+        plain["fetched"].as_array().unwrap().iter().map(|f| f["origin"]["trust"]["by"].as_str()).collect();
     assert_eq!(trusts, [Some("pin"), Some("signature")]);
 }
 
@@ -329,7 +343,8 @@ fn only_what_the_maker_signed_is_believed() {
     let sums = line("toy.qcow2", &good);
     let sums = sums.as_bytes();
     let signed = gpg.clearsigned(&[maker], sums);
-    let outside = [line("toy.qcow2", &evil).as_bytes(), &signed, line("toy.qcow2", &evil).as_bytes()].concat();
+    let outside =
+        [line("toy.qcow2", &evil).as_bytes(), &signed, line("toy.qcow2", &evil).as_bytes()].concat();
     let twice = [sums, line("toy.qcow2", &evil).as_bytes()].concat();
     let elsewhere = line("elsewhere/toy.qcow2", &good).into_bytes();
     let detached = |data: &[u8]| gpg.detached(&[maker], "", data);
@@ -360,7 +375,14 @@ fn only_what_the_maker_signed_is_believed() {
         case("nothing but TLS", "none", sums, None, 0, "protected by HTTPS alone"),
         case("no signature", "detached", sums, None, 4, "404"),
         case("an unknown key", "detached", sums, Some(gpg.detached(&[&stranger], "", sums)), 5, "error:"),
-        case("two keys, one of them known", "detached", sums, Some(gpg.detached(&[&stranger, maker], "", sums)), 0, "signed by"),
+        case(
+            "two keys, one of them known",
+            "detached",
+            sums,
+            Some(gpg.detached(&[&stranger, maker], "", sums)),
+            0,
+            "signed by",
+        ),
         case("text outside", "clearsigned", &outside, None, 0, "signed by"),
         case("not clear-signed at all", "clearsigned", sums, None, 5, "error:"),
         case("bad armour", "detached", sums, Some(broken.into_bytes()), 5, "error:"),
@@ -370,7 +392,10 @@ fn only_what_the_maker_signed_is_believed() {
         case("a name with path parts", "detached", &elsewhere, Some(detached(&elsewhere)), 5, "error:"),
         case("a huge list", "detached", &vec![b'#'; (1 << 20) + 1], Some(detached(sums)), 5, "error:"),
         case("another image", "none", line("toy.qcow2", &evil).as_bytes(), None, 5, "error:"),
-        Case { keys: vec![&expired], ..case("a key that has expired since", "detached", sums, Some(late), 0, "has expired since") },
+        Case {
+            keys: vec![&expired],
+            ..case("a key that has expired since", "detached", sums, Some(late), 0, "has expired since")
+        },
     ];
     for case in cases {
         let site = Site::new();
@@ -407,7 +432,10 @@ fn without_tls_nobody_is_believed_who_does_not_sign() {
     let server = Server::http(site.handler());
     let machine = Machine::new(&toy(&server, "none", &[]), None);
     let outcome = machine.tib(&["base", "fetch", "toy"]);
-    assert!(outcome.code == Some(5) && outcome.stderr.contains("neither signed nor fetched over HTTPS"), "{outcome:?}");
+    assert!(
+        outcome.code == Some(5) && outcome.stderr.contains("neither signed nor fetched over HTTPS"),
+        "{outcome:?}"
+    );
     assert_eq!(machine.bases().len(), 0);
 
     // Only whoever insists gets it, and it is recorded.
@@ -507,7 +535,10 @@ fn urls_need_a_digest_and_may_be_packed() {
     let fetched = machine.json(&["base", "fetch", "--json", &url, "--checksum", &checksum]);
     let fetched = &fetched["fetched"][0];
     assert_eq!(fetched["digest"], digest("sha256", &bytes), "of the disk, not of what was served");
-    assert_eq!((fetched["origin"]["checksum"].as_str(), fetched["origin"]["trust"]["by"].as_str()), (Some(checksum.as_str()), Some("given")));
+    assert_eq!(
+        (fetched["origin"]["checksum"].as_str(), fetched["origin"]["trust"]["by"].as_str()),
+        (Some(checksum.as_str()), Some("given"))
+    );
     let requests = server.requests();
     machine.tib(&["base", "fetch", "--offline", &url, "--checksum", &checksum]).expect(0);
     assert_eq!(server.requests(), requests, "known by its digest");
@@ -525,13 +556,19 @@ fn offline_opens_no_socket_and_says_what_is_missing() {
     let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
     let missing = machine.tib(&["base", "fetch", "--offline", "toy"]);
     assert_eq!(missing.code, Some(4));
-    assert!(missing.stderr.contains("`toy` is not in the cache") && missing.stderr.contains("tib base fetch toy"), "{missing:?}");
+    assert!(
+        missing.stderr.contains("`toy` is not in the cache") && missing.stderr.contains("tib base fetch toy"),
+        "{missing:?}"
+    );
     assert_eq!(server.requests(), 0);
     machine.tib(&["base", "fetch", "toy"]).expect(0);
     // In a network namespace of its own there is nobody to talk to.
     let inside = machine.command(&["base", "fetch", "--offline", "toy"]);
     let mut alone = Command::new("unshare");
-    alone.args(["--user", "--map-root-user", "--net", "--"]).arg(inside.get_program()).args(inside.get_args());
+    alone
+        .args(["--user", "--map-root-user", "--net", "--"])
+        .arg(inside.get_program())
+        .args(inside.get_args());
     alone.envs(inside.get_envs().filter_map(|(name, value)| Some((name, value?))));
     outcome(&mut alone).expect(0);
 }
@@ -580,15 +617,24 @@ fn files_are_imported_under_a_name() {
     let file = machine.path("image-3.qcow2");
     let file = file.to_str().unwrap();
     let fetched = machine.tib(&["base", "fetch", "rhel-9"]);
-    assert!(fetched.code == Some(2) && fetched.stderr.contains("tib base import FILE --as rhel-9"), "{fetched:?}");
+    assert!(
+        fetched.code == Some(2) && fetched.stderr.contains("tib base import FILE --as rhel-9"),
+        "{fetched:?}"
+    );
     let wrong = format!("sha256:{}", "0".repeat(64));
     let refused = machine.tib(&["base", "import", file, "--as", "rhel-9", "--checksum", &wrong]);
     assert!(refused.code == Some(5) && machine.bases().is_empty(), "{refused:?}");
     let unknown = machine.tib(&["base", "import", file, "--as", "rhel-9"]);
-    assert!(unknown.code == Some(0) && unknown.stderr.contains("nothing says whether this is rhel-9"), "{unknown:?}");
+    assert!(
+        unknown.code == Some(0) && unknown.stderr.contains("nothing says whether this is rhel-9"),
+        "{unknown:?}"
+    );
     let right = format!("sha512:{}", digest("sha512", &bytes));
     let held = machine.json(&["base", "import", file, "--as", "rhel-9", "--checksum", &right, "--json"]);
-    assert_eq!((held["origin"]["trust"]["by"].as_str(), held["digest"].as_str()), (Some("given"), Some(digest("sha256", &bytes).as_str())));
+    assert_eq!(
+        (held["origin"]["trust"]["by"].as_str(), held["digest"].as_str()),
+        (Some("given"), Some(digest("sha256", &bytes).as_str()))
+    );
     machine.tib(&["base", "fetch", "rhel-9", "--offline"]).expect(0);
     let listed = machine.tib(&["base", "list"]).expect(0);
     assert!(listed.lines().any(|line| line.starts_with("rhel-9") && line.contains("here")), "{listed}");
@@ -610,7 +656,14 @@ fn large(mebibytes: usize) -> (Server, Machine, String) {
 fn eight_processes_fetch_an_image_once() {
     let (server, machine, sha256) = large(24);
     let children: Vec<_> = (0..8)
-        .map(|_| machine.command(&["base", "fetch", "toy"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .map(|_| {
+            machine
+                .command(&["base", "fetch", "toy"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
@@ -635,7 +688,8 @@ fn kill_at_random(machine: &Machine, arguments: &[&str], times: u32, before: imp
         random ^= random << 17;
         let within = whole / times;
         let moment = within * slice + Duration::from_nanos(random % (within.as_nanos().max(1) as u64));
-        let mut child = machine.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            machine.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(moment);
         killed += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();

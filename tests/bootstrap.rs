@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use tib::cancel::Cancel;
 use tib::event::{Event, EventSink, Events};
-use tib::source::{Base, BaseSpec, Cache, Origin, resolve};
+use tib::source::{Base, BaseRequest, BaseSpec, Cache, Origin, resolve};
 
 /// Events as lines on stderr, for whoever looks at a test that takes long.
 struct Stderr;
@@ -32,7 +32,13 @@ fn base(dir: &tempfile::TempDir, offline: bool) -> Base {
     let place = std::env::var_os("TIB_TEST_CACHE").map_or_else(|| dir.path().to_owned(), PathBuf::from);
     let cache = Cache::open(Some(place)).unwrap();
     let spec: BaseSpec = "bootstrap:debian-12".parse().unwrap();
-    let base = resolve(&spec, &cache, offline, &Events::new(Stderr), &Cancel::new()).unwrap();
+    let base = resolve(
+        &BaseRequest { offline, ..BaseRequest::new(spec) },
+        &cache,
+        &Events::new(Stderr),
+        &Cancel::new(),
+    )
+    .unwrap();
     let work = std::fs::read_dir(cache.root().join("work")).unwrap();
     let mine = format!("{}-", std::process::id());
     let left = work.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(&mine)).count();
@@ -155,7 +161,7 @@ fn appliance_bootstrap_interrupted_leaves_nothing() {
     });
     let spec: BaseSpec = "bootstrap:debian-12".parse().unwrap();
     let started = std::time::Instant::now();
-    let error = resolve(&spec, &cache, false, &Events::new(Stderr), &cancel).unwrap_err();
+    let error = resolve(&BaseRequest::new(spec), &cache, &Events::new(Stderr), &cancel).unwrap_err();
     assert_eq!(error.exit(), tib::error::Exit::Interrupted, "{error}");
     let ending = started.elapsed().as_secs_f64() - 25.0;
     assert!(ending < 5.0, "took {ending} s to end");

@@ -33,12 +33,17 @@ macro_rules! snapshot {
         insta::with_settings!({ filters => vec![
             (r"/[^ `\n]*/\.tmp[A-Za-z0-9]+", "[HOME]"),
             (r"tib \d+\.\d+\.\d+", "tib [VERSION]"),
+            // Days pass.
+            (r"(until|ended on) (\d{4}-\d\d-\d\d) *", "[until] $2 "),
         ]}, { insta::assert_snapshot!($name, transcript(&[$($arg),*])); });
     };
 }
 
 #[test]
 fn help() {
+    snapshot!("help_base", "base", "--help");
+    snapshot!("help_base_fetch", "base", "fetch", "--help");
+    snapshot!("help_cache", "cache", "--help");
     snapshot!("help", "--help");
     snapshot!("help_build", "build", "--help");
     snapshot!("help_ls", "ls", "--help");
@@ -56,6 +61,9 @@ fn recipes() {
 
 #[test]
 fn usage_errors() {
+    snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
+    snapshot!("url_without_checksum", "build", "redis", "--base", "https://a.example/x.qcow2");
+    snapshot!("base_offline", "build", "redis", "--offline");
     snapshot!("no_command", "biuld");
     snapshot!("bad_agent", "build", "redis", "--agent", "svn:trunk");
     snapshot!("bad_size", "build", "redis", "--size", "big");
@@ -88,12 +96,19 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn the_schema_in_the_repository_is_the_programs() {
-    let output = tib(&["recipe", "schema"]);
-    let checked_in = include_str!("../recipes/recipe.schema.json");
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        checked_in,
-        "run `tib recipe schema > recipes/recipe.schema.json`"
-    );
+fn the_schemas_in_the_repository_are_the_programs() {
+    let cases = [
+        ("recipe", include_str!("../recipes/recipe.schema.json")),
+        ("base", include_str!("../base-images/base-image.schema.json")),
+    ];
+    for (command, checked_in) in cases {
+        let output = tib(&[command, "schema"]);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), checked_in, "run `make generate`");
+    }
+}
+
+#[test]
+fn the_catalogue_as_it_is_listed() {
+    snapshot!("base_list", "base", "list", "--all");
+    snapshot!("base_show", "base", "show", "noble");
 }

@@ -23,7 +23,16 @@ impl Gpg {
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         let mut child = Command::new("gpg")
-            .args(["--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "", "--homedir"])
+            .args([
+                "--batch",
+                "--quiet",
+                "--no-tty",
+                "--pinentry-mode",
+                "loopback",
+                "--passphrase",
+                "",
+                "--homedir",
+            ])
             .arg(self.home.path())
             .args(arguments)
             .stdin(Stdio::piped())
@@ -82,7 +91,8 @@ impl Gpg {
 
 impl Drop for Gpg {
     fn drop(&mut self) {
-        let _ = Command::new("gpgconf").arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).status();
+        let _ =
+            Command::new("gpgconf").arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).status();
     }
 }
 
@@ -94,11 +104,8 @@ pub fn sha256sum(path: &Path) -> String {
 
 /// The digest of bytes as `algorithm` (`sha256`, `sha512`) names it, by coreutils.
 pub fn digest(algorithm: &str, bytes: &[u8]) -> String {
-    let mut child = Command::new(format!("{algorithm}sum"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new(format!("{algorithm}sum")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
