@@ -5,9 +5,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use common::catalogue::toy;
 use common::gpg::{Gpg, Key, digest, sha256sum};
 use common::http::{Reply, Request, Server, Site};
 use common::{Outcome, outcome, tib};
@@ -15,14 +15,11 @@ use fs_err as fs;
 use tib::os::Arch;
 use tib::source::catalogue::{Catalogue, ImageSource, Selection};
 
-/// Keys are made once for all tests of a process.
-fn gpg() -> &'static (Gpg, Key) {
-    static GPG: OnceLock<(Gpg, Key)> = OnceLock::new();
-    GPG.get_or_init(|| {
-        let gpg = Gpg::new();
-        let key = gpg.key("maker", "", "0");
-        (gpg, key)
-    })
+/// A maker's key, in a home of gpg's that goes with the test.
+fn maker() -> (Gpg, Key) {
+    let gpg = Gpg::new();
+    let key = gpg.key("maker", "", "0");
+    (gpg, key)
 }
 
 /// A small image: an empty qcow2 whose virtual size makes it unlike every other one.
@@ -158,8 +155,7 @@ fn publish_all(directory: &Path) -> Vec<Published> {
 }
 
 /// Puts the images where their makers have them, below a directory for each host.
-fn lay_out(site: &Site, all: &[Published]) {
-    let (gpg, key) = gpg();
+fn lay_out(site: &Site, all: &[Published], (gpg, key): &(Gpg, Key)) {
     let place = |source: &ImageSource, name: &str| {
         let url = &source.urls(name)[0];
         format!("/{}{}", url.host_str().unwrap(), url.path())
@@ -208,8 +204,7 @@ fn catalogue_texts() -> Vec<String> {
 
 /// The catalogue as it is written, with the test's server in front of every host, the test's key for every key, and
 /// the digests of the small images for those of the real ones.
-fn catalogue_for(server: &Server, all: &[Published]) -> String {
-    let (_, key) = gpg();
+fn catalogue_for(server: &Server, all: &[Published], key: &Key) -> String {
     let mut text = String::new();
     for file in catalogue_texts() {
         let mut lines = Vec::new();
@@ -256,14 +251,15 @@ fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
     let scratch = common::scratch();
     let all = publish_all(scratch.path());
     let site = Site::new();
-    lay_out(&site, &all);
+    let maker = maker();
+    lay_out(&site, &all, &maker);
     // CentOS' server refuses clients that do not say who they are.
     let files = site.clone();
     let server = Server::https(move |request: &Request| match request.header("user-agent") {
         Some(agent) if agent.starts_with("tib/") => files.reply(request),
         _ => Reply::status(403),
     });
-    let machine = Machine::new(&catalogue_for(&server, &all), Some(server.authority()));
+    let machine = Machine::new(&catalogue_for(&server, &all, &maker.1), Some(server.authority()));
     for arch in [Arch::X86_64, Arch::Aarch64] {
         let here: Vec<_> = all.iter().filter(|published| published.arch == arch).collect();
         let mut arguments = vec!["base", "fetch", "--json", "--arch", arch.name()];
@@ -281,7 +277,7 @@ fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
                 "{spec}"
             );
             if published.trust == "signature" {
-                assert_eq!(origin["trust"]["signer"], gpg().1.fingerprint, "{spec}");
+                assert_eq!(origin["trust"]["signer"], maker.1.fingerprint, "{spec}");
                 assert!(origin["checksum_file"].as_str().unwrap().starts_with(&server.url("/")), "{spec}");
             }
         }
@@ -303,38 +299,10 @@ fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
     assert_eq!(trusts, [Some("pin"), Some("signature")]);
 }
 
-/// An entry whose maker does what a test tells it to.
-fn toy(server: &Server, kind: &str, keys: &[&Key]) -> String {
-    let directory = server.url("/toy/");
-    let signature = match kind {
-        "none" => String::new(),
-        "detached" => "[image.signature]\nkind = \"detached\"\nfile = \"SUMS.asc\"\n".to_owned(),
-        _ => format!("[image.signature]\nkind = \"{kind}\"\n"),
-    };
-    let fingerprints: Vec<_> = keys.iter().map(|key| format!("\"{}\"", key.fingerprint)).collect();
-    let pins = if kind == "none" { String::new() } else { format!("keys = [{}]\n", fingerprints.join(", ")) };
-    let keys: String = keys
-        .iter()
-        .map(|key| {
-            format!(
-                "[[key]]\nfingerprint = \"{0}\"\nname = \"maker\"\nurls = [\"{directory}{0}\"]\nsource = \"this test\"\n",
-                key.fingerprint
-            )
-        })
-        .collect();
-    format!(
-        "[[image]]\nid = \"toy\"\ntitle = \"Toy\"\nuser = \"toy\"\nend_of_life = \"2999-01-01\"\nno_pin = \"a test\"\n\
-         os = {{ id = \"toy\", release = \"1\", family = \"debian\", packages = \"apt\", init = \"systemd\", mac = \"apparmor\" }}\n\
-         arch = {{ x86_64 = \"amd64\", aarch64 = \"arm64\" }}\n\
-         [image.newest]\ndirectories = [\"{directory}\"]\nfile = \"toy.qcow2\"\n[image.checksums]\nfile = \"SUMS\"\n\
-         {signature}{pins}{keys}"
-    )
-}
-
 #[test]
 fn only_what_the_maker_signed_is_believed() {
     let scratch = common::scratch();
-    let (gpg, maker) = gpg();
+    let (gpg, maker) = &maker();
     let stranger = gpg.key("stranger", "", "0");
     let expired = gpg.key("expired", "20200101T000000", "1y");
     let good = image(scratch.path(), 1);

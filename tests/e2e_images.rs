@@ -4,8 +4,11 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::catalogue::toy;
+use common::gpg::Gpg;
+use common::http::{Server, Site};
 use common::oracle::{guestfish, packages, qemu_img_info, stat_field, tamper};
-use common::{BASE, built_image, run_tib, scratch};
+use common::{BASE, built_image, outcome, run_tib, scratch, tib};
 use fs_err as fs;
 
 /// What an image must hold, written down here and not taken from its recipe.
@@ -114,6 +117,51 @@ fn appliance_compat_image_is_zlib_and_equal() {
     let [ours, theirs] =
         [&compat, &plain].map(|image| guestfish(image, ["checksum sha256 /var/lib/dpkg/status"]));
     assert_eq!(ours, theirs);
+}
+
+/// An image that a maker signs: the cache has its bytes already, so nothing is transferred, and the layers fit as well.
+#[test]
+fn appliance_image_on_a_signed_base() {
+    let manifest = |image: &Path| -> serde_json::Value {
+        let text = fs::read(format!("{}.manifest.json", image.display())).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    let digest = manifest(&built_image("redis"))["base"]["digest"].as_str().unwrap().to_owned();
+    let (gpg, site) = (Gpg::new(), Site::new());
+    let maker = gpg.key("maker", "", "0");
+    let sums = format!("{digest}  toy.qcow2\n");
+    site.put("/toy/SUMS", sums.clone().into_bytes());
+    site.put("/toy/SUMS.asc", gpg.detached(&[&maker], "", sums.as_bytes()));
+    site.put(&format!("/toy/{}", maker.fingerprint), gpg.public(&maker));
+    let server = Server::https(site.handler());
+    let directory = scratch();
+    fs::write(directory.path().join("toy.toml"), toy(&server, "detached", &[&maker])).unwrap();
+    fs::write(directory.path().join("authority.pem"), server.authority()).unwrap();
+
+    let image = directory.path().join("image.qcow2");
+    let mut build = tib();
+    build
+        .args(["build", "redis", "--base", "toy", "-o"])
+        .arg(&image)
+        .arg("--catalogue-dir")
+        .arg(directory.path());
+    build.env("SSL_CERT_FILE", directory.path().join("authority.pem"));
+    outcome(&mut build).expect(0);
+    let base = &manifest(&image)["base"];
+    assert_eq!(base["digest"], digest.as_str());
+    let origin = &base["origin"];
+    assert_eq!((origin["kind"].as_str(), origin["id"].as_str()), (Some("download"), Some("toy")));
+    assert_eq!(
+        (origin["trust"]["by"].as_str(), origin["trust"]["signer"].as_str()),
+        (Some("signature"), Some(maker.fingerprint.as_str()))
+    );
+    assert_eq!(origin["checksum_file"], server.url("/toy/SUMS"));
+    assert!(server.log().iter().all(|logged| logged.sent < 10_000), "the image itself was not transferred");
+
+    // The name goes; the bytes are those of the bootstrapped base as well.
+    run_tib(["base", "remove", "toy", "--catalogue-dir", directory.path().to_str().unwrap()]).expect(0);
+    let bases = common::cache().join("tib/v1/bases");
+    assert!(bases.join(&digest).join("disk.raw").is_file());
 }
 
 fn check(expected: &Expected) -> PathBuf {

@@ -17,7 +17,7 @@ use crate::source::checksum::{Algorithm, Checksum};
 use crate::source::fetch::{Compression, Retrieved};
 use crate::source::inventory::entries;
 use crate::source::lock::FileLock;
-use crate::source::{Cache, SourceError, files};
+use crate::source::{Cache, SourceError, bootstrap, files};
 
 /// `catalogue/NAME.json`: which base a name of the catalogue led to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,7 +285,7 @@ fn pinned(
     Ok(pin.map(|pin| (pin.checksum, pin.version.clone())))
 }
 
-/// Removes everything that a name of the catalogue led to. An image that other names lead to as well stays.
+/// Removes everything that a name of the catalogue led to. An image that other names or a bootstrap lead to as well stays.
 ///
 /// # Errors
 /// [`SourceError::NotHeld`], [`SourceError::InUse`], or why it cannot be removed.
@@ -295,9 +295,12 @@ pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, 
     if going.is_empty() {
         return Err(SourceError::NotHeld(id.to_owned()));
     }
+    let bootstrapped = bootstrap::made_here(cache)?;
     for held in &going {
         let directory = cache.base(held.digest);
-        if staying.iter().all(|other| other.digest != held.digest) && directory.is_dir() {
+        let wanted =
+            staying.iter().any(|other| other.digest == held.digest) || bootstrapped.contains(&held.digest);
+        if !wanted && directory.is_dir() {
             let lock = cache.lock_path(&format!("base-{}", held.digest));
             let Some(_lock) = FileLock::try_exclusive(&lock)? else {
                 return Err(SourceError::InUse(id.to_owned()));

@@ -9,7 +9,7 @@ mod packages;
 mod rootfs;
 mod sources;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use packages::System;
 
 use super::base::{self, Base, BaseMeta, Origin};
+use super::inventory::entries;
 use super::lock::FileLock;
 use super::{Cache, SourceError, WorkDir, files};
 use crate::cancel::Cancel;
@@ -67,6 +68,13 @@ pub(super) fn resolve(
 
 fn made(cache: &Cache, note: &str) -> Result<Option<Base>, SourceError> {
     cache.read_note::<Made>(note).map_or(Ok(None), |made| base::find(cache, made.digest, None))
+}
+
+/// The bases in the cache that a bootstrap made.
+pub(super) fn made_here(cache: &Cache) -> Result<Vec<Digest>, SourceError> {
+    let notes = entries(&cache.directory("bootstrap"))?;
+    let digest = |path: &PathBuf| serde_json::from_slice::<Made>(&fs_err::read(path).ok()?).ok();
+    Ok(notes.iter().filter_map(digest).map(|made| made.digest).collect())
 }
 
 fn found(events: &Events, system: System) {
