@@ -55,8 +55,8 @@ fn verify(request: &Request<'_>, from: Option<&Retrieved>, digests: &Digests) ->
         Some(expected) if digests.served != *expected => Err(FetchError::WrongDigest {
             what: request.what.to_owned(),
             url: from.map_or_else(String::new, |from| from.url.clone()),
-            expected: *expected,
-            found: digests.served,
+            expected: Box::new(*expected),
+            found: Box::new(digests.served),
         }),
         _ => Ok(()),
     }

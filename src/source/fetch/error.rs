@@ -27,9 +27,9 @@ pub enum FetchError {
         /// Where it came from.
         url: String,
         /// The digest it should have.
-        expected: Checksum,
+        expected: Box<Checksum>,
         /// The digest it has.
-        found: Checksum,
+        found: Box<Checksum>,
     },
     /// The archive cannot be extracted.
     #[error("cannot extract {what}: the {compression} data are damaged: {problem}")]

@@ -84,7 +84,7 @@ pub(super) fn extract(
             return Err(ExtractError::TooLarge);
         }
         hasher.update(&buffer[..length]);
-        sparse::write_at(to, at, &buffer[..length]).map_err(ExtractError::Write)?;
+        sparse::write_at(to, at, &buffer[..length], sparse::LARGEST).map_err(ExtractError::Write)?;
         at = end;
     }
     to.set_len(at).map_err(ExtractError::Write)?;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -81,7 +81,7 @@ impl Followers {
         if let Some(compression) = task.compression {
             let (tail, path) = follow()?;
             let (task, disk) = (task.clone(), place.disk());
-            let extract = move || extract_to(tail, path, compression, disk, &task);
+            let extract = move || extract_to(tail, path, compression, &disk, &task);
             followers.content = Some(watch.spawn("extract", extract)?);
         } else if algorithm != Algorithm::Sha256 {
             let (tail, path) = follow()?;
@@ -174,11 +174,11 @@ fn extract_to(
     tail: Tail,
     data: PathBuf,
     compression: Compression,
-    disk: PathBuf,
+    disk: &Path,
     task: &Task,
 ) -> Result<Digest, FollowError> {
-    let failed = |action, error| FollowError::Failed(FetchError::io(action, &disk)(error));
-    let file = File::create(&disk).map_err(|error| failed("create", error))?;
+    let failed = |action, error| FollowError::Failed(FetchError::io(action, disk)(error));
+    let file = File::create(disk).map_err(|error| failed("create", error))?;
     let digest = extract::extract(tail, compression, &file, task.max_size).map_err(|error| match error {
         ExtractError::Read(error) => of_read(error, data, Some((compression, task))),
         ExtractError::Write(error) => failed("write", error),

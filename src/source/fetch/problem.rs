@@ -111,10 +111,10 @@ impl Problem {
     }
 }
 
-/// Whether rustls complains. Its errors travel inside [`io::Error`], which does not name them as its source.
+/// Whether rustls complains. Its errors travel inside [`io::Error`]s, which do not name them as their source.
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner))
 }
 
 fn reason(code: u16) -> String {

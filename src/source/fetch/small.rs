@@ -16,7 +16,7 @@ pub(super) async fn get(
     urls: &[Url],
     limit: u64,
 ) -> Result<Small, FetchError> {
-    let what = urls.first().map_or_else(|| "a file".to_owned(), |url| name(url));
+    let what = urls.first().map_or_else(|| "a file".to_owned(), name);
     try_all(client, events, &what, urls, &mut Get { client, limit }).await
 }
 

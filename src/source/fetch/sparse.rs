@@ -4,18 +4,20 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Zeros in aligned blocks of this size are left out.
-const BLOCK: usize = 64 << 10;
-static ZEROS: [u8; BLOCK] = [0; BLOCK];
+/// The largest block that [`write_at`] can leave out.
+pub(super) const LARGEST: usize = 64 << 10;
+static ZEROS: [u8; LARGEST] = [0; LARGEST];
 
-/// Writes `bytes` at `offset`, where `file` has never been written to: whole blocks of zeros are left out, so that
-/// they take no space. The length of the file is the caller's business, since it may end in zeros.
-pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+/// Writes `bytes` at `offset`, where `file` has never been written to: whole aligned blocks of zeros are left out, so
+/// that they take no space. Small blocks leave out more, but the file is more in pieces. The length of the file is the
+/// caller's business, since it may end in zeros.
+pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8], block: usize) -> io::Result<()> {
+    let zeros = &ZEROS[..block];
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {
-        let into_block = (offset + at as u64) % BLOCK as u64;
-        let end = bytes.len().min(at + BLOCK - usize::try_from(into_block).unwrap_or(0));
-        if bytes[at..end] == ZEROS {
+        let into_block = usize::try_from((offset + at as u64) % block as u64).unwrap_or(0);
+        let end = bytes.len().min(at + block - into_block);
+        if &bytes[at..end] == zeros {
             file.write_all_at(&bytes[start..at], offset + start as u64)?;
             start = end;
         }
@@ -35,8 +37,8 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let mut bytes = vec![0; 4 << 20];
         bytes[2 << 20] = 1;
-        write_at(&file, 7, &bytes).unwrap();
-        assert!(file.metadata().unwrap().blocks() * 512 <= 4 * BLOCK as u64);
+        write_at(&file, 7, &bytes, LARGEST).unwrap();
+        assert!(file.metadata().unwrap().blocks() * 512 <= 4 * LARGEST as u64);
     }
 
     proptest! {
@@ -44,11 +46,12 @@ mod tests {
         #[test]
         fn what_was_written_is_read(
             offset in 0u64..200_000,
+            block in 12usize..=16,
             runs in prop::collection::vec((0u8..2, 1usize..150_000), 0..6),
         ) {
             let file = tempfile::tempfile().unwrap();
             let bytes: Vec<u8> = runs.iter().flat_map(|(byte, count)| vec![*byte; *count]).collect();
-            write_at(&file, offset, &bytes).unwrap();
+            write_at(&file, offset, &bytes, 1 << block).unwrap();
             file.set_len(offset + bytes.len() as u64).unwrap();
             let mut read = vec![9; bytes.len()];
             file.read_exact_at(&mut read, offset).unwrap();

@@ -21,6 +21,9 @@ const TELL: Duration = Duration::from_millis(100);
 /// How often the state is written: a process that is killed loses what came since.
 const SAVE: Duration = Duration::from_secs(1);
 
+/// Zeros in aligned blocks of this size are left out. Small, since the network brings pieces of any length.
+const HOLE: usize = 4 << 10;
+
 /// The bytes of one download.
 #[derive(Debug)]
 pub(super) struct Store<'a> {
@@ -150,7 +153,7 @@ impl<'a> Store<'a> {
             return Err(Problem::TooLarge { limit: self.request.max_size }.into());
         }
         let path = self.place.data();
-        sparse::write_at(&self.data, at, bytes).map_err(FetchError::io("write", path))?;
+        sparse::write_at(&self.data, at, bytes, HOLE).map_err(FetchError::io("write", path))?;
         self.lengthen(part.end)?;
         self.add(part)?;
         Ok(())

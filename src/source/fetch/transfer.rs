@@ -163,7 +163,8 @@ impl Transfer<'_> {
     async fn receive(&self, answer: Answer) -> Result<(), Stop> {
         let options = &self.client.options;
         let left = self.store.borrow().total.map(|total| total - self.store.borrow().spans.prefix());
-        let several = self.connections > 1
+        let several = self.ranges
+            && self.connections > 1
             && takes_ranges(&answer.response)
             && left.is_some_and(|left| left >= options.parallel_from);
         let (connections, part) = if several { (self.connections, options.part) } else { (1, u64::MAX) };

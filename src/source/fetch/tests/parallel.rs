@@ -1,0 +1,172 @@
+//! Files that come over several connections.
+
+use super::*;
+use crate::source::fetch::Compression;
+use crate::source::fetch::testing::compress;
+
+const SIZE: usize = 2_000_000;
+
+/// The parts that were asked for, whole files left out.
+fn parts(server: &Server) -> usize {
+    headers(server, "range").iter().flatten().count()
+}
+
+#[test]
+fn a_large_file_comes_in_parts() {
+    let content = noise(1, SIZE);
+    let server = Server::http(site(&content).handler());
+    let case = Case::new(&[&server], &content);
+    let done = case.run_for(&content);
+    assert_eq!(done.bytes, SIZE as u64);
+    assert_eq!((server.requests(), parts(&server)), (20, 19));
+    let validators = headers(&server, "if-range");
+    assert!(validators[1..].iter().all(|validator| *validator == done.from.etag));
+}
+
+#[test]
+fn a_small_file_a_single_connection_or_a_server_without_parts_means_one_request() {
+    let content = noise(2, SIZE);
+    let silent = |_, _: &Asked, reply: Reply| reply.without("Accept-Ranges");
+    let cases = [(u64::MAX, 4), (1 << 20, 1), (1 << 20, 4)];
+    for (parallel_from, connections) in cases {
+        let server = match (parallel_from, connections) {
+            (0x10_0000, 4) => bent(&site(&content), silent),
+            _ => Server::http(site(&content).handler()),
+        };
+        let mut case = Case::new(&[&server], &content);
+        (case.options.parallel_from, case.options.connections) = (parallel_from, connections);
+        assert_eq!(case.run_for(&content).bytes, SIZE as u64);
+        assert_eq!((server.requests(), parts(&server)), (1, 0));
+    }
+}
+
+#[test]
+fn a_part_that_fails_is_fetched_again_and_no_other() {
+    let content = noise(3, SIZE);
+    type Bend = fn(Reply) -> Reply;
+    let cases: [(Bend, u64); 2] = [(|reply| reply.cut_after(30_000), 0), (|_| Reply::status(500), 0)];
+    for (bend, _) in cases {
+        let server =
+            bent(&site(&content), move |number, _, reply| if number == 5 { bend(reply) } else { reply });
+        let case = Case::new(&[&server], &content);
+        let done = case.run_for(&content);
+        assert_eq!(done.bytes, SIZE as u64, "no byte is written twice");
+        assert_eq!(case.talk.count("starting over"), 0);
+    }
+}
+
+#[test]
+fn a_server_that_refuses_several_connections_gets_fewer() {
+    let content = noise(4, SIZE);
+    let open = Arc::new(AtomicUsize::new(0));
+    let files = site(&content);
+    let server = Server::http(move |asked| {
+        // Parts are refused for as long as others are on their way, as far as can be seen here.
+        let busy = open.fetch_add(1, Ordering::SeqCst) > 0;
+        std::thread::sleep(Duration::from_millis(2));
+        open.fetch_sub(1, Ordering::SeqCst);
+        if busy && asked.header("range").is_some() { Reply::status(503) } else { files.reply(asked) }
+    });
+    Case::new(&[&server], &content).run_for(&content);
+}
+
+#[test]
+fn a_server_that_sends_wrong_parts_is_asked_for_the_whole() {
+    let content = noise(5, SIZE);
+    type Bend = fn(&Asked, Reply) -> Reply;
+    let cases: [(&str, Bend); 3] = [
+        ("the whole", |asked, reply| {
+            if asked.header("range").is_some() {
+                Reply { headers: reply.headers, ..Reply::new(200, noise(5, SIZE)) }
+            } else {
+                reply
+            }
+        }),
+        ("another part", |asked, reply| {
+            if asked.header("range").is_some() {
+                reply.with("Content-Range", "bytes 1-100000/2000000")
+            } else {
+                reply
+            }
+        }),
+        ("no Content-Range", |_, reply| reply.without("Content-Range")),
+    ];
+    for (name, bend) in cases {
+        let server = bent(&site(&content), move |_, asked, reply| bend(asked, reply));
+        let case = Case::new(&[&server], &content);
+        case.run_for(&content);
+        assert_eq!(case.talk.count("starting over"), 1, "{name}");
+        let whole = headers(&server, "range").iter().filter(|range| range.is_none()).count();
+        assert_eq!(whole, 2, "{name}: at first, and when it became clear that parts are not to be had");
+    }
+}
+
+#[test]
+fn a_file_that_changes_between_parts_is_fetched_from_its_start() {
+    let (old, new) = (noise(6, SIZE), noise(7, SIZE));
+    for ignores_if_range in [false, true] {
+        let (before, after) = (site(&old), site(&new));
+        let server = bent(&before, move |number, asked, reply| {
+            let mut asked = asked.clone();
+            if ignores_if_range {
+                asked.headers.remove("if-range");
+            }
+            if number < 7 { reply } else { after.reply(&asked) }
+        });
+        let case = Case::new(&[&server], &new);
+        case.run_for(&new);
+        assert!(case.talk.count("starting over: the file changed") >= 1, "{:?}", case.talk);
+    }
+}
+
+#[test]
+fn parts_are_asked_of_the_server_that_was_redirected_to() {
+    let content = noise(8, SIZE);
+    let mirror = Server::http(site(&content).handler());
+    let target = mirror.url(PATH);
+    let server = Server::http(move |_| Reply::redirect(302, &target));
+    let case = Case::new(&[&server], &content);
+    let done = case.run_for(&content);
+    assert_eq!((server.requests(), mirror.requests()), (1, 20));
+    assert_eq!(done.from.redirects, [mirror.url(PATH)]);
+}
+
+#[test]
+fn parts_are_extracted_in_order() {
+    let (disk, compression) = (noise(9, SIZE), Compression::Zstd);
+    let archive = compress(compression, &disk);
+    let server = Server::http(site(&archive).handler());
+    let mut case = Case::new(&[&server], &archive);
+    case.compression = Some(compression);
+    let done = case.run_for(&disk);
+    assert_eq!(done.transferred, Checksum::of(Algorithm::Sha256, &archive));
+    assert!(parts(&server) > 10);
+}
+
+#[test]
+fn several_threads_may_download_at_the_same_time() {
+    let site = Site::new();
+    for number in 0..6 {
+        site.put(&format!("/{number}"), noise(number, SIZE));
+    }
+    let server = Server::http(site.handler());
+    let fetcher = Fetcher::new(options(), Events::none(), Cancel::new()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let (fetcher, dir, url) = (&fetcher, dir.path(), server.url(&format!("/{number}")));
+            scope.spawn(move || {
+                let request = Request {
+                    urls: &[url.parse().unwrap()],
+                    what: "one of six",
+                    expected: None,
+                    size: None,
+                    compression: None,
+                    max_size: 1 << 30,
+                };
+                let done = fetcher.download(&request, &dir.join(number.to_string())).unwrap();
+                assert_eq!(done.sha256, crate::recipe::Digest::of(&noise(number, SIZE)));
+            });
+        }
+    });
+}
