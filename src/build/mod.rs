@@ -23,7 +23,7 @@ use crate::evidence::{Manifest, ManifestInput};
 use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, Request};
 use crate::size::Size;
 use crate::source::checksum::Checksum;
-use crate::source::{self, BaseRequest, BaseSpec, Cache};
+use crate::source::{self, Base, BaseRequest, BaseSpec, Cache};
 use crate::verify::{self, Report};
 
 pub use error::BuildError;
@@ -103,7 +103,7 @@ pub struct Built {
 pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Plan> {
     let cache = Cache::open(request.cache_dir.clone())?;
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
-    let base = source::resolve(&base_request(request, &recipe)?, &cache, events, cancel)?;
+    let base = base(request, &recipe, &cache, events, cancel)?;
     let os = inspect(&base.path, &cache, events, cancel)?;
     Ok(recipe.plan(&plan_request(request, &os))?)
 }
@@ -119,7 +119,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     recipe.check_settings(&request.settings)?;
     let output = Output::prepare(request.output.clone(), recipe.name(), request.force)?;
     let cache = Cache::open(request.cache_dir.clone())?;
-    let base = source::resolve(&base_request(request, &recipe)?, &cache, events, cancel)?;
+    let base = base(request, &recipe, &cache, events, cancel)?;
     let os = inspect(&base.path, &cache, events, cancel)?;
     let plan = recipe.plan(&plan_request(request, &os))?;
     for note in &plan.notes {
@@ -173,6 +173,23 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// What the build starts from, in the cache.
+fn base(
+    request: &BuildRequest,
+    recipe: &Recipe,
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Base> {
+    let wanted = base_request(request, recipe)?;
+    let resolve = || source::resolve(&wanted, cache, events, cancel);
+    match wanted.spec {
+        // These take a while at most once, and tell of it themselves.
+        BaseSpec::File(_) | BaseSpec::Bootstrap(_) => resolve(),
+        BaseSpec::Url(_) | BaseSpec::Catalogue(..) => events.stage("base", wanted.spec.to_string(), resolve),
+    }
 }
 
 fn base_request(request: &BuildRequest, recipe: &Recipe) -> Result<BaseRequest> {

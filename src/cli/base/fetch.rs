@@ -125,11 +125,8 @@ fn fetched(what: String, base: Base) -> Fetched {
 
 fn line(fetched: &Fetched) -> String {
     let trust = fetched.origin.trust().map_or_else(String::new, |trust| format!(", {trust}"));
-    format!(
-        "{}: {}, disk of {}, sha256 {}{trust}\n",
-        fetched.what,
-        fetched.origin,
-        Size(fetched.virtual_size),
-        fetched.digest.short()
-    )
+    let origin = fetched.origin.to_string();
+    let origin = if origin == fetched.what { String::new() } else { format!("{origin}, ") };
+    let (disk, sha256) = (Size(fetched.virtual_size), fetched.digest.short());
+    format!("{}: {origin}disk of {disk}, sha256 {sha256}{trust}\n", fetched.what)
 }

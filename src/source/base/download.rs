@@ -182,9 +182,7 @@ pub(super) fn by_url(
             time: now(),
         }))
     };
-    events.stage("base", format!("fetching {what}"), || {
-        Ok(obtain(&wanted, origin, &fetcher, cache, events, cancel)?.base)
-    })
+    Ok(obtain(&wanted, origin, &fetcher, cache, events, cancel)?.base)
 }
 
 fn key(wanted: &Wanted<'_>) -> String {

@@ -9,7 +9,7 @@ use super::published::{Published, Question};
 use super::{Base, BaseRequest, Origin, Provenance, Trust, file};
 use crate::cancel::Cancel;
 use crate::error::{Exit, Failure};
-use crate::event::{Event, Events};
+use crate::event::Events;
 use crate::os::Arch;
 use crate::recipe::Digest;
 use crate::source::catalogue::{Catalogue, Entry, ImageSource, Selection};
@@ -81,7 +81,6 @@ pub(super) fn resolve(
     if !request.refresh
         && let Some(base) = here()?
     {
-        found(events, entry, selection);
         return Ok(base);
     }
     let shown =
@@ -213,14 +212,6 @@ fn in_cache(
     let Some(held) = note else { return Ok(None) };
     let base = find_or_set_aside(cache, held.digest, events)?;
     Ok(base.map(|base| Base { origin: held.origin, ..base }))
-}
-
-fn found(events: &Events, entry: &Entry, selection: &Selection) {
-    let build = build_of(selection).map_or(String::new(), |build| format!("@{build}"));
-    let stage = "base".to_owned();
-    let detail = format!("{}{build}, from the cache", entry.id());
-    events.emit(Event::StageStarted { stage: stage.clone(), detail });
-    events.emit(Event::StageFinished { stage, elapsed: std::time::Duration::ZERO, cached: true });
 }
 
 /// The day it is, by universal time.
