@@ -3,8 +3,11 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::catalogue::toy;
@@ -12,6 +15,7 @@ use common::gpg::{Gpg, Key, digest, sha256sum};
 use common::http::{Reply, Request, Server, Site};
 use common::{Outcome, outcome, tib};
 use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process};
 use tib::os::Arch;
 use tib::source::catalogue::{Catalogue, ImageSource, Selection};
 
@@ -640,6 +644,51 @@ fn eight_processes_fetch_an_image_once() {
     let sent: u64 = server.log().iter().filter(|l| l.request.path.ends_with(".qcow2")).map(|l| l.sent).sum();
     assert_eq!(sent, 24 << 20, "the image was transferred once");
     assert_eq!(sha256sum(&machine.bases()[0]), sha256);
+}
+
+#[test]
+fn an_interrupted_fetch_ends_at_once_and_goes_on_later() {
+    let bytes = large_image(24);
+    let site = Site::new();
+    site.put("/toy/SUMS", format!("{}  toy.qcow2\n", digest("sha256", &bytes)).into_bytes());
+    site.put("/toy/toy.qcow2", bytes.clone());
+    let files = site.clone();
+    let stalls = Arc::new(AtomicBool::new(true));
+    let stalling = Arc::clone(&stalls);
+    let server = Server::https(move |request: &Request| {
+        let reply = files.reply(request);
+        let image = request.path.ends_with(".qcow2");
+        if image && stalling.load(Ordering::SeqCst) { reply.stall_after(20 << 20) } else { reply }
+    });
+    let machine = Machine::new(&toy(&server, "none", &[]), Some(server.authority()));
+    let mut child = machine
+        .command(&["base", "fetch", "toy"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let arrived = || {
+        let place = fs::read_dir(machine.path("cache/v1/downloads")).ok()?.next()?.ok()?.path();
+        // Its length says nothing: the file is as long as it is going to be from the start.
+        Some(fs::metadata(place.join("data")).ok()?.blocks() * 512)
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while arrived().is_none_or(|bytes| bytes < 20 << 20) {
+        assert!(Instant::now() < deadline, "the download did not get far: {:?}", arrived());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let sent = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(sent.elapsed() < Duration::from_secs(5), "took {:?}", sent.elapsed());
+    assert_eq!(machine.bases().len(), 0);
+
+    stalls.store(false, Ordering::SeqCst);
+    let before = server.requests();
+    machine.tib(&["base", "fetch", "toy"]).expect(0);
+    let again: u64 = server.log()[before..].iter().map(|logged| logged.sent).sum();
+    assert!(again < 8 << 20, "what was there was not fetched again: {again} bytes");
+    assert_eq!(sha256sum(&machine.bases()[0]), digest("sha256", &bytes));
 }
 
 /// Kills a command at moments spread over the time it takes, and looks at the cache each time.
