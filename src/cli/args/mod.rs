@@ -1,16 +1,23 @@
 //! The arguments, as clap reads them. No logic here.
 
+mod base;
+mod cache;
+
 use std::path::PathBuf;
 
 use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Effects};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::os::Arch;
 use crate::recipe::AgentSource;
 use crate::size::Size;
 use crate::source::BaseSpec;
 use crate::source::checksum::Checksum;
+
+use base::BASE_HELP;
+pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};
+use cache::CACHE_HELP;
+pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -34,33 +41,33 @@ const STYLES: Styles = Styles::styled()
 )]
 pub struct Args {
     #[command(flatten)]
-    pub(super) global: GlobalArgs,
+    pub(in crate::cli) global: GlobalArgs,
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(in crate::cli) command: Command,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
-pub(super) struct GlobalArgs {
+pub(in crate::cli) struct GlobalArgs {
     /// Show what programs on the host and in the guest print, as it comes
     #[arg(short, long, global = true)]
-    pub(super) verbose: bool,
+    pub(in crate::cli) verbose: bool,
 
     /// Only warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(super) quiet: bool,
+    pub(in crate::cli) quiet: bool,
 
     /// How to tell progress on stderr
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
-    pub(super) progress: ProgressChoice,
+    pub(in crate::cli) progress: ProgressChoice,
 
     /// When to colour text (NO_COLOR is respected)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub(super) color: ColorChoice,
+    pub(in crate::cli) color: ColorChoice,
 
     /// Where bases, layers, packages and agents are kept [default: $XDG_CACHE_HOME/tib]
     #[arg(long, global = true, env = "TIB_CACHE_DIR", hide_env_values = true, value_name = "DIR")]
-    pub(super) cache_dir: Option<PathBuf>,
+    pub(in crate::cli) cache_dir: Option<PathBuf>,
 
     /// Look for recipes here before the built-in ones; may be given more than once
     #[arg(
@@ -71,7 +78,7 @@ pub(super) struct GlobalArgs {
         value_name = "DIR",
         value_delimiter = ':'
     )]
-    pub(super) recipe_dir: Vec<PathBuf>,
+    pub(in crate::cli) recipe_dir: Vec<PathBuf>,
 
     /// Look for entries of the catalogue here before the built-in ones; may be given more than once
     #[arg(
@@ -82,11 +89,11 @@ pub(super) struct GlobalArgs {
         value_name = "DIR",
         value_delimiter = ':'
     )]
-    pub(super) catalogue_dir: Vec<PathBuf>,
+    pub(in crate::cli) catalogue_dir: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum ProgressChoice {
+pub(in crate::cli) enum ProgressChoice {
     /// Bars on a terminal, plain lines elsewhere
     #[default]
     Auto,
@@ -99,7 +106,7 @@ pub(super) enum ProgressChoice {
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum ColorChoice {
+pub(in crate::cli) enum ColorChoice {
     #[default]
     Auto,
     Always,
@@ -107,7 +114,7 @@ pub(super) enum ColorChoice {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(in crate::cli) enum Command {
     /// Build a guest image and check it
     #[command(after_help = BUILD_HELP)]
     Build(BuildArgs),
@@ -144,81 +151,81 @@ const BUILD_HELP: &str = "Examples:
 Beside FILE are written FILE.manifest.json and FILE.sha256.";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct BuildArgs {
+pub(in crate::cli) struct BuildArgs {
     /// Name of a recipe (`tib recipe list`), or a recipe file
     #[arg(value_name = "RECIPE")]
-    pub(super) recipe: String,
+    pub(in crate::cli) recipe: String,
 
     /// Image to start from: an image of the catalogue (`tib base list`), a URL, a qcow2 or raw file, or
     /// `bootstrap:debian-12` [default: what the recipe recommends]
     #[arg(long, value_name = "BASE")]
-    pub(super) base: Option<BaseSpec>,
+    pub(in crate::cli) base: Option<BaseSpec>,
 
     /// Digest that the base must have, such as `sha256:…`; a URL needs one
     #[arg(long, value_name = "CHECKSUM", requires = "base")]
-    pub(super) checksum: Option<Checksum>,
+    pub(in crate::cli) checksum: Option<Checksum>,
 
     /// Believe whatever the base's server sends, and record that in the manifest
     #[arg(long, conflicts_with = "checksum")]
-    pub(super) insecure_skip_verify: bool,
+    pub(in crate::cli) insecure_skip_verify: bool,
 
     /// Trove guest agent: `pypi`, `pypi:VERSION`, `path:DIR|FILE` or `none` [default: the recipe's]
     #[arg(long, value_name = "AGENT")]
-    pub(super) agent: Option<AgentSource>,
+    pub(in crate::cli) agent: Option<AgentSource>,
 
     /// Constraints for the agent's requirements, in pip's format
     #[arg(long, value_name = "FILE")]
-    pub(super) constraints: Option<PathBuf>,
+    pub(in crate::cli) constraints: Option<PathBuf>,
 
     /// Image to write [default: RECIPE.qcow2]
     #[arg(short, long, value_name = "FILE")]
-    pub(super) output: Option<PathBuf>,
+    pub(in crate::cli) output: Option<PathBuf>,
 
     /// Size of the image's disk, such as `8G` [default: what is needed]
     #[arg(long, value_name = "SIZE")]
-    pub(super) size: Option<Size>,
+    pub(in crate::cli) size: Option<Size>,
 
     /// Public key that may log in; for development images; may be given more than once
     #[arg(long, value_name = "FILE")]
-    pub(super) ssh_key: Vec<PathBuf>,
+    pub(in crate::cli) ssh_key: Vec<PathBuf>,
 
     /// Set an option of the recipe (`tib recipe show RECIPE` lists them)
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(super) set: Vec<(String, String)>,
+    pub(in crate::cli) set: Vec<(String, String)>,
 
     /// Compress with zlib instead of zstd, for readers older than qemu 5.1
     #[arg(long)]
-    pub(super) compat: bool,
+    pub(in crate::cli) compat: bool,
 
     /// Replace an existing image
     #[arg(short, long)]
-    pub(super) force: bool,
+    pub(in crate::cli) force: bool,
 
     /// Use only what is in the cache; open no connection
     #[arg(long)]
-    pub(super) offline: bool,
+    pub(in crate::cli) offline: bool,
 
     /// Run every stage again, and keep no layers
     #[arg(long)]
-    pub(super) no_cache: bool,
+    pub(in crate::cli) no_cache: bool,
 
     /// Show the plan and stop
     #[arg(long)]
-    pub(super) dry_run: bool,
+    pub(in crate::cli) dry_run: bool,
 
     /// Print the result as JSON on stdout
     #[arg(long)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct RecipeArgs {
+pub(in crate::cli) struct RecipeArgs {
     #[command(subcommand)]
-    pub(super) command: RecipeCommand,
+    pub(in crate::cli) command: RecipeCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum RecipeCommand {
+pub(in crate::cli) enum RecipeCommand {
     /// List the recipes there are
     List {
         /// As JSON
@@ -258,239 +265,73 @@ pub(super) enum RecipeCommand {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct LsArgs {
+pub(in crate::cli) struct LsArgs {
     /// A qcow2 or raw image
-    pub(super) image: PathBuf,
+    pub(in crate::cli) image: PathBuf,
     /// Directory or file in it
     #[arg(default_value = "/")]
-    pub(super) path: String,
+    pub(in crate::cli) path: String,
     /// Type, mode and size beside the name
     #[arg(short, long)]
-    pub(super) long: bool,
+    pub(in crate::cli) long: bool,
     /// With all directories below
     #[arg(short = 'R', long)]
-    pub(super) recursive: bool,
+    pub(in crate::cli) recursive: bool,
     /// With -l: sizes like `1.5K`
     #[arg(long)]
-    pub(super) human: bool,
+    pub(in crate::cli) human: bool,
     /// With -l: owner and group, by number
     #[arg(long)]
-    pub(super) uids: bool,
+    pub(in crate::cli) uids: bool,
     /// With -l: time of last modification, UTC
     #[arg(long)]
-    pub(super) times: bool,
+    pub(in crate::cli) times: bool,
     /// With -l: SHA-256 of files
     #[arg(long)]
-    pub(super) checksum: bool,
+    pub(in crate::cli) checksum: bool,
     /// As JSON
     #[arg(long)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
     /// As comma-separated values
     #[arg(long, conflicts_with = "json")]
-    pub(super) csv: bool,
+    pub(in crate::cli) csv: bool,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct CatArgs {
+pub(in crate::cli) struct CatArgs {
     /// A qcow2 or raw image
-    pub(super) image: PathBuf,
+    pub(in crate::cli) image: PathBuf,
     /// Files in it
     #[arg(required = true)]
-    pub(super) paths: Vec<String>,
+    pub(in crate::cli) paths: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     /// A qcow2 or raw image
-    pub(super) image: PathBuf,
+    pub(in crate::cli) image: PathBuf,
     /// Check also what this recipe asks
     #[arg(long, value_name = "RECIPE")]
-    pub(super) recipe: Option<String>,
+    pub(in crate::cli) recipe: Option<String>,
     /// The recipe's options the image was built with
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "recipe")]
-    pub(super) set: Vec<(String, String)>,
+    pub(in crate::cli) set: Vec<(String, String)>,
     /// The agent the image was built with, as in `tib build`
     #[arg(long, value_name = "AGENT", requires = "recipe")]
-    pub(super) agent: Option<AgentSource>,
+    pub(in crate::cli) agent: Option<AgentSource>,
     /// Print the report as JSON
     #[arg(long)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
     /// Write a JUnit report here
     #[arg(long, value_name = "FILE")]
-    pub(super) junit: Option<PathBuf>,
-}
-
-const BASE_HELP: &str = "Examples:
-  tib base list                                 what there is, and what is here
-  tib base fetch ubuntu-24.04 debian-12         for later, or for a machine without network
-  tib base fetch rocky-9@newest --refresh       is there something newer?
-  tib base import rhel-9.6-x86_64-kvm.qcow2 --as rhel-9 --checksum sha256:…
-  tib base verify                               are all of them still what they were?";
-
-#[derive(Debug, clap::Args)]
-pub(super) struct BaseArgs {
-    #[command(subcommand)]
-    pub(super) command: BaseCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum BaseCommand {
-    /// List the images of the catalogue
-    List {
-        /// Also those whose maker no longer looks after them
-        #[arg(short, long)]
-        all: bool,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show all that is known of an image, and what the cache holds of it
-    Show {
-        /// Its name, or another name for it
-        id: String,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Fetch images into the cache, verified; what is there already is not fetched again
-    Fetch(BaseFetchArgs),
-    /// Take a file into the cache as an image of the catalogue
-    Import {
-        /// A qcow2 or raw image
-        file: PathBuf,
-        /// What it is: a name of the catalogue
-        #[arg(long = "as", value_name = "ID")]
-        id: String,
-        /// Digest that the file must have, such as `sha256:…`
-        #[arg(long, value_name = "CHECKSUM")]
-        checksum: Option<Checksum>,
-        /// Architecture [default: this host's]
-        #[arg(long, value_name = "ARCH", value_parser = arch)]
-        arch: Option<Arch>,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Read images of the cache again and compare their digests
-    Verify {
-        /// Names; all that are in the cache if none is given
-        ids: Vec<String>,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Remove an image from the cache
-    Remove {
-        /// Names
-        #[arg(required = true)]
-        ids: Vec<String>,
-        /// Architecture [default: all]
-        #[arg(long, value_name = "ARCH", value_parser = arch)]
-        arch: Option<Arch>,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check the entries of the catalogue for mistakes
-    CheckCatalogue {
-        /// Names; all if none is given
-        ids: Vec<String>,
-        /// Ask the servers too: one HEAD request for each image
-        #[arg(long)]
-        online: bool,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the JSON Schema of catalogue entries, for editors
-    Schema,
+    pub(in crate::cli) junit: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct BaseFetchArgs {
-    /// Names: `ID`, `ID@newest` or `ID@VERSION`
-    #[arg(required_unless_present = "all_current", conflicts_with = "all_current")]
-    pub(super) ids: Vec<BaseSpec>,
-    /// Every image that its maker still looks after
-    #[arg(long)]
-    pub(super) all_current: bool,
-    /// Ask whether there is something newer than what the cache holds
-    #[arg(long)]
-    pub(super) refresh: bool,
-    /// Architecture [default: this host's]
-    #[arg(long, value_name = "ARCH", value_parser = arch)]
-    pub(super) arch: Option<Arch>,
-    /// Keys of the image's maker, in place of those the catalogue would fetch; still compared with its pins
-    #[arg(long, value_name = "FILE")]
-    pub(super) key: Vec<PathBuf>,
-    /// Digest that what a URL leads to must have, such as `sha256:…`
-    #[arg(long, value_name = "CHECKSUM")]
-    pub(super) checksum: Option<Checksum>,
-    /// Open no connection: only say what is there, and what is missing
-    #[arg(long)]
-    pub(super) offline: bool,
-    /// Believe whatever the server sends, and record that
-    #[arg(long)]
-    pub(super) insecure_skip_verify: bool,
+pub(in crate::cli) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
-    pub(super) json: bool,
-}
-
-const CACHE_HELP: &str = "Examples:
-  tib cache status -v                 everything in it, with size and last use
-  tib cache gc --dry-run              what was not used for 30 days
-  tib cache gc --keep-days 0          all that no running tib uses
-  tib cache gc --max-size 20G         the least recently used, until 20 GiB are left";
-
-#[derive(Debug, clap::Args)]
-pub(super) struct CacheArgs {
-    #[command(subcommand)]
-    pub(super) command: CacheCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum CacheCommand {
-    /// Show what is in it and how large that is; with -v, every item
-    Status {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Remove what was not used for long; what a running tib uses stays
-    Gc {
-        /// Keep what was used within so many days
-        #[arg(long, value_name = "N", default_value_t = 30)]
-        keep_days: u64,
-        /// Then remove what was not used for longest until no more than this is left
-        #[arg(long, value_name = "SIZE")]
-        max_size: Option<Size>,
-        /// Only show what would go
-        #[arg(long)]
-        dry_run: bool,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Read everything in it and set aside what is damaged
-    Verify {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print where it is
-    Path,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct DoctorArgs {
-    /// As JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-fn arch(text: &str) -> Result<Arch, String> {
-    Arch::parse(text).ok_or_else(|| "it can be x86_64 (amd64) or aarch64 (arm64)".to_owned())
+    pub(in crate::cli) json: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
