@@ -415,6 +415,10 @@ fn without_tls_nobody_is_believed_who_does_not_sign() {
     assert_eq!(forced["fetched"][0]["origin"]["trust"]["by"], "nothing");
     let shown = machine.tib(&["base", "show", "toy"]).expect(0);
     assert!(shown.contains("NOT VERIFIED"), "{shown}");
+    assert_eq!(machine.tib(&["base", "fetch", "toy"]).code, Some(5), "and not for ever");
+    let offline = machine.tib(&["base", "fetch", "toy", "--offline"]);
+    assert_eq!(offline.code, Some(4), "{offline:?}");
+    machine.tib(&["base", "fetch", "toy", "--offline", "--insecure-skip-verify"]).expect(0);
 }
 
 #[test]
@@ -515,6 +519,24 @@ fn urls_need_a_digest_and_may_be_packed() {
     machine.tib(&["base", "fetch", "--offline", &url, "--checksum", &checksum]).expect(0);
     assert_eq!(server.requests(), requests, "known by its digest");
     machine.bases();
+}
+
+#[test]
+fn the_environments_proxy_is_used() {
+    let bytes = large_image(1);
+    let image = bytes.clone();
+    // A proxy is asked for whole URLs.
+    let proxy = Server::http(move |request: &Request| match request.path.as_str() {
+        "http://images.invalid/disk.raw" => Reply::new(200, image.clone()),
+        _ => Reply::status(502),
+    });
+    let machine = Machine::new("", None);
+    let checksum = format!("sha256:{}", digest("sha256", &bytes));
+    let mut command =
+        machine.command(&["base", "fetch", "http://images.invalid/disk.raw", "--checksum", &checksum]);
+    command.env("http_proxy", proxy.url(""));
+    outcome(&mut command).expect(0);
+    assert_eq!(machine.bases().len(), 1);
 }
 
 #[test]

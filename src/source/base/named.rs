@@ -77,7 +77,7 @@ pub(super) fn resolve(
     if let Some(note) = entry.end_of_life_note(today()) {
         events.warning(note);
     }
-    let here = || in_cache(entry, selection, request.arch, cache, events);
+    let here = || in_cache(entry, selection, request, cache, events);
     if !request.refresh
         && let Some(base) = here()?
     {
@@ -204,12 +204,19 @@ fn provenance(
 fn in_cache(
     entry: &Entry,
     selection: &Selection,
-    arch: Arch,
+    request: &BaseRequest,
     cache: &Cache,
     events: &Events,
 ) -> Result<Option<Base>, SourceError> {
-    let note = cache.read_note::<Held>(&Held::name(entry.id(), arch, build_of(selection)));
+    let note = cache.read_note::<Held>(&Held::name(entry.id(), request.arch, build_of(selection)));
     let Some(held) = note else { return Ok(None) };
+    if held.origin.trust() == Some(&Trust::Nothing) {
+        match &held.origin {
+            // Whoever wanted it unverified once has not said so for ever, nor for others.
+            Origin::Download(_) if !request.skip_verify => return Ok(None),
+            _ => events.warning(format!("{} in the cache has never been verified", entry.id())),
+        }
+    }
     let base = find_or_set_aside(cache, held.digest, events)?;
     Ok(base.map(|base| Base { origin: held.origin, ..base }))
 }
