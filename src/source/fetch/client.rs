@@ -125,7 +125,7 @@ impl Client {
     ) -> Result<T, Problem> {
         match tokio::time::timeout(patience, work).await {
             Ok(result) => result.map_err(Problem::of),
-            Err(_) => Err(Problem::Stalled(self.options.stall_timeout)),
+            Err(_) => Err(Problem::Stalled(patience)),
         }
     }
 

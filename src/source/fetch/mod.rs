@@ -198,7 +198,7 @@ impl Fetcher {
         self.client.run(small::head(&self.client, &self.events, url))
     }
 
-    /// Downloads a file into `place`, a directory for this file alone, and verifies it. What an earlier run that was
+    /// Downloads a file into `place`, a directory for this file and this process alone, and verifies it. What an earlier run that was
     /// interrupted has left there is used. If this run is interrupted or the network fails, `place` stays for the
     /// next one. After success the caller takes the file and removes `place`.
     ///

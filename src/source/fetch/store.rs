@@ -214,8 +214,8 @@ impl<'a> Store<'a> {
     pub(super) fn finish(mut self) -> Result<Digests, FetchError> {
         self.tell();
         let path = self.place.data();
-        // The disk writes while the followers still calculate.
-        if self.is_complete() {
+        // The disk writes while the followers still calculate. What was extracted is synced by its follower.
+        if self.is_complete() && self.request.compression.is_none() {
             self.data.sync_all().map_err(FetchError::io("sync", path))?;
         }
         self.followers.finish()

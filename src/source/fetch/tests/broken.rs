@@ -116,7 +116,7 @@ fn a_server_that_never_answers_is_given_up() {
     case.options.connect_timeout = Duration::from_millis(100);
     case.options.retries = 1;
     let error = case.run().unwrap_err().to_string();
-    assert!(error.ends_with("nothing came for 0.1 s (tried 2 times)"), "{error}");
+    assert!(error.ends_with("nothing came for 0.2 s (tried 2 times)"), "{error}");
 }
 
 #[test]
