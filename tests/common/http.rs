@@ -4,7 +4,7 @@
 //! tags and ranges, and that a test can bend by changing its replies. Unit tests include this file by its path.
 
 // Every program that includes this module uses a part of it; only within that program is it public.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 #[path = "http/message.rs"]
 mod message;
