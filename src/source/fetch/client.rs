@@ -142,14 +142,15 @@ fn build(options: &Options) -> Result<reqwest::Client, Problem> {
         Problem::Broken(why) => Problem::Setup(why),
         problem => problem,
     };
-    let roots: Result<Vec<_>, _> =
-        options.roots.iter().map(|pem| reqwest::Certificate::from_pem(pem).map_err(setup)).collect();
+    let roots = options.roots.iter().map(|pem| reqwest::Certificate::from_pem(pem).map_err(setup));
+    let roots: Vec<_> = roots.collect::<Result<_, _>>()?;
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         // Followed here: the chain is recorded, and it must not leave https.
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(options.connect_timeout)
-        .tls_certs_merge(roots?);
+        .connect_timeout(options.connect_timeout);
+    builder =
+        if options.system_roots { builder.tls_certs_merge(roots) } else { builder.tls_certs_only(roots) };
     if !options.proxies {
         builder = builder.no_proxy();
     }

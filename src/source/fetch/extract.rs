@@ -132,8 +132,8 @@ mod tests {
     const ALL: [Compression; 3] = [Compression::Xz, Compression::Gzip, Compression::Zstd];
 
     fn content() -> Vec<u8> {
-        let mut bytes = vec![0; 3 << 20];
-        bytes.extend((0..300_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()));
+        let mut bytes = vec![0; 1 << 20];
+        bytes.extend((0..100_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()));
         bytes
     }
 
@@ -146,14 +146,14 @@ mod tests {
     fn what_was_compressed_comes_out_in_one_piece_or_several() {
         let content = content();
         for compression in ALL {
-            let (one, two) = content.split_at(1 << 20);
+            let (one, two) = content.split_at(300_000);
             let several = [compress(compression, one), compress(compression, two)].concat();
             for archive in [compress(compression, &content), several] {
                 let (digest, file) = run(archive, compression, content.len() as u64);
                 assert_eq!(digest.unwrap(), Digest::of(&content), "{compression}");
                 let meta = file.metadata().unwrap();
                 assert_eq!(meta.len(), content.len() as u64);
-                assert!(meta.blocks() * 512 < 2 << 20, "{compression}: zeros are holes");
+                assert!(meta.blocks() * 512 < 1 << 20, "{compression}: zeros are holes");
             }
         }
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped_at_the_limit() {
         for compression in ALL {
-            let bomb = compress(compression, &vec![0; 64 << 20]);
+            let bomb = compress(compression, &vec![0; 16 << 20]);
             let (result, file) = run(bomb, compression, (4 << 20) + 1);
             assert!(matches!(result, Err(ExtractError::TooLarge)), "{compression}: {result:?}");
             assert!(file.metadata().unwrap().len() <= 4 << 20);

@@ -73,8 +73,9 @@ pub struct Options {
     pub parallel_from: u64,
     /// Bytes that one of several connections asks for at a time.
     pub part: u64,
-    /// Certificates to trust beside the system's, each in PEM. The system's are those of `SSL_CERT_FILE` or
-    /// `SSL_CERT_DIR`, if these are set.
+    /// Whether the system's certificates are trusted: those of `SSL_CERT_FILE` or `SSL_CERT_DIR`, if these are set.
+    pub system_roots: bool,
+    /// Other certificates to trust, each in PEM.
     pub roots: Vec<Vec<u8>>,
     /// Whether `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` are heeded.
     pub proxies: bool,
@@ -92,6 +93,7 @@ impl Default for Options {
             connections: 4,
             parallel_from: 64 << 20,
             part: 16 << 20,
+            system_roots: true,
             roots: Vec::new(),
             proxies: true,
         }

@@ -114,7 +114,7 @@ fn ten_redirects_are_not_too_many() {
 #[test]
 fn only_a_trusted_certificate_is_good_enough() {
     let server = Server::https(site(b"safe").handler());
-    let (untrusted, attempts) = problem(options(), url(&server, PATH));
+    let (untrusted, attempts) = problem(Options { system_roots: true, ..options() }, url(&server, PATH));
     assert!(matches!(&untrusted, Problem::Tls(text) if text.contains("UnknownIssuer")), "{untrusted}");
     assert_eq!((attempts, server.requests()), (1, 0));
 

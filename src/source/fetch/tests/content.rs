@@ -70,7 +70,7 @@ fn a_damaged_archive_is_fatal_and_nothing_is_left() {
 #[test]
 fn a_bomb_is_stopped_and_nothing_is_left() {
     for compression in ALL {
-        let served = compress(compression, &vec![0; 32 << 20]);
+        let served = compress(compression, &vec![0; 16 << 20]);
         let server = Server::http(site(&served).handler());
         let mut case = archive(&server, &served, compression);
         case.max_size = 8 << 20;

@@ -31,6 +31,8 @@ fn options() -> Options {
         longest_wait: Duration::from_millis(20),
         parallel_from: 1 << 20,
         part: 100_000,
+        // Reading them takes longer than most of these downloads.
+        system_roots: false,
         proxies: false,
         ..Options::default()
     }
