@@ -717,7 +717,7 @@ fn an_interrupted_fetch_ends_at_once_and_goes_on_later() {
 fn kill_at_random(machine: &Machine, arguments: &[&str], times: u32, before: impl Fn()) {
     let started = Instant::now();
     machine.tib(arguments).expect(0);
-    let whole = started.elapsed();
+    let mut whole = started.elapsed();
     let mut random = u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut killed = 0;
     for slice in 0..times {
@@ -730,7 +730,11 @@ fn kill_at_random(machine: &Machine, arguments: &[&str], times: u32, before: imp
         let mut child =
             machine.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(moment);
-        killed += u32::from(child.try_wait().unwrap().is_none());
+        match child.try_wait().unwrap() {
+            None => killed += 1,
+            // It is faster than the first time, on a machine that others use as well.
+            Some(_) => whole = whole * 9 / 10,
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         machine.bases();
