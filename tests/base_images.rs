@@ -395,6 +395,28 @@ fn only_what_the_maker_signed_is_believed() {
 }
 
 #[test]
+fn a_key_may_be_brought_along_and_is_compared_all_the_same() {
+    let scratch = common::scratch();
+    let (gpg, maker) = &maker();
+    let stranger = gpg.key("stranger", "", "0");
+    let good = image(scratch.path(), 1);
+    let sums = format!("{}  toy.qcow2\n", digest("sha256", &good)).into_bytes();
+    let site = Site::new();
+    site.put("/toy/toy.qcow2", good);
+    site.put("/toy/SUMS.asc", gpg.detached(&[maker], "", &sums));
+    site.put("/toy/SUMS", sums);
+    let server = Server::https(site.handler());
+    let machine = Machine::new(&toy(&server, "detached", &[maker]), Some(server.authority()));
+    fs::write(machine.path("maker.asc"), gpg.public(maker)).unwrap();
+    fs::write(machine.path("stranger.asc"), gpg.public(&stranger)).unwrap();
+    let fetch = |more: &[&str]| machine.tib(&[&["base", "fetch", "toy"], more].concat());
+    assert_eq!(fetch(&[]).code, Some(4), "nobody serves the key");
+    assert_eq!(fetch(&["--key", "stranger.asc"]).code, Some(5));
+    let trusted = fetch(&["--key", "maker.asc"]).expect(0);
+    assert!(trusted.contains(&format!("signed by {}", maker.fingerprint)), "{trusted}");
+}
+
+#[test]
 fn without_tls_nobody_is_believed_who_does_not_sign() {
     let scratch = common::scratch();
     let good = image(scratch.path(), 1);
