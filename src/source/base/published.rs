@@ -7,7 +7,7 @@ use super::download::shown;
 use crate::cancel::Cancel;
 use crate::error::Failure;
 use crate::event::Events;
-use crate::source::catalogue::{Entry, ImageSource, Key, SignatureKind};
+use crate::source::catalogue::{Entry, ImageSource, Key, SignatureKind, beside};
 use crate::source::checksum::{Checksum, Listing};
 use crate::source::fetch::Fetcher;
 use crate::source::openpgp::{Keyring, Verified, verify_clearsigned, verify_detached};
@@ -66,7 +66,7 @@ impl Question<'_> {
 
     fn ask_at(&self, directory: &Url) -> Result<Published, Failure> {
         let name = self.image.checksums.as_deref().unwrap_or_default();
-        let url = join(directory, name)?;
+        let url = beside(directory, name);
         let listed = self.fetcher.small(std::slice::from_ref(&url), SMALL)?;
         let (text, trust) = match &self.image.signed {
             None if url.scheme() != "https" => return Err(SourceError::Unprotected(shown(&url)).into()),
@@ -76,7 +76,7 @@ impl Question<'_> {
                 let (text, verified) = match (signed.kind, &self.image.signature) {
                     (SignatureKind::Clearsigned, _) => verify_clearsigned(&keyring, &listed.bytes)?,
                     (SignatureKind::Detached, signature) => {
-                        let url = join(directory, signature.as_deref().unwrap_or_default())?;
+                        let url = beside(directory, signature.as_deref().unwrap_or_default());
                         let signature = self.fetcher.small(&[url], SMALL)?;
                         let verified = verify_detached(&keyring, &listed.bytes, &signature.bytes)?;
                         (listed.bytes, verified)
@@ -168,10 +168,6 @@ impl Question<'_> {
         }
         Err(failure.unwrap_or_else(|| SourceError::NoKey(key.fingerprint.clone()).into()))
     }
-}
-
-fn join(directory: &Url, name: &str) -> Result<Url, SourceError> {
-    directory.join(name).map_err(|error| bad_url(name, &error))
 }
 
 fn bad_url(text: &str, error: &dyn std::error::Error) -> SourceError {

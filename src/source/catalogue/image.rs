@@ -27,9 +27,18 @@ pub struct ImageSource {
 impl ImageSource {
     /// URLs of a file beside the image, in the order in which to try.
     pub fn urls(&self, file: &str) -> Vec<Url> {
-        // Names and directories have been joined once already, when the source was made.
-        self.directories.iter().filter_map(|directory| directory.join(file).ok()).collect()
+        self.directories.iter().map(|directory| beside(directory, file)).collect()
     }
+}
+
+/// The URL of a file in a directory. Not joined as a link would be: a name with a colon in it would lead elsewhere.
+pub fn beside(directory: &Url, file: &str) -> Url {
+    let mut url = directory.clone();
+    // Every URL with a host has segments.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push(file);
+    }
+    url
 }
 
 impl Entry {
@@ -106,6 +115,9 @@ impl Entry {
             let text = fill(pattern, &[])?;
             let url = Url::parse(&text).map_err(|error| mistake(format!("`{text}` is no URL: {error}")))?;
             match url.scheme() {
+                "https" | "http" if url.query().is_some() || url.fragment().is_some() => {
+                    Err(mistake(format!("the directory `{text}` has more than a path")))
+                }
                 "https" | "http" if url.path().ends_with('/') => Ok(url),
                 "https" | "http" => Err(mistake(format!("the directory `{text}` does not end in `/`"))),
                 other => Err(mistake(format!("`{text}` has the scheme `{other}`"))),

@@ -17,7 +17,7 @@ use crate::recipe::text;
 
 pub use check::Problem;
 pub use error::CatalogueError;
-pub use image::ImageSource;
+pub use image::{ImageSource, beside};
 pub use model::{Checksums, Entry, Key, LocalOnly, Os, Pin, Place, Signature, SignatureKind};
 
 use model::CatalogueFile;

@@ -136,6 +136,21 @@ fn an_unsigned_image_stands_for_its_pin() {
 }
 
 #[test]
+fn a_name_never_leads_out_of_its_directory() {
+    for (name, url) in [
+        ("other:x.qcow2", "https://toy.example/latest/other:x.qcow2"),
+        ("a?b#c.qcow2", "https://toy.example/latest/a%3Fb%23c.qcow2"),
+    ] {
+        let catalogue = Catalogue::from_text("toy.toml", &GOOD.replace("toy-{arch}.qcow2", name)).unwrap();
+        let image = catalogue.entries()[0].image(Arch::X86_64, &Selection::Newest).unwrap();
+        assert_eq!(image.urls(&image.file)[0].as_str(), url);
+    }
+    let query = GOOD.replace("https://toy.example/latest/", "https://toy.example/latest/?x=/");
+    let problems = Catalogue::from_text("toy.toml", &query).unwrap().check();
+    assert!(problems.iter().any(|problem| problem.message.contains("has more than a path")), "{problems:?}");
+}
+
+#[test]
 fn mistakes_are_told_with_their_line() {
     let cases = [
         (GOOD.replace("title =", "titel ="), "toy.toml:5: unknown key `titel`; did you mean `title`?"),
