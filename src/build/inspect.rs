@@ -41,7 +41,7 @@ pub fn with_tree<T>(
         SessionOptions { drives: vec![Drive::read_only(image, format)], ..SessionOptions::default() };
     let mut session = Session::launch(&options, events, cancel)?;
     session.mount_root(true)?;
-    let mut tree = SessionTree::new(session);
+    let mut tree = SessionTree::new(session, reason);
     let result = work(&mut tree);
     let ended = tree.into_session().shutdown();
     let result = result?;

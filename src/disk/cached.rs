@@ -1,42 +1,52 @@
 //! Keeps the pieces of a disk that were read last: a file system asks for the same few over and over, and
 //! each may have to be unpacked.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 
 use super::raw::check_range;
 use super::{BlockRead, DiskError, Extent};
 
 /// Bytes of a piece: a cluster of most images.
 const PIECE: u64 = 64 << 10;
-/// Pieces kept, 8 MiB in all.
-const KEEP: usize = 128;
+/// Pieces kept, 16 MiB in all.
+const KEEP: usize = 256;
 
 /// A disk with a memory.
 pub(super) struct Cached {
     disk: Box<dyn BlockRead>,
-    /// Number and content of pieces, the one used last first.
-    pieces: VecDeque<(u64, Vec<u8>)>,
+    /// Pieces by number, each with the time of its last use.
+    pieces: HashMap<u64, (u64, Vec<u8>)>,
+    /// Counts uses.
+    clock: u64,
 }
 
 impl Cached {
     pub(super) fn new(disk: Box<dyn BlockRead>) -> Self {
-        Self { disk, pieces: VecDeque::with_capacity(KEEP) }
+        Self { disk, pieces: HashMap::with_capacity(KEEP), clock: 0 }
     }
 
     fn piece(&mut self, number: u64) -> Result<&[u8], DiskError> {
-        let found = self.pieces.iter().position(|(key, _)| *key == number);
-        let piece = match found.and_then(|at| self.pieces.remove(at)) {
-            Some(piece) => piece,
-            None => {
-                let start = number * PIECE;
-                let mut content = vec![0; PIECE.min(self.size() - start) as usize];
-                self.disk.read_exact_at(&mut content, start)?;
-                self.pieces.truncate(KEEP - 1);
-                (number, content)
-            }
-        };
-        self.pieces.push_front(piece);
-        Ok(&self.pieces[0].1)
+        self.clock += 1;
+        if !self.pieces.contains_key(&number) {
+            let start = number * PIECE;
+            let mut content = self.room();
+            content.resize(PIECE.min(self.size() - start) as usize, 0);
+            self.disk.read_exact_at(&mut content, start)?;
+            self.pieces.insert(number, (self.clock, content));
+        }
+        let (used, content) = self.pieces.entry(number).or_default();
+        *used = self.clock;
+        Ok(content)
+    }
+
+    /// Memory for a piece: that of the one whose last use is longest ago, once there are enough.
+    fn room(&mut self) -> Vec<u8> {
+        if self.pieces.len() < KEEP {
+            return Vec::new();
+        }
+        // Reading a piece costs far more than looking through all of them.
+        let oldest = self.pieces.iter().min_by_key(|(_, (used, _))| *used).map(|(number, _)| *number);
+        oldest.and_then(|number| self.pieces.remove(&number)).map(|(_, content)| content).unwrap_or_default()
     }
 }
 
@@ -47,6 +57,10 @@ impl BlockRead for Cached {
 
     fn read_exact_at(&mut self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), DiskError> {
         check_range(self.size(), offset, buffer.len() as u64)?;
+        if buffer.len() as u64 >= PIECE {
+            // The content of a large file, which nobody asks for twice.
+            return self.disk.read_exact_at(buffer, offset);
+        }
         while !buffer.is_empty() {
             let within = (offset % PIECE) as usize;
             let content = &self.piece(offset / PIECE)?[within..];
@@ -73,19 +87,19 @@ mod tests {
     #[test]
     fn a_memory_changes_nothing() {
         let lab = Lab::new();
-        let content = mixture(10 << 20 | 512, 8);
+        let content = mixture(20 << 20 | 512, 8);
         write(&lab.path("disk"), &content);
         let file = fs_err::File::open(lab.path("disk")).unwrap();
         let mut disk = Cached::new(Box::new(Raw::new(file, &lab.path("disk"), content.len() as u64)));
-        for step in [4096, 100_001] {
+        for step in [4096, 50_001, 100_001] {
             assert!(read_all(&mut disk, step) == content);
         }
-        for at in [9 << 20, 0, 65_535, 1 << 20, 65_530] {
+        for at in [19 << 20, 0, 65_535, 1 << 20, 65_530] {
             let mut piece = [0; 4096];
             disk.read_exact_at(&mut piece, at).unwrap();
             assert!(piece == content[at as usize..][..4096]);
         }
         assert_eq!(disk.pieces.len(), KEEP);
-        assert!(disk.read_exact_at(&mut [0; 513], 10 << 20).is_err());
+        assert!(disk.read_exact_at(&mut [0; 513], 20 << 20).is_err());
     }
 }

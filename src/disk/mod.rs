@@ -5,6 +5,7 @@
 //! An image comes in through [`gate()`] or [`open()`], which check its header and all it is backed by first;
 //! [`open_os_tree`] goes on to the files in it, [`export()`] makes the file a person uploads.
 
+mod bytes;
 mod cached;
 mod codec;
 mod container;
@@ -15,6 +16,7 @@ pub mod filesystem;
 mod fstab;
 mod gate;
 pub mod header;
+mod inodes;
 mod library;
 mod os_tree;
 mod overlay;
@@ -34,7 +36,7 @@ pub use header::Compression;
 pub use os_tree::{open_os_tree, open_tree};
 pub use overlay::create_overlay;
 pub use partition::Partition;
-pub use tree::{FileKind, Stat, Tree};
+pub use tree::{FileKind, Stat, Timestamp, Tree, Xattr};
 pub use usage::used;
 
 /// Random access to the bytes of a virtual disk, whatever its format.

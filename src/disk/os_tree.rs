@@ -1,21 +1,25 @@
 //! The files of an image, read without an appliance: finds the root, mounts what belongs to it, resolves links.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::cached::Cached;
-use super::ext4::{FileSystem, Shared};
+use super::ext4::{Ext, Shared};
 use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, Volume};
-use super::{BlockRead, DiskError, FileKind, Policy, Stat, Tree, open, partition};
+use super::inodes::{Directory, Inodes};
+use super::{BlockRead, DiskError, FileKind, Policy, Stat, Tree, Xattr, open, partition};
 
 /// Links followed on the way to one file, as in Linux.
 const MAX_LINKS: usize = 40;
 /// Longest path, as in Linux.
 const MAX_PATH: usize = 4096;
-/// Directories remembered to be no links.
+/// Directories remembered by path.
 const MAX_KNOWN: usize = 1 << 16;
+/// Bytes that one tree gives, beside four times what the disk holds: files may claim more than any disk has.
+const MAX_READ: u64 = 64 << 30;
 /// Largest `/etc/fstab` read.
 const MAX_FSTAB: u64 = 1 << 20;
 /// A partition too small for an operating system is not worth an appliance.
@@ -42,8 +46,9 @@ pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskErro
         let content = filesystem::detect(disk.as_mut(), partition.start, partition.length)?;
         volumes.push(Volume { partition, content });
     }
+    let budget = disk.size().saturating_mul(4).saturating_add(MAX_READ);
     let disk: Shared = Arc::new(Mutex::new(Box::new(Cached::new(disk))));
-    let open = |volume: &Volume| FileSystem::open(&disk, volume.partition.start, volume.partition.length);
+    let open = |volume: &Volume| Ext::open(&disk, volume.partition.start, volume.partition.length);
     let mut reasons = Vec::new();
     for volume in &volumes {
         let number = volume.partition.number;
@@ -69,7 +74,8 @@ pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskErro
             }
             Err(error) => return Err(error),
         };
-        let mut tree = OsTree { mounts: vec![(Vec::new(), root)], known: HashSet::new() };
+        let mut tree = OsTree { mounts: Vec::new(), directories: HashMap::new(), budget };
+        tree.mounts.push(Mount { point: Vec::new(), partition: number, inodes: Box::new(root) });
         if !tree.has_os()? {
             continue;
         }
@@ -79,7 +85,8 @@ pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskErro
             Err(error) => return Err(error),
         };
         for (point, other) in fstab::mounts(&String::from_utf8_lossy(&fstab), &volumes)? {
-            tree.mount(point.into_bytes(), open(&volumes[other])?)?;
+            let inodes = Box::new(open(&volumes[other])?);
+            tree.mount(point.into_bytes(), volumes[other].partition.number, inodes)?;
         }
         return Ok(Box::new(tree));
     }
@@ -89,12 +96,29 @@ pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskErro
     })
 }
 
+/// A mounted file system.
+struct Mount {
+    /// Its canonical path without a final slash, so that the root's is empty.
+    point: Vec<u8>,
+    /// Number of the partition it is in.
+    partition: u32,
+    inodes: Box<dyn Inodes>,
+}
+
+/// An inode of one of the mounted file systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Node {
+    mount: usize,
+    inode: u64,
+}
+
 /// File systems, and where they are mounted.
 struct OsTree {
-    /// Canonical mount points without a final slash, so that the root's is empty.
-    mounts: Vec<(Vec<u8>, FileSystem)>,
-    /// Canonical paths of directories, so that their parts need not be asked for again.
-    known: HashSet<Vec<u8>>,
+    mounts: Vec<Mount>,
+    /// Directories by canonical path (the root's is empty), so that the way to them need not be gone again.
+    directories: HashMap<Vec<u8>, Node>,
+    /// Bytes of files it gives before it takes the image for a trap.
+    budget: u64,
 }
 
 impl OsTree {
@@ -109,141 +133,215 @@ impl OsTree {
         Ok(false)
     }
 
-    fn mount(&mut self, point: Vec<u8>, fs: FileSystem) -> Result<(), DiskError> {
+    fn mount(&mut self, point: Vec<u8>, partition: u32, inodes: Box<dyn Inodes>) -> Result<(), DiskError> {
         let point = match self.canonicalize(&point) {
             Ok(point) => point,
             // systemd makes a mount point that is missing.
             Err(DiskError::NotFound(_)) => point,
             Err(error) => return Err(error),
         };
-        self.known.clear();
-        self.mounts.push((point, fs));
+        self.directories.clear();
+        self.mounts.push(Mount { point, partition, inodes });
         Ok(())
     }
 
-    /// The file system a canonical path lies in, and the path within it.
-    fn locate(&self, path: &[u8]) -> Result<(&FileSystem, Vec<u8>), DiskError> {
-        let within = |point: &Vec<u8>| {
-            path.strip_prefix(point.as_slice()).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        };
-        let found = self.mounts.iter().filter_map(|(point, fs)| Some((point.len(), fs, within(point)?)));
-        let (_, fs, rest) = found.max_by_key(|(length, ..)| *length).ok_or_else(|| not_found(path))?;
-        Ok((fs, if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() }))
+    fn root(&self) -> Node {
+        Node { mount: 0, inode: self.mounts[0].inodes.root() }
     }
 
-    fn lstat_canonical(&self, path: &[u8]) -> Result<Stat, DiskError> {
-        let (fs, within) = self.locate(path)?;
-        fs.lstat(&within).map_err(|error| renamed(error, path))
+    /// The root of what is mounted at a canonical path: the last mount there counts.
+    fn mounted_at(&self, path: &[u8]) -> Option<Node> {
+        let mount = self.mounts.iter().rposition(|mount| mount.point == path)?;
+        Some(Node { mount, inode: self.mounts[mount].inodes.root() })
     }
 
-    /// The canonical path up to the last part, which is appended as it is.
-    fn canonical_parent(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
-        let trimmed = without_final_slashes(path);
-        let (parent, last) = match trimmed.iter().rposition(|byte| *byte == b'/') {
-            Some(at) => (&trimmed[..at], &trimmed[at + 1..]),
-            None => return self.canonicalize(path),
-        };
-        if matches!(last, b"" | b"." | b"..") {
-            return self.canonicalize(path);
+    fn stat_of(&mut self, path: &[u8], node: Node) -> Result<Stat, DiskError> {
+        let stat = self.mounts[node.mount].inodes.stat(node.inode).map_err(|error| at(error, path))?;
+        Ok(Stat { device: node.mount as u64, ..stat })
+    }
+
+    fn entries(&mut self, path: &[u8], node: Node) -> Result<Arc<Directory>, DiskError> {
+        self.mounts[node.mount].inodes.directory(node.inode).map_err(|error| at(error, path))
+    }
+
+    /// What a name in a directory stands for. `path` is the canonical path of both together.
+    fn child(&mut self, path: &[u8], directory: Node, name: &[u8]) -> Result<Node, DiskError> {
+        if let Some(root) = self.mounted_at(path) {
+            return Ok(root);
         }
-        let mut full = self.canonicalize(if parent.is_empty() { b"/" } else { parent })?;
-        if full != b"/" {
-            if !self.known.contains(&full) && self.lstat_canonical(&full)?.kind != FileKind::Directory {
-                return Err(wrong(&full, "is not a directory"));
-            }
-            full.push(b'/');
-        }
-        full.extend_from_slice(last);
-        Ok(full)
-    }
-}
-
-fn without_final_slashes(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    &path[..end]
-}
-
-impl Tree for OsTree {
-    fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
-        let path = self.canonicalize(path)?;
-        let (fs, within) = self.locate(&path)?;
-        fs.read_dir(&within).map_err(|error| renamed(error, &path))
+        let found = self.entries(path, directory)?.get(name);
+        found.map(|inode| Node { inode, ..directory }).ok_or_else(|| not_found(path))
     }
 
-    fn lstat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
-        let canonical = self.canonical_parent(path)?;
-        self.lstat_canonical(&canonical)
-    }
-
-    fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
-        let path = self.canonical_parent(path)?;
-        let (fs, within) = self.locate(&path)?;
-        fs.read_link(&within).map_err(|error| renamed(error, &path))
-    }
-
-    fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+    /// Goes along a path, links followed except, unless `follow` is set, one in the last part. Gives the
+    /// canonical path (the root's is empty) and what is there.
+    fn resolve(&mut self, path: &[u8], follow: bool) -> Result<(Vec<u8>, Node, Stat), DiskError> {
         if !path.starts_with(b"/") {
             return Err(wrong(path, "is not an absolute path"));
         }
         if path.len() > MAX_PATH {
             return Err(wrong(path, "is too long"));
         }
-        // Parts still to go, last first, and the canonical path so far (empty for the root).
-        let mut parts: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
+        if let Some(found) = self.shortcut(path, follow)? {
+            return Ok(found);
+        }
+        // A final slash asks for what is behind a link.
+        let follow = follow || path.ends_with(b"/");
+        // Parts still to go, last first; the canonical path so far, and the directories on it with its length.
+        let mut parts = parts(path);
         let mut done: Vec<u8> = Vec::new();
+        let mut way = vec![(0, self.root())];
         let mut links = 0;
         while let Some(part) = parts.pop() {
-            match part.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    done.truncate(done.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
-                    continue;
+            let parent = way.last().map_or_else(|| self.root(), |(_, node)| *node);
+            if part == b".." {
+                if way.len() > 1 {
+                    way.pop();
                 }
-                _ => {}
+                done.truncate(way.last().map_or(0, |(length, _)| *length));
+                continue;
             }
             let before = done.len();
             done.push(b'/');
             done.extend_from_slice(&part);
-            if self.known.contains(&done) {
-                continue;
-            }
-            match self.lstat_canonical(&done)?.kind {
+            let node = match self.directories.get(&done) {
+                Some(node) => *node,
+                None => self.child(&done, parent, &part)?,
+            };
+            let stat = self.stat_of(&done, node)?;
+            match stat.kind {
                 FileKind::Directory => {
-                    if self.known.len() < MAX_KNOWN {
-                        self.known.insert(done.clone());
+                    if self.directories.len() < MAX_KNOWN {
+                        self.directories.insert(done.clone(), node);
                     }
+                    way.push((done.len(), node));
                 }
-                FileKind::Symlink => {
+                FileKind::Symlink if follow || !parts.is_empty() => {
                     links += 1;
-                    let (fs, within) = self.locate(&done)?;
-                    let target = fs.read_link(&within)?;
+                    let target = self.mounts[node.mount].inodes.read_link(node.inode);
+                    let target = target.map_err(|error| at(error, &done))?;
                     let left: usize = parts.iter().map(|part| part.len() + 1).sum();
                     if links > MAX_LINKS || left + target.len() > MAX_PATH {
                         return Err(wrong(path, "goes through too many links"));
                     }
-                    done.truncate(if target.starts_with(b"/") { 0 } else { before });
-                    parts.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+                    if target.is_empty() {
+                        return Err(not_found(path));
+                    }
+                    if target.starts_with(b"/") {
+                        done.clear();
+                        way.truncate(1);
+                    } else {
+                        done.truncate(before);
+                    }
+                    parts.extend(self::parts(&target));
                 }
-                // A final slash, or more of the path, asks for a directory.
-                _ if parts.is_empty() => {}
+                _ if parts.is_empty() => return Ok((done, node, stat)),
                 _ => return Err(wrong(&done, "is not a directory")),
             }
         }
-        Ok(if done.is_empty() { b"/".to_vec() } else { done })
+        let (_, node) = way.last().copied().unwrap_or((0, self.root()));
+        let stat = self.stat_of(&done, node)?;
+        Ok((done, node, stat))
     }
 
-    fn read_to(&mut self, path: &[u8], sink: &mut dyn std::io::Write) -> Result<u64, DiskError> {
-        let path = self.canonicalize(path)?;
-        let (fs, within) = self.locate(&path)?;
-        fs.read_to(&within, sink).map_err(|error| renamed(error, &path))
+    /// The usual question of whoever walks a tree: a name in a directory that is known.
+    fn shortcut(&mut self, path: &[u8], follow: bool) -> Result<Option<(Vec<u8>, Node, Stat)>, DiskError> {
+        let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else { return Ok(None) };
+        let (parent, name) = (&path[..slash], &path[slash + 1..]);
+        let directory = match self.directories.get(parent) {
+            Some(directory) if !matches!(name, b"" | b"." | b"..") => *directory,
+            _ => return Ok(None),
+        };
+        let node = self.child(path, directory, name)?;
+        let stat = self.stat_of(path, node)?;
+        Ok((stat.kind != FileKind::Symlink || !follow).then(|| (path.to_vec(), node, stat)))
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), DiskError> {
+        let left = self.budget.checked_sub(bytes);
+        self.budget = left.ok_or_else(|| {
+            DiskError::Damaged("its files hold far more than the disk, which no real image does".to_owned())
+        })?;
+        Ok(())
     }
 }
 
-/// The error of a mounted file system, with the path as the user knows it.
-fn renamed(error: DiskError, path: &[u8]) -> DiskError {
+/// The parts of a path that lead anywhere, last first.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|byte| *byte == b'/').rev();
+    parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
+}
+
+impl Tree for OsTree {
+    fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+        let (path, node, stat) = self.resolve(path, true)?;
+        if stat.kind != FileKind::Directory {
+            return Err(wrong(&path, "is not a directory"));
+        }
+        self.directories.insert(path.clone(), node);
+        Ok(self.entries(&path, node)?.names().map(<[u8]>::to_vec).collect())
+    }
+
+    fn lstat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
+        self.resolve(path, false).map(|(_, _, stat)| stat)
+    }
+
+    fn stat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
+        self.resolve(path, true).map(|(_, _, stat)| stat)
+    }
+
+    fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+        let (path, node, stat) = self.resolve(path, false)?;
+        if stat.kind != FileKind::Symlink {
+            return Err(wrong(&path, "is not a link"));
+        }
+        self.mounts[node.mount].inodes.read_link(node.inode).map_err(|error| at(error, &path))
+    }
+
+    fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+        let (path, ..) = self.resolve(path, true)?;
+        Ok(if path.is_empty() { b"/".to_vec() } else { path })
+    }
+
+    fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
+        let (path, node, _) = self.resolve(path, false)?;
+        self.mounts[node.mount].inodes.xattrs(node.inode).map_err(|error| at(error, &path))
+    }
+
+    fn read_range(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Write,
+    ) -> Result<u64, DiskError> {
+        let (path, node, stat) = self.resolve(path, true)?;
+        match stat.kind {
+            FileKind::File => {}
+            FileKind::Directory => return Err(wrong(&path, "is a directory")),
+            _ => return Err(wrong(&path, "is not a regular file")),
+        }
+        self.spend(stat.size.saturating_sub(offset).min(length)).map_err(|error| at(error, &path))?;
+        let inodes = &mut self.mounts[node.mount].inodes;
+        inodes.read_to(node.inode, offset, length, sink).map_err(|error| at(error, &path))
+    }
+
+    fn explain(&self) -> String {
+        let mounts = self.mounts.iter().map(|mount| {
+            let point = String::from_utf8_lossy(&mount.point);
+            let point = if point.is_empty() { "/" } else { &*point };
+            format!("{point} is {} in partition {}", mount.inodes.name(), mount.partition)
+        });
+        format!("read by tib itself: {}", mounts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The error of a file system, with the path as the user knows it.
+fn at(error: DiskError, path: &[u8]) -> DiskError {
+    let place = if path.is_empty() { "/".into() } else { String::from_utf8_lossy(path) };
     match error {
-        DiskError::NotFound(_) => not_found(path),
-        DiskError::WrongKind { problem, .. } => wrong(path, &problem),
+        DiskError::Damaged(what) => DiskError::Damaged(format!("{what}, at `{}`", place.escape_debug())),
+        DiskError::Unsupported(what) => DiskError::Unsupported(format!("{what}, at `{}`", place.escape_debug())),
         other => other,
     }
 }
@@ -253,7 +351,8 @@ fn not_found(path: &[u8]) -> DiskError {
 }
 
 fn wrong(path: &[u8], problem: &str) -> DiskError {
-    DiskError::WrongKind { path: String::from_utf8_lossy(path).into_owned(), problem: problem.to_owned() }
+    let path = if path.is_empty() { "/".into() } else { String::from_utf8_lossy(path) };
+    DiskError::WrongKind { path: path.into_owned(), problem: problem.to_owned() }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::bytes::le64;
 use super::{BlockRead, DiskError, filesystem};
 
 const SECTOR: u64 = 512;
@@ -225,11 +226,6 @@ fn gpt_copy(disk: &mut dyn BlockRead, at: u64) -> Result<Vec<Partition>, DiskErr
         });
     }
     Ok(partitions)
-}
-
-/// Little-endian `u64` of a slice known to be long enough; zero otherwise.
-fn le64(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 /// A GUID in its usual notation: the first three groups are little-endian.

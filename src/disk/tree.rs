@@ -35,10 +35,40 @@ pub struct Stat {
     pub gid: u32,
     /// Length in bytes (of the target's name, for a link).
     pub size: u64,
-    /// Last modification, seconds since 1970.
-    pub mtime: i64,
-    /// Number of hard links; 0 where the reader cannot tell.
+    /// Bytes of disk it takes up.
+    pub allocated: u64,
+    /// Number of hard links.
     pub links: u32,
+    /// Its number. Equal numbers on one [`device`](Self::device) are one file under two names.
+    pub inode: u64,
+    /// A number for the file system it is on; good for nothing but comparing.
+    pub device: u64,
+    /// Major and minor number of a device node; zeros for everything else.
+    pub special: (u32, u32),
+    /// Last access.
+    pub accessed: Timestamp,
+    /// Last modification of the content.
+    pub modified: Timestamp,
+    /// Last change of the content or of anything here.
+    pub changed: Timestamp,
+}
+
+/// A moment, as file systems keep it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Seconds since 1970, UTC.
+    pub seconds: i64,
+    /// Nanoseconds after that, below 1 000 000 000.
+    pub nanoseconds: u32,
+}
+
+/// An extended attribute.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Xattr {
+    /// Its full name, such as `security.selinux`.
+    pub name: Vec<u8>,
+    /// Its value, as `getxattr` gives it.
+    pub value: Vec<u8>,
 }
 
 /// A read-only view of all file systems of an image, mounted as its `/etc/fstab` says.
@@ -69,11 +99,35 @@ pub trait Tree: Send {
     /// [`DiskError::NotFound`], [`DiskError::WrongKind`] for a loop, or what is wrong with the image.
     fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError>;
 
-    /// Hands the content of a file to `sink` piece by piece. Follows links.
+    /// Extended attributes, sorted by name, as root would see them. Does not follow a link in the last part.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], or what is wrong with the image.
+    fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError>;
+
+    /// Hands `length` bytes from `offset` of a file to `sink` piece by piece; fewer where the file ends. Follows
+    /// links. Returns how many.
     ///
     /// # Errors
     /// [`DiskError::NotFound`], [`DiskError::WrongKind`], or what is wrong with the image or the sink.
-    fn read_to(&mut self, path: &[u8], sink: &mut dyn std::io::Write) -> Result<u64, DiskError>;
+    fn read_range(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<u64, DiskError>;
+
+    /// How the tree is read, and why that way, for people.
+    fn explain(&self) -> String;
+
+    /// Hands the content of a file to `sink` piece by piece. Follows links.
+    ///
+    /// # Errors
+    /// As [`read_range`](Self::read_range).
+    fn read_to(&mut self, path: &[u8], sink: &mut dyn std::io::Write) -> Result<u64, DiskError> {
+        self.read_range(path, 0, u64::MAX, sink)
+    }
 
     /// The content of a file of at most `limit` bytes; a longer one is an error. Follows links.
     ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::disk::{FileKind, Stat};
+use crate::disk::{FileKind, Stat, Timestamp};
 use crate::guest::{Access, Cause, Guest, GuestError, Script};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +84,14 @@ impl Guest for FakeGuest {
             uid: access.uid,
             gid: access.gid,
             size: if let Node::File(bytes) = node { bytes.len() as u64 } else { 0 },
-            mtime: 0,
+            allocated: 0,
             links: 1,
+            inode: 0,
+            device: 0,
+            special: (0, 0),
+            accessed: Timestamp::default(),
+            modified: Timestamp::default(),
+            changed: Timestamp::default(),
         }))
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use guestfs::Handle;
 
-use crate::disk::{FileKind, Stat};
+use crate::disk::{FileKind, Stat, Timestamp, Xattr};
 
 /// Why a call failed, in libguestfs' words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,20 @@ struct StatNs {
     spare: [i64; 6],
 }
 
+/// `struct guestfs_xattr` and `struct guestfs_xattr_list`, as in `guestfs.h`. The crate has a wrong layout.
+#[repr(C)]
+struct RawXattr {
+    name: *mut c_char,
+    length: u32,
+    value: *mut c_char,
+}
+
+#[repr(C)]
+struct RawXattrs {
+    count: u32,
+    items: *mut RawXattr,
+}
+
 unsafe extern "C" {
     fn guestfs_last_error(g: *mut c_void) -> *const c_char;
     fn guestfs_last_errno(g: *mut c_void) -> c_int;
@@ -73,7 +87,16 @@ unsafe extern "C" {
     fn guestfs_readlink(g: *mut c_void, path: *const c_char) -> *mut c_char;
     fn guestfs_realpath(g: *mut c_void, path: *const c_char) -> *mut c_char;
     fn guestfs_ls0(g: *mut c_void, directory: *const c_char, names: *const c_char) -> c_int;
+    fn guestfs_lgetxattrs(g: *mut c_void, path: *const c_char) -> *mut RawXattrs;
+    fn guestfs_free_xattr_list(list: *mut RawXattrs);
     fn guestfs_download(g: *mut c_void, from: *const c_char, to: *const c_char) -> c_int;
+    fn guestfs_download_offset(
+        g: *mut c_void,
+        from: *const c_char,
+        to: *const c_char,
+        offset: i64,
+        size: i64,
+    ) -> c_int;
     fn free(pointer: *mut c_void);
 }
 
@@ -282,15 +305,59 @@ fn convert(stat: &StatNs) -> Option<Stat> {
         0o140_000 => FileKind::Socket,
         _ => return None,
     };
+    let special = match kind {
+        FileKind::Block | FileKind::Character => device_numbers(stat.rdev.cast_unsigned()),
+        _ => (0, 0),
+    };
+    let time = |seconds, nanoseconds: i64| {
+        Some(Timestamp { seconds, nanoseconds: u32::try_from(nanoseconds).ok()? })
+    };
     Some(Stat {
         kind,
         mode: mode & 0o7777,
         uid: u32::try_from(stat.uid).ok()?,
         gid: u32::try_from(stat.gid).ok()?,
         size: u64::try_from(stat.size).ok()?,
-        mtime: stat.mtime_sec,
+        allocated: u64::try_from(stat.blocks).ok()?.checked_mul(512)?,
         links: u32::try_from(stat.nlink).ok()?,
+        inode: stat.ino.cast_unsigned(),
+        device: stat.dev.cast_unsigned(),
+        special,
+        accessed: time(stat.atime_sec, stat.atime_nsec)?,
+        modified: time(stat.mtime_sec, stat.mtime_nsec)?,
+        changed: time(stat.ctime_sec, stat.ctime_nsec)?,
     })
+}
+
+/// Major and minor number, as glibc packs them.
+fn device_numbers(device: u64) -> (u32, u32) {
+    let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
+    let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
+    (major as u32, minor as u32)
+}
+
+/// The extended attributes of a path, the last part not followed.
+pub(super) fn lgetxattrs(handle: &Handle, path: &[u8]) -> Result<Vec<Xattr>, CallError> {
+    let path = c_string(path)?;
+    // SAFETY: valid handle, NUL-terminated argument; the result is NULL or ours to free, once. Its pointers are
+    // valid for the counts beside them, and NULL at the most where those are 0.
+    unsafe {
+        let list = guestfs_lgetxattrs(raw(handle), path.as_ptr());
+        if list.is_null() {
+            return Err(last_error(handle));
+        }
+        let mut found = Vec::new();
+        for index in 0..(*list).count as usize {
+            let item = &*(*list).items.add(index);
+            let value = match item.length as usize {
+                0 => Vec::new(),
+                length => std::slice::from_raw_parts(item.value.cast::<u8>(), length).to_vec(),
+            };
+            found.push(Xattr { name: CStr::from_ptr(item.name).to_bytes().to_vec(), value });
+        }
+        guestfs_free_xattr_list(list);
+        Ok(found)
+    }
 }
 
 /// The target of a symbolic link.
@@ -319,4 +386,20 @@ pub(super) fn download(handle: &Handle, from: &[u8], to: &Path) -> Result<(), Ca
     let (from, to) = (c_string(from)?, path_string(to)?);
     // SAFETY: valid handle, NUL-terminated arguments.
     check(handle, unsafe { guestfs_download(raw(handle), from.as_ptr(), to.as_ptr()) })
+}
+
+/// Copies `length` bytes from `offset` of a file of the guest to the host, fewer where it ends.
+pub(super) fn download_range(
+    handle: &Handle,
+    from: &[u8],
+    to: &Path,
+    offset: u64,
+    length: u64,
+) -> Result<(), CallError> {
+    let (from, to) = (c_string(from)?, path_string(to)?);
+    let (offset, length) = (offset.min(i64::MAX as u64).cast_signed(), length.min(i64::MAX as u64).cast_signed());
+    // SAFETY: valid handle, NUL-terminated arguments.
+    check(handle, unsafe {
+        guestfs_download_offset(raw(handle), from.as_ptr(), to.as_ptr(), offset, length)
+    })
 }

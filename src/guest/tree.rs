@@ -1,45 +1,28 @@
 //! An image seen through an appliance, for file systems the native reader does not know.
 
 use std::io::{Seek, Write};
-use std::path::PathBuf;
 
 use super::GuestError;
 use super::ffi;
-use super::session::{Drive, DriveFormat, Session, SessionOptions};
-use crate::cancel::Cancel;
-use crate::disk::{DiskError, Stat, Tree};
-use crate::event::Events;
+use super::session::Session;
+use crate::disk::{DiskError, Stat, Tree, Xattr};
 
 /// A read-only session as a [`Tree`]. Names are bytes, as guests may have them.
 #[derive(Debug)]
-pub struct SessionTree(Session);
+pub struct SessionTree {
+    session: Session,
+    why: String,
+}
 
 impl SessionTree {
-    /// Starts an appliance on an image and mounts it read-only.
-    ///
-    /// # Errors
-    /// [`GuestError`], [`GuestError::NoOperatingSystem`] among others.
-    pub fn open(
-        image: impl Into<PathBuf>,
-        format: DriveFormat,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Self, GuestError> {
-        let drives = vec![Drive::read_only(image, format)];
-        let mut session =
-            Session::launch(&SessionOptions { drives, ..SessionOptions::default() }, events, cancel)?;
-        session.mount_root(true)?;
-        Ok(Self(session))
-    }
-
-    /// Takes a session whose file systems are mounted.
-    pub fn new(session: Session) -> Self {
-        Self(session)
+    /// Takes a session whose file systems are mounted, and why it is needed.
+    pub fn new(session: Session, why: impl Into<String>) -> Self {
+        Self { session, why: why.into() }
     }
 
     /// Gives the session back.
     pub fn into_session(self) -> Session {
-        self.0
+        self.session
     }
 }
 
@@ -47,7 +30,7 @@ impl Tree for SessionTree {
     fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
         let names = spool()?;
         let (directory, to) = (path.to_vec(), names.path().to_owned());
-        self.0
+        self.session
             .raw_call("ls0", Some(&text(path)), None, move |g| ffi::ls0(g, &directory, &to))
             .map_err(|error| explain(path, error))?;
         let bytes = fs_err::read(names.path()).map_err(|source| host("read", names.path(), source))?;
@@ -57,33 +40,66 @@ impl Tree for SessionTree {
 
     fn lstat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
         let asked = path.to_vec();
-        self.0
+        self.session
             .raw_call("lstat", Some(&text(path)), None, move |g| ffi::lstat(g, &asked))
             .map_err(|error| explain(path, error))
     }
 
     fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
         let asked = path.to_vec();
-        self.0
+        self.session
             .raw_call("readlink", Some(&text(path)), None, move |g| ffi::readlink(g, &asked))
             .map_err(|error| explain(path, error))
     }
 
     fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
         let asked = path.to_vec();
-        self.0
+        self.session
             .raw_call("realpath", Some(&text(path)), None, move |g| ffi::realpath(g, &asked))
             .map_err(|error| explain(path, error))
     }
 
-    fn read_to(&mut self, path: &[u8], sink: &mut dyn Write) -> Result<u64, DiskError> {
+    fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
+        let asked = path.to_vec();
+        let found = self
+            .session
+            .raw_call("lgetxattrs", Some(&text(path)), None, move |g| ffi::lgetxattrs(g, &asked));
+        let mut found = match found {
+            // The way libguestfs says that a file system has none.
+            Err(GuestError::Call { errno, .. }) if errno == rustix::io::Errno::OPNOTSUPP.raw_os_error() => {
+                Vec::new()
+            }
+            found => found.map_err(|error| explain(path, error))?,
+        };
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn read_range(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Write,
+    ) -> Result<u64, DiskError> {
         let mut content = spool()?;
         let (from, to) = (path.to_vec(), content.path().to_owned());
-        self.0
-            .raw_call("download", Some(&text(path)), None, move |g| ffi::download(g, &from, &to))
-            .map_err(|error| explain(path, error))?;
+        let is_whole = offset == 0 && length == u64::MAX;
+        self.session
+            .raw_call("download", Some(&text(path)), None, move |g| {
+                if is_whole {
+                    ffi::download(g, &from, &to)
+                } else {
+                    ffi::download_range(g, &from, &to, offset, length)
+                }
+            })
+            .map_err(|error| self::explain(path, error))?;
         let copied = content.rewind().and_then(|()| std::io::copy(content.as_file_mut(), sink));
         copied.map_err(|source| host("copy", content.path(), source))
+    }
+
+    fn explain(&self) -> String {
+        format!("read through an appliance: {}", self.why)
     }
 }
 

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use crate::disk::{DiskError, FileKind, Stat, Tree};
+use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree, Xattr};
+
+const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
 
 #[derive(Debug, Clone)]
 struct Node {
     stat: Stat,
     content: Vec<u8>,
+    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// A tree in memory. Parents are made as needed; every access at or below a broken path fails.
@@ -39,11 +42,17 @@ impl MemTree {
             uid: 0,
             gid: 0,
             size: content.len() as u64,
-            mtime: 1_700_000_000,
+            allocated: (content.len() as u64).next_multiple_of(4096),
             links: if kind == FileKind::Directory { 2 } else { 1 },
+            inode: self.nodes.len() as u64 + 2,
+            device: 0,
+            special: (0, 0),
+            accessed: TIME,
+            modified: TIME,
+            changed: TIME,
         };
         if replace || !self.nodes.contains_key(path) {
-            self.nodes.insert(path.to_vec(), Node { stat, content: content.to_vec() });
+            self.nodes.insert(path.to_vec(), Node { stat, content: content.to_vec(), xattrs: BTreeMap::new() });
         }
         self
     }
@@ -186,17 +195,34 @@ impl Tree for MemTree {
         self.resolve(path, true)
     }
 
-    fn read_to(&mut self, path: &[u8], sink: &mut dyn Write) -> Result<u64, DiskError> {
+    fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
+        let node = &self.nodes[&self.resolve(path, false)?];
+        Ok(node.xattrs.iter().map(|(name, value)| Xattr { name: name.clone(), value: value.clone() }).collect())
+    }
+
+    fn read_range(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Write,
+    ) -> Result<u64, DiskError> {
         let node = &self.nodes[&self.resolve(path, true)?];
         if node.stat.kind != FileKind::File {
             let path = String::from_utf8_lossy(path).into_owned();
             return Err(DiskError::WrongKind { path, problem: "is not a file".to_owned() });
         }
-        sink.write_all(&node.content).map_err(|source| DiskError::Io {
+        let end = node.content.len() as u64;
+        let (from, to) = (offset.min(end), offset.saturating_add(length).min(end));
+        sink.write_all(&node.content[from as usize..to as usize]).map_err(|source| DiskError::Io {
             action: "write",
             path: "sink".into(),
             source,
         })?;
-        Ok(node.stat.size)
+        Ok(to - from)
+    }
+
+    fn explain(&self) -> String {
+        "kept in memory".to_owned()
     }
 }

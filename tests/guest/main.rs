@@ -171,7 +171,7 @@ fn appliance_changes_files() {
     assert_eq!(guest.lstat("/run/payload").unwrap(), None);
     assert!(guest.write("/etc/x", b"", Access::root(0o644)).is_err(), "mounted read-only");
 
-    let mut tree = SessionTree::new(guest);
+    let mut tree = SessionTree::new(guest, "the test asks for it");
     assert!(tree.read_dir(b"/srv").unwrap().contains(&b"brought".to_vec()));
     assert_eq!(tree.canonicalize(b"/lib/../bin/sh").unwrap(), b"/usr/bin/sh");
     assert_eq!(tree.read(b"/etc/secret", 100).unwrap(), b"s3cret");

@@ -45,7 +45,7 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
             fields.push(entry.stat.gid.to_string().into_bytes());
         }
         if options.times {
-            fields.push(time(entry.stat.mtime).into_bytes());
+            fields.push(time(entry.stat.modified.seconds).into_bytes());
         }
         if options.checksums {
             fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
@@ -70,7 +70,7 @@ pub fn json(entries: &[Entry]) -> Value {
         fields.insert("size".to_owned(), Value::from(entry.stat.size));
         fields.insert("uid".to_owned(), Value::from(entry.stat.uid));
         fields.insert("gid".to_owned(), Value::from(entry.stat.gid));
-        fields.insert("mtime".to_owned(), Value::from(entry.stat.mtime));
+        fields.insert("mtime".to_owned(), Value::from(entry.stat.modified.seconds));
         if let Some(target) = &entry.target {
             fields.insert("target".to_owned(), text(target));
         }
@@ -89,7 +89,7 @@ fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
         columns.push(format!("{:>4} {:>4}", stat.uid, stat.gid));
     }
     if options.times {
-        columns.push(time(stat.mtime));
+        columns.push(time(stat.modified.seconds));
     }
     columns.extend(entry.sha256.clone());
     columns.push(with_target(show(&entry.path), entry));
@@ -128,7 +128,7 @@ fn like_ls(entry: &Entry, options: &ListOptions, widths: &Widths) -> String {
         stat.uid,
         stat.gid,
         size(entry, options),
-        &time(stat.mtime)[..16],
+        &time(stat.modified.seconds)[..16],
         show(&entry.relative),
         links = widths.links,
         uid = widths.uid,

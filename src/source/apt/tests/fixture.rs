@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use fs_err as fs;
 use tempfile::TempDir;
 
-use crate::disk::{DiskError, FileKind, Stat, Tree};
+use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree, Xattr};
 
 /// A directory of the host, looked at as if it were an image.
 pub(super) struct HostTree(pub(super) PathBuf);
@@ -51,8 +51,14 @@ impl Tree for HostTree {
             uid: meta.uid(),
             gid: meta.gid(),
             size: meta.size(),
-            mtime: meta.mtime(),
+            allocated: meta.blocks() * 512,
             links: 1,
+            inode: meta.ino(),
+            device: meta.dev(),
+            special: (0, 0),
+            accessed: Timestamp::default(),
+            modified: Timestamp::default(),
+            changed: Timestamp::default(),
         })
     }
 
@@ -85,10 +91,25 @@ impl Tree for HostTree {
         Ok(if done.is_empty() { b"/".to_vec() } else { done.into_bytes() })
     }
 
-    fn read_to(&mut self, path: &[u8], sink: &mut dyn std::io::Write) -> Result<u64, DiskError> {
+    fn xattrs(&mut self, _: &[u8]) -> Result<Vec<Xattr>, DiskError> {
+        unreachable!("nobody asks for attributes here")
+    }
+
+    fn read_range(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+        sink: &mut dyn std::io::Write,
+    ) -> Result<u64, DiskError> {
+        assert_eq!((offset, length), (0, u64::MAX), "files are read whole here");
         let content = fs::read(self.host(path)?).map_err(not_found(path))?;
         sink.write_all(&content).unwrap();
         Ok(content.len() as u64)
+    }
+
+    fn explain(&self) -> String {
+        "a directory of the host".to_owned()
     }
 }
 

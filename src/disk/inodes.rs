@@ -1,0 +1,69 @@
+//! What a file system that tib reads by itself must offer. ext2/3/4 is one; XFS is to be the next.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::{DiskError, Stat, Xattr};
+
+/// A file system as numbered inodes. Paths, links and mount points are the business of whoever holds it.
+///
+/// Errors are [`DiskError::Damaged`], [`DiskError::Unsupported`], or those of the disk below.
+pub(super) trait Inodes: Send {
+    /// What it is, for people: `ext4`.
+    fn name(&self) -> &'static str;
+
+    /// The number of the root directory.
+    fn root(&self) -> u64;
+
+    /// What is in a directory, which `inode` must be.
+    fn directory(&mut self, inode: u64) -> Result<Arc<Directory>, DiskError>;
+
+    /// All that is known of an inode but its content. [`Stat::device`] is left at zero.
+    fn stat(&mut self, inode: u64) -> Result<Stat, DiskError>;
+
+    /// What a symbolic link, which `inode` must be, points to.
+    fn read_link(&mut self, inode: u64) -> Result<Vec<u8>, DiskError>;
+
+    /// Extended attributes as Linux shows them to root, sorted by name.
+    fn xattrs(&mut self, inode: u64) -> Result<Vec<Xattr>, DiskError>;
+
+    /// Hands `length` bytes from `offset` of a regular file to `sink`, fewer where it ends. Returns how many.
+    fn read_to(
+        &mut self,
+        inode: u64,
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Write,
+    ) -> Result<u64, DiskError>;
+}
+
+/// The entries of a directory, without `.` and `..`.
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    /// Sorted by name.
+    entries: Vec<(Box<[u8]>, u64)>,
+}
+
+impl Directory {
+    /// Takes names and the inodes they stand for. `Err` names one that is there twice.
+    pub(super) fn new(mut entries: Vec<(Box<[u8]>, u64)>) -> Result<Self, Box<[u8]>> {
+        entries.sort_unstable();
+        match entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(pair[0].0.clone()),
+            None => Ok(Self { entries }),
+        }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries.iter().map(|(name, _)| &**name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<u64> {
+        let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.entries.get(found).map(|(_, inode)| *inode)
+    }
+}
