@@ -31,4 +31,5 @@ pub mod process;
 pub mod recipe;
 pub mod size;
 pub mod source;
+pub(crate) mod sparse;
 pub mod verify;

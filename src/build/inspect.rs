@@ -12,6 +12,7 @@ use crate::source::Cache;
 use crate::verify;
 
 use super::BuildError;
+use super::watch::Watched;
 
 /// Opens the file tree of an image and hands it to `work`: natively if its file systems allow that, otherwise
 /// through an appliance with the image attached read-only.
@@ -26,8 +27,10 @@ pub fn with_tree<T>(
     cancel: &Cancel,
     work: impl FnOnce(&mut dyn Tree) -> Result<T>,
 ) -> Result<T> {
+    let what = format!("reading {}", image.display());
+    let watched = |tree| Watched::new(tree, what.clone(), events, cancel);
     let reason = match disk::open_os_tree(image, policy) {
-        Ok(mut tree) => return work(&mut *tree),
+        Ok(mut tree) => return work(&mut watched(&mut *tree)),
         Err(DiskError::Unsupported(reason)) => reason,
         Err(error) => return Err(error.into()),
     };
@@ -42,7 +45,7 @@ pub fn with_tree<T>(
     let mut session = Session::launch(&options, events, cancel)?;
     session.mount_root(true)?;
     let mut tree = SessionTree::new(session, reason);
-    let result = work(&mut tree);
+    let result = work(&mut watched(&mut tree));
     let ended = tree.into_session().shutdown();
     let result = result?;
     ended?;

@@ -8,6 +8,7 @@ mod output;
 mod size;
 mod space;
 mod stages;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

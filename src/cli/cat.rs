@@ -2,16 +2,13 @@
 
 use std::io::Write;
 
-use crate::build::with_tree;
-use crate::disk::Policy;
 use crate::error::{Exit, Result};
-use crate::source::Cache;
 
-use super::Context;
 use super::args::CatArgs;
+use super::{Context, in_image};
 
 /// Takes a broken pipe for the end of the reader's interest.
-struct Patient<W: Write>(W);
+pub(super) struct Patient<W: Write>(pub(super) W);
 
 impl<W: Write> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -30,12 +27,10 @@ impl<W: Write> Write for Patient<W> {
 }
 
 pub(super) fn run(args: &CatArgs, context: &Context) -> Result<Exit> {
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
-    let policy = Policy::within(cache.root());
-    with_tree(&args.image, &policy, &context.events, &context.cancel, |tree| {
+    context.with_tree(&args.image, |tree| {
         let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
         for path in &args.paths {
-            tree.read_to(path.as_bytes(), &mut out)?;
+            tree.read_to(&in_image(path), &mut out)?;
         }
         out.flush().map_err(super::Stdout)?;
         Ok(())

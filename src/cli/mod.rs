@@ -6,21 +6,29 @@ mod build;
 mod cache;
 mod cat;
 mod doctor;
+mod extract;
 mod ls;
 mod recipe;
 mod settings;
 mod signals;
+mod stat;
 mod ui;
 mod verify;
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::build::with_tree;
 use crate::cancel::Cancel;
+use crate::disk::{Policy, Tree};
 use crate::error::{Exit, Failure, Result};
 use crate::event::Events;
+use crate::source::Cache;
 
 pub use args::Args;
 use args::Command;
@@ -33,6 +41,26 @@ struct Context {
     printer: Printer,
     events: Events,
     cancel: Cancel,
+}
+
+impl Context {
+    /// Opens an image that may be one of tib's own layers, and hands its file tree to `work`.
+    fn with_tree<T>(&self, image: &Path, work: impl FnOnce(&mut dyn Tree) -> Result<T>) -> Result<T> {
+        let cache = Cache::open(self.settings.cache_dir.clone())?;
+        let policy = Policy::within(cache.root());
+        with_tree(image, &policy, &self.events, &self.cancel, |tree| {
+            if self.settings.explain {
+                self.events.note(format!("{}: {}", image.display(), tree.explain()));
+            }
+            work(tree)
+        })
+    }
+}
+
+/// A path in an image, as it was given: what has no `/` in front is taken from the root.
+fn in_image(path: &OsStr) -> Vec<u8> {
+    let path = path.as_bytes();
+    if path.starts_with(b"/") { path.to_vec() } else { [b"/", path].concat() }
 }
 
 /// Runs the program with the arguments of the process, and says how it shall end.
@@ -72,6 +100,8 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Recipe(args) => recipe::run(args, context),
         Command::Ls(args) => ls::run(&args, context),
         Command::Cat(args) => cat::run(&args, context),
+        Command::Stat(args) => stat::run(&args, context),
+        Command::Extract(args) => extract::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),

@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) color: bool,
     /// Show the output of programs that run on the host and in the guest.
     pub(super) verbose: bool,
+    /// Say how images are read.
+    pub(super) explain: bool,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) recipe_dirs: Vec<PathBuf>,
     pub(super) catalogue_dirs: Vec<PathBuf>,
@@ -32,7 +34,8 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(args: &GlobalArgs) -> Self {
-        let GlobalArgs { verbose, quiet, progress, color, cache_dir, recipe_dir, catalogue_dir } = args;
+        let GlobalArgs { verbose, quiet, progress, color, explain, cache_dir, recipe_dir, catalogue_dir } =
+            args;
         let terminal = std::io::stderr().is_terminal();
         let progress = match progress {
             _ if *quiet => Progress::Quiet,
@@ -54,6 +57,7 @@ impl Settings {
             progress,
             color,
             verbose: *verbose,
+            explain: *explain,
             cache_dir: cache_dir.clone(),
             recipe_dirs: recipe_dir.clone(),
             catalogue_dirs: catalogue_dir.clone(),

@@ -341,7 +341,9 @@ fn at(error: DiskError, path: &[u8]) -> DiskError {
     let place = if path.is_empty() { "/".into() } else { String::from_utf8_lossy(path) };
     match error {
         DiskError::Damaged(what) => DiskError::Damaged(format!("{what}, at `{}`", place.escape_debug())),
-        DiskError::Unsupported(what) => DiskError::Unsupported(format!("{what}, at `{}`", place.escape_debug())),
+        DiskError::Unsupported(what) => {
+            DiskError::Unsupported(format!("{what}, at `{}`", place.escape_debug()))
+        }
         other => other,
     }
 }

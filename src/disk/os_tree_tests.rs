@@ -108,7 +108,10 @@ fn in_image(tree: &mut dyn Tree) -> Listing {
             if stat.kind == FileKind::Directory {
                 left.push(path.clone());
             }
-            found.insert(path, (stat.kind, stat.mode, stat.uid, stat.gid, size, stat.modified.seconds, content));
+            found.insert(
+                path,
+                (stat.kind, stat.mode, stat.uid, stat.gid, size, stat.modified.seconds, content),
+            );
         }
     }
     found

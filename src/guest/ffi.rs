@@ -397,9 +397,8 @@ pub(super) fn download_range(
     length: u64,
 ) -> Result<(), CallError> {
     let (from, to) = (c_string(from)?, path_string(to)?);
-    let (offset, length) = (offset.min(i64::MAX as u64).cast_signed(), length.min(i64::MAX as u64).cast_signed());
+    let (offset, length) =
+        (offset.min(i64::MAX as u64).cast_signed(), length.min(i64::MAX as u64).cast_signed());
     // SAFETY: valid handle, NUL-terminated arguments.
-    check(handle, unsafe {
-        guestfs_download_offset(raw(handle), from.as_ptr(), to.as_ptr(), offset, length)
-    })
+    check(handle, unsafe { guestfs_download_offset(raw(handle), from.as_ptr(), to.as_ptr(), offset, length) })
 }

@@ -61,9 +61,8 @@ impl Tree for SessionTree {
 
     fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
         let asked = path.to_vec();
-        let found = self
-            .session
-            .raw_call("lgetxattrs", Some(&text(path)), None, move |g| ffi::lgetxattrs(g, &asked));
+        let found =
+            self.session.raw_call("lgetxattrs", Some(&text(path)), None, move |g| ffi::lgetxattrs(g, &asked));
         let mut found = match found {
             // The way libguestfs says that a file system has none.
             Err(GuestError::Call { errno, .. }) if errno == rustix::io::Errno::OPNOTSUPP.raw_os_error() => {

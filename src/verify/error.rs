@@ -1,5 +1,7 @@
 //! Why something in an image could not be looked at.
 
+use std::path::{Path, PathBuf};
+
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 
@@ -25,6 +27,22 @@ pub enum VerifyError {
         /// Why tib cannot.
         reason: String,
     },
+    /// Something is where a file of the image was to go.
+    #[error("`{}` exists already", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A file of the host could not be made.
+    #[error("cannot {action} `{}`", path.display())]
+    Host {
+        /// `create`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A listing or a report could not be written.
     #[error("cannot write {what}")]
     Write {
@@ -36,6 +54,10 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    pub(super) fn host(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Host { action, path: path.to_owned(), source }
+    }
+
     pub(super) fn malformed(path: impl AsRef<[u8]>, reason: impl Into<String>) -> Self {
         Self::Malformed { path: super::look::show(path.as_ref()), reason: reason.into() }
     }
@@ -46,6 +68,8 @@ impl Diagnose for VerifyError {
         match self {
             Self::Disk(error) => error.exit(),
             Self::Malformed { .. } | Self::Unsupported { .. } => Exit::Checks,
+            Self::Exists { .. } => Exit::Usage,
+            Self::Host { source, .. } => io_exit(source, Exit::Usage),
             Self::Write { source, .. } => io_exit(source, Exit::Internal),
         }
     }
@@ -56,7 +80,10 @@ impl Diagnose for VerifyError {
             Self::Malformed { path, .. } => {
                 Some(format!("look at it with `tib cat IMAGE {path}` and build the image again"))
             }
-            Self::Unsupported { .. } | Self::Write { .. } => None,
+            Self::Exists { .. } => {
+                Some("choose another name with `-o`, or replace it with `--force`".to_owned())
+            }
+            Self::Unsupported { .. } | Self::Host { .. } | Self::Write { .. } => None,
         }
     }
 }

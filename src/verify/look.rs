@@ -1,7 +1,8 @@
 //! Small ways of looking at a [`Tree`]: files that may be missing, patterns, walks. All of them are bounded,
 //! because what they look at is untrusted.
 
-use std::io::{self, Write};
+use std::collections::HashSet;
+use std::io;
 
 use super::VerifyError;
 use crate::disk::{DiskError, FileKind, Stat, Tree};
@@ -60,29 +61,9 @@ pub(super) fn read_optional(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<V
 
 /// The first bytes of a file, `length` at the most.
 pub(super) fn read_start(tree: &mut dyn Tree, path: &[u8], length: usize) -> Result<Vec<u8>, DiskError> {
-    struct Start {
-        kept: Vec<u8>,
-        wanted: usize,
-    }
-    impl Write for Start {
-        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-            let missing = self.wanted - self.kept.len();
-            if missing == 0 {
-                return Err(io::Error::other("enough"));
-            }
-            self.kept.extend_from_slice(&piece[..missing.min(piece.len())]);
-            Ok(piece.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut start = Start { kept: Vec::new(), wanted: length };
-    match tree.read_to(path, &mut start) {
-        Err(error) if start.kept.len() < length => Err(error),
-        // An error after enough bytes is the sink's own, to end the reading.
-        _ => Ok(start.kept),
-    }
+    let mut start = Vec::new();
+    tree.read_range(path, 0, length as u64, &mut start)?;
+    Ok(start)
 }
 
 /// Whether a path leads to a directory. A missing one is `false`.
@@ -161,12 +142,16 @@ pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// Visits everything below a directory, parents before children, names in byte order, links not followed.
+///
+/// A directory that is met twice is an error: no real file system has one, and a hostile one would be endless.
 pub(super) fn walk(
     tree: &mut dyn Tree,
     root: &[u8],
     visit: &mut dyn FnMut(&[u8], &Stat),
 ) -> Result<(), DiskError> {
     let mut count = 0;
+    let stat = tree.stat(root)?;
+    let mut met = HashSet::from([(stat.device, stat.inode)]);
     let mut pending: Vec<Vec<Vec<u8>>> = vec![children(tree, root)?];
     while let Some(level) = pending.last_mut() {
         let Some(path) = level.pop() else {
@@ -180,6 +165,9 @@ pub(super) fn walk(
         let stat = tree.lstat(&path)?;
         visit(&path, &stat);
         if stat.kind == FileKind::Directory {
+            if !met.insert((stat.device, stat.inode)) {
+                return Err(DiskError::Damaged(format!("`{}` is a directory with two parents", show(&path))));
+            }
             pending.push(children(tree, &path)?);
         }
     }
@@ -188,8 +176,8 @@ pub(super) fn walk(
 
 /// The paths in a directory, last name first, so that popping takes them in order.
 fn children(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
-    let mut names = names(tree, directory)?;
-    names.reverse();
+    let mut names = tree.read_dir(directory)?;
+    names.sort_unstable_by(|one, other| other.cmp(one));
     Ok(names.iter().map(|name| join(directory, name)).collect())
 }
 

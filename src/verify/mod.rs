@@ -9,6 +9,7 @@ mod contract;
 mod datasource;
 mod error;
 mod examine;
+pub mod extract;
 pub(crate) mod look;
 pub mod ls;
 mod os;

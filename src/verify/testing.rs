@@ -19,6 +19,8 @@ struct Node {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MemTree {
     nodes: BTreeMap<Vec<u8>, Node>,
+    /// Nodes made so far.
+    made: u64,
     broken: BTreeSet<Vec<u8>>,
 }
 
@@ -44,7 +46,7 @@ impl MemTree {
             size: content.len() as u64,
             allocated: (content.len() as u64).next_multiple_of(4096),
             links: if kind == FileKind::Directory { 2 } else { 1 },
-            inode: self.nodes.len() as u64 + 2,
+            inode: self.made + 2,
             device: 0,
             special: (0, 0),
             accessed: TIME,
@@ -52,7 +54,9 @@ impl MemTree {
             changed: TIME,
         };
         if replace || !self.nodes.contains_key(path) {
-            self.nodes.insert(path.to_vec(), Node { stat, content: content.to_vec(), xattrs: BTreeMap::new() });
+            self.made += 1;
+            self.nodes
+                .insert(path.to_vec(), Node { stat, content: content.to_vec(), xattrs: BTreeMap::new() });
         }
         self
     }
@@ -85,6 +89,21 @@ impl MemTree {
 
     pub(crate) fn sized(mut self, path: &str, size: u64) -> Self {
         self.nodes.get_mut(path.as_bytes()).expect("no such node").stat.size = size;
+        self
+    }
+
+    pub(crate) fn xattr(mut self, path: &str, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let node = self.nodes.get_mut(path.as_bytes()).expect("no such node");
+        node.xattrs.insert(name.as_bytes().to_vec(), value.as_ref().to_vec());
+        self
+    }
+
+    /// Makes a second name of a file.
+    pub(crate) fn hard_link(mut self, path: &str, other: &str) -> Self {
+        let node = self.nodes.get_mut(path.as_bytes()).expect("no such node");
+        node.stat.links += 1;
+        let node = node.clone();
+        self.nodes.insert(other.as_bytes().to_vec(), node);
         self
     }
 
@@ -197,7 +216,11 @@ impl Tree for MemTree {
 
     fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
         let node = &self.nodes[&self.resolve(path, false)?];
-        Ok(node.xattrs.iter().map(|(name, value)| Xattr { name: name.clone(), value: value.clone() }).collect())
+        Ok(node
+            .xattrs
+            .iter()
+            .map(|(name, value)| Xattr { name: name.clone(), value: value.clone() })
+            .collect())
     }
 
     fn read_range(

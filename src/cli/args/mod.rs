@@ -2,6 +2,7 @@
 
 mod base;
 mod cache;
+mod look;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use base::BASE_HELP;
 pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};
 use cache::CACHE_HELP;
 pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
+pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -64,6 +66,10 @@ pub(in crate::cli) struct GlobalArgs {
     /// When to colour text (NO_COLOR is respected)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(in crate::cli) color: ColorChoice,
+
+    /// Say how an image is read, and why that way
+    #[arg(long, global = true)]
+    pub(in crate::cli) explain: bool,
 
     /// Where bases, layers, packages and agents are kept [default: $XDG_CACHE_HOME/tib]
     #[arg(long, global = true, env = "TIB_CACHE_DIR", hide_env_values = true, value_name = "DIR")]
@@ -124,12 +130,17 @@ pub(in crate::cli) enum Command {
     #[command(after_help = BASE_HELP)]
     Base(BaseArgs),
     /// List files in an image, without booting it
-    #[command(
-        after_help = "Examples:\n  tib ls mariadb.qcow2 /etc/mysql\n  tib ls -lR --uids --times mariadb.qcow2 /etc\n  tib ls -lR --checksum --json mariadb.qcow2 / > files.json"
-    )]
+    #[command(disable_help_flag = true, after_help = look::LS_HELP)]
     Ls(LsArgs),
-    /// Print a file of an image
+    /// Print files of an image
+    #[command(after_help = look::CAT_HELP)]
     Cat(CatArgs),
+    /// Show all that is known of files in an image
+    #[command(after_help = look::STAT_HELP)]
+    Stat(StatArgs),
+    /// Copy files or directories out of an image
+    #[command(after_help = look::EXTRACT_HELP)]
+    Extract(ExtractArgs),
     /// Check an image: sealed, its agent able to start, and what its recipe asks
     Verify(VerifyArgs),
     /// See, check and tidy up what is kept for later
@@ -262,48 +273,6 @@ pub(in crate::cli) enum RecipeCommand {
     },
     /// Print the JSON Schema of recipes, for editors
     Schema,
-}
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct LsArgs {
-    /// A qcow2 or raw image
-    pub(in crate::cli) image: PathBuf,
-    /// Directory or file in it
-    #[arg(default_value = "/")]
-    pub(in crate::cli) path: String,
-    /// Type, mode and size beside the name
-    #[arg(short, long)]
-    pub(in crate::cli) long: bool,
-    /// With all directories below
-    #[arg(short = 'R', long)]
-    pub(in crate::cli) recursive: bool,
-    /// With -l: sizes like `1.5K`
-    #[arg(long)]
-    pub(in crate::cli) human: bool,
-    /// With -l: owner and group, by number
-    #[arg(long)]
-    pub(in crate::cli) uids: bool,
-    /// With -l: time of last modification, UTC
-    #[arg(long)]
-    pub(in crate::cli) times: bool,
-    /// With -l: SHA-256 of files
-    #[arg(long)]
-    pub(in crate::cli) checksum: bool,
-    /// As JSON
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
-    /// As comma-separated values
-    #[arg(long, conflicts_with = "json")]
-    pub(in crate::cli) csv: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct CatArgs {
-    /// A qcow2 or raw image
-    pub(in crate::cli) image: PathBuf,
-    /// Files in it
-    #[arg(required = true)]
-    pub(in crate::cli) paths: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -33,8 +33,13 @@ pub(super) struct Run {
 ///
 /// # Errors
 /// [`DiskError::Damaged`] when the map contradicts itself, [`DiskError::Unsupported`] for a file in a million pieces.
-pub(super) fn runs(window: &mut Window, superblock: &Superblock, inode: &Inode) -> Result<Vec<Run>, DiskError> {
-    let mut mapper = Mapper { window, superblock, inode, runs: Vec::new(), seen: HashSet::new(), next: 0, mapped: 0 };
+pub(super) fn runs(
+    window: &mut Window,
+    superblock: &Superblock,
+    inode: &Inode,
+) -> Result<Vec<Run>, DiskError> {
+    let mut mapper =
+        Mapper { window, superblock, inode, runs: Vec::new(), seen: HashSet::new(), next: 0, mapped: 0 };
     if inode.has_extents() {
         let root = inode.map();
         let depth = le16(root, 6);

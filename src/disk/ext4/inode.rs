@@ -6,6 +6,7 @@ use crate::disk::bytes::{le16, le32};
 use crate::disk::{DiskError, FileKind, Stat, Timestamp};
 
 const ENCRYPTED: u32 = 0x800;
+const HASH_TREE: u32 = 0x1000;
 const EXTENTS: u32 = 0x8_0000;
 const BLOCKS_ARE_BLOCKS: u32 = 0x4_0000;
 const VALUE_OF_XATTR: u32 = 0x20_0000;
@@ -124,6 +125,10 @@ impl Inode {
 
     pub(super) fn has_extents(&self) -> bool {
         self.flags & EXTENTS != 0
+    }
+
+    pub(super) fn has_hash_tree(&self) -> bool {
+        self.flags & HASH_TREE != 0
     }
 
     pub(super) fn is_inline(&self) -> bool {

@@ -225,9 +225,10 @@ impl Ext {
             return Err(damaged(inode.number, "is a directory with a hole"));
         }
         let mut block = vec![0; block_size as usize];
-        for number in runs.iter().flat_map(|run| run.physical..run.physical + run.length).take(blocks as usize) {
+        let numbers = runs.iter().flat_map(|run| run.physical..run.physical + run.length);
+        for (index, number) in numbers.take(blocks as usize).enumerate() {
             self.window.read_exact(number * block_size, &mut block)?;
-            directory::check_block(inode, &block)?;
+            directory::check_block(inode, &block, index == 0)?;
             directory::read_block(&self.superblock, inode, &block, entries)?;
         }
         Ok(())
@@ -268,7 +269,9 @@ impl Inodes for Ext {
         }
         if !inode.is_inline() && !inode.is_encrypted() && inode.is_short_link(&self.superblock) {
             let target = inode.map().get(..inode.size as usize);
-            return target.map(<[u8]>::to_vec).ok_or_else(|| damaged(inode.number, "is a link without a target"));
+            return target
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| damaged(inode.number, "is a link without a target"));
         }
         let mut target = Vec::new();
         self.read(&inode, 0, inode.size, &mut target)?;

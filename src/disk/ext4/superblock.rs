@@ -224,7 +224,9 @@ impl Superblock {
         let high = if self.wide { u64::from(le32(descriptor, 0x28)) } else { 0 };
         let table = high << 32 | u64::from(le32(descriptor, 0x8));
         if table == 0 || table >= self.blocks {
-            return Err(DiskError::Damaged(format!("the inodes of ext4 block group {group} are out of bounds")));
+            return Err(DiskError::Damaged(format!(
+                "the inodes of ext4 block group {group} are out of bounds"
+            )));
         }
         Ok(table)
     }

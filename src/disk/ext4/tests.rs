@@ -51,7 +51,12 @@ fn fill(lab: &Lab) {
     }
     islands.write_all_at(b"the last island", 70 << 20).unwrap();
     put("odd/hole-at-end", b"x");
-    std::fs::OpenOptions::new().write(true).open(root.join("odd/hole-at-end")).unwrap().set_len(300_000).unwrap();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(root.join("odd/hole-at-end"))
+        .unwrap()
+        .set_len(300_000)
+        .unwrap();
     write(&root.join("odd").join(OsStr::from_bytes(b"caf\xe9 \"quoted\"")), b"latin");
     put(&format!("odd/{}", "n".repeat(255)), b"longest name");
     for length in [1, 58, 59, 60, 61, 255, 1000] {
@@ -233,9 +238,7 @@ fn every_kind_of_file_system_is_what_debugfs_says() {
             let found = ext.xattrs(*inode).unwrap();
             let short: Vec<_> = found
                 .iter()
-                .map(|attribute| {
-                    (String::from_utf8(attribute.name.clone()).unwrap(), attribute.value.len())
-                })
+                .map(|attribute| (String::from_utf8(attribute.name.clone()).unwrap(), attribute.value.len()))
                 .collect();
             assert_eq!(short, listed_xattrs(section), "{options} {:?}", String::from_utf8_lossy(path));
             for attribute in &found {
@@ -270,7 +273,8 @@ fn every_kind_of_file_system_is_what_debugfs_says() {
             };
             let expected = expected.get(path).unwrap();
             // Of a file in its inode it dumps at least 60 bytes, and not the zeros that mke2fs claims to follow.
-            let end = if options.contains("inline") { content.len().min(expected.len()) } else { expected.len() };
+            let end =
+                if options.contains("inline") { content.len().min(expected.len()) } else { expected.len() };
             let is_same = expected[..end] == content[..end] && content[end..].iter().all(|byte| *byte == 0);
             assert!(is_same, "{options} {:?}", String::from_utf8_lossy(path));
         }
@@ -297,9 +301,15 @@ fn any_part_of_a_file_can_be_read() {
             let inode = paths[format!("/{name}").as_bytes()];
             let content = std::fs::read(lab.path("root").join(name)).unwrap();
             let size = content.len() as u64;
-            for (offset, length) in
-                [(0, 7), (5, 1024), (size / 2, 200_000), (131_072, 32_780), (size - 1, 9), (size, 1), (size + 5, 1)]
-            {
+            for (offset, length) in [
+                (0, 7),
+                (5, 1024),
+                (size / 2, 200_000),
+                (131_072, 32_780),
+                (size - 1, 9),
+                (size, 1),
+                (size + 5, 1),
+            ] {
                 let mut part = Vec::new();
                 let count = ext.read_to(inode, offset, length, &mut part).unwrap();
                 let from = offset.min(size) as usize;

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::sparse;
 use crate::recipe::Digest;
+use crate::sparse;
 
 /// Bytes read, hashed and written at a time.
 const CHUNK: usize = 1 << 20;

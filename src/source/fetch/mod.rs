@@ -9,7 +9,7 @@
 //! | `mirrors` | attempt after attempt, URL after URL |
 //! | `transfer` | the bytes of one file: resumed, in parallel parts, written in any order |
 //! | `spans`, `store` | which bytes are there, and writing them |
-//! | `sparse`, `place` | writing without zeros; the directory of a download, and what survives in it |
+//! | `place` | the directory of a download, and what survives in it |
 //! | `tail`, `follow`, `extract` | hashing and extracting behind the transfer, in threads of their own |
 //! | `download` | the whole, from the request to a verified file |
 //!
@@ -26,7 +26,6 @@ mod place;
 mod problem;
 mod small;
 mod spans;
-mod sparse;
 mod store;
 mod tail;
 mod transfer;

@@ -11,10 +11,11 @@ use super::error::Stop;
 use super::follow::{Digests, Followers, Task};
 use super::place::{Place, State};
 use super::spans::Spans;
-use super::{FetchError, Problem, Request, Retrieved, sparse};
+use super::{FetchError, Problem, Request, Retrieved};
 use crate::cancel::Cancel;
 use crate::event::Events;
 use crate::source::checksum::Algorithm;
+use crate::sparse;
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(100);

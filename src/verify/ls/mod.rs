@@ -1,8 +1,11 @@
 //! Lists and reads files of an image.
 
+mod attributes;
 mod render;
+mod stat;
 
-pub use render::{csv, json, text};
+pub use render::{csv, json, object, text};
+pub use stat::{describe, look_at};
 
 use std::io::Write;
 
@@ -10,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::VerifyError;
 use super::look::{join, names, walk, write_error};
-use crate::disk::{DiskError, FileKind, Stat, Tree};
+use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
 
 /// What to list, and what to tell of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,10 +26,16 @@ pub struct ListOptions {
     pub human: bool,
     /// Owner and group, by number.
     pub uids: bool,
-    /// Time of last modification, UTC.
+    /// Times of last access, modification and change, UTC.
     pub times: bool,
+    /// Device, inode, links, device numbers, and blocks of 512 bytes.
+    pub extra: bool,
     /// SHA-256 of the content of regular files.
     pub checksums: bool,
+    /// Extended attributes. Text has no room for them.
+    pub xattrs: bool,
+    /// `.` and `..` too, where a single directory is listed.
+    pub all: bool,
 }
 
 /// Something in an image.
@@ -42,6 +51,8 @@ pub struct Entry {
     pub target: Option<Vec<u8>>,
     /// SHA-256 of its content in hexadecimal, if asked for and it is a regular file.
     pub sha256: Option<String>,
+    /// Its extended attributes, if asked for.
+    pub xattrs: Option<Vec<Xattr>>,
 }
 
 /// Lists a directory, sorted by name: its entries, or with `recursive` all below it, parents first. With
@@ -63,7 +74,8 @@ pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<V
         }
         walk(tree, path, &mut |path, stat| found.push((path.to_vec(), *stat)))?;
     } else {
-        for name in names(tree, path)? {
+        let own: &[&[u8]] = if options.all { &[b".", b".."] } else { &[] };
+        for name in own.iter().map(|name| name.to_vec()).chain(names(tree, path)?) {
             let path = join(path, &name);
             let stat = tree.lstat(&path)?;
             found.push((path, stat));
@@ -92,10 +104,12 @@ fn entry(
         FileKind::File if options.checksums => Some(checksum(tree, &path)?),
         _ => None,
     };
-    Ok(Entry { path, relative, stat, target, sha256 })
+    let xattrs = if options.xattrs { Some(tree.xattrs(&path)?) } else { None };
+    Ok(Entry { path, relative, stat, target, sha256, xattrs })
 }
 
-fn checksum(tree: &mut dyn Tree, path: &[u8]) -> Result<String, DiskError> {
+/// SHA-256 of the content of a file, in hexadecimal.
+pub(super) fn checksum(tree: &mut dyn Tree, path: &[u8]) -> Result<String, DiskError> {
     struct Hasher(Sha256);
     impl Write for Hasher {
         fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {

@@ -5,8 +5,9 @@ use std::io::Write;
 
 use serde_json::{Map, Value};
 
+use super::attributes::meaning;
 use super::{Entry, ListOptions};
-use crate::disk::FileKind;
+use crate::disk::{FileKind, Stat, Xattr};
 use crate::verify::VerifyError;
 use crate::verify::look::{show, write_error};
 
@@ -45,7 +46,10 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
             fields.push(entry.stat.gid.to_string().into_bytes());
         }
         if options.times {
-            fields.push(time(entry.stat.modified.seconds).into_bytes());
+            fields.extend(times(&entry.stat).map(String::into_bytes));
+        }
+        if options.extra {
+            fields.extend(extra(&entry.stat).map(String::into_bytes));
         }
         if options.checksums {
             fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
@@ -59,27 +63,77 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
     Ok(())
 }
 
-/// A listing as JSON: an array of objects. Names that are no UTF-8 have replacement characters in them.
+/// A listing as JSON: an array of objects. Names that are no UTF-8 have replacement characters in them, and stand
+/// beside that in hexadecimal (`path-hex`, `target-hex`).
 pub fn json(entries: &[Entry]) -> Value {
-    let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
-    let object = |entry: &Entry| {
-        let mut fields = Map::new();
-        fields.insert("path".to_owned(), text(&entry.path));
-        fields.insert("kind".to_owned(), serde_json::json!(entry.stat.kind));
-        fields.insert("mode".to_owned(), Value::from(format!("{:04o}", entry.stat.mode)));
-        fields.insert("size".to_owned(), Value::from(entry.stat.size));
-        fields.insert("uid".to_owned(), Value::from(entry.stat.uid));
-        fields.insert("gid".to_owned(), Value::from(entry.stat.gid));
-        fields.insert("mtime".to_owned(), Value::from(entry.stat.modified.seconds));
-        if let Some(target) = &entry.target {
-            fields.insert("target".to_owned(), text(target));
-        }
-        if let Some(sha256) = &entry.sha256 {
-            fields.insert("sha256".to_owned(), Value::from(sha256.clone()));
-        }
-        Value::Object(fields)
-    };
     entries.iter().map(object).collect()
+}
+
+/// All that is known of one entry.
+pub fn object(entry: &Entry) -> Value {
+    let stat = &entry.stat;
+    let mut fields = Map::new();
+    let mut put = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));
+    let mut name = |key: &str, bytes: &[u8]| {
+        put(key, String::from_utf8_lossy(bytes).into());
+        if std::str::from_utf8(bytes).is_err() {
+            put(&format!("{key}-hex"), hex(bytes).into());
+        }
+    };
+    name("path", &entry.path);
+    if let Some(target) = &entry.target {
+        name("target", target);
+    }
+    put("kind", serde_json::json!(stat.kind));
+    put("mode", format!("{:04o}", stat.mode).into());
+    put("size", stat.size.into());
+    put("allocated", stat.allocated.into());
+    put("uid", stat.uid.into());
+    put("gid", stat.gid.into());
+    put("links", stat.links.into());
+    put("inode", stat.inode.into());
+    for (key, time) in [("atime", stat.accessed), ("mtime", stat.modified), ("ctime", stat.changed)] {
+        put(key, time.seconds.into());
+        put(&format!("{key}-nanoseconds"), time.nanoseconds.into());
+    }
+    if matches!(stat.kind, FileKind::Block | FileKind::Character) {
+        put("device", format!("{}:{}", stat.special.0, stat.special.1).into());
+    }
+    if let Some(sha256) = &entry.sha256 {
+        put("sha256", sha256.clone().into());
+    }
+    if let Some(xattrs) = &entry.xattrs {
+        let value = |xattr: &Xattr| {
+            let name = String::from_utf8_lossy(&xattr.name).into_owned();
+            let text = meaning(xattr);
+            serde_json::json!({ "name": name, "value-hex": hex(&xattr.value), "text": text })
+        };
+        put("xattrs", xattrs.iter().map(value).collect());
+    }
+    Value::Object(fields)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn times(stat: &Stat) -> [String; 3] {
+    [stat.accessed, stat.modified, stat.changed].map(|moment| time(moment.seconds))
+}
+
+fn extra(stat: &Stat) -> [String; 5] {
+    [
+        stat.device.to_string(),
+        stat.inode.to_string(),
+        stat.links.to_string(),
+        format!("{}:{}", stat.special.0, stat.special.1),
+        (stat.allocated / 512).to_string(),
+    ]
 }
 
 fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
@@ -89,7 +143,10 @@ fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
         columns.push(format!("{:>4} {:>4}", stat.uid, stat.gid));
     }
     if options.times {
-        columns.push(time(stat.modified.seconds));
+        columns.extend(times(stat));
+    }
+    if options.extra {
+        columns.extend(extra(stat));
     }
     columns.extend(entry.sha256.clone());
     columns.push(with_target(show(&entry.path), entry));
@@ -146,7 +203,7 @@ fn with_target(line: String, entry: &Entry) -> String {
 }
 
 /// `rwsr-xr-t` and the like.
-fn permissions(mode: u32) -> String {
+pub(super) fn permissions(mode: u32) -> String {
     let mut text = String::with_capacity(9);
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
         let bits = mode >> shift;
@@ -162,7 +219,7 @@ fn permissions(mode: u32) -> String {
     text
 }
 
-fn letter(kind: FileKind) -> char {
+pub(super) fn letter(kind: FileKind) -> char {
     match kind {
         FileKind::File => '-',
         FileKind::Directory => 'd',
@@ -179,7 +236,7 @@ fn size(entry: &Entry, options: &ListOptions) -> String {
 }
 
 /// A size rounded to the nearest, with one decimal below ten units, as virt-ls has it.
-fn human(size: u64) -> String {
+pub(super) fn human(size: u64) -> String {
     let mut unit: u128 = 1;
     let size = u128::from(size);
     for suffix in ["", "K", "M", "G", "T", "P", "E"] {
@@ -208,7 +265,7 @@ fn rounded(value: u128, unit: u128) -> u128 {
 }
 
 /// `2024-02-03 04:05:06`, UTC.
-fn time(seconds: i64) -> String {
+pub(super) fn time(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Days to a civil date with years that begin in March, so that leap days come last.
     let days = days + 719_468;

@@ -38,8 +38,17 @@ fn listed(options: ListOptions) -> String {
     String::from_utf8(out).unwrap()
 }
 
-const ALL: ListOptions =
-    ListOptions { recursive: true, long: true, human: false, uids: false, times: false, checksums: false };
+const ALL: ListOptions = ListOptions {
+    recursive: true,
+    long: true,
+    human: false,
+    uids: false,
+    times: false,
+    extra: false,
+    checksums: false,
+    xattrs: false,
+    all: false,
+};
 
 #[test]
 fn text_is_that_of_virt_ls() {
@@ -68,7 +77,7 @@ fn owners_times_and_checksums_come_before_the_path() {
     let line = listing.lines().find(|line| line.ends_with("/etc/hello")).unwrap();
     assert_eq!(
         line,
-        "- 0644          6 1000 1001 2023-11-14 22:13:20 \
+        "- 0644          6 1000 1001 2023-11-14 22:13:20 2023-11-14 22:13:20 2023-11-14 22:13:20 \
          5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 /etc/hello"
     );
 }

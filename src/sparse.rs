@@ -5,13 +5,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// The largest block that [`write_at`] can leave out.
-pub(super) const LARGEST: usize = 64 << 10;
+pub(crate) const LARGEST: usize = 64 << 10;
 static ZEROS: [u8; LARGEST] = [0; LARGEST];
 
 /// Writes `bytes` at `offset`, where `file` has never been written to: whole aligned blocks of zeros are left out, so
 /// that they take no space. Small blocks leave out more, but the file is more in pieces. The length of the file is the
 /// caller's business, since it may end in zeros.
-pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8], block: usize) -> io::Result<()> {
+pub(crate) fn write_at(file: &File, offset: u64, bytes: &[u8], block: usize) -> io::Result<()> {
     let zeros = &ZEROS[..block];
     let (mut start, mut at) = (0, 0);
     while at < bytes.len() {

@@ -1,0 +1,129 @@
+//! A tree that can be interrupted, and that tells how much of it was read.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::cancel::{Cancel, Cancelled};
+use crate::disk::{DiskError, Stat, Tree, Xattr};
+use crate::event::Events;
+
+/// Work shorter than this needs no progress.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two messages.
+const PACE: Duration = Duration::from_millis(200);
+
+/// Passes everything on to another tree.
+pub(super) struct Watched<'a> {
+    tree: &'a mut dyn Tree,
+    teller: Teller<'a>,
+}
+
+/// Tells how far reading has come, and when to stop.
+struct Teller<'a> {
+    what: String,
+    events: &'a Events,
+    cancel: &'a Cancel,
+    next: Instant,
+    read: u64,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, bytes: usize) -> Result<(), Cancelled> {
+        self.cancel.check()?;
+        self.read += bytes as u64;
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + PACE;
+            self.events.progress(&self.what, self.read, None);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Watched<'a> {
+    pub(super) fn new(tree: &'a mut dyn Tree, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
+        Self { tree, teller: Teller { what, events, cancel, next: Instant::now() + PATIENCE, read: 0 } }
+    }
+}
+
+/// Counts what goes through, piece by piece, so that a large file can be interrupted too.
+struct Counting<'a, 'b> {
+    sink: &'a mut dyn Write,
+    teller: &'a mut Teller<'b>,
+}
+
+impl Write for Counting<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.sink.write(bytes)?;
+        self.teller.tell(written).map_err(std::io::Error::other)?;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl Tree for Watched<'_> {
+    fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+        self.teller.tell(0)?;
+        self.tree.read_dir(path)
+    }
+
+    fn lstat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
+        self.tree.lstat(path)
+    }
+
+    fn stat(&mut self, path: &[u8]) -> Result<Stat, DiskError> {
+        self.tree.stat(path)
+    }
+
+    fn read_link(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+        self.tree.read_link(path)
+    }
+
+    fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
+        self.tree.canonicalize(path)
+    }
+
+    fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
+        self.tree.xattrs(path)
+    }
+
+    fn read_range(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+        sink: &mut dyn Write,
+    ) -> Result<u64, DiskError> {
+        self.teller.tell(0)?;
+        let mut sink = Counting { sink, teller: &mut self.teller };
+        let result = self.tree.read_range(path, offset, length, &mut sink);
+        // The sink refuses to go on once the user interrupts; that is not the image's fault.
+        self.teller.tell(0)?;
+        result
+    }
+
+    fn explain(&self) -> String {
+        self.tree.explain()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::MemTree;
+
+    #[test]
+    fn an_interruption_ends_reading_and_walking() {
+        let (events, cancel) = (Events::none(), Cancel::new());
+        let mut inner = MemTree::new().file("/f", "content");
+        let mut tree = Watched::new(&mut inner, "x".to_owned(), &events, &cancel);
+        assert_eq!(tree.read(b"/f", 100).unwrap(), b"content");
+        assert_eq!(tree.teller.read, 7);
+        cancel.raise();
+        assert!(matches!(tree.read(b"/f", 100), Err(DiskError::Cancelled(_))));
+        assert!(matches!(tree.read_dir(b"/"), Err(DiskError::Cancelled(_))));
+    }
+}

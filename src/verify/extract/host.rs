@@ -1,0 +1,232 @@
+//! Onto the host. The names are the image's, and it is untrusted: everything goes into a new directory that nobody
+//! else has written to, so that no link in it can lead a later write elsewhere.
+
+use std::ffi::OsStr;
+use std::fs::{FileTimes, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+
+use super::{Extracted, FirstNames, entries};
+use crate::disk::{FileKind, Stat, Timestamp, Tree};
+use crate::sparse;
+use crate::verify::VerifyError;
+
+/// Holes of files are found in steps of this.
+const BLOCK: usize = 4096;
+
+/// Copies a file or a directory to `target`, which gets its name when all is there. Modes (without set-id bits), times
+/// and holes are kept, owners and attributes are not.
+///
+/// # Errors
+/// [`VerifyError::Exists`] if something is at `target` and `replace` is not set; [`VerifyError::Disk`],
+/// [`VerifyError::Host`].
+pub fn to_host(
+    tree: &mut dyn Tree,
+    path: &[u8],
+    target: &Path,
+    replace: bool,
+) -> Result<Extracted, VerifyError> {
+    if !replace && target.symlink_metadata().is_ok() {
+        return Err(VerifyError::Exists { path: target.to_owned() });
+    }
+    let entries = entries(tree, path)?;
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let work = tempfile::Builder::new()
+        .prefix(".tib-extract-")
+        .tempdir_in(parent)
+        .map_err(|source| VerifyError::host("create a directory in", parent, source))?;
+    let root = work.path().join("new");
+    let (top, _) = &entries[0];
+    let prefix = if top == b"/" { 0 } else { top.len() };
+
+    let mut done = Extracted::default();
+    let mut names: FirstNames<PathBuf> = FirstNames::default();
+    for (path, stat) in &entries {
+        let relative = path[prefix..].strip_prefix(b"/").unwrap_or_default();
+        let to = if relative.is_empty() { root.clone() } else { root.join(OsStr::from_bytes(relative)) };
+        let result = match stat.kind {
+            FileKind::Directory => {
+                done.directories += 1;
+                // Its own mode may not let us in.
+                fs::create_dir(&to).and_then(|()| fs::set_permissions(&to, Permissions::from_mode(0o700)))
+            }
+            FileKind::Symlink => {
+                done.links += 1;
+                let link = tree.read_link(path)?;
+                symlink(OsStr::from_bytes(&link), &to)
+            }
+            FileKind::File => {
+                done.files += 1;
+                match names.of(stat) {
+                    Some(first) => fs::hard_link(first, &to),
+                    None => {
+                        done.bytes += copy(tree, path, stat, &to)?;
+                        names.remember(stat, to.clone());
+                        Ok(())
+                    }
+                }
+            }
+            FileKind::Block | FileKind::Character | FileKind::Fifo | FileKind::Socket => {
+                done.left_out.push(path.clone());
+                Ok(())
+            }
+        };
+        result.map_err(|source| VerifyError::host("create", &to, source))?;
+    }
+    // Children first, or a directory without write permission would keep them from their own.
+    for (path, stat) in entries.iter().rev().filter(|(_, stat)| stat.kind == FileKind::Directory) {
+        let relative = path[prefix..].strip_prefix(b"/").unwrap_or_default();
+        let to = root.join(OsStr::from_bytes(relative));
+        finish_directory(&to, stat).map_err(|source| VerifyError::host("set the mode of", &to, source))?;
+    }
+    if done.left_out.first().is_some_and(|path| path == top) {
+        return Ok(done);
+    }
+    put_in_place(work.path(), &root, target)?;
+    Ok(done)
+}
+
+/// Gives the finished copy its name. What it replaces is out of the way before, and gone only afterwards.
+fn put_in_place(work: &Path, new: &Path, target: &Path) -> Result<(), VerifyError> {
+    let old = work.join("old");
+    let had_old = match fs::rename(target, &old) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(source) => return Err(VerifyError::host("replace", target, source)),
+    };
+    // A directory that may not be written cannot be moved either, until it has arrived.
+    let mode = new.symlink_metadata().ok().filter(std::fs::Metadata::is_dir).map(|meta| meta.permissions());
+    let moved = match &mode {
+        Some(_) => fs::set_permissions(new, Permissions::from_mode(0o700)),
+        None => Ok(()),
+    };
+    let moved = moved.and_then(|()| fs::rename(new, target)).and_then(|()| match mode {
+        Some(mode) => fs::set_permissions(target, mode),
+        None => Ok(()),
+    });
+    moved.map_err(|source| {
+        if had_old {
+            // The old one goes back. If even that fails, there is nothing better to tell than the first reason.
+            let _ = fs::rename(&old, target);
+        }
+        VerifyError::host("create", target, source)
+    })
+}
+
+fn copy(tree: &mut dyn Tree, path: &[u8], stat: &Stat, to: &Path) -> Result<u64, VerifyError> {
+    let host = |source| VerifyError::host("write", to, source);
+    let file = std::fs::File::create_new(to).map_err(host)?;
+    let mut sink = Sparse { file: &file, at: 0 };
+    let length = tree.read_to(path, &mut sink)?;
+    file.set_len(length)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(stat.mode & 0o777)))
+        .and_then(|()| file.set_times(times(stat)))
+        .map_err(host)?;
+    Ok(length)
+}
+
+fn finish_directory(to: &Path, stat: &Stat) -> io::Result<()> {
+    std::fs::File::open(to)?.set_times(times(stat))?;
+    std::fs::set_permissions(to, Permissions::from_mode(stat.mode & 0o1777))
+}
+
+fn times(stat: &Stat) -> FileTimes {
+    let moment = |time: Timestamp| {
+        let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+        let base = if time.seconds < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(seconds)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(seconds)
+        };
+        base.and_then(|base| base.checked_add(Duration::from_nanos(time.nanoseconds.into())))
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    FileTimes::new().set_accessed(moment(stat.accessed)).set_modified(moment(stat.modified))
+}
+
+/// Writes a file front to back and leaves its holes out.
+struct Sparse<'a> {
+    file: &'a std::fs::File,
+    at: u64,
+}
+
+impl io::Write for Sparse<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        sparse::write_at(self.file, self.at, bytes, BLOCK)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::verify::testing::MemTree;
+
+    fn tree() -> MemTree {
+        MemTree::new()
+            .file("/d/file", "content")
+            .access("/d/file", 0o4640, 12, 34)
+            .hard_link("/d/file", "/d/other")
+            .file("/d/closed/in", "x")
+            .access("/d/closed", 0o555, 0, 0)
+            .file("/d/sparse", [vec![0; 1 << 20], vec![1; 10]].concat())
+            .link("/d/out", "../../../etc/passwd")
+            .link("/alias", "d")
+            .special("/d/pipe", FileKind::Fifo)
+    }
+
+    #[test]
+    fn a_directory_with_its_modes_times_links_and_holes() {
+        let host = tempfile::tempdir().unwrap();
+        for path in [b"/d".as_slice(), b"/alias"] {
+            let to = host.path().join("copy");
+            let done = to_host(&mut tree(), path, &to, true).unwrap();
+            assert_eq!((done.files, done.directories, done.links), (4, 2, 1));
+            assert_eq!(done.left_out, [b"/d/pipe"]);
+            let meta = |name: &str| to.join(name).symlink_metadata().unwrap();
+            assert_eq!(meta("file").mode() & 0o7777, 0o640, "no set-id bit");
+            assert_eq!(meta("file").mtime(), 1_700_000_000);
+            assert_eq!(meta("file").ino(), meta("other").ino());
+            assert_eq!(meta("closed").mode() & 0o777, 0o555);
+            assert_eq!(meta("closed").mtime(), 1_700_000_000);
+            assert!(meta("sparse").blocks() * 512 < 100_000);
+            assert_eq!(std::fs::read(to.join("sparse")).unwrap().len(), (1 << 20) + 10);
+            assert_eq!(std::fs::read_link(to.join("out")).unwrap(), Path::new("../../../etc/passwd"));
+            assert!(!to.join("pipe").exists());
+        }
+        let left: Vec<_> =
+            std::fs::read_dir(host.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["copy"], "nothing else is left behind");
+    }
+
+    #[test]
+    fn nothing_is_replaced_unasked_and_nothing_is_lost_on_failure() {
+        let host = tempfile::tempdir().unwrap();
+        let to = host.path().join("file");
+        std::fs::write(&to, "mine").unwrap();
+        let error = to_host(&mut tree(), b"/d/file", &to, false).unwrap_err();
+        assert!(error.to_string().contains("exists already"), "{error}");
+        let error = to_host(&mut tree().broken("/d/sparse"), b"/d", &to, true).unwrap_err();
+        assert!(error.to_string().contains("bad block"), "{error}");
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "mine");
+        to_host(&mut tree(), b"/d/file", &to, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "content");
+        assert_eq!(std::fs::read_dir(host.path()).unwrap().count(), 1);
+        assert!(to_host(&mut tree(), b"/nothing", &host.path().join("x"), false).is_err());
+    }
+}
