@@ -181,7 +181,7 @@ fn children(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, DiskE
     Ok(names.iter().map(|name| join(directory, name)).collect())
 }
 
-fn too_much(path: &[u8]) -> DiskError {
+pub(super) fn too_much(path: &[u8]) -> DiskError {
     DiskError::WrongKind { path: show(path), problem: "has too many or too deeply nested entries".to_owned() }
 }
 

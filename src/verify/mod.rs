@@ -30,4 +30,7 @@ pub use os::{DetectError, detect_os};
 pub use packages::{Package, packages};
 pub use report::{CheckGroup, CheckResult, Counts, Outcome, Report, VERSION as REPORT_VERSION};
 pub use sealing::{BUILD_MARKER, sealing};
-pub use unit::{UnitFile, UnitState, unit_state};
+pub use unit::{
+    InitScript, Instance, Preset, Presets, Unit, UnitFile, UnitIndex, UnitState, init_scripts, list as units,
+    unit_state,
+};

@@ -1,8 +1,9 @@
 //! What a unit file says, with its drop-ins.
 
-use super::{Entry, LINK_LIMIT, SEARCH_PATH, find, instance};
-use crate::disk::{DiskError, Tree};
-use crate::verify::look::{join, names, read_optional, show};
+use super::index::{Entry, UnitIndex};
+use super::instance;
+use crate::disk::{DiskError, FileKind, Tree};
+use crate::verify::look::{optional, read_optional, show};
 
 /// The assignments of a unit and its drop-ins, in the order in which systemd reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,63 +87,49 @@ impl UnitFile {
 /// Reads a unit by name: aliases followed, an instance's template taken, drop-ins added. `None` when there is
 /// no such unit, or it is masked.
 pub(in crate::verify) fn load(tree: &mut dyn Tree, name: &str) -> Result<Option<UnitFile>, DiskError> {
-    let mut name = name.to_owned();
-    for _ in 0..LINK_LIMIT {
-        let template = instance(&name).map(|(template, _)| template);
-        let mut found = find(tree, &name)?;
-        if let (None, Some(template)) = (&found, &template) {
-            found = find(tree, template)?;
+    let index = UnitIndex::read(tree)?;
+    match index.follow(tree, name)? {
+        Some((resolved, found)) if found.entry != Entry::Masked => {
+            read(tree, &found.path, &index.drop_ins(drop_in_names(&resolved).iter().map(String::as_str)))
+                .map(Some)
         }
-        match found {
-            None => return Ok(None),
-            Some(found) => match found.entry {
-                Entry::Masked => return Ok(None),
-                Entry::Alias(target) => name = target,
-                Entry::Regular => return read(tree, &found.path, &name, template.as_deref()).map(Some),
-            },
-        }
+        _ => Ok(None),
     }
-    Err(DiskError::WrongKind { path: name, problem: "is a loop of aliases".to_owned() })
 }
 
-/// Reads a unit file and the drop-ins for its names, sorted by file name; a drop-in in a directory that comes
-/// first hides one of the same name.
-pub(super) fn read(
-    tree: &mut dyn Tree,
-    path: &[u8],
-    name: &str,
-    template: Option<&str>,
-) -> Result<UnitFile, DiskError> {
+/// The names whose `.d` directories count for a unit, the most specific first: its own, those it begins with up
+/// to a dash (`a-.service` for `a-b.service`), the same of its template, its type.
+pub(super) fn drop_in_names(name: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in std::iter::once(name.to_owned()).chain(instance(name).map(|(template, _)| template)) {
+        let Some((stem, suffix)) = name.rsplit_once('.') else { continue };
+        let prefix = stem.split_once('@').map_or(stem, |(prefix, _)| prefix);
+        let dashes = prefix.match_indices('-').map(|(at, _)| at).rev();
+        let shorter: Vec<String> = dashes
+            .filter(|&at| at > 0 && at + 1 < prefix.len())
+            .map(|at| format!("{}{}.{suffix}", &prefix[..=at], &stem[prefix.len()..]))
+            .collect();
+        names.push(name.clone());
+        names.extend(shorter);
+    }
+    names.extend(name.rsplit_once('.').map(|(_, suffix)| suffix.to_owned()));
+    names.dedup();
+    names
+}
+
+/// Reads a unit file and drop-ins.
+pub(super) fn read(tree: &mut dyn Tree, path: &[u8], drop_ins: &[Vec<u8>]) -> Result<UnitFile, DiskError> {
     let mut unit = UnitFile { path: show(path), ..UnitFile::default() };
     unit.append(&read_optional(tree, path)?.unwrap_or_default());
-    let mut drop_ins = std::collections::BTreeMap::new();
-    for unit_name in std::iter::once(name).chain(template) {
-        for directory in SEARCH_PATH {
-            let directory = format!("{directory}/{unit_name}.d");
-            for file in names(tree, directory.as_bytes())? {
-                if file.ends_with(b".conf") {
-                    let path = join(directory.as_bytes(), &file);
-                    drop_ins.entry(file).or_insert(path);
-                }
-            }
-        }
-    }
-    for path in drop_ins.values() {
+    for path in drop_ins {
         // A drop-in masked with a link to /dev/null reads as nothing: the link leads nowhere at rest.
-        if let Some(text) = read_drop_in(tree, path)? {
-            unit.append(&text);
+        if let Some(stat) = optional(tree.stat(path))?
+            && stat.kind == FileKind::File
+        {
+            unit.append(&read_optional(tree, path)?.unwrap_or_default());
         }
     }
     Ok(unit)
-}
-
-fn read_drop_in(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-    use crate::disk::FileKind;
-    use crate::verify::look::optional;
-    match optional(tree.stat(path))? {
-        Some(stat) if stat.kind == FileKind::File => read_optional(tree, path),
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]

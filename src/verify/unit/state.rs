@@ -7,10 +7,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::file::{self, UnitFile};
-use super::{CONFIG, Entry, Found, LINK_LIMIT, SEARCH_PATH, find, full_name, instance, is_template, sysv};
-use crate::disk::{DiskError, FileKind, Tree};
+use super::index::{Content, Directory, Entry, Found, Node, UnitIndex};
+use super::{CONFIG, LINK_LIMIT, full_name, instance, is_template, sysv};
+use crate::disk::{DiskError, Tree};
 use crate::verify::VerifyError;
-use crate::verify::look::{base_name, join, names, optional};
+use crate::verify::look::base_name;
 
 /// A unit's state, in systemd's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,11 +43,14 @@ pub enum UnitState {
     Transient,
     /// There is no such unit.
     NotFound,
+    /// Its file is there and cannot be used: a link that leads nowhere, or in a circle.
+    Bad,
 }
 
-impl fmt::Display for UnitState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl UnitState {
+    /// systemd's word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
             Self::Enabled => "enabled",
             Self::EnabledRuntime => "enabled-runtime",
             Self::Linked => "linked",
@@ -60,7 +64,14 @@ impl fmt::Display for UnitState {
             Self::Generated => "generated",
             Self::Transient => "transient",
             Self::NotFound => "not-found",
-        })
+            Self::Bad => "bad",
+        }
+    }
+}
+
+impl fmt::Display for UnitState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -70,39 +81,118 @@ impl fmt::Display for UnitState {
 /// # Errors
 /// [`VerifyError::Disk`]; a loop of links or aliases is one too.
 pub fn unit_state(tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
-    let name = full_name(name);
-    let Some((resolved, found)) = follow(tree, &name)? else {
-        return Ok(sysv::state(tree, &name)?.unwrap_or(UnitState::NotFound));
-    };
-    if found.entry == Entry::Masked {
-        let runtime = found.directory.starts_with("/run/");
-        return Ok(if runtime { UnitState::MaskedRuntime } else { UnitState::Masked });
-    }
-    if base_name(&found.path) != name.as_bytes() && instance(&resolved).is_none() && resolved != name {
-        return Ok(UnitState::Alias(resolved));
-    }
-    match found.directory {
-        "/run/systemd/generator" | "/run/systemd/generator.early" | "/run/systemd/generator.late" => {
-            return Ok(UnitState::Generated);
+    UnitIndex::read(tree)?.state(tree, name)
+}
+
+impl UnitIndex {
+    /// As [`unit_state`]: for one who asks for more than one unit.
+    ///
+    /// # Errors
+    /// As [`unit_state`].
+    pub fn state(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+        let name = full_name(name);
+        match self.follow(tree, &name)? {
+            Some((resolved, found)) => Ok(self.state_of(tree, &name, &resolved, &found)?.0),
+            None => Ok(sysv::state(tree, &name)?.unwrap_or(UnitState::NotFound)),
         }
-        "/run/systemd/transient" => return Ok(UnitState::Transient),
-        _ => {}
     }
-    let template = instance(&resolved).map(|(template, _)| template);
-    let unit = file::read(tree, &found.path, &resolved, template.as_deref())?;
-    let install = Install::of(&unit, &resolved);
-    if let Some(state) = linked_state(tree, &resolved, &found, Some(&install))? {
-        return Ok(state);
+
+    /// The state of a unit that was found, and what its files say where they had to be read.
+    pub(super) fn state_of(
+        &self,
+        tree: &mut dyn Tree,
+        name: &str,
+        resolved: &str,
+        found: &Found,
+    ) -> Result<(UnitState, Option<UnitFile>), DiskError> {
+        if found.entry == Entry::Masked {
+            let runtime = found.directory.starts_with("/run/");
+            return Ok((if runtime { UnitState::MaskedRuntime } else { UnitState::Masked }, None));
+        }
+        if base_name(&found.path) != name.as_bytes() && instance(resolved).is_none() && resolved != name {
+            return Ok((UnitState::Alias(resolved.to_owned()), None));
+        }
+        let template = instance(resolved).map(|(template, _)| template);
+        let names = std::iter::once(resolved).chain(template.as_deref());
+        let unit = file::read(tree, &found.path, &self.drop_ins(names))?;
+        let state = match found.directory {
+            "/run/systemd/generator" | "/run/systemd/generator.early" | "/run/systemd/generator.late" => {
+                UnitState::Generated
+            }
+            "/run/systemd/transient" => UnitState::Transient,
+            _ => self.installed(resolved, found, &Install::of(&unit, resolved)),
+        };
+        Ok((state, Some(unit)))
     }
-    Ok(if linked_state(tree, &resolved, &found, None)?.is_some() {
-        UnitState::Indirect
-    } else if install.rules {
-        UnitState::Disabled
-    } else if install.also {
-        UnitState::Indirect
-    } else {
-        UnitState::Static
-    })
+
+    /// What the links to a unit, or without any its `[Install]` section, make of it.
+    fn installed(&self, name: &str, found: &Found, install: &Install) -> UnitState {
+        if let Some(state) = self.linked_state(name, found, Some(install)) {
+            state
+        } else if self.linked_state(name, found, None).is_some() {
+            UnitState::Indirect
+        } else if install.rules {
+            UnitState::Disabled
+        } else if install.also {
+            UnitState::Indirect
+        } else {
+            UnitState::Static
+        }
+    }
+
+    /// Follows aliases to the unit itself: its name and its file.
+    pub(super) fn follow(
+        &self,
+        tree: &mut dyn Tree,
+        name: &str,
+    ) -> Result<Option<(String, Found)>, DiskError> {
+        let mut name = name.to_owned();
+        for _ in 0..LINK_LIMIT {
+            let mut found = self.find(tree, &name)?;
+            if let (None, Some((template, _))) = (&found, instance(&name)) {
+                found = self.find(tree, &template)?;
+            }
+            let Some(found) = found else { return Ok(None) };
+            let Entry::Alias(target) = &found.entry else { return Ok(Some((name, found))) };
+            name = match (instance(&name), target.split_once("@.")) {
+                // An instance of an alias is that instance of the template behind it.
+                (Some((_, instance)), Some((prefix, suffix))) => format!("{prefix}@{instance}.{suffix}"),
+                _ => target.clone(),
+            };
+        }
+        Err(DiskError::WrongKind { path: name, problem: "is a loop of aliases".to_owned() })
+    }
+
+    /// Looks for links to a unit. With `install`, only links of the names it would make count.
+    fn linked_state(&self, name: &str, found: &Found, install: Option<&Install>) -> Option<UnitState> {
+        let mut runtime = false;
+        let mut vendor = false;
+        let mut own_link = None;
+        // Links of the unit's own name in directories that come after the unit's are hidden by it.
+        let mut hidden = false;
+        for Directory { path: directory, content } in self.directories() {
+            let is_runtime = directory.starts_with("/run/");
+            match links(content, name, hidden, install) {
+                Links::Wanted if *directory == CONFIG => return Some(UnitState::Enabled),
+                Links::Wanted if is_runtime => runtime = true,
+                Links::Wanted => vendor = true,
+                Links::OwnName if *directory == CONFIG => own_link = Some(UnitState::Linked),
+                Links::OwnName if is_runtime && own_link.is_none() => {
+                    own_link = Some(UnitState::LinkedRuntime);
+                }
+                Links::OwnName | Links::None => {}
+            }
+            let inside = found.path.strip_prefix(directory.as_bytes());
+            hidden |= inside.is_some_and(|rest| rest.starts_with(b"/"));
+        }
+        if runtime {
+            Some(UnitState::EnabledRuntime)
+        } else if vendor && instance(name).is_some() {
+            Some(UnitState::Static)
+        } else {
+            own_link
+        }
+    }
 }
 
 /// The state that counts for a unit: that of the unit itself where the name is an alias.
@@ -114,25 +204,6 @@ pub(in crate::verify) fn resolve_alias(tree: &mut dyn Tree, name: &str) -> Resul
         UnitState::Alias(target) => unit_state(tree, &target),
         state => Ok(state),
     }
-}
-
-/// Follows aliases to the unit itself: its name and its file.
-fn follow(tree: &mut dyn Tree, name: &str) -> Result<Option<(String, Found)>, DiskError> {
-    let mut name = name.to_owned();
-    for _ in 0..LINK_LIMIT {
-        let mut found = find(tree, &name)?;
-        if let (None, Some((template, _))) = (&found, instance(&name)) {
-            found = find(tree, &template)?;
-        }
-        let Some(found) = found else { return Ok(None) };
-        let Entry::Alias(target) = &found.entry else { return Ok(Some((name, found))) };
-        name = match (instance(&name), target.split_once("@.")) {
-            // An instance of an alias is that instance of the template behind it.
-            (Some((_, instance)), Some((prefix, suffix))) => format!("{prefix}@{instance}.{suffix}"),
-            _ => target.clone(),
-        };
-    }
-    Err(DiskError::WrongKind { path: name, problem: "is a loop of aliases".to_owned() })
 }
 
 /// What `[Install]` asks for.
@@ -171,40 +242,6 @@ fn expand(text: &str, name: &str) -> String {
         .replace("%N", stem)
 }
 
-/// Looks for links to a unit. With `install`, only links of the names it would make count.
-fn linked_state(
-    tree: &mut dyn Tree,
-    name: &str,
-    found: &Found,
-    install: Option<&Install>,
-) -> Result<Option<UnitState>, DiskError> {
-    let mut runtime = false;
-    let mut vendor = false;
-    let mut own_link = None;
-    // Links of the unit's own name in directories that come after the unit's are hidden by it.
-    let mut hidden = false;
-    for directory in SEARCH_PATH {
-        let is_runtime = directory.starts_with("/run/");
-        match search_directory(tree, directory, name, hidden, install)? {
-            Links::Wanted if directory == CONFIG => return Ok(Some(UnitState::Enabled)),
-            Links::Wanted if is_runtime => runtime = true,
-            Links::Wanted => vendor = true,
-            Links::OwnName if directory == CONFIG => own_link = Some(UnitState::Linked),
-            Links::OwnName if is_runtime && own_link.is_none() => own_link = Some(UnitState::LinkedRuntime),
-            Links::OwnName | Links::None => {}
-        }
-        let inside = found.path.strip_prefix(directory.as_bytes());
-        hidden |= inside.is_some_and(|rest| rest.starts_with(b"/"));
-    }
-    Ok(if runtime {
-        Some(UnitState::EnabledRuntime)
-    } else if vendor && instance(name).is_some() {
-        Some(UnitState::Static)
-    } else {
-        own_link
-    })
-}
-
 enum Links {
     /// Something links to the unit so that it is started.
     Wanted,
@@ -213,64 +250,30 @@ enum Links {
     None,
 }
 
-fn search_directory(
-    tree: &mut dyn Tree,
-    directory: &str,
-    name: &str,
-    hidden: bool,
-    install: Option<&Install>,
-) -> Result<Links, DiskError> {
-    let entries = names(tree, directory.as_bytes())?;
-    for entry in &entries {
-        let wants = [".wants", ".requires", ".upholds"].iter().any(|end| entry.ends_with(end.as_bytes()));
-        if !wants {
-            continue;
-        }
-        let wants = join(directory.as_bytes(), entry);
-        for link in wanted_names(tree, &wants, name, install)? {
-            let link = join(&wants, &link);
-            if optional(tree.lstat(&link))?.is_some_and(|stat| stat.kind == FileKind::Symlink) {
-                return Ok(Links::Wanted);
-            }
-        }
-    }
-    let mut own_name = false;
-    for entry in &entries {
-        let path = join(directory.as_bytes(), entry);
-        if optional(tree.lstat(&path))?.is_none_or(|stat| stat.kind != FileKind::Symlink) {
-            continue;
-        }
-        let target = tree.read_link(&path)?;
-        let named = !hidden && entry == name.as_bytes();
-        let pointed = base_name(&target) == name.as_bytes();
-        if named && pointed {
-            own_name = true;
-        } else if (named || pointed)
-            && install.is_none_or(|install| install.names.iter().any(|known| known.as_bytes() == entry))
-        {
-            return Ok(Links::Wanted);
-        }
-    }
-    Ok(if own_name { Links::OwnName } else { Links::None })
-}
-
-/// The names a link in a `.wants` directory may have to count for a unit.
-fn wanted_names(
-    tree: &mut dyn Tree,
-    wants: &[u8],
-    name: &str,
-    install: Option<&Install>,
-) -> Result<Vec<Vec<u8>>, DiskError> {
-    if !is_template(name) {
-        return Ok(vec![name.as_bytes().to_vec()]);
-    }
-    // A template is wanted as one of its instances: the default one when it is enabled itself.
-    let is_instance = |link: &[u8]| {
-        let link = String::from_utf8_lossy(link);
-        instance(&link).is_some_and(|(template, _)| template == name)
-            && install.is_none_or(|install| install.names.iter().any(|known| *known == link))
+/// The links to a unit in one directory of the search path.
+fn links(content: &Content, name: &str, hidden: bool, install: Option<&Install>) -> Links {
+    let known = |link: &[u8]| {
+        install.is_none_or(|install| install.names.iter().any(|known| known.as_bytes() == link))
     };
-    Ok(names(tree, wants)?.into_iter().filter(|link| is_instance(link)).collect())
+    let wanted = if is_template(name) {
+        // A template is wanted as one of its instances: the default one when it is enabled itself.
+        content.wanted_instances(name).any(|(link, _)| known(link.as_bytes()))
+    } else {
+        content.wanted.contains_key(name.as_bytes())
+    };
+    if wanted {
+        return Links::Wanted;
+    }
+    let pointed = content.by_target.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+    if pointed.iter().any(|link| link != name.as_bytes() && known(link)) {
+        return Links::Wanted;
+    }
+    let own = matches!(content.entries.get(name.as_bytes()), Some(Node::Link(_)));
+    match own && !hidden {
+        true if pointed.iter().any(|link| link == name.as_bytes()) => Links::OwnName,
+        true if known(name.as_bytes()) => Links::Wanted,
+        _ => Links::None,
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Services that exist as `/etc/init.d` scripts only.
 
-use super::UnitState;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{UnitIndex, UnitState, is_valid};
 use crate::disk::{DiskError, FileKind, Tree};
+use crate::verify::VerifyError;
 use crate::verify::look::{matches, names, optional};
 
 /// The run levels that stand for a normal boot.
@@ -25,4 +29,36 @@ pub(super) fn state(tree: &mut dyn Tree, unit: &str) -> Result<Option<UnitState>
         }
     }
     Ok(Some(UnitState::Disabled))
+}
+
+/// An init script for which there is no unit file, so that systemd's generator, or the old init, starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InitScript {
+    /// Its name in `/etc/init.d`.
+    pub name: String,
+    /// A run level of a normal boot starts it.
+    pub enabled: bool,
+}
+
+/// The init scripts that have no unit file, sorted by name.
+///
+/// # Errors
+/// [`VerifyError::Disk`].
+pub fn init_scripts(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<InitScript>, VerifyError> {
+    let mut scripts = Vec::new();
+    for script in names(tree, b"/etc/init.d")? {
+        let script = String::from_utf8_lossy(&script).into_owned();
+        let Some(stat) = optional(tree.stat(format!("/etc/init.d/{script}").as_bytes()))? else { continue };
+        // The generator takes executable files; README and function libraries are none.
+        if stat.kind != FileKind::File || stat.mode & 0o100 == 0 {
+            continue;
+        }
+        let unit = format!("{}.service", script.strip_suffix(".sh").unwrap_or(&script));
+        if !is_valid(unit.as_bytes()) || index.find(tree, &unit)?.is_some() {
+            continue;
+        }
+        let enabled = state(tree, &format!("{script}.service"))? == Some(UnitState::Enabled);
+        scripts.push(InitScript { name: script, enabled });
+    }
+    Ok(scripts)
 }
