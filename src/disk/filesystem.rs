@@ -16,7 +16,7 @@ pub struct FileSystem {
 }
 
 /// Kinds of content tib recognises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileSystemKind {
     /// ext2, ext3 or ext4.

@@ -24,7 +24,7 @@ const MIN_RAW_SIZE: u64 = 1 << 20;
 const AUDIT_ENTRIES: u64 = 4 << 20;
 
 /// Format of an image file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// The bytes of the disk.
@@ -73,7 +73,7 @@ impl Policy {
 }
 
 /// What the gate learned about an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ImageInfo {
     /// Format of the file.
     pub format: Format,
@@ -96,7 +96,7 @@ pub struct ImageInfo {
 }
 
 /// A file behind an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Backing {
     /// The file, canonical.
     pub path: PathBuf,

@@ -29,7 +29,7 @@ pub(super) const BIT_COMPRESSION: u64 = 1 << 3;
 const BIT_EXTENDED_L2: u64 = 1 << 4;
 
 /// How the compressed clusters of an image are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Raw deflate with a 4 KiB window; what every qemu reads.

@@ -1,0 +1,256 @@
+//! How a disk is laid out: partition table, partitions, what each holds, and what firmware finds to boot.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::cached::Cached;
+use super::efi::{self, EfiProgram};
+use super::fat::Fat;
+use super::filesystem::{self, FileSystem, FileSystemKind};
+use super::partition::{self, Kind, Partition};
+use super::superblock::{ExtState, Superblock};
+use super::{BlockRead, DiskError, ImageInfo, Policy, gate, open};
+
+const SECTOR: u64 = 512;
+
+/// How a disk is laid out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Layout {
+    /// The image file.
+    pub image: ImageInfo,
+    /// Kind of partition table.
+    pub table: TableKind,
+    /// What a BIOS starts, if there is anything.
+    pub boot_sector: Option<BootSector>,
+    /// The partitions, by number. A disk without table that holds a file system is one partition of number 0.
+    pub partitions: Vec<PartitionLayout>,
+}
+
+/// Kind of partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record.
+    Mbr,
+    /// None.
+    None,
+}
+
+/// The program in the first sector of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BootSector {
+    /// Whose it is, if tib knows it.
+    pub loader: Option<String>,
+    /// GRUB: what it loads.
+    pub core: Option<CoreImage>,
+}
+
+/// The part of GRUB that its boot sector loads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CoreImage {
+    /// Byte of the disk it begins at.
+    pub start: u64,
+    /// The partition it lies in; absent when it lies in front of the first.
+    pub partition: Option<u32>,
+    /// There is something at that place.
+    pub present: bool,
+}
+
+/// A partition and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PartitionLayout {
+    /// The number Linux gives it.
+    pub number: u32,
+    /// Byte it starts at.
+    pub start: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// Type: a GUID, or a byte like `0x83`.
+    pub type_code: Option<String>,
+    /// What the type is called.
+    pub type_name: Option<String>,
+    /// GPT: its name.
+    pub label: Option<String>,
+    /// `PARTUUID`.
+    pub id: Option<String>,
+    /// MBR: marked as active.
+    pub active: bool,
+    /// What it holds, if tib knows it.
+    pub content: Option<Content>,
+    /// Why what it holds could not be looked at.
+    pub problem: Option<String>,
+}
+
+/// What a partition holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Content {
+    /// Kind, in blkid's words where it has one: `ext4`, `vfat`, `xfs`, `swap`, `lvm`, …
+    pub kind: String,
+    /// `UUID`.
+    pub uuid: Option<String>,
+    /// `LABEL`.
+    pub label: Option<String>,
+    /// Bytes of a block or cluster.
+    pub block_size: Option<u64>,
+    /// Bytes it has.
+    pub size: Option<u64>,
+    /// Bytes in use.
+    pub used: Option<u64>,
+    /// Bytes free.
+    pub free: Option<u64>,
+    /// Inodes it has.
+    pub inodes: Option<u64>,
+    /// Inodes in use.
+    pub inodes_used: Option<u64>,
+    /// Where it was mounted last.
+    pub last_mounted: Option<String>,
+    /// How it was left.
+    pub state: Option<ExtState>,
+    /// Programs for UEFI firmware.
+    pub efi_programs: Vec<EfiProgram>,
+}
+
+/// Says how the disk of an image is laid out.
+///
+/// # Errors
+/// As [`gate()`]; [`DiskError::Damaged`] for a table that makes no sense. What is wrong inside a partition is told
+/// with it.
+pub fn layout(image: &Path, policy: &Policy) -> Result<Layout, DiskError> {
+    let info = gate(image, policy)?;
+    let mut disk = Cached::new(open(image, policy)?);
+    let size = disk.size();
+    let mut sector = [0; SECTOR as usize];
+    if size >= SECTOR {
+        disk.read_exact_at(&mut sector, 0)?;
+    }
+    let (table, partitions) = match partition::table(&mut disk)? {
+        Some(partitions) if is_protective(&sector) => (TableKind::Gpt, partitions),
+        Some(partitions) => (TableKind::Mbr, partitions),
+        None => (TableKind::None, whole(&mut disk)?),
+    };
+    let boot_sector = boot_sector(&mut disk, table, &sector, &partitions)?;
+    let partitions = partitions
+        .into_iter()
+        .map(|partition| {
+            let (content, problem) = match content(&mut disk, &partition) {
+                Ok(content) => (content, None),
+                Err(error) => (None, Some(error.to_string())),
+            };
+            let active = (1..=4).contains(&partition.number)
+                && sector[446 + (partition.number as usize - 1) * 16] == 0x80;
+            PartitionLayout {
+                number: partition.number,
+                start: partition.start,
+                length: partition.length,
+                type_code: partition.kind.code(),
+                type_name: partition.kind.name().map(str::to_owned),
+                label: partition.label,
+                id: partition.id,
+                active: table == TableKind::Mbr && active,
+                content,
+                problem,
+            }
+        })
+        .collect();
+    Ok(Layout { image: info, table, boot_sector, partitions })
+}
+
+/// Whether a master boot record only says that there is a GPT.
+fn is_protective(sector: &[u8; SECTOR as usize]) -> bool {
+    (0..4).any(|entry| sector[446 + entry * 16 + 4] == 0xee)
+}
+
+/// The whole disk as a partition, if it holds something.
+fn whole(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
+    let size = disk.size();
+    let found = filesystem::detect(disk, 0, size)?;
+    let whole = Partition { number: 0, start: 0, length: size, kind: Kind::Disk, label: None, id: None };
+    Ok(found.map(|_| whole).into_iter().collect())
+}
+
+fn boot_sector(
+    disk: &mut dyn BlockRead,
+    table: TableKind,
+    sector: &[u8; SECTOR as usize],
+    partitions: &[Partition],
+) -> Result<Option<BootSector>, DiskError> {
+    // Without a table the sector belongs to a file system. No jump at the start: no program.
+    if table == TableKind::None || sector[..2] == [0, 0] || sector[510..] != [0x55, 0xaa] {
+        return Ok(None);
+    }
+    if !efi::contains(&sector[..440], b"GRUB ") {
+        let is_syslinux = efi::contains(&sector[..440], b"Missing operating system");
+        return Ok(Some(BootSector { loader: is_syslinux.then(|| "SYSLINUX".to_owned()), core: None }));
+    }
+    // `GRUB_BOOT_MACHINE_KERNEL_SECTOR` in GRUB's `include/grub/i386/pc/boot.h`.
+    let first = sector[0x5c..0x64].try_into().map(u64::from_le_bytes).unwrap_or_default();
+    let start = first.saturating_mul(SECTOR);
+    let mut content = [0; SECTOR as usize];
+    let present = start > 0 && start.checked_add(SECTOR).is_some_and(|end| end <= disk.size()) && {
+        disk.read_exact_at(&mut content, start)?;
+        content != [0; SECTOR as usize]
+    };
+    let within = partitions.iter().find(|partition| {
+        (partition.start..partition.start.saturating_add(partition.length)).contains(&start)
+    });
+    let core = CoreImage { start, partition: within.map(|partition| partition.number), present };
+    Ok(Some(BootSector { loader: Some("GRUB".to_owned()), core: Some(core) }))
+}
+
+fn content(disk: &mut dyn BlockRead, partition: &Partition) -> Result<Option<Content>, DiskError> {
+    let (start, length) = (partition.start, partition.length);
+    let Some(FileSystem { kind, uuid, label }) = filesystem::detect(disk, start, length)? else {
+        return Ok(None);
+    };
+    let mut content = Content { kind: word(kind).to_owned(), uuid, label, ..Content::default() };
+    match kind {
+        FileSystemKind::Ext => {
+            let block = Superblock::read(disk, start)?;
+            let bytes = |blocks: u64| Some(blocks * block.block_size);
+            block.version.name().clone_into(&mut content.kind);
+            content.block_size = Some(block.block_size);
+            content.size = bytes(block.blocks);
+            content.used = bytes(block.blocks - block.free_blocks);
+            content.free = bytes(block.free_blocks);
+            content.inodes = Some(block.inodes);
+            content.inodes_used = Some(block.inodes - block.free_inodes);
+            content.last_mounted = block.last_mounted;
+            content.state = Some(block.state);
+        }
+        FileSystemKind::Vfat => {
+            let mut fat = Fat::open(disk, start, length)?;
+            let (size, free) = fat.space();
+            content.block_size = Some(fat.cluster_size());
+            (content.size, content.free, content.used) = (Some(size), Some(free), Some(size - free));
+            let (files, label) = fat.files()?;
+            content.label = label;
+            if partition.kind.is_efi() {
+                content.efi_programs = efi::programs(&mut fat, &files)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(Some(content))
+}
+
+fn word(kind: FileSystemKind) -> &'static str {
+    match kind {
+        FileSystemKind::Ext => "ext",
+        FileSystemKind::Xfs => "xfs",
+        FileSystemKind::Btrfs => "btrfs",
+        FileSystemKind::Vfat => "vfat",
+        FileSystemKind::Swap => "swap",
+        FileSystemKind::Lvm => "lvm",
+        FileSystemKind::Luks => "luks",
+        FileSystemKind::Raid => "raid",
+        FileSystemKind::Squashfs => "squashfs",
+    }
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;
