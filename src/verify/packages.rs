@@ -15,6 +15,9 @@ pub struct Package {
     pub version: String,
     /// Its architecture, by the package manager's name.
     pub arch: String,
+    /// Bytes it takes up, as its maker says. Not part of a manifest, which it would only make longer.
+    #[serde(skip)]
+    pub installed_size: Option<u64>,
 }
 
 impl Package {
@@ -112,6 +115,7 @@ struct Stanza {
     version: Option<String>,
     arch: Option<String>,
     status: Option<String>,
+    kibibytes: Option<String>,
 }
 
 impl Stanza {
@@ -122,6 +126,7 @@ impl Stanza {
             "version" => &mut self.version,
             "architecture" => &mut self.arch,
             "status" => &mut self.status,
+            "installed-size" => &mut self.kibibytes,
             _ => return,
         };
         *slot = Some(value.to_owned());
@@ -137,7 +142,9 @@ impl Stanza {
         match state {
             Some(Some("installed")) | None => {
                 let version = self.version.ok_or_else(|| format!("package {name} has no version"))?;
-                Ok(Some(Package { name, version, arch: self.arch.unwrap_or_default() }))
+                let kibibytes = self.kibibytes.and_then(|size| size.parse::<u64>().ok());
+                let installed_size = kibibytes.and_then(|size| size.checked_mul(1024));
+                Ok(Some(Package { name, version, arch: self.arch.unwrap_or_default(), installed_size }))
             }
             Some(_) => Ok(None),
         }
@@ -222,7 +229,12 @@ Version: 2
             ("10.11", "10.", true),
             ("5:7.0", "5", false),
         ] {
-            let package = Package { name: "p".into(), version: version.into(), arch: "all".into() };
+            let package = Package {
+                name: "p".into(),
+                version: version.into(),
+                arch: "all".into(),
+                installed_size: None,
+            };
             assert_eq!(package.version_begins(wanted), expected, "{version} {wanted}");
         }
     }
@@ -237,14 +249,23 @@ Version: 2
             fs_err::write(directory.path().join("status"), &status).unwrap();
             let output = std::process::Command::new("dpkg-query")
                 .arg(format!("--admindir={}", directory.path().display()))
-                .args(["-W", "-f", "${db:Status-Status} ${Package} ${Version} ${Architecture}\n"])
+                .args([
+                    "-W",
+                    "-f",
+                    "${db:Status-Status} ${Package} ${Version} ${Architecture} ${Installed-Size}\n",
+                ])
                 .output()
                 .unwrap();
             let output = String::from_utf8(output.stdout).unwrap();
             let mut expected: Vec<_> =
                 output.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
             expected.sort_unstable();
-            let mut found = lines(&parse(&status).unwrap());
+            let packages = parse(&status).unwrap();
+            let size = |package: &Package| package.installed_size.map(|size| (size / 1024).to_string());
+            let with_size = packages.iter().zip(lines(&packages));
+            let mut found: Vec<String> = with_size
+                .map(|(package, line)| format!("{line} {}", size(package).unwrap_or_default()))
+                .collect();
             found.sort_unstable();
             assert!(!expected.is_empty());
             assert_eq!(found, expected);
