@@ -13,6 +13,7 @@ tib() { cargo run --quiet --locked --bin tib -- "$@"; }
 generated() {
     printf 'recipes/recipe.schema.json\trecipe schema\n'
     printf 'base-images/base-image.schema.json\tbase schema\n'
+    printf 'docs/inspect.schema.json\tinspect --schema\n'
 }
 
 scratch=$(mktemp)

@@ -139,7 +139,8 @@ fn family_of(id: &str) -> Option<Family> {
     }
 }
 
-fn parse_fields(text: &str) -> BTreeMap<String, String> {
+/// The assignments of a file in the form of os-release.
+pub(crate) fn parse_fields(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
         .map(|(key, value)| (key.to_owned(), value.trim_matches(['"', '\'']).to_owned()))

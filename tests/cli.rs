@@ -46,6 +46,7 @@ fn help() {
     snapshot!("help_cache", "cache", "--help");
     snapshot!("help", "--help");
     snapshot!("help_build", "build", "--help");
+    snapshot!("help_inspect", "inspect", "--help");
     snapshot!("help_ls", "ls", "--help");
     snapshot!("help_verify", "verify", "--help");
     snapshot!("help_recipe_show", "recipe", "show", "--help");
@@ -98,11 +99,12 @@ fn a_closed_pipe_is_no_error() {
 #[test]
 fn the_schemas_in_the_repository_are_the_programs() {
     let cases = [
-        ("recipe", include_str!("../recipes/recipe.schema.json")),
-        ("base", include_str!("../base-images/base-image.schema.json")),
+        (["recipe", "schema"], include_str!("../recipes/recipe.schema.json")),
+        (["base", "schema"], include_str!("../base-images/base-image.schema.json")),
+        (["inspect", "--schema"], include_str!("../docs/inspect.schema.json")),
     ];
-    for (command, checked_in) in cases {
-        let output = tib(&[command, "schema"]);
+    for (arguments, checked_in) in cases {
+        let output = tib(&arguments);
         assert_eq!(String::from_utf8(output.stdout).unwrap(), checked_in, "run `make generate`");
     }
 }
@@ -111,4 +113,58 @@ fn the_schemas_in_the_repository_are_the_programs() {
 fn the_catalogue_as_it_is_listed() {
     snapshot!("base_list", "base", "list", "--all");
     snapshot!("base_show", "base", "show", "noble");
+}
+
+/// An ext4 image with some files.
+fn image(directory: &std::path::Path, files: &[(&str, &str)]) -> String {
+    let tree = directory.join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    for (path, content) in files {
+        let path = tree.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let image = directory.join("image.raw");
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let status = Command::new("mke2fs")
+        .args(["-q", "-t", "ext4", "-d"])
+        .args([&tree, &image])
+        .arg("8M")
+        .env("PATH", path)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    image.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn inspect_tells_what_it_could_read_and_ends_accordingly() {
+    let status = "Package: bash\nStatus: install ok installed\nVersion: 5\nArchitecture: amd64\n";
+    let os_release = ("etc/os-release", "ID=debian\n");
+    for (files, arguments, code, expected) in [
+        (&[("data", "x")][..], &[][..], 0, "No operating system"),
+        (&[os_release, ("var/lib/dpkg/status", status)], &[], 0, "packages  1"),
+        (&[os_release, ("var/lib/dpkg/status", "garbage")], &[], 8, "Could not be read"),
+        (
+            &[os_release, ("var/lib/dpkg/status", "garbage")],
+            &["--only", "system,disk"],
+            0,
+            "partition table  none",
+        ),
+        (
+            &[os_release, ("var/lib/dpkg/status", "garbage")],
+            &["--json"],
+            8,
+            "\"unreadable\": \"cannot make sense",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = image(directory.path(), files);
+        let output = tib(&[&["inspect", &image], arguments].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains(expected), "{text}");
+    }
+    assert_eq!(tib(&["inspect", "gone.qcow2"]).status.code(), Some(2));
+    assert_eq!(tib(&["inspect", "x.qcow2", "--only", "nonsense"]).status.code(), Some(2));
 }

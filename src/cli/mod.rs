@@ -7,6 +7,7 @@ mod cache;
 mod cat;
 mod doctor;
 mod extract;
+mod inspect;
 mod ls;
 mod recipe;
 mod settings;
@@ -102,6 +103,7 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Cat(args) => cat::run(&args, context),
         Command::Stat(args) => stat::run(&args, context),
         Command::Extract(args) => extract::run(&args, context),
+        Command::Inspect(args) => inspect::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),

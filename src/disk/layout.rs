@@ -222,6 +222,8 @@ fn content(disk: &mut dyn BlockRead, partition: &Partition) -> Result<Option<Con
             content.state = Some(block.state);
         }
         FileSystemKind::Vfat => {
+            // As blkid writes it.
+            content.uuid = content.uuid.map(|id| id.to_uppercase());
             let mut fat = Fat::open(disk, start, length)?;
             let (size, free) = fat.space();
             content.block_size = Some(fat.cluster_size());

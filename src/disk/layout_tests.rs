@@ -22,7 +22,7 @@ fn put(disk: &mut [u8], sector: usize, bytes: &[u8]) {
 
 fn esp(lab: &Lab) -> Vec<u8> {
     fs_err::File::create(lab.path("esp.img")).unwrap().set_len(32 << 20).unwrap();
-    lab.run("mkfs.vfat", &["-i", "12345678", "-n", "EFI", "esp.img"]);
+    lab.run("mkfs.vfat", &["-i", "1234abcd", "-n", "EFI", "esp.img"]);
     let mut program = vec![0; 0x80];
     program[0x3c] = 0x80;
     program.extend(b"PE\0\0\x64\x86 UEFI SHIM");
@@ -85,7 +85,7 @@ fn a_disk_that_boots_both_ways() {
         ]
     );
     let esp = found.partitions[1].content.as_ref().unwrap();
-    assert_eq!(esp.uuid.as_deref(), Some("1234-5678"));
+    assert_eq!(esp.uuid.as_deref(), Some("1234-ABCD"));
     let [program] = esp.efi_programs.as_slice() else { panic!("{:?}", esp.efi_programs) };
     assert!(program.is_removable() && program.loader.as_deref() == Some("shim"));
     let root = found.partitions[2].content.as_ref().unwrap();

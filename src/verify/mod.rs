@@ -10,6 +10,7 @@ mod datasource;
 mod error;
 mod examine;
 pub mod extract;
+pub mod inspect;
 pub(crate) mod look;
 pub mod ls;
 mod os;

@@ -56,7 +56,7 @@ pub fn detect_os(tree: &mut dyn Tree) -> Result<OsRelease, DetectError> {
     })
 }
 
-fn architecture(tree: &mut dyn Tree) -> Result<Arch, DetectError> {
+pub(super) fn architecture(tree: &mut dyn Tree) -> Result<Arch, DetectError> {
     let mut head = Vec::new();
     tree.read_range(b"/bin/sh", 0, ELF_HEAD, &mut head)?;
     if head.len() < ELF_HEAD as usize {

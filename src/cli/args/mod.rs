@@ -3,6 +3,7 @@
 mod base;
 mod cache;
 mod look;
+mod inspect;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};
 use cache::CACHE_HELP;
 pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
 pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
+use inspect::INSPECT_HELP;
+pub(in crate::cli) use inspect::InspectArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -141,6 +144,9 @@ pub(in crate::cli) enum Command {
     /// Copy files or directories out of an image
     #[command(after_help = look::EXTRACT_HELP)]
     Extract(ExtractArgs),
+    /// Tell everything about an image: partitions, boot loader, packages, units and more
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
     /// Check an image: sealed, its agent able to start, and what its recipe asks
     Verify(VerifyArgs),
     /// See, check and tidy up what is kept for later

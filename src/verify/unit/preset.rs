@@ -82,6 +82,13 @@ impl Presets {
         Ok(presets)
     }
 
+    /// Reads the text of one file. Lines that make no sense are skipped, as systemd does with a warning.
+    pub fn parse(text: &[u8]) -> Self {
+        let mut presets = Self::default();
+        presets.append(text);
+        presets
+    }
+
     fn append(&mut self, text: &[u8]) {
         for line in String::from_utf8_lossy(text).lines().map(str::trim) {
             let Some((word, rest)) = line.split_once(char::is_whitespace) else { continue };
@@ -245,8 +252,7 @@ mod tests {
 
     #[test]
     fn newer_words() {
-        let mut presets = Presets::default();
-        presets.append(b"ignore a.service\n");
+        let presets = Presets::parse(b"ignore a.service\nenable\n");
         assert_eq!(presets.of("a.service"), Preset::Ignored);
     }
 

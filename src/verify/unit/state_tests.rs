@@ -302,10 +302,8 @@ fn systemctl_says_the_same() {
         let asked = Command::new("systemctl")
             .arg(format!("--root={}", root.path().display()))
             .args(["is-enabled", unit])
-            .output();
-        let Ok(asked) = asked else {
-            return; // No systemd on this host: there is nothing to compare with.
-        };
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
         // Before systemd 253 a missing unit is told on stderr only.
         let said = if said.is_empty() { "not-found".to_owned() } else { said };
@@ -385,8 +383,8 @@ proptest::proptest! {
             let asked = Command::new("systemctl")
                 .arg(format!("--root={}", root.path().display()))
                 .args(["is-enabled", unit])
-                .output();
-            let Ok(asked) = asked else { return Ok(()) };
+                .output()
+                .unwrap();
             let said = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
             let said = if said.is_empty() { "not-found".to_owned() } else { said };
             let ours = unit_state(&mut tree.clone(), unit).unwrap().to_string();

@@ -1,0 +1,46 @@
+//! `tib inspect`
+
+use crate::build::with_tree;
+use crate::disk::{self, DiskError, Policy};
+use crate::error::{Exit, Result};
+use crate::source::Cache;
+use crate::verify::inspect::{self, InspectOptions, Inspection, Style};
+
+use super::args::InspectArgs;
+use super::{Context, put, put_json};
+
+pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
+    let Some(image) = args.image.as_deref().filter(|_| !args.schema) else {
+        put_json(&inspect::schema())?;
+        return Ok(Exit::Done);
+    };
+    let cache = Cache::open(context.settings.cache_dir.clone())?;
+    let policy = Policy::within(cache.root());
+    let options = InspectOptions { only: args.only.clone(), top: args.top };
+    let layout = disk::layout(image, &policy)?;
+    // A disk without an operating system is an answer here, not a failure.
+    let of_system = match disk::open_os_tree(image, &policy) {
+        Ok(mut tree) => Ok(inspect::inspect(&mut *tree, image, Some(layout.clone()), &options)),
+        Err(DiskError::NoSystem(why)) => Ok(Inspection::of_disk(image, layout.clone(), why, &options)),
+        Err(_) => with_tree(image, &policy, &context.events, &context.cancel, |tree| {
+            Ok(inspect::inspect(tree, image, Some(layout.clone()), &options))
+        }),
+    };
+    context.printer.finish();
+    let (inspection, failure) = match of_system {
+        Ok(inspection) => (inspection, None),
+        // The disk is known, whatever became of the rest.
+        Err(failure) => (Inspection::of_disk(image, layout, failure.to_string(), &options), Some(failure)),
+    };
+    if args.json {
+        put_json(&inspection)?;
+    } else {
+        let style = Style { color: context.settings.color, all: args.all };
+        put(inspection.to_text(style).as_bytes())?;
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None if inspection.problems.is_empty() => Ok(Exit::Done),
+        None => Ok(Exit::Checks),
+    }
+}

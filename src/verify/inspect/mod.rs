@@ -1,0 +1,224 @@
+//! Everything about an image at rest, section by section.
+//!
+//! A section that cannot be read says why, and the others are read all the same. To add one: a line in
+//! [`Part`], in [`Inspection`], in [`inspect`] and in `text.rs`.
+
+mod boot;
+mod grub;
+mod init;
+mod kernels;
+mod loader_entries;
+mod packages;
+mod page;
+mod part;
+mod system;
+mod text;
+mod units;
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::VerifyError;
+use super::look::show;
+use crate::disk::{Layout, Tree};
+use crate::error::Failure;
+
+pub use boot::{Boot, BootEntry, Firmware};
+pub use init::{Init, InitKind};
+pub use kernels::{Kernel, Kernels, Ramdisk};
+pub use packages::{InstalledPackage, Packages};
+pub use page::Style;
+pub use part::{Part, UnknownPart};
+pub use system::{MachineId, Mount, System};
+pub use units::Units;
+
+/// Version of the JSON form: it grows when something is taken away or changes its meaning.
+pub const VERSION: u32 = 1;
+
+/// What to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectOptions {
+    /// Sections to read; all if empty.
+    pub only: Vec<Part>,
+    /// How many of the largest directories to tell.
+    pub top: usize,
+}
+
+impl Default for InspectOptions {
+    fn default() -> Self {
+        Self { only: Vec::new(), top: 20 }
+    }
+}
+
+impl InspectOptions {
+    /// Whether a section is wanted.
+    pub fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+/// Everything about an image. A section that was not asked for is absent.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(title = "What `tib inspect --json` prints")]
+pub struct Inspection {
+    /// Version of this form; it grows when something is taken away or changes its meaning.
+    pub version: u32,
+    /// The image file.
+    pub image: String,
+    /// What could not be read. Empty if all was.
+    pub problems: Vec<Problem>,
+    /// Why there is no operating system to look at; the sections about it are absent then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_system: Option<String>,
+    /// Image format, partitions and file systems.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Layout>,
+    /// Operating system and its identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<Section<System>>,
+    /// How firmware starts it, and with which command line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Section<Boot>>,
+    /// Kernels and initial RAM disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<Section<Kernels>>,
+    /// The first process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<Section<Init>>,
+    /// Installed packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Section<Packages>>,
+    /// systemd units, and init scripts that have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Section<Units>>,
+}
+
+/// A section, or why it could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "{T}Section")]
+pub enum Section<T> {
+    /// What was read.
+    Read(T),
+    /// Nothing could be read.
+    Unreadable {
+        /// Why.
+        unreadable: String,
+    },
+}
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Problem {
+    /// The section it belongs to.
+    pub section: Part,
+    /// What and why.
+    pub reason: String,
+}
+
+/// Reads all sections that are wanted. What cannot be read is told in [`Inspection::problems`].
+pub fn inspect(
+    tree: &mut dyn Tree,
+    image: &Path,
+    layout: Option<Layout>,
+    options: &InspectOptions,
+) -> Inspection {
+    let mut inspection = Inspection::without_system(image, None);
+    let mut read = Reader { tree, options, problems: Vec::new() };
+    inspection.system = read.section(Part::System, system::system);
+    inspection.boot = read.section(Part::Boot, |tree| boot::boot(tree, layout.as_ref()));
+    inspection.kernels = read.section(Part::Kernels, kernels::kernels);
+    inspection.init = read.section(Part::Init, init::init);
+    inspection.packages = read.section(Part::Packages, packages::packages);
+    inspection.units = read.section(Part::Units, units::units);
+    inspection.problems = read.problems;
+    inspection.with_disk(layout, options)
+}
+
+impl Inspection {
+    /// What can be told of an image in which no operating system can be read, and why that is so.
+    pub fn of_disk(image: &Path, layout: Layout, why: String, options: &InspectOptions) -> Self {
+        Self::without_system(image, Some(why)).with_disk(Some(layout), options)
+    }
+
+    fn without_system(image: &Path, no_system: Option<String>) -> Self {
+        Self {
+            version: VERSION,
+            image: show(image.as_os_str().as_encoded_bytes()),
+            problems: Vec::new(),
+            no_system,
+            disk: None,
+            system: None,
+            boot: None,
+            kernels: None,
+            init: None,
+            packages: None,
+            units: None,
+        }
+    }
+
+    fn with_disk(mut self, layout: Option<Layout>, options: &InspectOptions) -> Self {
+        if let Some(layout) = layout.filter(|_| options.wants(Part::Disk)) {
+            for partition in &layout.partitions {
+                if let Some(problem) = &partition.problem {
+                    let reason = format!("partition {}: {problem}", partition.number);
+                    self.problems.push(Problem { section: Part::Disk, reason });
+                }
+            }
+            self.disk = Some(layout);
+        }
+        self
+    }
+}
+
+struct Reader<'a> {
+    tree: &'a mut dyn Tree,
+    options: &'a InspectOptions,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn section<T>(
+        &mut self,
+        part: Part,
+        read: impl FnOnce(&mut dyn Tree) -> Result<T, VerifyError>,
+    ) -> Option<Section<T>> {
+        if !self.options.wants(part) {
+            return None;
+        }
+        Some(match read(self.tree) {
+            Ok(value) => Section::Read(value),
+            Err(error) => {
+                let reason = Failure::from(error).to_string();
+                self.problems.push(Problem { section: part, reason: reason.clone() });
+                Section::Unreadable { unreadable: reason }
+            }
+        })
+    }
+}
+
+/// The JSON Schema of [`Inspection`].
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<Inspection>()
+        .to_value()
+}
+
+/// Every parser behind the sections, for fuzzing.
+#[doc(hidden)]
+pub fn parse_any(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let variables = grub::environment(&text);
+    grub::GrubConfig::parse(&text).default_entry(&variables);
+    loader_entries::parse(&text, String::new(), String::new(), &variables);
+    kernels::banner(bytes);
+    super::Presets::parse(bytes).of(text.lines().last().unwrap_or_default());
+    super::UnitFile::parse(bytes).words("Install", "WantedBy");
+}
+
+#[cfg(test)]
+mod tests;
