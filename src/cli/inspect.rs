@@ -1,6 +1,5 @@
 //! `tib inspect`
 
-use crate::build::with_tree;
 use crate::disk::{self, DiskError, Policy};
 use crate::error::{Exit, Result};
 use crate::source::Cache;
@@ -14,17 +13,15 @@ pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
         put_json(&inspect::schema())?;
         return Ok(Exit::Done);
     };
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
-    let policy = Policy::within(cache.root());
+    let policy = Policy::within(Cache::open(context.settings.cache_dir.clone())?.root());
     let options = InspectOptions { only: args.only.clone(), top: args.top };
     let layout = disk::layout(image, &policy)?;
     // A disk without an operating system is an answer here, not a failure.
     let of_system = match disk::open_os_tree(image, &policy) {
-        Ok(mut tree) => Ok(inspect::inspect(&mut *tree, image, Some(layout.clone()), &options)),
         Err(DiskError::NoSystem(why)) => Ok(Inspection::of_disk(image, layout.clone(), why, &options)),
-        Err(_) => with_tree(image, &policy, &context.events, &context.cancel, |tree| {
-            Ok(inspect::inspect(tree, image, Some(layout.clone()), &options))
-        }),
+        Ok(_) | Err(_) => {
+            context.with_tree(image, |tree| Ok(inspect::inspect(tree, image, Some(layout.clone()), &options)))
+        }
     };
     context.printer.finish();
     let (inspection, failure) = match of_system {

@@ -5,6 +5,7 @@ mod base;
 mod build;
 mod cache;
 mod cat;
+mod diff;
 mod doctor;
 mod extract;
 mod inspect;
@@ -104,6 +105,7 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Stat(args) => stat::run(&args, context),
         Command::Extract(args) => extract::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
+        Command::Diff(args) => diff::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),

@@ -7,6 +7,7 @@ mod accounts;
 mod checks;
 mod contract;
 mod datasource;
+pub mod diff;
 mod error;
 mod examine;
 pub mod extract;

@@ -2,8 +2,9 @@
 
 mod base;
 mod cache;
-mod look;
+mod diff;
 mod inspect;
+mod look;
 
 use std::path::PathBuf;
 
@@ -20,9 +21,10 @@ use base::BASE_HELP;
 pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};
 use cache::CACHE_HELP;
 pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
-pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
+pub(in crate::cli) use diff::DiffArgs;
 use inspect::INSPECT_HELP;
 pub(in crate::cli) use inspect::InspectArgs;
+pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -147,6 +149,9 @@ pub(in crate::cli) enum Command {
     /// Tell everything about an image: partitions, boot loader, packages, units and more
     #[command(after_help = INSPECT_HELP)]
     Inspect(InspectArgs),
+    /// Say what differs between two images
+    #[command(after_help = diff::DIFF_HELP)]
+    Diff(DiffArgs),
     /// Check an image: sealed, its agent able to start, and what its recipe asks
     Verify(VerifyArgs),
     /// See, check and tidy up what is kept for later

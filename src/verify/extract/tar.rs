@@ -158,7 +158,7 @@ mod tests {
             for expected in [
                 "-rwSr-----* 70000/3000000".to_owned(),
                 "x: 5 user.note".to_owned(),
-                long.clone(),
+                long[1..].to_owned(),
                 format!("-> {}", "t".repeat(150)),
                 "prw-r--r--".to_owned(),
                 "etc/second link to ".to_owned(),

@@ -5,7 +5,7 @@ use crate::verify::look::escape;
 
 /// What the value of an attribute says, where that is known: labels and text as they are, capabilities and access
 /// control lists in the words of their own tools.
-pub(super) fn meaning(xattr: &Xattr) -> Option<String> {
+pub(in crate::verify) fn meaning(xattr: &Xattr) -> Option<String> {
     match xattr.name.as_slice() {
         b"security.capability" => capabilities(&xattr.value),
         b"system.posix_acl_access" | b"system.posix_acl_default" => acl(&xattr.value),

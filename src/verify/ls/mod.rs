@@ -4,6 +4,8 @@ mod attributes;
 mod render;
 mod stat;
 
+pub(in crate::verify) use attributes::meaning;
+pub(in crate::verify) use render::hex;
 pub use render::{csv, json, object, text};
 pub use stat::{describe, look_at};
 

@@ -113,7 +113,7 @@ pub fn object(entry: &Entry) -> Value {
     Value::Object(fields)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::verify) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a string cannot fail.
