@@ -8,7 +8,7 @@ use super::fat::Fat;
 
 /// Largest program looked at whole.
 const MAX_PROGRAM: u64 = 4 << 20;
-/// Programs looked at; real partitions have a dozen.
+/// The most programs; real partitions have a dozen.
 const MAX_PROGRAMS: usize = 64;
 
 /// What tells boot loaders apart: text that each has in it.
@@ -52,7 +52,10 @@ pub(super) fn programs(fat: &mut Fat<'_>, files: &[super::fat::File]) -> Result<
         path.get(path.len().saturating_sub(4)..).is_some_and(|end| end.eq_ignore_ascii_case(".efi"))
     };
     let mut programs = Vec::new();
-    for file in files.iter().filter(|file| is_program(&file.path)).take(MAX_PROGRAMS) {
+    for file in files.iter().filter(|file| is_program(&file.path)) {
+        if programs.len() == MAX_PROGRAMS {
+            return Err(DiskError::Damaged(format!("FAT: more than {MAX_PROGRAMS} programs")));
+        }
         let content = fat.read(file, MAX_PROGRAM)?;
         programs.push(EfiProgram {
             path: file.path.clone(),

@@ -9,6 +9,8 @@ use super::{BlockRead, DiskError};
 const MAX_TABLE: u64 = 16 << 20;
 /// Largest directory read.
 const MAX_DIRECTORY: u64 = 1 << 20;
+/// Bytes of all directories together.
+const MAX_DIRECTORIES: usize = 16 << 20;
 /// Files and directories listed.
 const MAX_ENTRIES: usize = 10_000;
 /// Directories within directories.
@@ -130,7 +132,7 @@ impl<'a> Fat<'a> {
             Root::Chain(first) => self.directory(first)?,
         };
         let mut pending = vec![(String::new(), root, 0)];
-        let mut seen = 0;
+        let (mut seen, mut total) = (0, 0);
         while let Some((path, bytes, depth)) = pending.pop() {
             for entry in entries(&bytes) {
                 seen += 1;
@@ -142,6 +144,10 @@ impl<'a> Fat<'a> {
                     label = label.or(Some(entry.name.replace('.', "")).filter(|_| depth == 0));
                 } else if entry.attributes & DIRECTORY != 0 {
                     let bytes = self.directory(entry.first)?;
+                    total += bytes.len();
+                    if total > MAX_DIRECTORIES {
+                        return damaged("its directories are too large together");
+                    }
                     pending.push((path, bytes, depth + 1));
                 } else {
                     files.push(File { path, size: entry.size, first: entry.first });

@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use crate::disk::{FileKind, Tree};
 use crate::verify::VerifyError;
-use crate::verify::look::{is_directory, join, names, optional, read_start, show};
+use crate::verify::look::{is_directory, join, names, optional, read_start, show, too_much};
 
 /// Where modules are, in one or two places that are usually one.
 const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
+/// The most entries of a directory that holds kernels or modules.
+const ENTRY_LIMIT: usize = 1000;
 /// Names of kernels in `/boot`, in front of the version.
 const PREFIXES: [&str; 3] = ["vmlinuz-", "vmlinux-", "Image-"];
 
@@ -49,7 +51,7 @@ pub struct Ramdisk {
 
 pub(super) fn kernels(tree: &mut dyn Tree) -> Result<Kernels, VerifyError> {
     let mut kernels: Vec<Kernel> = Vec::new();
-    for name in names(tree, b"/boot")? {
+    for name in some_names(tree, "/boot")? {
         let shown = show(&name);
         let version = PREFIXES.iter().find_map(|prefix| shown.strip_prefix(prefix));
         if let Some(version) = version.filter(|version| !version.ends_with(".old"))
@@ -60,7 +62,7 @@ pub(super) fn kernels(tree: &mut dyn Tree) -> Result<Kernels, VerifyError> {
     }
     let mut versions = Vec::new();
     for directory in MODULES {
-        for name in names(tree, directory.as_bytes())? {
+        for name in some_names(tree, directory)? {
             let path = join(directory.as_bytes(), &name);
             let version = show(&name);
             if !versions.contains(&version) && is_directory(tree, &path)? {
@@ -80,6 +82,15 @@ pub(super) fn kernels(tree: &mut dyn Tree) -> Result<Kernels, VerifyError> {
         }
     }
     Ok(Kernels { kernels, modules_without_kernel })
+}
+
+/// The names in a directory that never has many.
+fn some_names(tree: &mut dyn Tree, directory: &str) -> Result<Vec<Vec<u8>>, VerifyError> {
+    let names = names(tree, directory.as_bytes())?;
+    if names.len() > ENTRY_LIMIT {
+        return Err(too_much(directory.as_bytes()).into());
+    }
+    Ok(names)
 }
 
 fn kernel(tree: &mut dyn Tree, path: &[u8], version: &str) -> Result<Option<Kernel>, VerifyError> {

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 
 use crate::disk::Tree;
 use crate::verify::VerifyError;
-use crate::verify::look::{join, names, read_optional, show};
+use crate::verify::look::{join, names, optional, show, too_much};
 
 pub(super) const DIRECTORY: &str = "/boot/loader/entries";
+
+/// The most entries and the largest of them; real menus have a dozen of a few hundred bytes.
+const ENTRY_LIMIT: usize = 1000;
+const FILE_LIMIT: u64 = 64 << 10;
 
 /// An entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,10 +31,14 @@ pub(super) fn read(
     variables: &BTreeMap<String, String>,
 ) -> Result<Vec<LoaderEntry>, VerifyError> {
     let mut entries = Vec::new();
-    for name in names(tree, DIRECTORY.as_bytes())? {
+    let names = names(tree, DIRECTORY.as_bytes())?;
+    if names.len() > ENTRY_LIMIT {
+        return Err(too_much(DIRECTORY.as_bytes()).into());
+    }
+    for name in names {
         let path = join(DIRECTORY.as_bytes(), &name);
         let Some(id) = name.strip_suffix(b".conf") else { continue };
-        if let Some(text) = read_optional(tree, &path)? {
+        if let Some(text) = optional(tree.read(&path, FILE_LIMIT))? {
             entries.push(parse(&String::from_utf8_lossy(&text), show(id), show(&path), variables));
         }
     }

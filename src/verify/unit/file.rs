@@ -3,7 +3,10 @@
 use super::index::{Entry, UnitIndex};
 use super::instance;
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::look::{optional, read_optional, show};
+use crate::verify::look::{optional, show};
+
+/// The largest unit file or drop-in; real ones are a few hundred bytes.
+const FILE_LIMIT: u64 = 256 << 10;
 
 /// The assignments of a unit and its drop-ins, in the order in which systemd reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,13 +123,13 @@ pub(super) fn drop_in_names(name: &str) -> Vec<String> {
 /// Reads a unit file and drop-ins.
 pub(super) fn read(tree: &mut dyn Tree, path: &[u8], drop_ins: &[Vec<u8>]) -> Result<UnitFile, DiskError> {
     let mut unit = UnitFile { path: show(path), ..UnitFile::default() };
-    unit.append(&read_optional(tree, path)?.unwrap_or_default());
+    unit.append(&optional(tree.read(path, FILE_LIMIT))?.unwrap_or_default());
     for path in drop_ins {
         // A drop-in masked with a link to /dev/null reads as nothing: the link leads nowhere at rest.
         if let Some(stat) = optional(tree.stat(path))?
             && stat.kind == FileKind::File
         {
-            unit.append(&read_optional(tree, path)?.unwrap_or_default());
+            unit.append(&optional(tree.read(path, FILE_LIMIT))?.unwrap_or_default());
         }
     }
     Ok(unit)

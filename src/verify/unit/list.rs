@@ -12,7 +12,7 @@ use super::state::UnitState;
 use super::{is_template, is_valid};
 use crate::disk::{DiskError, Tree};
 use crate::verify::VerifyError;
-use crate::verify::look::{join, show};
+use crate::verify::look::{join, show, too_much};
 
 /// A unit file of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -75,6 +75,9 @@ const STATES: [&str; 13] = [
     "bad",
 ];
 
+/// Drop-ins of all units together; real systems have a hundred.
+const DROP_IN_LIMIT: usize = 100_000;
+
 /// All units, sorted by name.
 ///
 /// # Errors
@@ -92,8 +95,15 @@ pub fn list(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<Unit>, VerifyE
         }
     }
     let mut units = Vec::with_capacity(names.len());
+    let mut drop_ins = 0;
     for (name, directory) in names {
-        units.push(unit(tree, index, &presets, name, directory)?);
+        let unit = unit(tree, index, &presets, name, directory)?;
+        // One directory can add to every unit there is.
+        drop_ins += unit.drop_ins.len();
+        if drop_ins > DROP_IN_LIMIT {
+            return Err(too_much(format!("{name}.d").as_bytes()).into());
+        }
+        units.push(unit);
     }
     let mut aliases: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for unit in &units {
@@ -160,18 +170,20 @@ fn examine(
     index: &UnitIndex,
     name: &str,
 ) -> Result<(UnitState, Option<UnitFile>, Option<String>), VerifyError> {
-    match index.follow(tree, name) {
-        Ok(Some((resolved, found))) => {
-            let (state, mut file) = index.state_of(tree, name, &resolved, &found)?;
-            // What is masked, or another name, says what it is all the same.
-            if file.is_none() && found.entry == Entry::Regular {
-                file = Some(file::read(tree, &found.path, &[])?);
-            }
-            Ok((state, file, None))
+    let examined = index.follow(tree, name).and_then(|followed| {
+        let Some((resolved, found)) = followed else {
+            return Ok((UnitState::Bad, None, Some("leads nowhere".to_owned())));
+        };
+        let (state, mut file) = index.state_of(tree, name, &resolved, &found)?;
+        // Another name of a unit says what the unit is all the same.
+        if file.is_none() && found.entry == Entry::Regular {
+            file = Some(file::read(tree, &found.path, &[])?);
         }
-        Ok(None) => Ok((UnitState::Bad, None, Some("leads nowhere".to_owned()))),
+        Ok((state, file, None))
+    });
+    match examined {
         Err(DiskError::WrongKind { problem, .. }) => Ok((UnitState::Bad, None, Some(problem))),
-        Err(error) => Err(error.into()),
+        other => Ok(other?),
     }
 }
 

@@ -183,3 +183,25 @@ fn what_cannot_be_read_is_an_error() {
         assert!(listed.is_err(), "{path}");
     }
 }
+
+#[test]
+fn absurd_trees_end_soon() {
+    let mut large = MemTree::new().file(&lib("a.service"), WANTED).sized(&lib("a.service"), 1 << 20);
+    let index = UnitIndex::read(&mut large).unwrap();
+    let units = list(&mut large, &index).unwrap();
+    assert_eq!(units[0].state, "bad");
+    assert!(units[0].problem.as_ref().unwrap().contains("larger"));
+
+    let many = |tree, count, name: &dyn Fn(usize) -> String| {
+        (0..count).fold(tree, |tree: MemTree, number| tree.file(&lib(&name(number)), "x"))
+    };
+    let drop_ins = many(MemTree::new(), 400, &|number| format!("service.d/{number}.conf"));
+    let mut both = many(drop_ins, 300, &|number| format!("u{number}.service"));
+    let index = UnitIndex::read(&mut both).unwrap();
+    let error = list(&mut both, &index).unwrap_err().to_string();
+    assert!(error.contains("too many"), "{error}");
+
+    let rules = "enable a.service\n".repeat(10_001);
+    let mut presets = MemTree::new().file("/etc/systemd/system-preset/a.preset", rules);
+    assert!(Presets::read(&mut presets).is_err());
+}

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{instance, is_template};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::look::{join, names, optional, read_optional};
+use crate::verify::look::{join, names, optional, too_much};
 
 /// Where presets are, first match wins.
 const DIRECTORIES: [&str; 5] = [
@@ -18,8 +18,12 @@ const DIRECTORIES: [&str; 5] = [
     "/lib/systemd/system-preset",
 ];
 
-/// Rules kept; real systems have a few hundred.
-const RULE_LIMIT: usize = 100_000;
+/// The largest preset file; real ones are a few kilobytes.
+const FILE_LIMIT: u64 = 256 << 10;
+/// The most rules; real systems have a few hundred.
+const RULE_LIMIT: usize = 10_000;
+/// The longest pattern that can match: names of units are shorter than this.
+const PATTERN_LIMIT: usize = 1024;
 
 /// What `systemctl preset` would do with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -75,8 +79,11 @@ impl Presets {
         for path in files.values() {
             // A link to /dev/null, which leads nowhere at rest, hides a file and holds no rules.
             let is_file = optional(tree.stat(path))?.is_some_and(|stat| stat.kind == FileKind::File);
-            if is_file && let Some(text) = read_optional(tree, path)? {
-                presets.append(&text);
+            if is_file {
+                presets.append(&tree.read(path, FILE_LIMIT)?);
+            }
+            if presets.0.len() > RULE_LIMIT {
+                return Err(too_much(path));
             }
         }
         Ok(presets)
@@ -107,7 +114,7 @@ impl Presets {
                 "ignore" => Rule { action: Preset::Ignored, pattern: rest.to_owned(), instances: vec![] },
                 _ => continue,
             };
-            if self.0.len() < RULE_LIMIT {
+            if rule.pattern.len() <= PATTERN_LIMIT {
                 self.0.push(rule);
             }
         }

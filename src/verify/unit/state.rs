@@ -2,6 +2,7 @@
 //!
 //! This follows `src/shared/install.c` of systemd: which file counts, and which links to it count.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -209,7 +210,7 @@ pub(in crate::verify) fn resolve_alias(tree: &mut dyn Tree, name: &str) -> Resul
 /// What `[Install]` asks for.
 struct Install {
     /// Names of links that `systemctl enable` would make, the unit's own included.
-    names: Vec<String>,
+    names: HashSet<Vec<u8>>,
     rules: bool,
     also: bool,
 }
@@ -221,10 +222,10 @@ impl Install {
             || ["WantedBy", "RequiredBy", "UpheldBy"]
                 .iter()
                 .any(|key| !unit.words("Install", key).is_empty());
-        let mut names = vec![name.to_owned()];
-        names.extend(aliases.iter().map(|alias| expand(alias, name)));
+        let mut names = HashSet::from([name.as_bytes().to_vec()]);
+        names.extend(aliases.iter().map(|alias| expand(alias, name).into_bytes()));
         if let (true, Some(default)) = (is_template(name), unit.last("Install", "DefaultInstance")) {
-            names.push(name.replacen("@.", &format!("@{default}."), 1));
+            names.insert(name.replacen("@.", &format!("@{default}."), 1).into_bytes());
         }
         Self { names, rules, also: !unit.words("Install", "Also").is_empty() }
     }
@@ -252,9 +253,7 @@ enum Links {
 
 /// The links to a unit in one directory of the search path.
 fn links(content: &Content, name: &str, hidden: bool, install: Option<&Install>) -> Links {
-    let known = |link: &[u8]| {
-        install.is_none_or(|install| install.names.iter().any(|known| known.as_bytes() == link))
-    };
+    let known = |link: &[u8]| install.is_none_or(|install| install.names.contains(link));
     let wanted = if is_template(name) {
         // A template is wanted as one of its instances: the default one when it is enabled itself.
         content.wanted_instances(name).any(|(link, _)| known(link.as_bytes()))

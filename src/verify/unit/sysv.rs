@@ -1,12 +1,14 @@
 //! Services that exist as `/etc/init.d` scripts only.
 
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{UnitIndex, UnitState, is_valid};
 use crate::disk::{DiskError, FileKind, Tree};
 use crate::verify::VerifyError;
-use crate::verify::look::{matches, names, optional};
+use crate::verify::look::{names, optional};
 
 /// The run levels that stand for a normal boot.
 const RUN_LEVELS: [&str; 5] = ["S", "2", "3", "4", "5"];
@@ -18,17 +20,22 @@ pub(super) fn state(tree: &mut dyn Tree, unit: &str) -> Result<Option<UnitState>
         Some(stat) if stat.kind == FileKind::File => {}
         _ => return Ok(None),
     }
-    let pattern = format!("S??{script}");
+    let is_started = started(tree)?.contains(script.as_bytes());
+    Ok(Some(if is_started { UnitState::Enabled } else { UnitState::Disabled }))
+}
+
+/// The names of the scripts that a normal boot starts: links `S`, two characters, name.
+fn started(tree: &mut dyn Tree) -> Result<HashSet<Vec<u8>>, DiskError> {
+    let mut started = HashSet::new();
     for level in RUN_LEVELS {
         // Debian's place, and Red Hat's, where the former links to the latter or does not exist.
         for directory in [format!("/etc/rc{level}.d"), format!("/etc/rc.d/rc{level}.d")] {
             let links = names(tree, directory.as_bytes())?;
-            if links.iter().any(|name| matches(pattern.as_bytes(), name)) {
-                return Ok(Some(UnitState::Enabled));
-            }
+            let scripts = links.iter().filter_map(|link| link.strip_prefix(b"S")?.get(2..));
+            started.extend(scripts.map(<[u8]>::to_vec));
         }
     }
-    Ok(Some(UnitState::Disabled))
+    Ok(started)
 }
 
 /// An init script for which there is no unit file, so that systemd's generator, or the old init, starts it.
@@ -45,6 +52,7 @@ pub struct InitScript {
 /// # Errors
 /// [`VerifyError::Disk`].
 pub fn init_scripts(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<InitScript>, VerifyError> {
+    let started = started(tree)?;
     let mut scripts = Vec::new();
     for script in names(tree, b"/etc/init.d")? {
         let script = String::from_utf8_lossy(&script).into_owned();
@@ -57,7 +65,7 @@ pub fn init_scripts(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<InitSc
         if !is_valid(unit.as_bytes()) || index.find(tree, &unit)?.is_some() {
             continue;
         }
-        let enabled = state(tree, &format!("{script}.service"))? == Some(UnitState::Enabled);
+        let enabled = started.contains(script.as_bytes());
         scripts.push(InitScript { name: script, enabled });
     }
     Ok(scripts)
