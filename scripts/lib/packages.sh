@@ -13,7 +13,7 @@ the default base image, made without root|mmdebstrap uidmap
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
-tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd
+tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor openssh-client skopeo sudo
 LIST
         have_kernel || printf 'a kernel for the appliance (none in /boot)|%s\n' "$(apt_kernel)"
         ;;
@@ -26,7 +26,7 @@ the default base image, made without root|mmdebstrap shadow-utils
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux
 Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
-tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd
+tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd openssh skopeo sudo
 LIST
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;

@@ -18,6 +18,7 @@ mod os;
 mod packages;
 mod report;
 mod sealing;
+mod sudoers;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unit;
@@ -36,3 +37,4 @@ pub use unit::{
     InitScript, Instance, Preset, Presets, Unit, UnitFile, UnitIndex, UnitState, init_scripts, list as units,
     unit_state,
 };
+pub use sudoers::Grant;

@@ -3,11 +3,9 @@
 use super::agent::Agent;
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
-use crate::verify::look::{join, names, read_optional, show};
-use crate::verify::{VerifyError, groups, groups_of, users};
-
-const MAIN: &[u8] = b"/etc/sudoers";
-const DIRECTORY: &[u8] = b"/etc/sudoers.d";
+use crate::verify::look::show;
+use crate::verify::sudoers::{self, Aliases, Statement};
+use crate::verify::{groups, users};
 
 /// Checks sudo when the agent is not root: it calls sudo for nearly everything.
 pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
@@ -25,21 +23,12 @@ pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
     ]
 }
 
-/// The files sudo reads: the main one, and in the directory those without a dot or a tilde at the end.
-fn files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
-    let mut files = vec![MAIN.to_vec()];
-    let names = names(tree, DIRECTORY)?;
-    let read = names.iter().filter(|name| !name.contains(&b'.') && !name.ends_with(b"~"));
-    files.extend(read.map(|name| join(DIRECTORY, name)));
-    Ok(files)
-}
-
 fn modes(tree: &mut dyn Tree) -> Found {
     let mut wrong = Vec::new();
-    if !tree.exists(MAIN)? {
+    if !tree.exists(sudoers::MAIN)? {
         return Ok(Some("sudo is not installed".to_owned()));
     }
-    for path in files(tree)? {
+    for path in sudoers::files(tree)? {
         let stat = tree.stat(&path)?;
         if stat.kind != FileKind::File {
             continue;
@@ -57,26 +46,23 @@ fn may(tree: &mut dyn Tree, name: &str) -> Found {
         return Ok(Some(format!("no user {name}")));
     };
     let groups = groups(tree)?;
-    let mut subjects = vec![name.to_owned(), "ALL".to_owned()];
-    subjects.extend(groups_of(&user, &groups).iter().map(|group| format!("%{group}")));
+    let statements = sudoers::read(tree)?;
+    let aliases = Aliases::of(&statements);
     let mut wrong = Vec::new();
     let mut allowed = false;
-    for path in files(tree)? {
-        let Some(text) = read_optional(tree, &path)? else { continue };
-        let text = String::from_utf8_lossy(&text).replace("\\\n", " ");
-        for line in text.lines() {
-            let line = line.split('#').next().unwrap_or_default();
-            let mut words = line.split_whitespace();
-            let Some(first) = words.next() else { continue };
-            if first.starts_with("Defaults") {
-                let options = words.flat_map(|word| word.split(','));
-                wrong.extend(
-                    options.filter(|&o| o == "requiretty").map(|_| format!("requiretty in {}", show(&path))),
-                );
-            } else if subjects.iter().any(|subject| subject == first) {
-                // The last line that matches counts.
-                allowed = line.contains("NOPASSWD:");
+    for located in &statements {
+        match &located.statement {
+            Statement::Defaults { settings, .. }
+                if settings.iter().any(|setting| setting == "requiretty") =>
+            {
+                wrong.push(format!("requiretty in {}", show(&located.file)));
             }
+            // The last one that means the user counts.
+            Statement::Grants(grants) => {
+                let last = grants.iter().rfind(|grant| aliases.mean(&grant.who, &user, &groups));
+                allowed = last.map_or(allowed, |grant| grant.without_password);
+            }
+            _ => {}
         }
     }
     if !allowed {

@@ -1,0 +1,305 @@
+//! The language of sudoers files, as far as it says who may do what.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Some people may run some commands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Grant {
+    /// Who, as written: `root`, `%sudo`, `#1000`, `ALL`, an alias; `!` in front excludes.
+    pub who: Vec<String>,
+    /// On which hosts.
+    pub hosts: Vec<String>,
+    /// As whom, `USERS:GROUPS` as written; none means root.
+    pub run_as: Option<String>,
+    /// Whether no password is asked for.
+    pub without_password: bool,
+    /// Which commands, as written.
+    pub commands: Vec<String>,
+}
+
+/// A line of a sudoers file.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::verify) enum Statement {
+    /// `Defaults`, with what it is bound to (`:USER`, `@HOST`, empty for all) and its settings.
+    Defaults { binding: String, settings: Vec<String> },
+    /// `User_Alias NAME = MEMBERS`.
+    UserAlias { name: String, members: Vec<String> },
+    /// Who may do what, one grant per run-as and password setting.
+    Grants(Vec<Grant>),
+    /// `@include FILE`.
+    Include(String),
+    /// `@includedir DIRECTORY`.
+    IncludeDirectory(String),
+}
+
+/// The statements of a file with the number of the line they begin at. Aliases of hosts, run-as users and
+/// commands are left out.
+pub(in crate::verify) fn statements(text: &[u8]) -> Vec<(usize, Result<Statement, String>)> {
+    let text = String::from_utf8_lossy(text);
+    let mut found = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let mut whole = line.to_owned();
+        // An odd number of backslashes at the end: the line goes on.
+        while whole.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
+            whole.pop();
+            let Some((_, next)) = lines.next() else { break };
+            whole.push(' ');
+            whole.push_str(next.trim_start());
+        }
+        found.extend(parse(whole.trim()).into_iter().map(|statement| (number + 1, statement)));
+    }
+    found
+}
+
+fn parse(line: &str) -> Vec<Result<Statement, String>> {
+    for (sign, directory) in [("includedir", true), ("include", false)] {
+        let rest = line.strip_prefix(['#', '@']).and_then(|rest| rest.strip_prefix(sign));
+        if let Some(rest) = rest.filter(|rest| rest.starts_with(char::is_whitespace)) {
+            let name = unescape(rest.trim());
+            let statement =
+                if directory { Statement::IncludeDirectory(name) } else { Statement::Include(name) };
+            return vec![Ok(statement)];
+        }
+    }
+    let line = without_comment(line).trim_end();
+    if line.is_empty() {
+        return Vec::new();
+    }
+    if let Some(rest) = line.strip_prefix("Defaults") {
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let settings = split(&rest[end..], ',').into_iter().map(|text| text.trim().to_owned());
+        return vec![Ok(Statement::Defaults {
+            binding: rest[..end].to_owned(),
+            settings: settings.filter(|text| !text.is_empty()).collect(),
+        })];
+    }
+    for kind in ["User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias"] {
+        if let Some(rest) = line.strip_prefix(kind).filter(|rest| rest.starts_with(char::is_whitespace)) {
+            if kind != "User_Alias" {
+                return Vec::new();
+            }
+            return split(rest, ':').into_iter().map(alias).collect();
+        }
+    }
+    vec![grants(line).map(Statement::Grants)]
+}
+
+fn alias(text: &str) -> Result<Statement, String> {
+    let (name, members) = text.split_once('=').ok_or("an alias is given no members")?;
+    Ok(Statement::UserAlias { name: name.trim().to_owned(), members: list(members) })
+}
+
+/// `USERS HOSTS = COMMANDS [: HOSTS = COMMANDS]…`
+fn grants(line: &str) -> Result<Vec<Grant>, String> {
+    let end = end_of_list(line);
+    let (who, rest) = (list(&line[..end]), &line[end..]);
+    let mut found = Vec::new();
+    for part in privileges(rest) {
+        let (hosts, commands) = part.split_once('=').ok_or("it says who, but not what")?;
+        let hosts = list(hosts);
+        if who.is_empty() || hosts.is_empty() {
+            return Err("it does not say who, or where".to_owned());
+        }
+        let (mut run_as, mut free): (Option<String>, bool) = (None, false);
+        let mut last: Option<Grant> = None;
+        for command in split(commands, ',') {
+            let command = specification(command.trim(), &mut run_as, &mut free)?;
+            match &mut last {
+                Some(grant) if grant.run_as == run_as && grant.without_password == free => {
+                    grant.commands.push(command);
+                }
+                _ => {
+                    let (who, hosts) = (who.clone(), hosts.clone());
+                    let run_as = run_as.clone();
+                    let commands = vec![command];
+                    found.extend(last.replace(Grant {
+                        who,
+                        hosts,
+                        run_as,
+                        without_password: free,
+                        commands,
+                    }));
+                }
+            }
+        }
+        found.extend(last);
+    }
+    Ok(found)
+}
+
+/// Takes `(RUNAS)`, options and tags off a command; they hold for those after it too.
+fn specification(mut text: &str, run_as: &mut Option<String>, free: &mut bool) -> Result<String, String> {
+    const OPTIONS: [&str; 9] =
+        ["CWD", "CHROOT", "TIMEOUT", "NOTBEFORE", "NOTAFTER", "ROLE", "TYPE", "APPARMOR_PROFILE", "PRIVS"];
+    if let Some(rest) = text.strip_prefix('(') {
+        let (inside, rest) = rest.split_once(')').ok_or("a bracket is not closed")?;
+        let parts: Vec<_> = inside.split(':').map(|part| list(part).join(",")).collect();
+        *run_as = Some(parts.join(":")).filter(|text| !text.is_empty());
+        text = rest.trim_start();
+    }
+    loop {
+        let end = text.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(text.len());
+        let (word, rest) = text.split_at(end);
+        let rest = rest.trim_start();
+        if let Some(rest) = rest.strip_prefix(':').filter(|_| !word.is_empty()) {
+            match word {
+                "NOPASSWD" => *free = true,
+                "PASSWD" => *free = false,
+                _ => {}
+            }
+            text = rest.trim_start();
+        } else if let Some(rest) = rest.strip_prefix('=').filter(|_| OPTIONS.contains(&word)) {
+            let rest = rest.trim_start();
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            text = rest[end..].trim_start();
+        } else {
+            break;
+        }
+    }
+    if text.is_empty() {
+        return Err("a command is missing".to_owned());
+    }
+    Ok(unescape(text))
+}
+
+/// Splits at the colons between privileges, which follow a command; other colons belong to tags, run-as lists
+/// and digests.
+fn privileges(text: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = Vec::new();
+    let mut start = 0;
+    for at in separators(text, ':') {
+        let word = text[start..at].trim_end();
+        let word = word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+        let tag = !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        if (tag && word != "ALL") || ["sha224", "sha256", "sha384", "sha512"].contains(&word) {
+            continue;
+        }
+        parts.push(&text[start..at]);
+        start = at + 1;
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Where the first list of a line ends: at white space that is not beside a comma.
+fn end_of_list(line: &str) -> usize {
+    let mut state = Scan::default();
+    for (at, c) in line.char_indices() {
+        if state.plain(c) && c.is_whitespace() {
+            let before = line[..at].trim_end();
+            let after = line[at..].trim_start();
+            if !before.ends_with(',') && !before.ends_with('!') && !after.starts_with(',') {
+                return at;
+            }
+        }
+    }
+    line.len()
+}
+
+/// The items of a list, unquoted.
+fn list(text: &str) -> Vec<String> {
+    let items = split(text, ',').into_iter().map(|item| {
+        let item: String = unescape(item.trim());
+        item
+    });
+    items.filter(|item| !item.is_empty()).collect()
+}
+
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for at in separators(text, separator) {
+        parts.push(&text[start..at]);
+        start = at + separator.len_utf8();
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Where a character stands outside quotes and brackets and without a backslash.
+fn separators(text: &str, separator: char) -> Vec<usize> {
+    let mut state = Scan::default();
+    let mut depth = 0_u32;
+    let mut found = Vec::new();
+    for (at, c) in text.char_indices() {
+        if !state.plain(c) {
+            continue;
+        }
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            c if c == separator && depth == 0 => found.push(at),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Quotes and backslashes, followed from character to character.
+#[derive(Default)]
+struct Scan {
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Scan {
+    /// Whether the character is itself: not quoted, not escaped, and no quote or backslash.
+    fn plain(&mut self, c: char) -> bool {
+        if std::mem::take(&mut self.escaped) {
+            return false;
+        }
+        match c {
+            '\\' => self.escaped = true,
+            '"' => self.quoted = !self.quoted,
+            _ => return !self.quoted,
+        }
+        false
+    }
+}
+
+/// `#` begins a comment unless a number follows it: then it is a user's id.
+fn without_comment(line: &str) -> &str {
+    let mut state = Scan::default();
+    let at = line.char_indices().find(|&(at, c)| {
+        let id = line[at + c.len_utf8()..].starts_with(|c: char| c.is_ascii_digit());
+        state.plain(c) && c == '#' && !id
+    });
+    at.map_or(line, |(at, _)| &line[..at])
+}
+
+/// Text without its backslashes, and without quotes if it is quoted as a whole.
+fn unescape(text: &str) -> String {
+    let (sign, quoted) = match text.strip_prefix(['%', '!']) {
+        Some(rest) if rest.starts_with('"') => (&text[..1], rest),
+        _ => ("", text),
+    };
+    if let Some(inside) = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+        && !inside.contains('"')
+    {
+        return format!("{sign}{inside}");
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\\' { plain.extend(chars.next()) } else { plain.push(c) }
+    }
+    plain
+}
+
+impl Grant {
+    /// The same, safe to print.
+    pub(in crate::verify) fn escaped(&self) -> Self {
+        use crate::verify::look::escape;
+        let all = |texts: &[String]| texts.iter().map(|text| escape(text)).collect();
+        Self {
+            who: all(&self.who),
+            hosts: all(&self.hosts),
+            run_as: self.run_as.as_deref().map(escape),
+            without_password: self.without_password,
+            commands: all(&self.commands),
+        }
+    }
+}
