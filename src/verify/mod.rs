@@ -16,6 +16,7 @@ pub(crate) mod look;
 pub mod ls;
 mod os;
 mod packages;
+mod pyvenv;
 mod report;
 mod sealing;
 mod sudoers;

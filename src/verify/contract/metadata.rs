@@ -21,15 +21,7 @@ pub(super) struct Distribution {
 /// The distributions in a directory such as `site-packages`.
 pub(super) fn distributions(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Distribution>, VerifyError> {
     let mut found = Vec::new();
-    for name in names(tree, directory)? {
-        let path = join(directory, &name);
-        let path = if name.ends_with(b".dist-info") {
-            join(&path, b"METADATA")
-        } else if name.ends_with(b".egg-info") {
-            if is_directory(tree, &path)? { join(&path, b"PKG-INFO") } else { path }
-        } else {
-            continue;
-        };
+    for path in metadata_files(tree, directory)? {
         let text =
             read_optional(tree, &path)?.ok_or_else(|| VerifyError::malformed(&path, "it does not exist"))?;
         found.push(parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
@@ -37,15 +29,36 @@ pub(super) fn distributions(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec
     Ok(found)
 }
 
+/// Where the distributions in a directory have their METADATA, whether it is there or not.
+pub(in crate::verify) fn metadata_files(
+    tree: &mut dyn Tree,
+    directory: &[u8],
+) -> Result<Vec<Vec<u8>>, VerifyError> {
+    let mut found = Vec::new();
+    for name in names(tree, directory)? {
+        let path = join(directory, &name);
+        if name.ends_with(b".dist-info") {
+            found.push(join(&path, b"METADATA"));
+        } else if name.ends_with(b".egg-info") {
+            found.push(if is_directory(tree, &path)? { join(&path, b"PKG-INFO") } else { path });
+        }
+    }
+    Ok(found)
+}
+
+/// The fields of a METADATA file's header, with their names in lower case.
+pub(in crate::verify) fn fields(text: &str) -> impl Iterator<Item = (String, &str)> {
+    let lines = text.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(':'));
+    lines.map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
+}
+
 /// Reads the header of a METADATA file.
 pub(super) fn parse(text: &[u8]) -> Result<Distribution, String> {
     let text = String::from_utf8_lossy(text);
     let (mut name, mut version, mut requires) = (None, None, Vec::new());
-    for line in text.lines().take_while(|line| !line.is_empty()) {
-        let Some((field, value)) = line.split_once(':') else { continue };
-        let value = value.trim();
+    for (field, value) in fields(&text) {
         let wrong = |what: &str| format!("`{}` is no {what}", escape(value));
-        match field.to_ascii_lowercase().as_str() {
+        match field.as_str() {
             "name" => name = Some(normalized(value).ok_or_else(|| wrong("name of a distribution"))?),
             "version" => version = Some(Version::from_str(value).map_err(|_| wrong("version"))?),
             "requires-dist" => {

@@ -3,9 +3,9 @@
 mod agent;
 mod cloud;
 mod links;
-mod metadata;
+pub(super) mod metadata;
 mod python;
-mod requirement;
+pub(super) mod requirement;
 mod sudo;
 
 use super::{CheckGroup, CheckResult, VerifyError};

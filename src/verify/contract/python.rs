@@ -8,7 +8,8 @@ use super::requirement::{Environment, Requirement};
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
 use crate::verify::VerifyError;
-use crate::verify::look::{glob, is_directory, join, optional, read_optional, read_start, show};
+use crate::verify::look::{is_directory, join, optional, read_start, show};
+use crate::verify::pyvenv::{Settings, system_directories};
 
 /// Where Trove's own images, and tib's, have the agent.
 const USUAL: &[u8] = b"/opt/guest-agent-venv";
@@ -66,33 +67,9 @@ fn check_interpreter(tree: &mut dyn Tree, root: &[u8]) -> Found {
     Ok(last)
 }
 
-/// `pyvenv.cfg`: the version of Python, and whether the distribution's own packages are seen.
-struct Settings {
-    version: Vec<u32>,
-    system: bool,
-}
-
-fn settings(tree: &mut dyn Tree, root: &[u8]) -> Result<Settings, VerifyError> {
-    let path = join(root, b"pyvenv.cfg");
-    let text = read_optional(tree, &path)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let fields: BTreeMap<_, _> = text
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, value)| (key.trim(), value.trim()))
-        .collect();
-    let version = fields.get("version").or_else(|| fields.get("version_info")).copied().unwrap_or_default();
-    let version: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).take(3).collect();
-    if version.len() < 2 {
-        return Err(VerifyError::malformed(&path, "it says no version of Python"));
-    }
-    let system = fields.get("include-system-site-packages").is_some_and(|value| *value == "true");
-    Ok(Settings { version, system })
-}
-
 fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
-    let settings = settings(tree, root)?;
-    let short = format!("{}.{}", settings.version[0], settings.version[1]);
+    let settings = Settings::read(tree, root)?;
+    let short = settings.short();
     let site = join(root, format!("lib/python{short}/site-packages").as_bytes());
     if !is_directory(tree, &site)? {
         return Ok(Some(format!("{} does not exist: the environment is for another Python", show(&site))));
@@ -101,15 +78,8 @@ fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
     let installed = distributions(tree, &site)?;
     let mut provided = Vec::new();
     if settings.system {
-        for pattern in [
-            "/usr/lib/python3/dist-packages".to_owned(),
-            format!("/usr/local/lib/python{short}/dist-packages"),
-            format!("/usr/lib*/python{short}/site-packages"),
-            format!("/usr/local/lib*/python{short}/site-packages"),
-        ] {
-            for directory in glob(tree, pattern.as_bytes())? {
-                provided.extend(distributions(tree, &directory)?);
-            }
+        for directory in system_directories(tree, &short)? {
+            provided.extend(distributions(tree, &directory)?);
         }
     }
     Ok(joined(&unsatisfied(&installed, &provided, &environment)))
@@ -123,8 +93,7 @@ fn environment(
     settings: &Settings,
     short: &str,
 ) -> Result<Environment, VerifyError> {
-    let full: Vec<_> = settings.version.iter().map(u32::to_string).collect();
-    let full = full.join(".");
+    let full = settings.full();
     let machine = machine(tree, &join(root, b"bin/python3"))?;
     Ok([
         ("implementation_name", "cpython"),

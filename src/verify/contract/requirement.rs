@@ -37,7 +37,7 @@ enum Value {
 }
 
 /// A distribution's name as it is compared: lower case, each run of separators one dash.
-pub(super) fn normalized(name: &str) -> Option<String> {
+pub(in crate::verify) fn normalized(name: &str) -> Option<String> {
     let separator = |c: char| matches!(c, '-' | '_' | '.');
     let valid = name.chars().all(|c| c.is_ascii_alphanumeric() || separator(c))
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
