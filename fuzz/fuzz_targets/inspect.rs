@@ -1,4 +1,6 @@
-//! Any bytes may be a GRUB configuration, a boot entry, a kernel, a preset or a unit: no parser panics.
+//! Any bytes may be any of the files that `tib inspect` reads: a GRUB configuration, a boot entry, a kernel, a preset, a
+//! unit, accounts, sudoers, sshd's and cloud-init's configuration, AppArmor's profiles, Python's metadata, descriptions
+//! and archives of container images. No parser panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

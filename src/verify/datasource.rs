@@ -17,16 +17,33 @@ const DIRECTORY: &[u8] = b"/etc/cloud/cloud.cfg.d";
 /// # Errors
 /// [`VerifyError::Malformed`] for a form this does not read, [`VerifyError::Disk`].
 pub fn datasource_list(tree: &mut dyn Tree) -> Result<Option<Vec<String>>, VerifyError> {
+    Ok(effective_datasources(tree)?.map(|effective| effective.list))
+}
+
+/// The list that takes effect, and the file that sets it.
+pub(super) struct Effective {
+    pub(super) list: Vec<String>,
+    pub(super) file: Vec<u8>,
+}
+
+/// As [`datasource_list`], with the file.
+pub(super) fn effective_datasources(tree: &mut dyn Tree) -> Result<Option<Effective>, VerifyError> {
+    let mut effective = None;
+    for path in config_files(tree)? {
+        let Some(text) = read_optional(tree, &path)? else { continue };
+        if let Some(list) = parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))? {
+            effective = Some(Effective { list, file: path });
+        }
+    }
+    Ok(effective)
+}
+
+/// The files cloud-init reads; what a later one says replaces what an earlier one says.
+pub(super) fn config_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
     let mut files = vec![MAIN.to_vec()];
     let drop_ins = names(tree, DIRECTORY)?;
     files.extend(drop_ins.iter().filter(|name| name.ends_with(b".cfg")).map(|name| join(DIRECTORY, name)));
-    let mut effective = None;
-    for path in files {
-        let Some(text) = read_optional(tree, &path)? else { continue };
-        let list = parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))?;
-        effective = list.or(effective);
-    }
-    Ok(effective)
+    Ok(files)
 }
 
 /// Reads the list out of one file; `None` when the file does not set it.
@@ -172,6 +189,10 @@ mod tests {
         assert_eq!(datasource_list(&mut tree).unwrap().unwrap(), ["B", "C"]);
         assert_eq!(datasource_list(&mut MemTree::new()).unwrap(), None);
         assert!(datasource_list(&mut tree.clone().broken("/etc/cloud/cloud.cfg.d")).is_err());
+        assert_eq!(
+            effective_datasources(&mut tree).unwrap().unwrap().file,
+            b"/etc/cloud/cloud.cfg.d/90_dpkg.cfg"
+        );
         let mut bad = tree.file("/etc/cloud/cloud.cfg.d/99.cfg", "datasource_list: no\n");
         let error = datasource_list(&mut bad).unwrap_err().to_string();
         assert!(error.contains("/etc/cloud/cloud.cfg.d/99.cfg"), "{error}");

@@ -44,7 +44,7 @@ impl MemTree {
             uid: 0,
             gid: 0,
             size: content.len() as u64,
-            allocated: (content.len() as u64).next_multiple_of(4096),
+            allocated: content.len() as u64,
             links: if kind == FileKind::Directory { 2 } else { 1 },
             inode: self.made + 2,
             device: 0,

@@ -10,7 +10,8 @@ pub(super) const INSPECT_HELP: &str = "Examples:
   tib inspect mariadb.qcow2 --only units --all every unit, as systemd would resolve it
   tib inspect mariadb.qcow2 --json | jq '.packages.packages[].name'
 
-Sections: disk, system, boot, kernels, init, packages, units.
+Sections: disk, system, boot, kernels, init, packages, units, accounts, ssh, cloud, selinux, apparmor,
+python, containers, sizes.
 Ends with exit code 8 if a section could not be read; the others are printed all the same.";
 
 #[derive(Debug, clap::Args)]

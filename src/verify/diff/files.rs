@@ -130,7 +130,9 @@ fn collect(tree: &mut dyn Tree, paths: &[Vec<u8>]) -> Result<BTreeMap<Vec<u8>, S
         let Some(stat) = optional(tree.lstat(path))? else { continue };
         found.insert(path.clone(), stat);
         if stat.kind == FileKind::Directory {
-            walk(tree, path, &mut |path, stat| drop(found.insert(path.to_vec(), *stat)))?;
+            walk(tree, path, &mut |path, stat| {
+                found.insert(path.to_vec(), *stat);
+            })?;
         }
     }
     Ok(found)

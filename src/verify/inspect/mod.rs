@@ -3,7 +3,11 @@
 //! A section that cannot be read says why, and the others are read all the same. To add one: a line in
 //! [`Part`], in [`Inspection`], in [`inspect`] and in `text.rs`.
 
+mod accounts;
+mod apparmor;
 mod boot;
+mod cloud;
+mod containers;
 mod grub;
 mod init;
 mod kernels;
@@ -11,7 +15,15 @@ mod loader_entries;
 mod packages;
 mod page;
 mod part;
+mod python;
+mod search;
+mod selinux;
+mod shadow;
+mod sizes;
+mod ssh;
 mod system;
+#[cfg(test)]
+mod testing;
 mod text;
 mod units;
 
@@ -25,12 +37,21 @@ use super::look::show;
 use crate::disk::{Layout, Tree};
 use crate::error::Failure;
 
+pub use accounts::{Accounts, GroupAccount, SudoGrant, UserAccount};
+pub use apparmor::{Apparmor, Profile, ProfileMode};
 pub use boot::{Boot, BootEntry, Firmware};
+pub use cloud::{CloudInit, Datasources, DefaultUser, DsIdentify};
+pub use containers::{ContainerImage, ContainerStore, Containers};
 pub use init::{Init, InitKind};
 pub use kernels::{Kernel, Kernels, Ramdisk};
 pub use packages::{InstalledPackage, Packages};
 pub use page::Style;
 pub use part::{Part, UnknownPart};
+pub use python::{Interpreter, Python, PythonEnvironment, PythonPackage, VirtualEnvironment};
+pub use selinux::{Labels, Selinux, SelinuxMode};
+pub use shadow::{HashScheme, Password};
+pub use sizes::{DirectorySize, FileSize, Sizes};
+pub use ssh::{AuthorizedKey, AuthorizedKeys, HostKey, PublicKey, Ssh, SshdSetting};
 pub use system::{MachineId, Mount, System};
 pub use units::Units;
 
@@ -48,7 +69,7 @@ pub struct InspectOptions {
 
 impl Default for InspectOptions {
     fn default() -> Self {
-        Self { only: Vec::new(), top: 20 }
+        Self { only: Vec::new(), top: sizes::TOP }
     }
 }
 
@@ -93,6 +114,30 @@ pub struct Inspection {
     /// systemd units, and init scripts that have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units: Option<Section<Units>>,
+    /// Users, groups, and who may act as another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<Section<Accounts>>,
+    /// SSH keys and the server's settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Section<Ssh>>,
+    /// cloud-init; null where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<Section<Option<CloudInit>>>,
+    /// SELinux; null where it is not configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selinux: Option<Section<Option<Selinux>>>,
+    /// AppArmor; null where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apparmor: Option<Section<Option<Apparmor>>>,
+    /// Python environments and their packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<Section<Python>>,
+    /// Container images kept in the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<Section<Containers>>,
+    /// Where the space goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<Section<Sizes>>,
 }
 
 /// A section, or why it could not be read.
@@ -133,6 +178,14 @@ pub fn inspect(
     inspection.init = read.section(Part::Init, init::init);
     inspection.packages = read.section(Part::Packages, packages::packages);
     inspection.units = read.section(Part::Units, units::units);
+    inspection.accounts = read.section(Part::Accounts, accounts::accounts);
+    inspection.ssh = read.section(Part::Ssh, ssh::ssh);
+    inspection.cloud = read.section(Part::Cloud, cloud::cloud);
+    inspection.selinux = read.section(Part::Selinux, selinux::selinux);
+    inspection.apparmor = read.section(Part::Apparmor, apparmor::apparmor);
+    inspection.python = read.section(Part::Python, python::python);
+    inspection.containers = read.section(Part::Containers, containers::containers);
+    inspection.sizes = read.section(Part::Sizes, |tree| sizes::sizes(tree, options.top));
     inspection.problems = read.problems;
     inspection.with_disk(layout, options)
 }
@@ -156,6 +209,14 @@ impl Inspection {
             init: None,
             packages: None,
             units: None,
+            accounts: None,
+            ssh: None,
+            cloud: None,
+            selinux: None,
+            apparmor: None,
+            python: None,
+            containers: None,
+            sizes: None,
         }
     }
 
@@ -218,6 +279,13 @@ pub fn parse_any(bytes: &[u8]) {
     kernels::banner(bytes);
     super::Presets::parse(bytes).of(text.lines().last().unwrap_or_default());
     super::UnitFile::parse(bytes).words("Install", "WantedBy");
+    accounts::any_text(bytes);
+    apparmor::any_text(bytes);
+    cloud::any_text(bytes);
+    containers::any_text(bytes);
+    python::any_text(bytes);
+    selinux::any_text(bytes);
+    ssh::any_text(bytes);
 }
 
 #[cfg(test)]

@@ -24,12 +24,43 @@ pub enum Part {
     Packages,
     /// systemd units.
     Units,
+    /// Users, groups, and who may act as another.
+    Accounts,
+    /// SSH keys and the server's settings.
+    Ssh,
+    /// cloud-init.
+    Cloud,
+    /// SELinux.
+    Selinux,
+    /// AppArmor.
+    Apparmor,
+    /// Python environments.
+    Python,
+    /// Container images.
+    Containers,
+    /// Where the space goes.
+    Sizes,
 }
 
 impl Part {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] =
-        [Self::Disk, Self::System, Self::Boot, Self::Kernels, Self::Init, Self::Packages, Self::Units];
+    pub const ALL: [Self; 15] = [
+        Self::Disk,
+        Self::System,
+        Self::Boot,
+        Self::Kernels,
+        Self::Init,
+        Self::Packages,
+        Self::Units,
+        Self::Accounts,
+        Self::Ssh,
+        Self::Cloud,
+        Self::Selinux,
+        Self::Apparmor,
+        Self::Python,
+        Self::Containers,
+        Self::Sizes,
+    ];
 
     /// Its name, in JSON and on the command line.
     pub fn name(self) -> &'static str {
@@ -41,6 +72,14 @@ impl Part {
             Self::Init => "init",
             Self::Packages => "packages",
             Self::Units => "units",
+            Self::Accounts => "accounts",
+            Self::Ssh => "ssh",
+            Self::Cloud => "cloud",
+            Self::Selinux => "selinux",
+            Self::Apparmor => "apparmor",
+            Self::Python => "python",
+            Self::Containers => "containers",
+            Self::Sizes => "sizes",
         }
     }
 
@@ -54,6 +93,14 @@ impl Part {
             Self::Init => "Init",
             Self::Packages => "Packages",
             Self::Units => "Units",
+            Self::Accounts => "Accounts",
+            Self::Ssh => "SSH",
+            Self::Cloud => "cloud-init",
+            Self::Selinux => "SELinux",
+            Self::Apparmor => "AppArmor",
+            Self::Python => "Python",
+            Self::Containers => "Container images",
+            Self::Sizes => "Sizes",
         }
     }
 }

@@ -1,5 +1,8 @@
 //! An inspection for people.
 
+mod access;
+mod content;
+
 use super::page::{Cell, Page, Style, Tone};
 use super::{Boot, Firmware, Init, Inspection, Kernels, Packages, Part, Section, System, Units};
 use crate::disk::{Content, ExtState, Layout, TableKind};
@@ -20,6 +23,14 @@ impl Inspection {
         section(&mut page, Part::Init, self.init.as_ref(), init);
         section(&mut page, Part::Packages, self.packages.as_ref(), packages);
         section(&mut page, Part::Units, self.units.as_ref(), units);
+        section(&mut page, Part::Accounts, self.accounts.as_ref(), access::accounts);
+        section(&mut page, Part::Ssh, self.ssh.as_ref(), access::ssh);
+        section(&mut page, Part::Cloud, self.cloud.as_ref(), content::cloud);
+        section(&mut page, Part::Selinux, self.selinux.as_ref(), access::selinux);
+        section(&mut page, Part::Apparmor, self.apparmor.as_ref(), access::apparmor);
+        section(&mut page, Part::Python, self.python.as_ref(), content::python);
+        section(&mut page, Part::Containers, self.containers.as_ref(), content::containers);
+        section(&mut page, Part::Sizes, self.sizes.as_ref(), content::sizes);
         if let Some(why) = &self.no_system {
             page.heading("No operating system");
             page.line(why.as_str());

@@ -1,0 +1,185 @@
+//! SELinux at rest: what the next boot will do.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::disk::Tree;
+use crate::verify::VerifyError;
+use crate::verify::look::{escape, join, names, optional, read_optional, show};
+
+/// How SELinux starts.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Selinux {
+    /// `SELINUX` of `/etc/selinux/config`; none when no line sets it to something libselinux knows.
+    pub mode: Option<SelinuxMode>,
+    /// `SELINUXTYPE`: the name of the policy.
+    pub policy: Option<String>,
+    /// The policy's compiled file with the highest version.
+    pub policy_file: Option<String>,
+    /// That version.
+    pub policy_version: Option<u32>,
+    /// Whether all files are labelled anew at the next boot.
+    pub autorelabel: bool,
+    /// Whether files are labelled.
+    pub labels: Labels,
+}
+
+/// What SELinux does with what its policy forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SelinuxMode {
+    /// Forbids it.
+    Enforcing,
+    /// Logs it.
+    Permissive,
+    /// It is not loaded.
+    Disabled,
+}
+
+/// What was found of labels on files every system has.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Labels {
+    /// How many files were looked at.
+    pub checked: usize,
+    /// Those of them without a label.
+    pub missing: Vec<String>,
+}
+
+/// Looks at SELinux's configuration; `None` when there is none.
+///
+/// # Errors
+/// [`VerifyError::Disk`].
+pub(super) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, VerifyError> {
+    let Some(text) = read_optional(tree, b"/etc/selinux/config")? else { return Ok(None) };
+    let (mode, policy) = parse(&text);
+    let newest = match &policy {
+        Some(policy) => newest(tree, policy)?,
+        None => None,
+    };
+    let autorelabel = tree.exists(b"/.autorelabel")?;
+    let labels = look_at_labels(tree)?;
+    Ok(Some(Selinux {
+        mode,
+        policy: policy.as_deref().map(escape),
+        policy_version: newest.as_ref().map(|(version, _)| *version),
+        policy_file: newest.map(|(_, file)| show(&file)),
+        autorelabel,
+        labels,
+    }))
+}
+
+/// As libselinux reads it: the first known mode and the last type count; nothing may stand in front of a key.
+fn parse(text: &[u8]) -> (Option<SelinuxMode>, Option<String>) {
+    let text = String::from_utf8_lossy(text);
+    let mode = text.lines().find_map(|line| {
+        let value = line.strip_prefix("SELINUX=")?.trim_start().to_ascii_lowercase();
+        let modes = [
+            ("enforcing", SelinuxMode::Enforcing),
+            ("permissive", SelinuxMode::Permissive),
+            ("disabled", SelinuxMode::Disabled),
+        ];
+        modes.into_iter().find(|(name, _)| value.starts_with(name)).map(|(_, mode)| mode)
+    });
+    let policy = text.lines().filter_map(|line| line.strip_prefix("SELINUXTYPE=")).next_back();
+    let policy = policy.map(|name| name.trim().to_owned());
+    (mode, policy.filter(|name| !name.is_empty() && !name.contains('/') && name != ".."))
+}
+
+/// The compiled policy with the highest version, `policy.33` and the like.
+fn newest(tree: &mut dyn Tree, policy: &str) -> Result<Option<(u32, Vec<u8>)>, VerifyError> {
+    let directory = format!("/etc/selinux/{policy}/policy").into_bytes();
+    let versions = names(tree, &directory)?.into_iter().filter_map(|name| {
+        let version = std::str::from_utf8(&name).ok()?.strip_prefix("policy.")?.parse().ok()?;
+        Some((version, join(&directory, &name)))
+    });
+    Ok(versions.max())
+}
+
+/// Files of every system, of several types. One without a label means the image was changed without SELinux.
+fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, VerifyError> {
+    const FILES: [&[u8]; 10] = [
+        b"/",
+        b"/etc",
+        b"/etc/passwd",
+        b"/etc/shadow",
+        b"/etc/ssh/sshd_config",
+        b"/root",
+        b"/usr/bin/bash",
+        b"/usr/lib/systemd/systemd",
+        b"/usr/sbin/sshd",
+        b"/var/log",
+    ];
+    let mut labels = Labels { checked: 0, missing: Vec::new() };
+    for path in FILES {
+        if optional(tree.lstat(path))?.is_none() {
+            continue;
+        }
+        labels.checked += 1;
+        if !tree.xattrs(path)?.iter().any(|xattr| xattr.name == b"security.selinux") {
+            labels.missing.push(show(path));
+        }
+    }
+    Ok(labels)
+}
+
+/// For the fuzzer: reads any text as the configuration.
+pub(super) fn any_text(text: &[u8]) {
+    let _ = parse(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::verify::testing::MemTree;
+
+    #[test]
+    fn configurations() {
+        use SelinuxMode::{Disabled, Enforcing, Permissive};
+        for (text, mode, policy) in [
+            ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", Some(Enforcing), Some("targeted")),
+            ("# SELINUX=disabled\nSELINUX= Permissive # c\n", Some(Permissive), None),
+            ("SELINUX=what\nSELINUX=disabled\nSELINUX=enforcing\n", Some(Disabled), None),
+            (" SELINUX=enforcing\nSELINUXTYPE=a\nSELINUXTYPE=mls \n", None, Some("mls")),
+            ("SELINUXTYPE=../x\n", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), (mode, policy.map(str::to_owned)), "{text}");
+        }
+    }
+
+    #[test]
+    fn policy_files_and_labels() {
+        let tree = MemTree::new()
+            .file("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n")
+            .file("/etc/selinux/targeted/policy/policy.9", "")
+            .file("/etc/selinux/targeted/policy/policy.33", "")
+            .file("/etc/selinux/targeted/policy/policy.kern", "")
+            .file("/.autorelabel", "")
+            .file("/etc/passwd", "");
+        let mut tree = tree.xattr("/", "security.selinux", "system_u:object_r:root_t:s0\0").xattr(
+            "/etc",
+            "security.selinux",
+            "system_u:object_r:etc_t:s0\0",
+        );
+        let found = selinux(&mut tree).unwrap().unwrap();
+        assert_eq!(found.policy_file.as_deref(), Some("/etc/selinux/targeted/policy/policy.33"));
+        assert_eq!((found.policy_version, found.autorelabel), (Some(33), true));
+        assert_eq!(found.labels, Labels { checked: 3, missing: vec!["/etc/passwd".to_owned()] });
+
+        assert_eq!(selinux(&mut MemTree::new()).unwrap(), None);
+        for broken in ["/etc/selinux/targeted", "/etc/passwd"] {
+            assert!(selinux(&mut tree.clone().broken(broken)).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            any_text(&bytes);
+        }
+    }
+}
