@@ -14,6 +14,7 @@ file systems for packages and bases; the others are references in tests|e2fsprog
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor openssh-client skopeo sudo
+tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
 LIST
         have_kernel || printf 'a kernel for the appliance (none in /boot)|%s\n' "$(apt_kernel)"
         ;;
@@ -27,6 +28,7 @@ file systems for packages and bases; the others are references in tests|e2fsprog
 Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
 tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd openssh skopeo sudo
+tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
 LIST
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;

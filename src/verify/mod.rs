@@ -18,6 +18,7 @@ mod os;
 mod packages;
 mod pyvenv;
 mod report;
+pub mod rpm;
 mod sealing;
 mod sudoers;
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub use datasource::datasource_list;
 pub use error::VerifyError;
 pub use examine::report;
 pub use os::{DetectError, detect_os};
-pub use packages::{Package, packages};
+pub use packages::{Package, packages, parse_dpkg};
 pub use report::{CheckGroup, CheckResult, Counts, Outcome, Report, VERSION as REPORT_VERSION};
 pub use sealing::{BUILD_MARKER, sealing};
 pub use unit::{

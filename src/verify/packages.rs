@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::VerifyError;
 use super::look::{join, names, read_optional};
+use super::{VerifyError, rpm};
 use crate::disk::Tree;
 
 /// An installed package.
@@ -15,7 +15,8 @@ pub struct Package {
     pub version: String,
     /// Its architecture, by the package manager's name.
     pub arch: String,
-    /// Bytes it takes up, as its maker says. Not part of a manifest, which it would only make longer.
+    /// How many bytes its files take, as it says itself; absent if it does not say.
+    /// Not part of a manifest, which it would only make longer.
     #[serde(skip)]
     pub installed_size: Option<u64>,
 }
@@ -36,20 +37,11 @@ impl Package {
     }
 }
 
-const RPM_DATABASES: [&str; 6] = [
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "/usr/lib/sysimage/rpm/Packages.db",
-    "/usr/lib/sysimage/rpm/Packages",
-    "/var/lib/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/Packages.db",
-    "/var/lib/rpm/Packages",
-];
-
 /// The installed packages, sorted by name.
 ///
 /// # Errors
-/// [`VerifyError::Unsupported`] for an RPM database and for an image without any,
-/// [`VerifyError::Malformed`] for a damaged one, [`VerifyError::Disk`].
+/// [`VerifyError::Unsupported`] for an image without a package database, and for an RPM database that was being
+/// changed; [`VerifyError::Malformed`] for a damaged one, [`VerifyError::Disk`].
 pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
     const STATUS: &[u8] = b"/var/lib/dpkg/status";
     const PARTS: &[u8] = b"/var/lib/dpkg/status.d";
@@ -57,7 +49,7 @@ pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
     let mut any = false;
     if let Some(text) = read_optional(tree, STATUS)? {
         any = true;
-        found = parse(&text).map_err(|reason| VerifyError::malformed(STATUS, reason))?;
+        found = parse_dpkg(&text).map_err(|reason| VerifyError::malformed(STATUS, reason))?;
     }
     // Images made without running dpkg keep one stanza a file, without a Status field.
     for name in names(tree, PARTS)? {
@@ -67,31 +59,27 @@ pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
         }
         if let Some(text) = read_optional(tree, &path)? {
             any = true;
-            found.extend(parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
+            found.extend(parse_dpkg(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
         }
     }
     if !any {
-        return Err(missing(tree)?);
+        found = rpm::packages(tree)?.ok_or_else(|| VerifyError::Unsupported {
+            what: "the installed packages",
+            reason: "the image has neither a dpkg nor an RPM database".to_owned(),
+        })?;
     }
     found.sort_unstable();
     found.dedup();
     Ok(found)
 }
 
-fn missing(tree: &mut dyn Tree) -> Result<VerifyError, VerifyError> {
-    for path in RPM_DATABASES {
-        if tree.exists(path.as_bytes())? {
-            let reason = format!("`{path}` is an RPM database, which tib cannot read without an appliance");
-            return Ok(VerifyError::Unsupported { what: "the installed packages", reason });
-        }
-    }
-    let reason = "the image has neither a dpkg nor an RPM database".to_owned();
-    Ok(VerifyError::Unsupported { what: "the installed packages", reason })
-}
-
 /// Reads dpkg's database. Packages that are not fully installed (configuration files only, half configured)
 /// are left out.
-fn parse(text: &[u8]) -> Result<Vec<Package>, String> {
+///
+/// # Errors
+/// What is wrong with the text, for a person.
+#[doc(hidden)]
+pub fn parse_dpkg(text: &[u8]) -> Result<Vec<Package>, String> {
     let mut packages = Vec::new();
     let text = String::from_utf8_lossy(text);
     let mut stanza = Stanza::default();
@@ -115,7 +103,7 @@ struct Stanza {
     version: Option<String>,
     arch: Option<String>,
     status: Option<String>,
-    kibibytes: Option<String>,
+    size: Option<String>,
 }
 
 impl Stanza {
@@ -126,7 +114,7 @@ impl Stanza {
             "version" => &mut self.version,
             "architecture" => &mut self.arch,
             "status" => &mut self.status,
-            "installed-size" => &mut self.kibibytes,
+            "installed-size" => &mut self.size,
             _ => return,
         };
         *slot = Some(value.to_owned());
@@ -142,9 +130,10 @@ impl Stanza {
         match state {
             Some(Some("installed")) | None => {
                 let version = self.version.ok_or_else(|| format!("package {name} has no version"))?;
-                let kibibytes = self.kibibytes.and_then(|size| size.parse::<u64>().ok());
-                let installed_size = kibibytes.and_then(|size| size.checked_mul(1024));
-                Ok(Some(Package { name, version, arch: self.arch.unwrap_or_default(), installed_size }))
+                // In KiB.
+                let size = self.size.and_then(|size| size.parse::<u64>().ok()?.checked_mul(1024));
+                let arch = self.arch.unwrap_or_default();
+                Ok(Some(Package { name, version, arch, installed_size: size }))
             }
             Some(_) => Ok(None),
         }
@@ -208,7 +197,7 @@ Version: 2
     fn what_cannot_be_read_is_said() {
         for (tree, expected) in [
             (MemTree::new(), "neither a dpkg nor an RPM database"),
-            (MemTree::new().file("/var/lib/rpm/rpmdb.sqlite", ""), "is an RPM database"),
+            (MemTree::new().file("/var/lib/rpm/rpmdb.sqlite", ""), "this RPM database is empty"),
             (MemTree::new().file("/var/lib/dpkg/status", "garbage"), "line 1 is not a field"),
             (MemTree::new().file("/var/lib/dpkg/status", "Version: 1\n"), "names no package"),
             (MemTree::new().file("/var/lib/dpkg/status", "Package: a\n"), "has no version"),
@@ -229,12 +218,8 @@ Version: 2
             ("10.11", "10.", true),
             ("5:7.0", "5", false),
         ] {
-            let package = Package {
-                name: "p".into(),
-                version: version.into(),
-                arch: "all".into(),
-                installed_size: None,
-            };
+            let (name, arch) = ("p".to_owned(), "all".to_owned());
+            let package = Package { name, version: version.to_owned(), arch, installed_size: None };
             assert_eq!(package.version_begins(wanted), expected, "{version} {wanted}");
         }
     }
@@ -260,11 +245,14 @@ Version: 2
             let mut expected: Vec<_> =
                 output.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
             expected.sort_unstable();
-            let packages = parse(&status).unwrap();
-            let size = |package: &Package| package.installed_size.map(|size| (size / 1024).to_string());
-            let with_size = packages.iter().zip(lines(&packages));
-            let mut found: Vec<String> = with_size
-                .map(|(package, line)| format!("{line} {}", size(package).unwrap_or_default()))
+            let packages = parse_dpkg(&status).unwrap();
+            let sizes = packages
+                .iter()
+                .map(|p| p.installed_size.map_or(String::new(), |size| (size / 1024).to_string()));
+            let mut found: Vec<_> = lines(&packages)
+                .into_iter()
+                .zip(sizes)
+                .map(|(line, size)| format!("{line} {size}"))
                 .collect();
             found.sort_unstable();
             assert!(!expected.is_empty());
@@ -275,12 +263,12 @@ Version: 2
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>) {
-            let _ = parse(&bytes);
+            let _ = parse_dpkg(&bytes);
         }
 
         #[test]
         fn any_stanza_like_text_is_survived(text in "((Package|Version|Status|X)?:? ?[a-z:\\n ]{0,8}\\n){0,20}") {
-            if let Ok(packages) = parse(text.as_bytes()) {
+            if let Ok(packages) = parse_dpkg(text.as_bytes()) {
                 prop_assert!(packages.len() <= text.matches("Package").count());
             }
         }
