@@ -48,6 +48,8 @@ fn help() {
     snapshot!("help_build", "build", "--help");
     snapshot!("help_inspect", "inspect", "--help");
     snapshot!("help_ls", "ls", "--help");
+    snapshot!("help_log", "log", "--help");
+    snapshot!("help_tail", "tail", "--help");
     snapshot!("help_verify", "verify", "--help");
     snapshot!("help_recipe_show", "recipe", "show", "--help");
 }
@@ -69,6 +71,9 @@ fn usage_errors() {
     snapshot!("bad_agent", "build", "redis", "--agent", "svn:trunk");
     snapshot!("bad_size", "build", "redis", "--size", "big");
     snapshot!("bad_set", "build", "redis", "--set", "novalue");
+    snapshot!("log_bad_time", "log", "x.qcow2", "--since", "yesterday");
+    snapshot!("log_bad_priority", "log", "x.qcow2", "-p", "loud");
+    snapshot!("log_file_has_no_units", "log", "x.qcow2", "syslog", "-u", "ssh");
     snapshot!("no_such_key_file", "build", "redis", "--ssh-key", "missing.pub");
 }
 

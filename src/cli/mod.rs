@@ -9,11 +9,13 @@ mod diff;
 mod doctor;
 mod extract;
 mod inspect;
+mod log;
 mod ls;
 mod recipe;
 mod settings;
 mod signals;
 mod stat;
+mod tail;
 mod ui;
 mod verify;
 
@@ -106,6 +108,8 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Extract(args) => extract::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
+        Command::Log(args) => log::run(&args, context),
+        Command::Tail(args) => tail::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),

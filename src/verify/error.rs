@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 
+/// How many names a hint tells.
+const SHOWN: usize = 12;
+
 /// Something in an image could not be looked at. A check that ends this way is a check that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -43,6 +46,14 @@ pub enum VerifyError {
         /// Why not.
         source: std::io::Error,
     },
+    /// There is no log of that name.
+    #[error("there is no log `{name}` in the image")]
+    NoSuchLog {
+        /// What was asked for.
+        name: String,
+        /// The logs there are.
+        there: Vec<String>,
+    },
     /// A listing or a report could not be written.
     #[error("cannot write {what}")]
     Write {
@@ -67,8 +78,8 @@ impl Diagnose for VerifyError {
     fn exit(&self) -> Exit {
         match self {
             Self::Disk(error) => error.exit(),
+            Self::NoSuchLog { .. } | Self::Exists { .. } => Exit::Usage,
             Self::Malformed { .. } | Self::Unsupported { .. } => Exit::Checks,
-            Self::Exists { .. } => Exit::Usage,
             Self::Host { source, .. } => io_exit(source, Exit::Usage),
             Self::Write { source, .. } => io_exit(source, Exit::Internal),
         }
@@ -82,6 +93,13 @@ impl Diagnose for VerifyError {
             }
             Self::Exists { .. } => {
                 Some("choose another name with `-o`, or replace it with `--force`".to_owned())
+            }
+            Self::NoSuchLog { there, .. } if there.is_empty() => {
+                Some("it has no logs in /var/log".to_owned())
+            }
+            Self::NoSuchLog { there, .. } => {
+                let more = if there.len() > SHOWN { ", …" } else { "" };
+                Some(format!("it has {}{more}", there[..there.len().min(SHOWN)].join(", ")))
             }
             Self::Unsupported { .. } | Self::Host { .. } | Self::Write { .. } => None,
         }

@@ -12,6 +12,8 @@ mod error;
 mod examine;
 pub mod extract;
 pub mod inspect;
+pub mod journal;
+pub mod log;
 pub(crate) mod look;
 pub mod ls;
 mod os;
@@ -21,6 +23,7 @@ mod report;
 pub mod rpm;
 mod sealing;
 mod sudoers;
+mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unit;
@@ -40,3 +43,4 @@ pub use unit::{
     unit_state,
 };
 pub use sudoers::Grant;
+pub use tail::{End, tail};

@@ -5,6 +5,7 @@ mod cache;
 mod diff;
 mod inspect;
 mod look;
+mod log;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub(in crate::cli) use diff::DiffArgs;
 use inspect::INSPECT_HELP;
 pub(in crate::cli) use inspect::InspectArgs;
 pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
+use log::{LOG_HELP, TAIL_HELP};
+pub(in crate::cli) use log::{LogArgs, TailArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -152,6 +155,12 @@ pub(in crate::cli) enum Command {
     /// Say what differs between two images
     #[command(after_help = diff::DIFF_HELP)]
     Diff(DiffArgs),
+    /// Print what an image's logs say: the journal, or a file in /var/log
+    #[command(after_help = LOG_HELP)]
+    Log(LogArgs),
+    /// Print the last lines of files of an image
+    #[command(after_help = TAIL_HELP)]
+    Tail(TailArgs),
     /// Check an image: sealed, its agent able to start, and what its recipe asks
     Verify(VerifyArgs),
     /// See, check and tidy up what is kept for later
