@@ -227,7 +227,7 @@ fn examine(
     cancel: &Cancel,
 ) -> Result<(Report, Vec<verify::Package>)> {
     with_tree(image, &disk::Policy::default(), events, cancel, |tree| {
-        let report = verify::report(tree, image, &plan.checks);
+        let report = verify::report(tree, image, &plan.checks, &[]);
         // An image whose packages cannot be listed has no manifest worth the name.
         Ok((report, verify::packages(tree)?))
     })

@@ -46,7 +46,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
             }
             None => Vec::new(),
         };
-        Ok(verify::report(tree, &args.image, &checks))
+        Ok(verify::report(tree, &args.image, &checks, &[]))
     })?;
     context.printer.finish();
     if let Some(path) = &args.junit {

@@ -1,6 +1,6 @@
 //! The checks that follow from the steps themselves, so that recipes need not repeat them.
 
-use super::{AgentStep, Check, PackagesStep, PathKind, Stage, Step, UserStep};
+use super::{AgentStep, Check, PackagesStep, PathCheck, PathKind, Stage, Step, UserCheck, UserStep};
 
 /// What an image must hold after these stages.
 pub(super) fn checks(stages: &[Stage]) -> Vec<Check> {
@@ -14,15 +14,19 @@ fn of_step(step: &Step, all: &[&Step]) -> Vec<Check> {
         // for only its author knows.
         Step::Repository(_) | Step::Script(_) => Vec::new(),
         Step::Packages(step) => of_packages(step),
-        Step::Group(step) => vec![Check::Group { name: step.name.clone() }],
+        Step::Group(step) => vec![Check::Group { name: step.name.clone(), exists: true, gid: None }],
         Step::User(step) => of_user(step),
         Step::Directory { path, mode, owner, group } => {
-            vec![owned(path, PathKind::Directory, *mode, owner, group)]
+            vec![done(owned(path, PathKind::Directory, *mode, owner, group))]
         }
-        Step::File(step) => vec![owned(&step.path, PathKind::File, step.mode, &step.owner, &step.group)],
+        Step::File(step) => {
+            vec![done(owned(&step.path, PathKind::File, step.mode, &step.owner, &step.group))]
+        }
         Step::Link { path, target } => vec![link(path, target)],
         Step::AuthorizedKeys { user, keys } => of_keys(user, keys, all),
-        Step::Service(step) => vec![Check::Unit { name: step.unit.clone(), state: step.state }],
+        Step::Service(step) => {
+            vec![Check::Unit { name: step.unit.clone(), exists: true, state: Some(step.state) }]
+        }
         Step::Agent(step) => of_agent(step),
     }
 }
@@ -41,14 +45,13 @@ fn of_packages(step: &PackagesStep) -> Vec<Check> {
 }
 
 fn of_user(step: &UserStep) -> Vec<Check> {
-    let mut checks =
-        vec![Check::User { name: step.name.clone(), uid: step.uid, groups: step.groups.clone() }];
+    let user = UserCheck { uid: step.uid, groups: step.groups.clone(), ..UserCheck::new(step.name.as_str()) };
+    let mut checks = vec![Check::User(Box::new(user))];
     if step.sudo {
-        let mut file = owned(&step.sudoers(), PathKind::File, 0o440, "root", "root");
-        if let Check::Path { contains, .. } = &mut file {
-            *contains = Some(format!("{} ALL=(ALL", step.name));
-        }
-        checks.push(file);
+        checks.push(done(PathCheck {
+            contains: Some(format!("{} ALL=(ALL", step.name)),
+            ..owned(&step.sudoers(), PathKind::File, 0o440, "root", "root")
+        }));
     }
     checks
 }
@@ -63,53 +66,37 @@ fn of_keys(user: &str, keys: &[String], all: &[&Step]) -> Vec<Check> {
         _ => format!("/home/{user}"),
     });
     let check = |key: &String| {
-        let mut file = path(&format!("{home}/.ssh/authorized_keys"));
-        if let Check::Path { kind, mode, owner, contains, .. } = &mut file {
-            *kind = Some(PathKind::File);
-            *mode = Some("0600".to_owned());
-            *owner = Some(user.to_owned());
-            *contains = Some(key.clone());
-        }
-        file
+        done(PathCheck {
+            kind: Some(PathKind::File),
+            mode: Some("0600".to_owned()),
+            owner: Some(user.to_owned()),
+            contains: Some(key.clone()),
+            ..PathCheck::new(format!("{home}/.ssh/authorized_keys"))
+        })
     };
     keys.iter().map(check).collect()
 }
 
 fn of_agent(step: &AgentStep) -> Vec<Check> {
     // Not followed: the interpreter is a link out of the environment.
-    vec![path(&format!("{}/bin/python3", step.venv)), path(&format!("{}/pyvenv.cfg", step.venv))]
+    ["bin/python3", "pyvenv.cfg"].map(|file| done(PathCheck::new(format!("{}/{file}", step.venv)))).into()
 }
 
-fn path(path: &str) -> Check {
-    Check::Path {
-        path: path.to_owned(),
-        exists: true,
-        kind: None,
-        mode: None,
-        owner: None,
-        group: None,
-        contains: None,
-        lacks: None,
-        target: None,
+fn owned(at: &str, kind: PathKind, mode: u32, owner: &str, group: &str) -> PathCheck {
+    PathCheck {
+        kind: Some(kind),
+        mode: Some(format!("{mode:04o}")),
+        owner: Some(owner.to_owned()),
+        group: Some(group.to_owned()),
+        ..PathCheck::new(at)
     }
-}
-
-fn owned(at: &str, its_kind: PathKind, bits: u32, user: &str, its_group: &str) -> Check {
-    let mut check = path(at);
-    if let Check::Path { kind, mode, owner, group, .. } = &mut check {
-        *kind = Some(its_kind);
-        *mode = Some(format!("{bits:04o}"));
-        *owner = Some(user.to_owned());
-        *group = Some(its_group.to_owned());
-    }
-    check
 }
 
 fn link(at: &str, to: &str) -> Check {
-    let mut check = path(at);
-    if let Check::Path { kind, target, .. } = &mut check {
-        *kind = Some(PathKind::Symlink);
-        *target = Some(to.to_owned());
-    }
-    check
+    let target = Some(to.to_owned());
+    done(PathCheck { kind: Some(PathKind::Symlink), target, ..PathCheck::new(at) })
+}
+
+fn done(check: PathCheck) -> Check {
+    Check::Path(Box::new(check))
 }

@@ -54,6 +54,13 @@ pub enum RecipeError {
         /// The cause, which names the file.
         source: std::io::Error,
     },
+    /// A file of checks could not be read.
+    #[error("cannot read the checks")]
+    ReadChecks(
+        /// The cause, which names the file.
+        #[source]
+        std::io::Error,
+    ),
     /// `--set` names an option the recipe does not have.
     #[error("recipe `{recipe}` has no option `{name}`{}", did_you_mean(near.as_deref()))]
     UnknownOption {
@@ -110,7 +117,7 @@ fn prefix(from: &Option<Place>) -> String {
 impl Diagnose for RecipeError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Read { source, .. } => io_exit(source, Exit::Recipe),
+            Self::Read { source, .. } | Self::ReadChecks(source) => io_exit(source, Exit::Recipe),
             Self::AgentSource(_) | Self::SshKey { .. } | Self::NoKeyUser(_) | Self::NoAgent(_) => Exit::Usage,
             _ => Exit::Recipe,
         }
@@ -139,7 +146,7 @@ impl Diagnose for RecipeError {
                     .to_owned(),
             ),
             Self::Cycle(_) => Some("take one of the `extends` away".to_owned()),
-            Self::Invalid { .. } | Self::Read { .. } => None,
+            Self::Invalid { .. } | Self::Read { .. } | Self::ReadChecks(_) => None,
         }
     }
 }

@@ -235,7 +235,8 @@ fn remarks(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     for (at, item) in plan.each(|file| &file.check, |item| item.when.as_ref()) {
         let mut table = toml::Value::Table(item.rest.clone());
         render_all(plan, &at, &mut table)?;
-        let check = table.try_into().map_err(|error: toml::de::Error| at.error(error.message()))?;
+        let check: Check = table.try_into().map_err(|error: toml::de::Error| at.error(error.message()))?;
+        check.validate().map_err(|fault| at.error(fault))?;
         plan.checks.push(check);
     }
     for (at, item) in plan.each(|file| &file.note, |item| item.when.as_ref()) {

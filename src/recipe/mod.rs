@@ -26,7 +26,10 @@ mod when;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Check, PathKind};
+pub use check::{
+    Bound, Check, CheckFile, ConfigCheck, PathCheck, PathKind, Relation, UserCheck, VersionWanted, Wins,
+    pattern,
+};
 pub use error::{Place, RecipeError};
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Digest, Plan, Stage, StageName};
@@ -36,6 +39,11 @@ pub use step::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
     ServiceStep, Step, UserStep,
 };
+
+/// The JSON Schema of a file of checks.
+pub fn checks_schema() -> serde_json::Value {
+    schemars::schema_for!(CheckFile).to_value()
+}
 
 /// The JSON Schema of a recipe file.
 pub fn schema() -> serde_json::Value {

@@ -7,8 +7,9 @@ use crate::recipe::Check;
 
 use super::{CheckGroup, CheckResult, Report, VerifyError, contract, detect_os, run_checks, sealing};
 
-/// Checks an image: that it holds an operating system, what its recipe asks (`checks`), and that it is sealed.
-pub fn report(tree: &mut dyn Tree, image: &Path, checks: &[Check]) -> Report {
+/// Checks an image: that it holds an operating system, what its recipe asks, what `further` checks ask, and that it
+/// is sealed.
+pub fn report(tree: &mut dyn Tree, image: &Path, recipe: &[Check], further: &[Check]) -> Report {
     let mut report = Report::new(image);
     let os = detect_os(tree);
     let title = "it holds an operating system that tib knows";
@@ -16,7 +17,7 @@ pub fn report(tree: &mut dyn Tree, image: &Path, checks: &[Check]) -> Report {
         Ok(os) => {
             report.results.push(CheckResult::new(CheckGroup::Image, title, Ok(None)));
             report.results.extend(contract(tree));
-            report.results.extend(run_checks(tree, checks));
+            report.results.extend(run_checks(tree, os.family, recipe, further));
             report.results.extend(sealing(tree, os.family));
         }
         Err(error) => {

@@ -27,8 +27,11 @@ mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unit;
+mod version;
 
 pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
+#[doc(hidden)]
+pub use checks::parse_text;
 pub use checks::run_checks;
 pub use contract::contract;
 pub use datasource::datasource_list;

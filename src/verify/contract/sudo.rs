@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
 use crate::verify::look::show;
-use crate::verify::sudoers::{self, Aliases, Statement};
+use crate::verify::sudoers::{self, Statement, Subject, Verdict, verdict};
 use crate::verify::{groups, users};
 
 /// Checks sudo when the agent is not root: it calls sudo for nearly everything.
@@ -47,25 +47,15 @@ fn may(tree: &mut dyn Tree, name: &str) -> Found {
     };
     let groups = groups(tree)?;
     let statements = sudoers::read(tree)?;
-    let aliases = Aliases::of(&statements);
     let mut wrong = Vec::new();
-    let mut allowed = false;
     for located in &statements {
-        match &located.statement {
-            Statement::Defaults { settings, .. }
-                if settings.iter().any(|setting| setting == "requiretty") =>
-            {
-                wrong.push(format!("requiretty in {}", show(&located.file)));
-            }
-            // The last one that means the user counts.
-            Statement::Grants(grants) => {
-                let last = grants.iter().rfind(|grant| aliases.mean(&grant.who, &user, &groups));
-                allowed = last.map_or(allowed, |grant| grant.without_password);
-            }
-            _ => {}
+        if let Statement::Defaults { settings, .. } = &located.statement
+            && settings.iter().any(|setting| setting == "requiretty")
+        {
+            wrong.push(format!("requiretty in {}", show(&located.file)));
         }
     }
-    if !allowed {
+    if verdict(&statements, &Subject::user(&user, &groups)) != (Verdict::Everything { password: false }) {
         wrong.insert(0, format!("nothing lets {name} use sudo without password"));
     }
     Ok(joined(&wrong))

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::shadow::{self, Entry, Password};
 use crate::disk::Tree;
 use crate::verify::look::{escape, read_optional, show};
-use crate::verify::sudoers::{self, Aliases, Statement};
+use crate::verify::sudoers::{self, Aliases, Statement, Subject};
 use crate::verify::{Grant, Group, User, VerifyError, groups, groups_of, users};
 
 /// Users, groups, and what sudo lets them do.
@@ -156,7 +156,7 @@ fn sudo(tree: &mut dyn Tree, users: &[User], groups: &[Group]) -> Result<Vec<Sud
     for located in &statements {
         let Statement::Grants(grants) = &located.statement else { continue };
         for grant in grants {
-            let meant = users.iter().filter(|user| aliases.mean(&grant.who, user, groups));
+            let meant = users.iter().filter(|user| aliases.mean(&grant.who, &Subject::user(user, groups)));
             found.push(SudoGrant {
                 users: meant.map(|user| escape(&user.name)).collect(),
                 grant: grant.escaped(),

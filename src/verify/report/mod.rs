@@ -38,6 +38,8 @@ pub enum Outcome {
 pub enum CheckGroup {
     /// What the recipe asks for.
     Recipe,
+    /// What files of checks ask for.
+    Checks,
     /// Nothing of the build is left.
     Sealing,
     /// What every image that Trove starts must fulfil.
@@ -46,12 +48,13 @@ pub enum CheckGroup {
 
 impl CheckGroup {
     /// All groups, in the order of reports.
-    pub const ALL: [Self; 3] = [Self::Image, Self::Recipe, Self::Sealing];
+    pub const ALL: [Self; 4] = [Self::Image, Self::Recipe, Self::Checks, Self::Sealing];
 
-    /// `recipe`, `sealing`, `image`.
+    /// `recipe`, `checks`, `sealing`, `image`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recipe => "recipe",
+            Self::Checks => "checks",
             Self::Sealing => "sealing",
             Self::Image => "image",
         }

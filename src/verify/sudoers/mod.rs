@@ -1,11 +1,13 @@
 //! What sudo reads: `/etc/sudoers`, what it includes, and who may do what by it.
 
 mod parse;
+mod verdict;
 mod who;
 
 pub use parse::Grant;
 pub(super) use parse::{Statement, statements};
-pub(super) use who::Aliases;
+pub(super) use verdict::{Verdict, verdict};
+pub(super) use who::{Aliases, Subject};
 
 use super::VerifyError;
 use super::look::{join, names, read_optional};

@@ -5,6 +5,29 @@ use std::collections::BTreeMap;
 use super::{Located, Statement};
 use crate::verify::{Group, User, groups_of};
 
+/// Somebody sudo may know: the names that stand for them in rules.
+#[derive(Debug)]
+pub(in crate::verify) struct Subject(Vec<String>);
+
+impl Subject {
+    /// A user, who counts with all groups.
+    pub(in crate::verify) fn user(user: &User, groups: &[Group]) -> Self {
+        let mut names = vec![user.name.clone(), format!("#{}", user.uid), format!("%#{}", user.gid), ALL.to_owned()];
+        let of = groups_of(user, groups);
+        names.extend(of.iter().map(|name| format!("%{name}")));
+        let ids = groups.iter().filter(|group| of.contains(&group.name.as_str()));
+        names.extend(ids.map(|group| format!("%#{}", group.gid)));
+        Self(names)
+    }
+
+    /// Whoever is in a group.
+    pub(in crate::verify) fn group(group: &Group) -> Self {
+        Self(vec![format!("%{}", group.name), format!("%#{}", group.gid), ALL.to_owned()])
+    }
+}
+
+const ALL: &str = "ALL";
+
 /// How often an alias may lead to another.
 const ALIAS_LIMIT: usize = 16;
 
@@ -21,38 +44,22 @@ impl<'a> Aliases<'a> {
         Self(aliases.collect())
     }
 
-    /// Whether a list means a user. Its last item that fits counts, and `!` in front turns it around. Netgroups
+    /// Whether a list means somebody. Its last item that fits counts, and `!` in front turns it around. Netgroups
     /// and groups of plugins (`+NAME`, `%:NAME`) are not known at rest and fit nobody.
-    pub(in crate::verify) fn mean(&self, list: &[String], user: &User, groups: &[Group]) -> bool {
-        self.last(list, user, groups, ALIAS_LIMIT).unwrap_or(false)
+    pub(in crate::verify) fn mean(&self, list: &[String], subject: &Subject) -> bool {
+        self.last(list, subject, ALIAS_LIMIT).unwrap_or(false)
     }
 
-    fn last(&self, list: &[String], user: &User, groups: &[Group], depth: usize) -> Option<bool> {
+    fn last(&self, list: &[String], subject: &Subject, depth: usize) -> Option<bool> {
         list.iter().rev().find_map(|item| {
             let name = item.trim_start_matches('!');
             let turned = (item.len() - name.len()) % 2 == 1;
             let found = match self.0.get(name) {
-                Some(members) if depth > 0 => self.last(members, user, groups, depth - 1),
-                _ => fits(name.trim(), user, groups).then_some(true),
+                Some(members) if depth > 0 => self.last(members, subject, depth - 1),
+                _ => subject.0.iter().any(|known| known == name.trim()).then_some(true),
             };
             found.map(|found| found != turned)
         })
-    }
-}
-
-fn fits(name: &str, user: &User, groups: &[Group]) -> bool {
-    if let Some(id) = name.strip_prefix("%#") {
-        return id.parse().is_ok_and(|gid: u32| {
-            gid == user.gid
-                || groups.iter().any(|group| group.gid == gid && group.members.contains(&user.name))
-        });
-    }
-    if let Some(group) = name.strip_prefix('%') {
-        return groups_of(user, groups).contains(&group);
-    }
-    match name.strip_prefix('#') {
-        Some(id) => id.parse() == Ok(user.uid),
-        None => name == "ALL" || name == user.name,
     }
 }
 
@@ -98,8 +105,8 @@ mod tests {
             ("", false, false),
         ] {
             let items: Vec<_> = list.split(',').map(str::to_owned).collect();
-            assert_eq!(aliases.mean(&items, &alice, &groups), for_alice, "alice: {list}");
-            assert_eq!(aliases.mean(&items, &bob, &groups), for_bob, "bob: {list}");
+            assert_eq!(aliases.mean(&items, &Subject::user(&alice, &groups)), for_alice, "alice: {list}");
+            assert_eq!(aliases.mean(&items, &Subject::user(&bob, &groups)), for_bob, "bob: {list}");
         }
     }
 }

@@ -4,6 +4,7 @@ mod file;
 mod index;
 mod list;
 mod preset;
+mod links;
 mod state;
 mod sysv;
 
@@ -15,6 +16,7 @@ pub use state::{UnitState, unit_state};
 pub use sysv::{InitScript, init_scripts};
 
 pub(super) use file::load;
+pub(super) use links::dangling_links;
 pub(super) use state::resolve_alias;
 
 /// Where systemd looks for units, first match wins (`systemd-analyze unit-paths`).

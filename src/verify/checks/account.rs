@@ -1,0 +1,139 @@
+//! Users, groups, passwords and sudo.
+
+use super::{Found, Image, sentence};
+use crate::disk::Tree;
+use crate::recipe::UserCheck;
+use crate::verify::look::read_optional;
+use crate::verify::sudoers::{self, Subject, Verdict, verdict};
+use crate::verify::{VerifyError, groups_of};
+
+impl Image<'_> {
+    pub(super) fn user(&mut self, check: &UserCheck) -> Found {
+        let Some(user) = self.users()?.iter().find(|user| user.name == check.name).cloned() else {
+            return Ok(check.exists.then(|| "no such user".to_owned()));
+        };
+        if !check.exists {
+            return Ok(Some(format!("it exists, with id {}", user.uid)));
+        }
+        let mut wrong = Vec::new();
+        if check.uid.is_some_and(|uid| uid != user.uid) {
+            wrong.push(format!("its id is {}", user.uid));
+        }
+        for (wanted, found, what) in [(&check.home, &user.home, "home"), (&check.shell, &user.shell, "shell")]
+        {
+            if wanted.as_ref().is_some_and(|wanted| wanted != found) {
+                wrong.push(format!("its {what} is `{found}`"));
+            }
+        }
+        if !check.groups.is_empty() {
+            let has = groups_of(&user, self.groups()?);
+            let missing = check.groups.iter().filter(|group| !has.contains(&group.as_str()));
+            wrong.extend(missing.map(|group| format!("not in group {group}")));
+        }
+        if let Some(locked) = check.locked {
+            match (Password::of(self.tree, &check.name)?, locked) {
+                (Password::Locked, true) | (Password::Set, false) => {}
+                (Password::Locked, false) => wrong.push("no password lets it in".to_owned()),
+                (Password::Set, true) => wrong.push("it has a password".to_owned()),
+                (Password::Empty, _) => wrong.push("its password is empty: anybody gets in".to_owned()),
+            }
+        }
+        Ok(sentence(&wrong))
+    }
+
+    pub(super) fn group(&mut self, name: &str, exists: bool, gid: Option<u32>) -> Found {
+        let found = self.groups()?.iter().find(|group| group.name == name).map(|group| group.gid);
+        Ok(match (found, exists) {
+            (None, true) => Some("no such group".to_owned()),
+            (None, false) => None,
+            (Some(found), false) => Some(format!("it exists, with id {found}")),
+            (Some(found), true) => gid.is_some_and(|gid| gid != found).then(|| format!("its id is {found}")),
+        })
+    }
+
+    pub(super) fn id_free(&mut self, id: u32) -> Found {
+        let users = self.users()?.iter().filter(|user| user.uid == id);
+        let mut taken: Vec<_> = users.map(|user| format!("user {}", user.name)).collect();
+        let groups = self.groups()?.iter().filter(|group| group.gid == id);
+        taken.extend(groups.map(|group| format!("group {}", group.name)));
+        Ok((!taken.is_empty()).then(|| format!("{} has it", taken.join(" and "))))
+    }
+
+    pub(super) fn sudo(&mut self, who: &str, allowed: bool, password: Option<bool>) -> Found {
+        let subject = match who.strip_prefix('%') {
+            Some(name) => {
+                let group = self.groups()?.iter().find(|group| group.name == name);
+                group.map(Subject::group)
+            }
+            None => {
+                let user = self.users()?.iter().find(|user| user.name == who).cloned();
+                let groups = self.groups()?;
+                user.map(|user| Subject::user(&user, groups))
+            }
+        };
+        let Some(subject) = subject else {
+            let what = if who.starts_with('%') { "group" } else { "user" };
+            return Ok(Some(format!("no such {what}")));
+        };
+        let is_installed = self.tree.exists(sudoers::MAIN)?;
+        if !is_installed && allowed {
+            return Ok(Some("sudo is not installed".to_owned()));
+        }
+        Ok(match (verdict(&sudoers::read(self.tree)?, &subject), allowed) {
+            (Verdict::Nothing, false) => None,
+            (Verdict::Nothing, true) => Some("no rule lets them".to_owned()),
+            (Verdict::Something, true) => Some("only some commands, or not as root".to_owned()),
+            (Verdict::Something, false) => Some("some commands are allowed".to_owned()),
+            (Verdict::Everything { .. }, false) => Some("everything is allowed".to_owned()),
+            (Verdict::Everything { password: asked }, true) => match password {
+                Some(wanted) if wanted != asked => Some(
+                    if asked { "a password is asked for" } else { "no password is asked for" }.to_owned(),
+                ),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// Whether a password lets a user in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Password {
+    /// None can: `!` or `*` where its hash should be, or no entry at all.
+    Locked,
+    /// None is needed.
+    Empty,
+    /// There is one.
+    Set,
+}
+
+impl Password {
+    /// Looks in `/etc/shadow`, where `/etc/passwd` says so.
+    fn of(tree: &mut dyn Tree, name: &str) -> Result<Self, VerifyError> {
+        let field = field(tree, b"/etc/passwd", name)?;
+        let field = match field.as_deref() {
+            Some("x") => self::field(tree, b"/etc/shadow", name)?,
+            _ => field,
+        };
+        Ok(match field.as_deref() {
+            Some("") => Self::Empty,
+            // A hash is never so short; such a word is a way of locking, too.
+            Some(hash) if hash.starts_with(['!', '*']) || hash.len() < 13 => Self::Locked,
+            Some(_) => Self::Set,
+            None => Self::Locked,
+        })
+    }
+}
+
+/// The second field of a user's line.
+fn field(tree: &mut dyn Tree, path: &[u8], name: &str) -> Result<Option<String>, VerifyError> {
+    let text = read_optional(tree, path)?.ok_or_else(|| VerifyError::malformed(path, "it does not exist"))?;
+    let text = String::from_utf8_lossy(&text);
+    let mut fields = text.lines().map(|line| line.split(':'));
+    let Some(mut fields) = fields.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))
+    else {
+        return Ok(None);
+    };
+    let field =
+        fields.next().ok_or_else(|| VerifyError::malformed(path, format!("{name} has no second field")))?;
+    Ok(Some(field.to_owned()))
+}

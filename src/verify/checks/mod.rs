@@ -1,0 +1,140 @@
+//! Runs checks of recipes and of files of checks; one file per concern.
+
+mod account;
+mod config;
+mod package;
+mod path;
+mod resolve;
+mod survey;
+mod sysctl;
+mod unit;
+
+use super::look::show;
+use super::{CheckGroup, CheckResult, Group, Package, User, VerifyError};
+use super::{datasource_list, groups, packages, users};
+use crate::disk::Tree;
+use crate::error::Failure;
+use crate::os::Family;
+use crate::recipe::Check;
+use survey::Survey;
+
+/// How many of the things that are wrong are named.
+const SHOWN: usize = 10;
+
+/// What a check found wrong, or why it could not be performed.
+type Found = Result<Option<String>, VerifyError>;
+
+/// Runs checks in order, those of a recipe before further ones. Each gets a result; one that cannot be performed
+/// is [`Outcome::NotChecked`] (after an interruption all that remain are).
+///
+/// [`Outcome::NotChecked`]: super::Outcome::NotChecked
+pub fn run_checks(
+    tree: &mut dyn Tree,
+    family: Family,
+    recipe: &[Check],
+    further: &[Check],
+) -> Vec<CheckResult> {
+    let mut image = Image { tree, family, packages: None, users: None, groups: None, survey: None };
+    let recipe = recipe.iter().map(|check| (CheckGroup::Recipe, check));
+    recipe
+        .chain(further.iter().map(|check| (CheckGroup::Checks, check)))
+        .map(|(group, check)| CheckResult::new(group, check.title(), image.check(check)))
+        .collect()
+}
+
+/// An image, with what many checks ask for read once.
+struct Image<'a> {
+    tree: &'a mut dyn Tree,
+    family: Family,
+    packages: Option<Result<Vec<Package>, String>>,
+    users: Option<Result<Vec<User>, String>>,
+    groups: Option<Result<Vec<Group>, String>>,
+    survey: Option<Result<Survey, String>>,
+}
+
+/// Reads something the first time it is asked for. Its error is kept as text, to be told by every check it stops.
+fn once<'a, T>(
+    slot: &'a mut Option<Result<T, String>>,
+    tree: &mut dyn Tree,
+    what: &'static str,
+    read: fn(&mut dyn Tree) -> Result<T, VerifyError>,
+) -> Result<&'a T, VerifyError> {
+    slot.get_or_insert_with(|| read(tree).map_err(|error| Failure::from(error).to_string()))
+        .as_ref()
+        .map_err(|reason| VerifyError::Unsupported { what, reason: reason.clone() })
+}
+
+impl Image<'_> {
+    fn packages(&mut self) -> Result<&[Package], VerifyError> {
+        once(&mut self.packages, self.tree, "the installed packages", packages).map(Vec::as_slice)
+    }
+
+    fn users(&mut self) -> Result<&[User], VerifyError> {
+        once(&mut self.users, self.tree, "the users", users).map(Vec::as_slice)
+    }
+
+    fn groups(&mut self) -> Result<&[Group], VerifyError> {
+        once(&mut self.groups, self.tree, "the groups", groups).map(Vec::as_slice)
+    }
+
+    fn check(&mut self, check: &Check) -> Found {
+        match check {
+            Check::Package { name, installed, version } => self.package(name, *installed, version.as_deref()),
+            Check::Path(check) => self.path(check),
+            Check::Unit { name, exists, state } => unit::check(self.tree, name, *exists, *state),
+            Check::UnitLinks {} => unit::links(self.tree),
+            Check::User(check) => self.user(check),
+            Check::Group { name, exists, gid } => self.group(name, *exists, *gid),
+            Check::IdFree { id } => self.id_free(*id),
+            Check::Sudo { who, allowed, password } => self.sudo(who, *allowed, *password),
+            Check::Datasources { names } => self.datasources(names),
+            Check::Sysctl { key, value } => sysctl::check(self.tree, key, value),
+            Check::Config(check) => config::check(self.tree, check),
+            Check::WorldWritable { below, except } => self.world_writable(below, except),
+            Check::Setuid { allow } => self.setuid(allow),
+            Check::Links { below, except } => self.links(below, except),
+        }
+    }
+
+    fn datasources(&mut self, names: &[String]) -> Found {
+        let Some(list) = datasource_list(self.tree)? else {
+            return Ok(Some("no file sets datasource_list".to_owned()));
+        };
+        let complete = names.iter().all(|name| list.contains(name));
+        Ok((!complete).then(|| format!("[{}]", list.join(", "))))
+    }
+}
+
+/// What is wrong with one thing, in the words of one sentence.
+fn sentence(wrong: &[String]) -> Option<String> {
+    (!wrong.is_empty()).then(|| wrong.join(", "))
+}
+
+/// What is wrong with many things: the first of them, and how many more there are.
+fn listed(wrong: &[String]) -> Option<String> {
+    match wrong.len() {
+        0 => None,
+        count if count <= SHOWN => Some(wrong.join("; ")),
+        count => Some(format!("{}; and {} more", wrong[..SHOWN].join("; "), count - SHOWN)),
+    }
+}
+
+/// Gives a text to every parser that checks use and no other part of tib does, for the fuzzer.
+#[doc(hidden)]
+pub fn parse_text(text: &[u8]) {
+    let mut settings = sysctl::Settings::default();
+    settings.add("text", text);
+    let _ = settings.get("net.ipv4.ip_forward");
+    let _ = config::assignments(text);
+    let text = String::from_utf8_lossy(text);
+    let (a, b) = text.split_once('\n').unwrap_or((&text, ""));
+    assert_eq!(super::version::dpkg(a, b), super::version::dpkg(b, a).reverse());
+    assert_eq!(super::version::rpm(a, b), super::version::rpm(b, a).reverse());
+}
+
+fn unusable(reason: String) -> VerifyError {
+    VerifyError::Unsupported { what: "the check", reason }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Packages and their versions.
+
+use super::{Found, Image, unusable};
+use crate::recipe::VersionWanted;
+use crate::verify::version::accepts;
+
+impl Image<'_> {
+    pub(super) fn package(&mut self, name: &str, wanted: bool, version: Option<&str>) -> Found {
+        let family = self.family;
+        let found: Vec<_> = self.packages()?.iter().filter(|package| package.name == name).collect();
+        let versions = || found.iter().map(|package| package.version.as_str()).collect::<Vec<_>>().join(", ");
+        if found.is_empty() {
+            return Ok(wanted.then(|| "not installed".to_owned()));
+        }
+        if !wanted {
+            return Ok(Some(format!("version {} is installed", versions())));
+        }
+        let Some(version) = version else { return Ok(None) };
+        let version = VersionWanted::parse(version).map_err(unusable)?;
+        // Of another architecture, or a kernel, there may be several: all must be right.
+        let right = found.iter().all(|package| accepts(family, &package.version, &version));
+        Ok((!right).then(|| format!("version {}", versions())))
+    }
+}
