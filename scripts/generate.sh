@@ -12,6 +12,7 @@ tib() { cargo run --quiet --locked --bin tib -- "$@"; }
 # One `file<TAB>command` a line.
 generated() {
     printf 'recipes/recipe.schema.json\trecipe schema\n'
+    printf 'recipes/checks.schema.json\trecipe schema --checks\n'
     printf 'base-images/base-image.schema.json\tbase schema\n'
     printf 'docs/inspect.schema.json\tinspect --schema\n'
 }

@@ -15,7 +15,7 @@ pub enum Exit {
     Internal = 1,
     /// The command line asks for something that makes no sense.
     Usage = 2,
-    /// A recipe or the catalogue is invalid.
+    /// A recipe, a file of checks or the catalogue is invalid.
     Recipe = 3,
     /// The network, or a server on it, did not deliver.
     Network = 4,

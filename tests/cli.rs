@@ -3,7 +3,15 @@
 use std::process::{Command, Output};
 
 fn tib(args: &[&str]) -> Output {
+    tib_beside(&[], args)
+}
+
+/// Runs `tib` in a directory that holds some files.
+fn tib_beside(files: &[(&str, &str)], args: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(home.path().join(name), text).unwrap();
+    }
     Command::new(env!("CARGO_BIN_EXE_tib"))
         .args(args)
         .env_clear()
@@ -17,7 +25,10 @@ fn tib(args: &[&str]) -> Output {
 
 /// Exit code, stdout and stderr, with what changes from run to run replaced.
 fn transcript(args: &[&str]) -> String {
-    let output = tib(args);
+    transcript_of(args, &tib(args))
+}
+
+fn transcript_of(args: &[&str], output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     format!(
         "$ tib {}\nexit code {}\n----- stdout -----\n{}\n----- stderr -----\n{}\n",
@@ -78,6 +89,22 @@ fn usage_errors() {
 }
 
 #[test]
+fn files_of_checks_are_judged_before_the_image_is_opened() {
+    let table = "[[check]]\ncheck = \"path\"\npath = \"/etc/x\"\n";
+    for (name, text) in [
+        ("checks_unknown_key", format!("# ours\n{table}mod = \"0644\"\n")),
+        ("checks_bad_regex", format!("{table}\n{table}matches = \"port [0-9\"\n")),
+        ("checks_empty", "check = []\n".to_owned()),
+    ] {
+        let args = ["verify", "missing.qcow2", "--checks", "site.toml"];
+        let output = tib_beside(&[("site.toml", &text)], &args);
+        assert_eq!(output.status.code(), Some(3));
+        insta::assert_snapshot!(name, transcript_of(&args, &output));
+    }
+    snapshot!("checks_missing", "verify", "missing.qcow2", "--checks", "site.toml");
+}
+
+#[test]
 fn json_progress_begins_with_its_version() {
     let output = tib(&["--progress", "json", "build", "no-such-recipe"]);
     assert_eq!(output.status.code(), Some(3));
@@ -103,13 +130,14 @@ fn a_closed_pipe_is_no_error() {
 
 #[test]
 fn the_schemas_in_the_repository_are_the_programs() {
-    let cases = [
-        (["recipe", "schema"], include_str!("../recipes/recipe.schema.json")),
-        (["base", "schema"], include_str!("../base-images/base-image.schema.json")),
-        (["inspect", "--schema"], include_str!("../docs/inspect.schema.json")),
+    let cases: [(&[&str], &str); 4] = [
+        (&["recipe", "schema"], include_str!("../recipes/recipe.schema.json")),
+        (&["recipe", "schema", "--checks"], include_str!("../recipes/checks.schema.json")),
+        (&["base", "schema"], include_str!("../base-images/base-image.schema.json")),
+        (&["inspect", "--schema"], include_str!("../docs/inspect.schema.json")),
     ];
-    for (arguments, checked_in) in cases {
-        let output = tib(&arguments);
+    for (command, checked_in) in cases {
+        let output = tib(command);
         assert_eq!(String::from_utf8(output.stdout).unwrap(), checked_in, "run `make generate`");
     }
 }

@@ -15,6 +15,7 @@ Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor openssh-client skopeo sudo
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
+tests: a browser that shows reports|$(apt_browser)
 LIST
         have_kernel || printf 'a kernel for the appliance (none in /boot)|%s\n' "$(apt_kernel)"
         ;;
@@ -29,6 +30,7 @@ Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
 tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd openssh skopeo sudo
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
+tests: a browser that shows reports|chromium-headless
 LIST
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;
@@ -51,6 +53,17 @@ apt_dhcp_client() {
     else
         printf isc-dhcp-client
     fi
+}
+
+# The shell is the browser without what draws windows, and smaller. Ubuntu has neither; any Chrome on the PATH will do.
+apt_browser() {
+    local package
+    for package in chromium-headless-shell chromium; do
+        if apt_installed "$package" || apt_offers "$package"; then
+            printf '%s' "$package"
+            return
+        fi
+    done
 }
 
 apt_kernel() {

@@ -50,8 +50,8 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
             Ok(Exit::Done)
         }
         RecipeCommand::Check { recipes, json } => check(&library, recipes, json),
-        RecipeCommand::Schema => {
-            put_json(&recipe::schema())?;
+        RecipeCommand::Schema { checks } => {
+            put_json(&if checks { recipe::checks_schema() } else { recipe::schema() })?;
             Ok(Exit::Done)
         }
     }

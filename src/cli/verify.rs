@@ -1,9 +1,13 @@
 //! `tib verify`
 
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use crate::build::with_tree;
 use crate::disk::Policy;
 use crate::error::{Diagnose, Exit, Result, io_exit};
-use crate::recipe::{Library, Request};
+use crate::recipe::{CheckFile, Library, Request};
 use crate::source::Cache;
 use crate::verify;
 
@@ -11,26 +15,32 @@ use super::args::VerifyArgs;
 use super::{Context, put, put_json};
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the JUnit report `{path}`")]
-struct JunitError {
+#[error("cannot write the {what} report `{path}`")]
+struct ReportError {
+    what: &'static str,
     path: String,
     source: std::io::Error,
 }
 
-impl Diagnose for JunitError {
+impl Diagnose for ReportError {
     fn exit(&self) -> Exit {
         io_exit(&self.source, Exit::Usage)
     }
 }
 
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
+    // Mistakes in what is asked are told before an image is opened.
+    let mut further = Vec::new();
+    for file in &args.checks {
+        further.extend(CheckFile::load(file)?);
+    }
     let recipe = match &args.recipe {
         Some(name) => Some(Library::new(context.settings.recipe_dirs.clone()).load(name)?),
         None => None,
     };
     let cache = Cache::open(context.settings.cache_dir.clone())?;
     let policy = Policy::within(cache.root());
-    let report = with_tree(&args.image, &policy, &context.events, &context.cancel, |tree| {
+    let mut report = with_tree(&args.image, &policy, &context.events, &context.cancel, |tree| {
         let checks = match &recipe {
             Some(recipe) => {
                 let os = verify::detect_os(tree)?;
@@ -46,12 +56,16 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
             }
             None => Vec::new(),
         };
-        Ok(verify::report(tree, &args.image, &checks, &[]))
+        Ok(verify::report(tree, &args.image, &checks, &further))
     })?;
     context.printer.finish();
+    report.facts.extend(args.recipe.iter().map(|name| ("Recipe", name.clone())));
+    report.facts.extend(args.checks.iter().map(|file| ("Checks", file.display().to_string())));
     if let Some(path) = &args.junit {
-        std::fs::write(path, report.to_junit()?)
-            .map_err(|source| JunitError { path: path.display().to_string(), source })?;
+        write("JUnit", path, &report.to_junit()?)?;
+    }
+    if let Some(path) = &args.html {
+        write("HTML", path, &report.to_html()?)?;
     }
     if args.json {
         put_json(&report.to_json())?;
@@ -59,4 +73,19 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         put(report.to_text(context.settings.color).as_bytes())?;
     }
     Ok(if report.passed() { Exit::Done } else { Exit::Checks })
+}
+
+/// Writes a report under a temporary name beside `path`, so that nobody ever sees half of one.
+fn write(what: &'static str, path: &Path, text: &str) -> Result<(), ReportError> {
+    let failed = |source| ReportError { what, path: path.display().to_string(), source };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut file = tempfile::Builder::new()
+        .prefix(".tib-report-")
+        .permissions(PermissionsExt::from_mode(0o644))
+        .tempfile_in(directory.unwrap_or(Path::new(".")))
+        // The error names the temporary file, which means nothing to anybody.
+        .map_err(|error| failed(error.kind().into()))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
 }

@@ -42,7 +42,7 @@ pub use step::{
 
 /// The JSON Schema of a file of checks.
 pub fn checks_schema() -> serde_json::Value {
-    schemars::schema_for!(CheckFile).to_value()
+    CheckFile::schema()
 }
 
 /// The JSON Schema of a recipe file.

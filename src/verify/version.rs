@@ -8,10 +8,13 @@ use crate::recipe::{Bound, VersionWanted};
 /// Whether an installed version is the wanted one, by the rules of the family's package manager.
 ///
 /// A bound without an epoch is compared with the version without its epoch, because few people know a package's.
-pub(super) fn accepts(family: Family, installed: &str, wanted: &VersionWanted) -> bool {
+/// `None`: the family is not known, and so nor is the order of its versions.
+pub(super) fn accepts(family: Option<Family>, installed: &str, wanted: &VersionWanted) -> Option<bool> {
     match wanted {
-        VersionWanted::Beginning(text) => begins(installed, text),
-        VersionWanted::Bounds(bounds) => bounds.iter().all(|bound| within(family, installed, bound)),
+        VersionWanted::Beginning(text) => Some(begins(installed, text)),
+        VersionWanted::Bounds(bounds) => {
+            family.map(|family| bounds.iter().all(|bound| within(family, installed, bound)))
+        }
     }
 }
 

@@ -132,7 +132,10 @@ fn wanted_versions() {
         (Family::Suse, "1.0^git1-1", ">1.0", true),
     ] {
         let wanted_version = VersionWanted::parse(wanted).unwrap();
-        assert_eq!(accepts(family, installed, &wanted_version), expected, "{installed} {wanted}");
+        assert_eq!(accepts(Some(family), installed, &wanted_version), Some(expected), "{installed} {wanted}");
+    }
+    for (wanted, expected) in [("1.0", Some(true)), (">=1.0", None)] {
+        assert_eq!(accepts(None, "1.0-1", &VersionWanted::parse(wanted).unwrap()), expected, "{wanted}");
     }
 }
 

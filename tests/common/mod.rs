@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod boot;
+pub mod browser;
 pub mod catalogue;
 pub mod disks;
 pub mod gpg;

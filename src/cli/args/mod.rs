@@ -6,6 +6,7 @@ mod diff;
 mod inspect;
 mod look;
 mod log;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,8 @@ pub(in crate::cli) use inspect::InspectArgs;
 pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
 use log::{LOG_HELP, TAIL_HELP};
 pub(in crate::cli) use log::{LogArgs, TailArgs};
+use verify::VERIFY_HELP;
+pub(in crate::cli) use verify::VerifyArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -161,7 +164,8 @@ pub(in crate::cli) enum Command {
     /// Print the last lines of files of an image
     #[command(after_help = TAIL_HELP)]
     Tail(TailArgs),
-    /// Check an image: sealed, its agent able to start, and what its recipe asks
+    /// Check an image: sealed, its agent able to start, and what its recipe and you ask
+    #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
     /// See, check and tidy up what is kept for later
     #[command(after_help = CACHE_HELP)]
@@ -292,28 +296,11 @@ pub(in crate::cli) enum RecipeCommand {
         json: bool,
     },
     /// Print the JSON Schema of recipes, for editors
-    Schema,
-}
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct VerifyArgs {
-    /// A qcow2 or raw image
-    pub(in crate::cli) image: PathBuf,
-    /// Check also what this recipe asks
-    #[arg(long, value_name = "RECIPE")]
-    pub(in crate::cli) recipe: Option<String>,
-    /// The recipe's options the image was built with
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "recipe")]
-    pub(in crate::cli) set: Vec<(String, String)>,
-    /// The agent the image was built with, as in `tib build`
-    #[arg(long, value_name = "AGENT", requires = "recipe")]
-    pub(in crate::cli) agent: Option<AgentSource>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
-    /// Write a JUnit report here
-    #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) junit: Option<PathBuf>,
+    Schema {
+        /// Of files for `tib verify --checks` instead
+        #[arg(long)]
+        checks: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

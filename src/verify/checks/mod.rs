@@ -30,7 +30,7 @@ type Found = Result<Option<String>, VerifyError>;
 /// [`Outcome::NotChecked`]: super::Outcome::NotChecked
 pub fn run_checks(
     tree: &mut dyn Tree,
-    family: Family,
+    family: Option<Family>,
     recipe: &[Check],
     further: &[Check],
 ) -> Vec<CheckResult> {
@@ -45,7 +45,7 @@ pub fn run_checks(
 /// An image, with what many checks ask for read once.
 struct Image<'a> {
     tree: &'a mut dyn Tree,
-    family: Family,
+    family: Option<Family>,
     packages: Option<Result<Vec<Package>, String>>,
     users: Option<Result<Vec<User>, String>>,
     groups: Option<Result<Vec<Group>, String>>,

@@ -18,7 +18,10 @@ impl Image<'_> {
         let Some(version) = version else { return Ok(None) };
         let version = VersionWanted::parse(version).map_err(unusable)?;
         // Of another architecture, or a kernel, there may be several: all must be right.
-        let right = found.iter().all(|package| accepts(family, &package.version, &version));
-        Ok((!right).then(|| format!("version {}", versions())))
+        let right = found.iter().map(|package| accepts(family, &package.version, &version));
+        let right: Option<Vec<_>> = right.collect();
+        let right =
+            right.ok_or_else(|| unusable("this distribution's order of versions is not known".to_owned()))?;
+        Ok(right.contains(&false).then(|| format!("version {}", versions())))
     }
 }

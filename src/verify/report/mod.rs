@@ -1,5 +1,6 @@
 //! The outcome of checks, for people and for machines.
 
+mod html;
 mod junit;
 mod text;
 
@@ -127,6 +128,8 @@ pub struct Counts {
 pub struct Report {
     /// The image file.
     pub image: PathBuf,
+    /// What else a reader of the report wants to know: a name and a value each.
+    pub facts: Vec<(&'static str, String)>,
     /// What was checked, in order.
     pub results: Vec<CheckResult>,
 }
@@ -134,7 +137,7 @@ pub struct Report {
 impl Report {
     /// Begins a report without results.
     pub fn new(image: impl Into<PathBuf>) -> Self {
-        Self { image: image.into(), results: Vec::new() }
+        Self { image: image.into(), facts: Vec::new(), results: Vec::new() }
     }
 
     /// Whether every check passed, and there was one.
@@ -232,6 +235,27 @@ mod tests {
     #[test]
     fn json() {
         insta::assert_json_snapshot!(sample().to_json());
+    }
+
+    #[test]
+    fn a_page_escapes_what_it_shows() {
+        let mut report = sample();
+        report.facts.push(("Operating system", "<img src=x onerror=alert(1)>\u{1b}".to_owned()));
+        report.results[0].title = "</th><script>alert(\"1\")</script> {{ name }}".to_owned();
+        let page = report.to_html().unwrap();
+        assert!(!page.contains("<script") && !page.contains("<img") && !page.contains('\u{1b}'));
+        assert!(
+            page.contains(
+                "&lt;&#x2f;th&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;&#x2f;script&gt; {{ name }}"
+            )
+        );
+        for text in
+            ["mariadb &lt;1&gt;.qcow2", "every instance would have the same identity", "a\\n_key", "Failed"]
+        {
+            assert!(page.contains(text), "{text}");
+        }
+        assert_eq!(page.matches("<tr class=").count(), report.results.len());
+        assert!(!page.contains("//"), "a URL, or what could become one");
     }
 
     #[test]
