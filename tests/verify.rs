@@ -123,6 +123,12 @@ fn a_page_shows_the_report_and_nothing_of_the_image_runs() {
         results.iter().find(|result| result["title"].as_str().unwrap().starts_with("every link below"));
     let found = links.unwrap()["found"].as_str().unwrap();
     assert!(found.contains(&evil) && found.contains("<svg onload") && found.contains("\u{fffd}"), "{found}");
+    // Of every problem there is a link to its row.
+    let problems = results.iter().filter(|result| result["outcome"] != "passed").count();
+    let anchors: Vec<_> =
+        document.split("<a href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(anchors.len(), problems);
+    assert!(anchors.iter().all(|id| document.matches(&format!(" id=\"{id}\"")).count() == 1), "{anchors:?}");
     assert!(document.contains("<h1><bdi>&lt;b&gt;&amp;amp; \"image\".raw</bdi></h1>"));
 
     // The name is one that would do harm: as part of a page it runs, unless the page's own policy forbids it.

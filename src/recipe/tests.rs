@@ -224,6 +224,10 @@ fn wrong_recipes_and_their_messages() {
         ("[[check]]\ncheck = 'package'\nnam = 'x'", "x.toml:3: unknown key `nam`; did you mean `name`?"),
         ("[[check]]\ncheck = 'package'", "x.toml:3: missing key `name`"),
         (
+            "[[check]]\ncheck = 'path'\npath = '/x'\nmatches = '{{ os.id }}('",
+            "x.toml:3: `debian(` is not a regular expression: unclosed group",
+        ),
+        (
             "[[repository]]\nname = 'r'\nurl = 'https://x'\nfingerprint = 'AB'",
             "x.toml:3: repository r has no `key` and no `key_file`",
         ),

@@ -82,7 +82,7 @@ pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
         });
         let value = match check.wins {
             Wins::First => values.next(),
-            Wins::Last => values.last(),
+            Wins::Last => values.next_back(),
         };
         if let Some(found) = value {
             counts = Some((file, found.value));

@@ -2,7 +2,7 @@
 
 use super::show;
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::look::join;
+use crate::verify::look::{join, optional};
 
 /// What is there at run time only.
 const RUNTIME: [&[u8]; 4] = [b"/dev", b"/proc", b"/run", b"/sys"];
@@ -33,15 +33,16 @@ pub(super) fn dead_end(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<String
             _ => {}
         }
         let next = join(&at, &part);
-        // What a link in there says, such as /dev/fd, is nothing of the image either.
+        let stat = optional(tree.lstat(&next));
+        // What is below is nothing of the image, unless the directory is elsewhere in it.
         if RUNTIME.contains(&next.as_slice())
-            && tree.lstat(&next).map_or(true, |stat| stat.kind != FileKind::Symlink)
+            && matches!(&stat, Ok(stat) if stat.is_none_or(|stat| stat.kind != FileKind::Symlink))
         {
             return Ok(None);
         }
-        let stat = match tree.lstat(&next) {
-            Ok(stat) => stat,
-            Err(DiskError::NotFound(_)) => return Ok(Some(format!("{} does not exist", show(&next)))),
+        let stat = match stat {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return Ok(Some(format!("{} does not exist", show(&next)))),
             Err(DiskError::WrongKind { .. }) => return Ok(Some(format!("{} is not a directory", show(&at)))),
             Err(error) => return Err(error),
         };
@@ -98,6 +99,7 @@ mod tests {
             let found = dead_end(&mut tree.clone(), path.as_bytes()).unwrap();
             assert_eq!(found.as_deref(), expected, "{path}");
         }
-        assert!(dead_end(&mut tree.broken("/usr/share"), b"/gone").is_err());
+        assert!(dead_end(&mut tree.clone().broken("/usr/share"), b"/gone").is_err());
+        assert!(dead_end(&mut tree.broken("/dev"), b"/log").is_err());
     }
 }

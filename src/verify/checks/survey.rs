@@ -6,7 +6,7 @@ use crate::verify::VerifyError;
 use crate::verify::look::{join, matches, optional, walk};
 
 /// The most bytes of paths that are kept; real images need a few hundred KiB.
-const PATHS_LIMIT: usize = 256 << 20;
+const PATHS_LIMIT: usize = 32 << 20;
 
 /// What a walk found that some check may ask for.
 #[derive(Debug, Default)]

@@ -19,10 +19,11 @@ const NAME: &str = "page.html";
 struct Page {
     version: &'static str,
     class: &'static str,
-    verdict: &'static str,
+    verdict: String,
     name: String,
     facts: Vec<(&'static str, String)>,
     counts: [Count; 3],
+    problems: Vec<Row>,
     groups: Vec<Group>,
 }
 
@@ -34,8 +35,9 @@ struct Group {
     rows: Vec<Row>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Row {
+    id: String,
     class: &'static str,
     outcome: &'static str,
     title: String,
@@ -79,18 +81,26 @@ impl Report {
             .map(|group| self.group(group))
             .filter(|group| !group.rows.is_empty())
             .collect();
-        let (class, verdict) = if self.passed() { ("passed", "Passed") } else { ("failed", "Failed") };
+        let all = self.results.len();
+        let (class, verdict) = match all - counts.passed {
+            0 if all > 0 => ("passed", format!("Passed all {all} checks")),
+            wrong => ("failed", format!("Failed {wrong} of {all} checks")),
+        };
+        let problems = groups.iter().flat_map(|group| &group.rows).filter(|row| row.class != "passed");
+        let problems = problems.cloned().collect();
         let counts = [
             count("passed", "passed", counts.passed),
             count("failed", "failed", counts.failed),
             count("not-checked", "could not be checked", counts.not_checked),
         ];
-        let page = Page { version: env!("CARGO_PKG_VERSION"), class, verdict, name, facts, counts, groups };
+        let version = env!("CARGO_PKG_VERSION");
+        let page = Page { version, class, verdict, name, facts, counts, problems, groups };
         environment.get_template(NAME)?.render(Serde(page))
     }
 
     fn group(&self, group: CheckGroup) -> Group {
-        let rows: Vec<_> = self.of_group(group).map(row).collect();
+        let row = |(number, result)| row(format!("{}-{number}", group.name()), result);
+        let rows: Vec<_> = self.of_group(group).enumerate().map(row).collect();
         let heading = match group {
             CheckGroup::Image => "What every image for Trove must fulfil",
             CheckGroup::Recipe => "What its recipe asks",
@@ -106,7 +116,7 @@ impl Report {
     }
 }
 
-fn row(result: &CheckResult) -> Row {
+fn row(id: String, result: &CheckResult) -> Row {
     let (class, outcome, found) = match &result.outcome {
         Outcome::Passed => ("passed", "✓ passed", None),
         Outcome::Failed { found } => ("failed", "✗ failed", Some(("Found", found))),
@@ -115,5 +125,5 @@ fn row(result: &CheckResult) -> Row {
     let hints = [("Why", &result.why), ("Fix", &result.fix)];
     let hints = hints.into_iter().filter_map(|(word, text)| Some((word, text.as_ref()?)));
     let details = found.into_iter().chain(hints).map(|(word, text)| (word, escape(text))).collect();
-    Row { class, outcome, title: escape(&result.title), details }
+    Row { id, class, outcome, title: escape(&result.title), details }
 }
