@@ -7,6 +7,10 @@ pub(crate) fn line_of(text: &str, offset: usize) -> usize {
 
 /// serde's messages in the words of a person who writes TOML, with a suggestion in the place of a long list.
 pub(crate) fn reword(message: &str) -> String {
+    let unknown = message.strip_prefix("unknown field ");
+    if let Some(name) = unknown.and_then(|rest| rest.strip_suffix(", there are no fields")) {
+        return format!("unknown key {name}; there are none here");
+    }
     for (start, what) in [("unknown field ", "key"), ("unknown variant ", "value")] {
         let Some((name, expected)) =
             message.strip_prefix(start).and_then(|rest| rest.split_once(", expected "))

@@ -102,7 +102,7 @@ mod tests {
             ),
             (
                 "[[check]]\ncheck = 'unit-links'\nname = 'x'".to_owned(),
-                "x.toml:1: unknown key `name`; it can be ",
+                "x.toml:1: unknown key `name`; there are none here",
             ),
             (
                 "[[check]]\ncheck = 'package'\nname = 'x'\nversion = '>= 1 2'".to_owned(),
