@@ -19,6 +19,13 @@ pub struct User {
     pub shell: String,
 }
 
+impl User {
+    /// A user that no image has, and no rule can name.
+    pub(super) fn nobody() -> Self {
+        Self { name: String::new(), uid: u32::MAX, gid: u32::MAX, home: String::new(), shell: String::new() }
+    }
+}
+
 /// A line of `/etc/group`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {

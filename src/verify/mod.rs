@@ -41,9 +41,9 @@ pub use os::{DetectError, detect_os};
 pub use packages::{Package, packages, parse_dpkg};
 pub use report::{CheckGroup, CheckResult, Counts, Outcome, Report, VERSION as REPORT_VERSION};
 pub use sealing::{BUILD_MARKER, sealing};
+pub use sudoers::Grant;
+pub use tail::{End, tail};
 pub use unit::{
     InitScript, Instance, Preset, Presets, Unit, UnitFile, UnitIndex, UnitState, init_scripts, list as units,
     unit_state,
 };
-pub use sudoers::Grant;
-pub use tail::{End, tail};

@@ -4,8 +4,8 @@ mod base;
 mod cache;
 mod diff;
 mod inspect;
-mod look;
 mod log;
+mod look;
 mod verify;
 
 use std::path::PathBuf;
@@ -26,9 +26,9 @@ pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
 pub(in crate::cli) use diff::DiffArgs;
 use inspect::INSPECT_HELP;
 pub(in crate::cli) use inspect::InspectArgs;
-pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
 use log::{LOG_HELP, TAIL_HELP};
 pub(in crate::cli) use log::{LogArgs, TailArgs};
+pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
 use verify::VERIFY_HELP;
 pub(in crate::cli) use verify::VerifyArgs;
 

@@ -21,7 +21,7 @@ impl Check {
             Self::Group { name, gid: None, .. } => format!("group {name} exists"),
             Self::Group { name, gid: Some(gid), .. } => format!("group {name} has id {gid}"),
             Self::IdFree { id } => format!("no user or group has id {id}"),
-            Self::Sudo { who, allowed: false, .. } => format!("sudo lets {who} do nothing"),
+            Self::Sudo { who, allowed: false, .. } => format!("sudo has no rule for {who}"),
             Self::Sudo { who, password, .. } => {
                 let how = match password {
                     None => "",

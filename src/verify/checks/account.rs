@@ -4,7 +4,8 @@ use super::{Found, Image, sentence};
 use crate::disk::Tree;
 use crate::recipe::UserCheck;
 use crate::verify::look::read_optional;
-use crate::verify::sudoers::{self, Subject, Verdict, verdict};
+use crate::verify::User;
+use crate::verify::sudoers::{self, Person, Verdict, verdict};
 use crate::verify::{VerifyError, groups_of};
 
 impl Image<'_> {
@@ -60,18 +61,15 @@ impl Image<'_> {
     }
 
     pub(super) fn sudo(&mut self, who: &str, allowed: bool, password: Option<bool>) -> Found {
-        let subject = match who.strip_prefix('%') {
+        let (users, groups) = (self.users()?.to_vec(), self.groups()?.to_vec());
+        let nobody = User::nobody();
+        let person = match who.strip_prefix('%') {
             Some(name) => {
-                let group = self.groups()?.iter().find(|group| group.name == name);
-                group.map(Subject::group)
+                groups.iter().find(|group| group.name == name).map(|group| Person::member(&nobody, group))
             }
-            None => {
-                let user = self.users()?.iter().find(|user| user.name == who).cloned();
-                let groups = self.groups()?;
-                user.map(|user| Subject::user(&user, groups))
-            }
+            None => Person::all(&users, &groups).into_iter().find(|person| person.user.name == who),
         };
-        let Some(subject) = subject else {
+        let Some(person) = person else {
             let what = if who.starts_with('%') { "group" } else { "user" };
             return Ok(Some(format!("no such {what}")));
         };
@@ -79,7 +77,7 @@ impl Image<'_> {
         if !is_installed && allowed {
             return Ok(Some("sudo is not installed".to_owned()));
         }
-        Ok(match (verdict(&sudoers::read(self.tree)?, &subject), allowed) {
+        Ok(match (verdict(&sudoers::read(self.tree)?, &person), allowed) {
             (Verdict::Nothing, false) => None,
             (Verdict::Nothing, true) => Some("no rule lets them".to_owned()),
             (Verdict::Something, true) => Some("only some commands, or not as root".to_owned()),

@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
 use crate::verify::look::show;
-use crate::verify::sudoers::{self, Statement, Subject, Verdict, verdict};
+use crate::verify::sudoers::{self, Person, Statement, Verdict, verdict};
 use crate::verify::{groups, users};
 
 /// Checks sudo when the agent is not root: it calls sudo for nearly everything.
@@ -42,10 +42,11 @@ fn modes(tree: &mut dyn Tree) -> Found {
 }
 
 fn may(tree: &mut dyn Tree, name: &str) -> Found {
-    let Some(user) = users(tree)?.into_iter().find(|user| user.name == name) else {
+    let (users, groups) = (users(tree)?, groups(tree)?);
+    let people = Person::all(&users, &groups);
+    let Some(person) = people.iter().find(|person| person.user.name == name) else {
         return Ok(Some(format!("no user {name}")));
     };
-    let groups = groups(tree)?;
     let statements = sudoers::read(tree)?;
     let mut wrong = Vec::new();
     for located in &statements {
@@ -55,7 +56,7 @@ fn may(tree: &mut dyn Tree, name: &str) -> Found {
             wrong.push(format!("requiretty in {}", show(&located.file)));
         }
     }
-    if verdict(&statements, &Subject::user(&user, &groups)) != (Verdict::Everything { password: false }) {
+    if verdict(&statements, person) != (Verdict::Everything { password: false }) {
         wrong.insert(0, format!("nothing lets {name} use sudo without password"));
     }
     Ok(joined(&wrong))

@@ -3,7 +3,8 @@
 mod files;
 mod lists;
 mod patch;
-mod text;
+mod report;
+mod unified;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use crate::error::{Exit, Failure};
 pub use files::{FileChange, FileState, Files};
 pub use lists::{Changed, Item, Lists};
 pub use patch::patches;
-pub use text::Style;
+pub use report::Style;
 
 /// Version of the JSON form: it grows when something is taken away or changes its meaning.
 pub const VERSION: u32 = 1;

@@ -1,19 +1,15 @@
 //! What changed in text files, in the form of `diff -u`.
 
-use std::io::{self, Write};
-use std::time::Duration;
+use std::io::Write;
 
-use similar::TextDiff;
-
+use super::unified::{SIZE_LIMIT, TextDiff, unified};
 use super::{Diff, Side};
 use crate::disk::{DiskError, Tree};
 use crate::verify::VerifyError;
 use crate::verify::look::write_error;
 
-/// Longest file that is compared line by line.
-const LONGEST: u64 = 4 << 20;
-/// Time spent on finding the shortest way from one file to the other; after that, a longer one will do.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Equal lines around what is different.
+const CONTEXT: usize = 3;
 
 /// Writes a unified diff for every text file whose content differs or that is in one image only; a line that says so
 /// for every other file. `patch -p1` takes it.
@@ -33,39 +29,36 @@ pub fn patches(
         if !(was || is) || was && is && !change.has_other_content {
             continue;
         }
-        let before = if was { text(old.tree, &change.bytes)? } else { Some(Vec::new()) };
-        let after = if is { text(new.tree, &change.bytes)? } else { Some(Vec::new()) };
-        write(&change.bytes, (was, before), (is, after), out).map_err(write_error("the differences"))?;
+        let before = if was { content(old.tree, &change.bytes)? } else { Some(Vec::new()) };
+        let after = if is { content(new.tree, &change.bytes)? } else { Some(Vec::new()) };
+        let name = |side: &[u8], exists: bool| match exists {
+            true => [side, &change.bytes].concat(),
+            false => b"/dev/null".to_vec(),
+        };
+        let (from, to) = (name(b"a", was), name(b"b", is));
+        let text = match (before, after) {
+            (Some(before), Some(after)) => unified(&before, &after, &from, &to, CONTEXT),
+            _ => TextDiff::TooLarge,
+        };
+        let text = match text {
+            // An empty file that came or went has no lines to show.
+            TextDiff::Same => continue,
+            TextDiff::Unified(text) => text,
+            TextDiff::Binary | TextDiff::TooLarge => {
+                let name = |side: &str, exists: bool| match exists {
+                    true => format!("{side}{}", change.path),
+                    false => "/dev/null".to_owned(),
+                };
+                format!("Binary files {} and {} differ\n", name("a", was), name("b", is)).into_bytes()
+            }
+        };
+        out.write_all(&text).map_err(write_error("the differences"))?;
     }
     Ok(())
 }
 
-/// The content of a file that is text: short enough, and without NUL bytes.
-fn text(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-    if tree.lstat(path)?.size > LONGEST {
-        return Ok(None);
-    }
-    Ok(Some(tree.read(path, LONGEST)?).filter(|content| !content.contains(&0)))
-}
-
-type Version = (bool, Option<Vec<u8>>);
-
-fn write(path: &[u8], old: Version, new: Version, out: &mut dyn Write) -> io::Result<()> {
-    let name = |side: &str, (exists, _): &Version| match exists {
-        true => format!("{side}{}", quoted(path)),
-        false => "/dev/null".to_owned(),
-    };
-    let (from, to) = (name("a", &old), name("b", &new));
-    let (Some(old), Some(new)) = (old.1, new.1) else {
-        return writeln!(out, "Binary files {from} and {to} differ");
-    };
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(old.as_slice(), new.as_slice());
-    let mut unified = diff.unified_diff();
-    unified.header(&from, &to);
-    unified.to_writer(out)
-}
-
-/// Names with control characters would break the lines of a header, and play tricks on a terminal.
-fn quoted(path: &[u8]) -> String {
-    crate::verify::look::show(path)
+/// The content of a file, unless it is too long to be compared line by line.
+fn content(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+    let limit = SIZE_LIMIT as u64;
+    if tree.lstat(path)?.size > limit { Ok(None) } else { tree.read(path, limit).map(Some) }
 }

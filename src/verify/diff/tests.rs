@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use super::text::Style;
+use super::report::Style;
 use super::*;
 use crate::verify::testing::MemTree;
 

@@ -8,8 +8,11 @@ use serde::Serialize;
 use super::shadow::{self, Entry, Password};
 use crate::disk::Tree;
 use crate::verify::look::{escape, read_optional, show};
-use crate::verify::sudoers::{self, Aliases, Statement, Subject};
-use crate::verify::{Grant, Group, User, VerifyError, groups, groups_of, users};
+use crate::verify::sudoers::{self, Aliases, Person, Statement};
+use crate::verify::{Grant, VerifyError, groups, users};
+
+/// The most users, and groups, that are looked at.
+const ENTRY_LIMIT: usize = 10_000;
 
 /// Users, groups, and what sudo lets them do.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -82,10 +85,16 @@ pub struct SudoGrant {
 /// [`VerifyError::Malformed`] for a file that would be understood only in part, [`VerifyError::Disk`].
 pub(super) fn accounts(tree: &mut dyn Tree) -> Result<Accounts, VerifyError> {
     let (users, groups) = (users(tree)?, groups(tree)?);
-    let sudo = sudo(tree, &users, &groups)?;
+    for (path, entries) in [("/etc/passwd", users.len()), ("/etc/group", groups.len())] {
+        if entries > ENTRY_LIMIT {
+            return Err(VerifyError::malformed(path, format!("it has more than {ENTRY_LIMIT} lines")));
+        }
+    }
+    let people = Person::all(&users, &groups);
+    let sudo = sudo(tree, &people)?;
     let shadow = shadow_entries(tree)?;
     let fields = password_fields(tree)?;
-    let accounts = users.iter().map(|user| account(user, &groups, &fields, &shadow)).collect();
+    let accounts = people.iter().map(|person| account(person, &fields, &shadow)).collect();
     let groups = groups.iter().map(|group| GroupAccount {
         name: escape(&group.name),
         gid: group.gid,
@@ -95,11 +104,11 @@ pub(super) fn accounts(tree: &mut dyn Tree) -> Result<Accounts, VerifyError> {
 }
 
 fn account(
-    user: &User,
-    groups: &[Group],
+    person: &Person,
     fields: &BTreeMap<String, Password>,
     shadow: &BTreeMap<String, Entry>,
 ) -> UserAccount {
+    let user = person.user;
     let entry = shadow.get(&user.name);
     // A password that is in /etc/passwd itself counts; everybody may read it there.
     let password = fields.get(&user.name).copied();
@@ -112,7 +121,7 @@ fn account(
         gid: user.gid,
         home: escape(&user.home),
         shell: escape(&user.shell),
-        groups: groups_of(user, groups).into_iter().map(escape).collect(),
+        groups: person.groups.iter().map(|group| escape(&group.name)).collect(),
         password,
         last_change: day(changed.filter(|days| *days > 0)),
         must_change: changed == Some(0),
@@ -149,16 +158,16 @@ fn password_fields(tree: &mut dyn Tree) -> Result<BTreeMap<String, Password>, Ve
     Ok(found)
 }
 
-fn sudo(tree: &mut dyn Tree, users: &[User], groups: &[Group]) -> Result<Vec<SudoGrant>, VerifyError> {
+fn sudo(tree: &mut dyn Tree, people: &[Person]) -> Result<Vec<SudoGrant>, VerifyError> {
     let statements = sudoers::read(tree)?;
     let aliases = Aliases::of(&statements);
     let mut found = Vec::new();
     for located in &statements {
         let Statement::Grants(grants) = &located.statement else { continue };
         for grant in grants {
-            let meant = users.iter().filter(|user| aliases.mean(&grant.who, &Subject::user(user, groups)));
+            let meant = people.iter().filter(|person| aliases.mean(&grant.who, person));
             found.push(SudoGrant {
-                users: meant.map(|user| escape(&user.name)).collect(),
+                users: meant.map(|person| escape(&person.user.name)).collect(),
                 grant: grant.escaped(),
                 file: show(&located.file),
                 line: located.line,

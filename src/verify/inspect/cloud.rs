@@ -18,7 +18,7 @@ pub struct CloudInit {
     pub disabled: Option<String>,
     /// The data sources it tries, in order, and who says so; none: it tries all it knows.
     pub datasources: Option<Datasources>,
-    /// The user that gets the keys of the instance.
+    /// The user that gets the keys of the instance, if `users` does not leave it out.
     pub default_user: Option<DefaultUser>,
     /// What `/etc/cloud/ds-identify.cfg` says, which decides before cloud-init starts.
     pub ds_identify: Option<DsIdentify>,

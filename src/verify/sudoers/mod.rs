@@ -7,7 +7,7 @@ mod who;
 pub use parse::Grant;
 pub(super) use parse::{Statement, statements};
 pub(super) use verdict::{Verdict, verdict};
-pub(super) use who::{Aliases, Subject};
+pub(super) use who::{Aliases, Person};
 
 use super::VerifyError;
 use super::look::{join, names, read_optional};
@@ -19,8 +19,9 @@ pub(super) const MAIN: &[u8] = b"/etc/sudoers";
 /// How deeply files may include one another, as in sudo.
 const DEPTH_LIMIT: usize = 128;
 
-/// The most files that are read; a directory of more is no configuration.
+/// The most files, and bytes of all together, that are read; more is no configuration.
 const FILE_LIMIT: usize = 10_000;
+const TEXT_LIMIT: usize = 1 << 20;
 
 /// A statement, and where it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,7 @@ pub(super) fn read(tree: &mut dyn Tree) -> Result<Vec<Located>, VerifyError> {
 #[derive(Default)]
 struct Reader {
     files: Vec<Vec<u8>>,
+    bytes: usize,
     found: Vec<Located>,
 }
 
@@ -54,8 +56,9 @@ impl Reader {
     fn read(&mut self, tree: &mut dyn Tree, path: &[u8], depth: usize) -> Result<(), VerifyError> {
         let Some(text) = read_optional(tree, path)? else { return Ok(()) };
         self.files.push(path.to_vec());
-        if depth > DEPTH_LIMIT || self.files.len() > FILE_LIMIT {
-            return Err(VerifyError::malformed(path, "it includes too many files"));
+        self.bytes += text.len();
+        if depth > DEPTH_LIMIT || self.files.len() > FILE_LIMIT || self.bytes > TEXT_LIMIT {
+            return Err(VerifyError::malformed(path, "it holds or includes too much"));
         }
         for (line, statement) in statements(&text) {
             let statement =

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// The most grants of one line.
+const GRANT_LIMIT: usize = 64;
+
 /// Some people may run some commands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -111,6 +114,7 @@ fn grants(line: &str) -> Result<Vec<Grant>, String> {
                 Some(grant) if grant.run_as == run_as && grant.without_password == free => {
                     grant.commands.push(command);
                 }
+                _ if found.len() >= GRANT_LIMIT => return Err("it says too much".to_owned()),
                 _ => {
                     let (who, hosts) = (who.clone(), hosts.clone());
                     let run_as = run_as.clone();
@@ -187,14 +191,20 @@ fn privileges(text: &str) -> Vec<&str> {
 /// Where the first list of a line ends: at white space that is not beside a comma.
 fn end_of_list(line: &str) -> usize {
     let mut state = Scan::default();
+    let (mut last, mut space) = (',', None);
     for (at, c) in line.char_indices() {
-        if state.plain(c) && c.is_whitespace() {
-            let before = line[..at].trim_end();
-            let after = line[at..].trim_start();
-            if !before.ends_with(',') && !before.ends_with('!') && !after.starts_with(',') {
-                return at;
-            }
+        let plain = state.plain(c);
+        if plain && c.is_whitespace() {
+            space = space.or(Some(at));
+            continue;
         }
+        if let Some(end) = space.take()
+            && !matches!(last, ',' | '!')
+            && !(plain && c == ',')
+        {
+            return end;
+        }
+        last = if plain { c } else { ' ' };
     }
     line.len()
 }

@@ -128,7 +128,7 @@ fn what_cannot_be_understood_is_said() {
         ("a ALL=(b ALL\n", "a bracket is not closed"),
         ("a ALL=NOPASSWD:\n", "a command is missing"),
         ("User_Alias A\n", "an alias is given no members"),
-        ("@include /etc/sudoers\n", "too many files"),
+        ("@include /etc/sudoers\n", "holds or includes too much"),
     ] {
         let error = read(&mut MemTree::new().file("/etc/sudoers", text)).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");

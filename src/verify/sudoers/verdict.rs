@@ -1,6 +1,6 @@
 //! What all rules together let somebody do.
 
-use super::{Aliases, Grant, Located, Statement, Subject};
+use super::{Aliases, Grant, Located, Person, Statement};
 
 /// What sudo lets somebody do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub(in crate::verify) enum Verdict {
 }
 
 /// What somebody may do. The last rule that is about everything counts.
-pub(in crate::verify) fn verdict(statements: &[Located], subject: &Subject) -> Verdict {
+pub(in crate::verify) fn verdict(statements: &[Located], person: &Person) -> Verdict {
     let aliases = Aliases::of(statements);
     let grants = statements.iter().filter_map(|located| match &located.statement {
         Statement::Grants(grants) => Some(grants),
         _ => None,
     });
     let mut verdict = Verdict::Nothing;
-    for grant in grants.flatten().filter(|grant| aliases.mean(&grant.who, subject)) {
+    for grant in grants.flatten().filter(|grant| aliases.mean(&grant.who, person)) {
         let is_full = grant.hosts.iter().any(|host| host == "ALL") && is_for_root(grant);
         match grant.commands.iter().rfind(|command| command.trim_start_matches('!').trim() == "ALL") {
             Some(all) if all.starts_with('!') && is_full => verdict = Verdict::Nothing,
@@ -71,10 +71,10 @@ mod tests {
         ] {
             let mut tree = MemTree::new().file("/etc/sudoers", format!("{sudoers}\n"));
             let statements = read(&mut tree).unwrap();
-            let subject = Subject::user(&user, std::slice::from_ref(&group));
-            assert_eq!(verdict(&statements, &subject), expected, "{sudoers}");
+            let people = Person::all(std::slice::from_ref(&user), std::slice::from_ref(&group));
+            assert_eq!(verdict(&statements, &people[0]), expected, "{sudoers}");
         }
         let statements = read(&mut MemTree::new().file("/etc/sudoers", "%g ALL=(ALL) ALL\n")).unwrap();
-        assert_eq!(verdict(&statements, &Subject::group(&group)), asked);
+        assert_eq!(verdict(&statements, &Person::member(&User::nobody(), &group)), asked);
     }
 }

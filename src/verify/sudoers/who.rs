@@ -3,37 +3,65 @@
 use std::collections::BTreeMap;
 
 use super::{Located, Statement};
-use crate::verify::{Group, User, groups_of};
-
-/// Somebody sudo may know: the names that stand for them in rules.
-#[derive(Debug)]
-pub(in crate::verify) struct Subject(Vec<String>);
-
-impl Subject {
-    /// A user, who counts with all groups.
-    pub(in crate::verify) fn user(user: &User, groups: &[Group]) -> Self {
-        let mut names = vec![user.name.clone(), format!("#{}", user.uid), format!("%#{}", user.gid), ALL.to_owned()];
-        let of = groups_of(user, groups);
-        names.extend(of.iter().map(|name| format!("%{name}")));
-        let ids = groups.iter().filter(|group| of.contains(&group.name.as_str()));
-        names.extend(ids.map(|group| format!("%#{}", group.gid)));
-        Self(names)
-    }
-
-    /// Whoever is in a group.
-    pub(in crate::verify) fn group(group: &Group) -> Self {
-        Self(vec![format!("%{}", group.name), format!("%#{}", group.gid), ALL.to_owned()])
-    }
-}
-
-const ALL: &str = "ALL";
+use crate::verify::{Group, User};
 
 /// How often an alias may lead to another.
-const ALIAS_LIMIT: usize = 16;
+const ALIAS_LIMIT: usize = 64;
+
+/// Somebody, with the groups he is in, the primary one first.
+#[derive(Debug)]
+pub(in crate::verify) struct Person<'a> {
+    pub(in crate::verify) user: &'a User,
+    pub(in crate::verify) groups: Vec<&'a Group>,
+}
+
+impl<'a> Person<'a> {
+    /// Everybody. The groups are looked through once for all, not once for each.
+    pub(in crate::verify) fn all(users: &'a [User], groups: &'a [Group]) -> Vec<Self> {
+        let (mut by_id, mut by_member) = (BTreeMap::<u32, Vec<_>>::new(), BTreeMap::<&str, Vec<_>>::new());
+        for group in groups {
+            by_id.entry(group.gid).or_default().push(group);
+            for member in &group.members {
+                by_member.entry(member.as_str()).or_default().push(group);
+            }
+        }
+        let person = |user: &'a User| {
+            let mut groups: Vec<&Group> = by_id.get(&user.gid).cloned().unwrap_or_default();
+            let further = by_member.get(user.name.as_str()).into_iter().flatten().copied();
+            groups.extend(further.filter(|group| group.gid != user.gid));
+            groups.dedup_by_key(|group| &group.name);
+            Self { user, groups }
+        };
+        users.iter().map(person).collect()
+    }
+
+    /// Whoever is in a group; `user` stands for them, and no rule names it.
+    pub(in crate::verify) fn member(user: &'a User, group: &'a Group) -> Self {
+        Self { user, groups: vec![group] }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        if let Some(id) = name.strip_prefix("%#") {
+            return id
+                .parse()
+                .is_ok_and(|id: u32| id == self.user.gid || self.groups.iter().any(|group| group.gid == id));
+        }
+        if let Some(name) = name.strip_prefix('%') {
+            return self.groups.iter().any(|group| group.name == name);
+        }
+        match name.strip_prefix('#') {
+            Some(id) => id.parse() == Ok(self.user.uid),
+            None => name == "ALL" || name == self.user.name,
+        }
+    }
+}
 
 /// The aliases of users in sudoers files.
 #[derive(Debug, Default)]
 pub(in crate::verify) struct Aliases<'a>(BTreeMap<&'a str, &'a [String]>);
+
+/// What aliases were found to say of somebody.
+type Known<'a> = BTreeMap<&'a str, Option<bool>>;
 
 impl<'a> Aliases<'a> {
     pub(in crate::verify) fn of(statements: &'a [Located]) -> Self {
@@ -46,17 +74,27 @@ impl<'a> Aliases<'a> {
 
     /// Whether a list means somebody. Its last item that fits counts, and `!` in front turns it around. Netgroups
     /// and groups of plugins (`+NAME`, `%:NAME`) are not known at rest and fit nobody.
-    pub(in crate::verify) fn mean(&self, list: &[String], subject: &Subject) -> bool {
-        self.last(list, subject, ALIAS_LIMIT).unwrap_or(false)
+    pub(in crate::verify) fn mean(&self, list: &[String], person: &Person) -> bool {
+        self.last(list, person, &mut Known::new(), ALIAS_LIMIT).unwrap_or(false)
     }
 
-    fn last(&self, list: &[String], subject: &Subject, depth: usize) -> Option<bool> {
+    fn last(&self, list: &[String], person: &Person, known: &mut Known<'a>, depth: usize) -> Option<bool> {
         list.iter().rev().find_map(|item| {
             let name = item.trim_start_matches('!');
             let turned = (item.len() - name.len()) % 2 == 1;
-            let found = match self.0.get(name) {
-                Some(members) if depth > 0 => self.last(members, subject, depth - 1),
-                _ => subject.0.iter().any(|known| known == name.trim()).then_some(true),
+            let found = match self.0.get_key_value(name) {
+                Some((name, members)) => match known.get(name) {
+                    Some(found) => *found,
+                    None if depth == 0 => None,
+                    None => {
+                        // Until it is known, a circle finds nothing.
+                        known.insert(*name, None);
+                        let found = self.last(members, person, known, depth - 1);
+                        known.insert(*name, found);
+                        found
+                    }
+                },
+                None => person.is(name.trim()).then_some(true),
             };
             found.map(|found| found != turned)
         })
@@ -85,7 +123,8 @@ mod tests {
             Group { name: "ops".to_owned(), gid: 7, members: vec!["bob".to_owned()] },
             Group { name: "staff".to_owned(), gid: 8, members: vec![] },
         ];
-        let (alice, bob) = (user("alice", 1000, 8), user("bob", 1001, 8));
+        let users = [user("alice", 1000, 8), user("bob", 1001, 8)];
+        let people = Person::all(&users, &groups);
         for (list, for_alice, for_bob) in [
             ("alice", true, false),
             ("ALL", true, true),
@@ -105,8 +144,24 @@ mod tests {
             ("", false, false),
         ] {
             let items: Vec<_> = list.split(',').map(str::to_owned).collect();
-            assert_eq!(aliases.mean(&items, &Subject::user(&alice, &groups)), for_alice, "alice: {list}");
-            assert_eq!(aliases.mean(&items, &Subject::user(&bob, &groups)), for_bob, "bob: {list}");
+            assert_eq!(aliases.mean(&items, &people[0]), for_alice, "alice: {list}");
+            assert_eq!(aliases.mean(&items, &people[1]), for_bob, "bob: {list}");
         }
+    }
+
+    #[test]
+    fn aliases_of_aliases_end() {
+        // Each names the next one twice: all ways through them would be 2^60.
+        let lines: String = (0..60).map(|n| format!("User_Alias A{n} = A{0}, A{0}\n", n + 1)).collect();
+        let statements = read(&mut MemTree::new().file("/etc/sudoers", lines)).unwrap();
+        let users = [User {
+            name: "a".to_owned(),
+            uid: 1,
+            gid: 1,
+            home: "/".to_owned(),
+            shell: "/bin/sh".to_owned(),
+        }];
+        let people = Person::all(&users, &[]);
+        assert!(!Aliases::of(&statements).mean(&["A0".to_owned()], &people[0]));
     }
 }

@@ -2,9 +2,9 @@
 
 mod file;
 mod index;
+mod links;
 mod list;
 mod preset;
-mod links;
 mod state;
 mod sysv;
 

@@ -3,6 +3,10 @@
 /// How deeply profiles, hats and conditions may be nested.
 const DEPTH_LIMIT: usize = 64;
 
+/// The most profiles of a file, and the longest name of one.
+const PROFILE_LIMIT: usize = 10_000;
+const NAME_LIMIT: usize = 4096;
+
 /// How a profile is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
@@ -42,8 +46,11 @@ pub(super) fn headers(text: &[u8]) -> Result<Vec<Header>, String> {
                 let header = header(&statement, parent.map(String::as_str));
                 open.push(header.as_ref().map(|header| header.name.clone()));
                 found.extend(header);
-                if open.len() > DEPTH_LIMIT {
-                    return Err("its blocks are nested too deeply".to_owned());
+                if open.len() > DEPTH_LIMIT || found.len() > PROFILE_LIMIT {
+                    return Err("it has too many profiles, or nested too deeply".to_owned());
+                }
+                if found.last().is_some_and(|header| header.name.len() > NAME_LIMIT) {
+                    return Err("the name of a profile is too long".to_owned());
                 }
             }
             Token::Close => {
@@ -136,25 +143,21 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Statements that end with their line: includes, and values given to variables.
+/// Whether a statement begins that ends with its line: an include, or values given to a variable.
 fn is_line(text: &str) -> bool {
-    let line = text.lines().next().unwrap_or_default();
-    let include =
-        |line: &str| line.strip_prefix("include").is_some_and(|rest| rest.starts_with([' ', '\t', '<', '"']));
-    if include(line) {
-        return true;
+    if let Some(rest) = text.strip_prefix("include") {
+        return rest.starts_with([' ', '\t', '<', '"']);
     }
-    let name = match (line.strip_prefix("@{"), line.strip_prefix('$')) {
-        (Some(rest), _) => rest.split_once('}'),
-        (_, Some(rest)) => {
-            Some((rest, rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_')))
-        }
+    let rest = match (text.strip_prefix("@{"), text.strip_prefix('$')) {
+        (Some(rest), _) => skip_name(rest).strip_prefix('}'),
+        (_, Some(rest)) => Some(skip_name(rest)),
         _ => None,
     };
-    name.is_some_and(|(_, rest)| {
-        let rest = rest.trim_start();
-        rest.starts_with('=') || rest.starts_with("+=")
-    })
+    rest.map(|rest| rest.trim_start_matches([' ', '\t'])).is_some_and(|rest| rest.starts_with(['=', '+']))
+}
+
+fn skip_name(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The length of the word a text begins with, and the word without quotes. Braces, and commas in them, belong

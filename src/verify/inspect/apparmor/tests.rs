@@ -26,12 +26,12 @@ profile ns /usr/bin/n
 profile a//b { /x r, }
 "#;
 
-/// The names that `apparmor_parser` reads in a file.
-fn names_by_parser(path: &Path) -> BTreeSet<String> {
+/// The names that `apparmor_parser` reads in a file; `None` when it refuses the file.
+fn names_by_parser(path: &Path) -> Option<BTreeSet<String>> {
     let output =
         Command::new("/usr/sbin/apparmor_parser").args(["-N", "-Q", "-K"]).arg(path).output().unwrap();
-    assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    let names = || String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    output.status.success().then(names)
 }
 
 fn names_here(text: &[u8]) -> BTreeSet<String> {
@@ -47,18 +47,16 @@ fn apparmor_parser_says_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sample");
     fs_err::write(&path, SAMPLE).unwrap();
-    let expected = names_by_parser(&path);
+    let expected = names_by_parser(&path).expect("a sample that is accepted");
     assert_eq!(expected.len(), 10, "{expected:?}");
     assert_eq!(names_here(SAMPLE.as_bytes()), expected);
     for entry in fs_err::read_dir("/etc/apparmor.d").unwrap() {
         let path = entry.unwrap().path();
-        if path.is_file() {
-            assert_eq!(
-                names_here(&fs_err::read(&path).unwrap()),
-                names_by_parser(&path),
-                "{}",
-                path.display()
-            );
+        // What this host has besides is its own affair; it counts where the parser takes it.
+        if path.is_file()
+            && let Some(expected) = names_by_parser(&path)
+        {
+            assert_eq!(names_here(&fs_err::read(&path).unwrap()), expected, "{}", path.display());
         }
     }
 }

@@ -64,7 +64,11 @@ pub(super) fn ssh(page: &mut Page, ssh: &Ssh) {
             Cell::from(key.file.as_str()),
             Cell::from(public.map(|key| key.kind.clone())),
             Cell::from(public.map(|key| key.fingerprint.clone())),
-            if key.private { Cell::toned("private: instances would share it", Tone::Bad) } else { Cell::from("") },
+            if key.private {
+                Cell::toned("private: instances would share it", Tone::Bad)
+            } else {
+                Cell::from("")
+            },
         ]
     });
     page.table(&["HOST KEY", "TYPE", "FINGERPRINT", ""], rows.collect());
@@ -114,7 +118,11 @@ pub(super) fn apparmor(page: &mut Page, apparmor: &Option<Apparmor>) {
         let mode = word(profile.mode);
         vec![
             Cell::from(profile.name.as_str()),
-            if profile.mode == ProfileMode::Enforce { Cell::from(mode) } else { Cell::toned(mode, Tone::Quiet) },
+            if profile.mode == ProfileMode::Enforce {
+                Cell::from(mode)
+            } else {
+                Cell::toned(mode, Tone::Quiet)
+            },
             Cell::from(profile.attachment.clone().filter(|path| *path != profile.name)),
             Cell::from(profile.file.as_str()),
         ]

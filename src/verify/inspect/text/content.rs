@@ -21,7 +21,10 @@ pub(super) fn cloud(page: &mut Page, cloud: &Option<CloudInit>) {
         ("disabled", cloud.disabled.clone().map_or(Cell::from(""), |why| Cell::toned(why, Tone::Bad))),
         ("data sources", Cell::from(datasources)),
         ("ds-identify", Cell::from(identify)),
-        ("default user", Cell::from(cloud.default_user.as_ref().map(|user| format!("{} ({})", user.name, user.file)))),
+        (
+            "default user",
+            Cell::from(cloud.default_user.as_ref().map(|user| format!("{} ({})", user.name, user.file))),
+        ),
     ]);
 }
 
@@ -65,7 +68,11 @@ pub(super) fn containers(page: &mut Page, containers: &Containers) {
     }
     let rows = containers.images.iter().map(|image| {
         vec![
-            Cell::from(if image.references.is_empty() { "(no name)".to_owned() } else { image.references.join(", ") }),
+            Cell::from(if image.references.is_empty() {
+                "(no name)".to_owned()
+            } else {
+                image.references.join(", ")
+            }),
             Cell::from(word(image.store)),
             Cell::from(image.size.map(|bytes| Size(bytes).to_string())),
             Cell::from(image.created.clone()),
