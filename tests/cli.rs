@@ -174,9 +174,10 @@ fn image(directory: &std::path::Path, files: &[(&str, &str)]) -> String {
 fn inspect_tells_what_it_could_read_and_ends_accordingly() {
     let status = "Package: bash\nStatus: install ok installed\nVersion: 5\nArchitecture: amd64\n";
     let os_release = ("etc/os-release", "ID=debian\n");
+    let (passwd, group) = (("etc/passwd", "root:x:0:0::/root:/bin/sh\n"), ("etc/group", "root:x:0:\n"));
     for (files, arguments, code, expected) in [
         (&[("data", "x")][..], &[][..], 0, "No operating system"),
-        (&[os_release, ("var/lib/dpkg/status", status)], &[], 0, "packages  1"),
+        (&[os_release, passwd, group, ("var/lib/dpkg/status", status)], &[], 0, "packages  1"),
         (&[os_release, ("var/lib/dpkg/status", "garbage")], &[], 8, "Could not be read"),
         (
             &[os_release, ("var/lib/dpkg/status", "garbage")],

@@ -1,10 +1,13 @@
 //! `tib ls`
 
+use std::io::{BufWriter, Write};
+
 use crate::error::{Exit, Result};
 use crate::verify::ls::{self, ListOptions};
 
 use super::args::LsArgs;
-use super::{Context, in_image, put, put_json};
+use super::cat::Patient;
+use super::{Context, in_image};
 
 pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
     let options = ListOptions {
@@ -21,16 +24,15 @@ pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
         let entries = ls::list(tree, &in_image(&args.path), &options)?;
         context.printer.finish();
+        let mut out = Patient(BufWriter::new(std::io::stdout().lock()));
         if args.json {
-            return put_json(&ls::json(&entries));
-        }
-        let mut out = Vec::new();
-        if args.csv {
+            ls::json(&entries, &mut out)?;
+        } else if args.csv {
             ls::csv(&entries, &options, &mut out)?;
         } else {
             ls::text(&entries, &options, &mut out)?;
         }
-        put(&out)
+        Ok(out.flush().map_err(super::Stdout)?)
     })?;
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use crate::error::{Exit, Result};
 use crate::verify::ls;
 
 use super::args::StatArgs;
-use super::{Context, in_image, put, put_json};
+use super::{Context, in_image, put};
 
 pub(super) fn run(args: &StatArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
@@ -14,7 +14,9 @@ pub(super) fn run(args: &StatArgs, context: &Context) -> Result<Exit> {
         }
         context.printer.finish();
         if args.json {
-            return put_json(&ls::json(&entries));
+            let mut out = Vec::new();
+            ls::json(&entries, &mut out)?;
+            return put(&out);
         }
         let texts: Vec<String> = entries.iter().map(|entry| ls::describe(tree, entry)).collect();
         put(texts.join("\n").as_bytes())

@@ -3,8 +3,8 @@
 use super::{Found, Image, sentence};
 use crate::disk::Tree;
 use crate::recipe::UserCheck;
-use crate::verify::look::read_optional;
 use crate::verify::User;
+use crate::verify::look::read_optional;
 use crate::verify::sudoers::{self, Person, Verdict, verdict};
 use crate::verify::{VerifyError, groups_of};
 

@@ -6,7 +6,7 @@ mod stat;
 
 pub(in crate::verify) use attributes::meaning;
 pub(in crate::verify) use render::hex;
-pub use render::{csv, json, object, text};
+pub use render::{csv, json, text};
 pub use stat::{describe, look_at};
 
 use std::io::Write;

@@ -63,14 +63,24 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
     Ok(())
 }
 
-/// A listing as JSON: an array of objects. Names that are no UTF-8 have replacement characters in them, and stand
-/// beside that in hexadecimal (`path-hex`, `target-hex`).
-pub fn json(entries: &[Entry]) -> Value {
-    entries.iter().map(object).collect()
+/// Writes a listing as JSON: an array of objects, one a line. Names that are no UTF-8 have replacement characters in
+/// them, and stand beside that in hexadecimal (`path-hex`, `target-hex`).
+///
+/// # Errors
+/// [`VerifyError::Write`].
+pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), VerifyError> {
+    let mut write = || -> std::io::Result<()> {
+        for (index, entry) in entries.iter().enumerate() {
+            out.write_all(if index == 0 { b"[\n  " } else { b",\n  " })?;
+            serde_json::to_writer(&mut *out, &object(entry))?;
+        }
+        out.write_all(if entries.is_empty() { b"[]\n" } else { b"\n]\n" })
+    };
+    write().map_err(write_error("the listing"))
 }
 
 /// All that is known of one entry.
-pub fn object(entry: &Entry) -> Value {
+fn object(entry: &Entry) -> Value {
     let stat = &entry.stat;
     let mut fields = Map::new();
     let mut put = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));

@@ -48,7 +48,10 @@ pub(in crate::verify) fn statements(text: &[u8]) -> Vec<(usize, Result<Statement
         // An odd number of backslashes at the end: the line goes on.
         while whole.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
             whole.pop();
-            let Some((_, next)) = lines.next() else { break };
+            let Some((_, next)) = lines.next() else {
+                found.push((number + 1, Err("it ends within a rule".to_owned())));
+                return found;
+            };
             whole.push(' ');
             whole.push_str(next.trim_start());
         }

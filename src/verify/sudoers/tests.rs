@@ -74,6 +74,13 @@ fn members(value: &Value) -> Vec<String> {
 }
 
 #[test]
+fn a_file_that_ends_within_a_rule_is_an_error() {
+    let mut tree = MemTree::new().file("/etc/sudoers", "root ALL=(ALL) ALL\ntrove ALL=(ALL) \\\n");
+    let error = read(&mut tree).unwrap_err().to_string();
+    assert!(error.contains("ends within a rule"), "{error}");
+}
+
+#[test]
 fn cvtsudoers_says_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sudoers");
