@@ -20,7 +20,7 @@ const MAX_VIRTUAL_SIZE: u64 = 2 << 40;
 const MAX_DEPTH: usize = 16;
 /// Shortest raw image: room for a partition table and one aligned partition.
 const MIN_RAW_SIZE: u64 = 1 << 20;
-/// Level-2 entries that are looked through before `qcow2-rs` may read an image: 256 GiB of 64 KiB clusters.
+/// Level-2 entries that are looked through before an image is read: 256 GiB of 64 KiB clusters.
 const AUDIT_ENTRIES: u64 = 4 << 20;
 
 /// Format of an image file.
@@ -206,7 +206,9 @@ fn own_qcow2(chain: &[Layer]) -> Result<Option<Qcow2>, DiskError> {
     let Some((top, behind)) = chain.split_first() else { return Ok(None) };
     let Content::Qcow2(header) = &top.content else { return Ok(None) };
     let backing = if behind.is_empty() { None } else { Some(own(behind)?) };
-    Qcow2::new(Arc::clone(&top.file), &top.path, top.file_size, header.clone(), backing).map(Some)
+    let qcow2 = Qcow2::new(Arc::clone(&top.file), &top.path, top.file_size, header.clone(), backing)?;
+    qcow2.check_overlaps(AUDIT_ENTRIES)?;
+    Ok(Some(qcow2))
 }
 
 /// Follows a chain from its top, checking every file on the way.

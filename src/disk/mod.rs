@@ -18,10 +18,13 @@ pub mod filesystem;
 mod fstab;
 mod gate;
 pub mod header;
+#[cfg(test)]
+mod hostile_tests;
 mod inodes;
 mod layout;
 mod library;
 mod os_tree;
+mod overlaps;
 mod overlay;
 pub mod partition;
 mod partition_types;

@@ -11,6 +11,7 @@ use fs_err::File;
 
 use super::codec::Decompress;
 use super::header::Header;
+use super::overlaps::Places;
 use super::raw::{check_range, read_padded};
 use super::{BlockRead, DiskError, Extent};
 
@@ -68,6 +69,37 @@ impl Qcow2 {
             decompress,
             unpacked: None,
         })
+    }
+
+    /// Makes sure that no two parts of the file lie in the same place: header, tables, clusters.
+    ///
+    /// Looks at `budget` level-2 entries at most; what lies behind this image is not looked at.
+    pub(super) fn check_overlaps(&self, mut budget: u64) -> Result<(), DiskError> {
+        let (header, cluster) = (&self.header, self.header.cluster_size());
+        let mut places = Places::new(self.file_size, header.cluster_bits);
+        places.take(0, 1)?;
+        if header.l1_entries > 0 {
+            places.take(header.l1_offset, u64::from(header.l1_entries) * 8)?;
+        }
+        for offset in self.l1.iter().map(|entry| entry & OFFSET_MASK).filter(|offset| *offset != 0) {
+            if !offset.is_multiple_of(cluster) || !self.inside(offset, cluster) {
+                return Err(self.damaged("a level-2 table outside the file or not aligned", offset));
+            }
+            places.take(offset, cluster)?;
+            if budget < header.l2_entries() {
+                return Ok(());
+            }
+            budget -= header.l2_entries();
+            for entry in read_table(&self.file, &self.path, offset, self.table_length())? {
+                // What is wrong with an entry is said when it is used.
+                match self.decode(entry) {
+                    Ok(Mapping::Plain(offset)) => places.take(offset, cluster)?,
+                    Ok(Mapping::Compressed { offset, .. }) => places.take_compressed(offset)?,
+                    Ok(Mapping::Unallocated | Mapping::Zero) | Err(_) => {}
+                }
+            }
+        }
+        places.finish()
     }
 
     /// Whether every entry of every table points to a place inside the file, at a cluster's start, with no
