@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::testing::{Lab, mixture, write};
-use super::{DiskError, FileKind, Policy, Tree, open_os_tree, open_own};
+use super::{DiskError, FileKind, Policy, open_os_tree, open_own};
 use crate::error::{Diagnose, Exit};
 
 /// Entries that a walk visits before it is taken for endless.

@@ -5,6 +5,7 @@
 //! An image comes in through [`gate()`] or [`open()`], which check its header and all it is backed by first;
 //! [`open_os_tree`] goes on to the files in it, [`export()`] makes the file a person uploads.
 
+mod any;
 mod bytes;
 mod cached;
 mod codec;
@@ -37,6 +38,8 @@ mod tree;
 mod usage;
 mod writer;
 
+#[doc(hidden)]
+pub use any::any_ext;
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};

@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod disks;
 pub mod gpg;
 pub mod http;
+pub mod look;
 pub mod oracle;
 
 use std::ffi::OsStr;

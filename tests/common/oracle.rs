@@ -74,3 +74,16 @@ pub fn qemu_img_info(image: &Path) -> serde_json::Value {
     let info = run("qemu-img", &[&"info", &"-f", &"qcow2", &"--output=json", &image]);
     serde_json::from_str(&info).unwrap()
 }
+
+/// Runs one of the virt-* programs and returns what it prints.
+#[track_caller]
+pub fn virt(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if !kvm_works() {
+        command.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{program} (make setup): {error}"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

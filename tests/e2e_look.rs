@@ -1,0 +1,266 @@
+//! What tib sees in a real image is what other people's tools see in it: every path, not a sample.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use common::oracle::{guestfish, packages, virt};
+use common::{built_image, run, run_tib, scratch};
+use fs_err as fs;
+
+/// The EFI system partition is mounted there by those who read FAT; tib shows the directory below.
+fn is_elsewhere(path: &str) -> bool {
+    path == "/boot/efi" || path.starts_with("/boot/efi/")
+}
+
+/// Kind, mode, size, owner, group, times and target of every path, as virt-ls has them.
+#[test]
+fn appliance_every_path_is_what_virt_ls_says() {
+    let image = built_image("mariadb");
+    let path = image.to_str().unwrap();
+    let lines = |text: &str| -> BTreeMap<String, String> {
+        let lines = text.lines().map(|line| {
+            let mut fields: Vec<&str> = line.splitn(9, ',').map(str::trim).collect();
+            let name = fields.pop().unwrap().to_owned();
+            (name, fields.join(","))
+        });
+        lines.filter(|(name, _)| !is_elsewhere(name.split(',').next().unwrap())).collect()
+    };
+    let theirs = virt("virt-ls", &["-lR", "--csv", "--uids", "--times", "-a", path, "/"]);
+    let ours = run_tib(["ls", "-lR", "--csv", "--uids", "--times", path, "/"]).expect(0);
+    let (theirs, ours) = (lines(&theirs), lines(&ours));
+    assert!(ours.len() > 10_000, "{}", ours.len());
+    for (name, fields) in &theirs {
+        assert_eq!(ours.get(name), Some(fields), "{name}");
+    }
+    assert_eq!(ours.len(), theirs.len());
+}
+
+/// The content of every file, and every extended attribute, as the kernel of an appliance reads them.
+#[test]
+fn appliance_contents_and_attributes_are_what_guestfish_says() {
+    let image = built_image("mariadb");
+    let scratch = scratch();
+    let sums = scratch.path().join("sums");
+    let listing =
+        run_tib(["ls", "-lR", "--json", "--checksum", "--xattrs", image.to_str().unwrap(), "/"]).expect(0);
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&listing).unwrap();
+    let entries: Vec<&serde_json::Value> =
+        entries.iter().filter(|entry| !is_elsewhere(entry["path"].as_str().unwrap())).collect();
+
+    // One question for all names of a directory.
+    let mut directories: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in &entries {
+        let path = entry["path"].as_str().unwrap();
+        if path != "/" {
+            let (directory, name) = path.rsplit_once('/').unwrap();
+            directories.entry(directory).or_default().push(name);
+        }
+    }
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let script: String = directories
+        .iter()
+        .map(|(directory, names)| {
+            let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+            format!("lxattrlist {} {}\n", quoted(&format!("{directory}/")), quoted(&names.join(" ")))
+        })
+        .collect();
+    let [_, answer] =
+        guestfish(&image, [&format!("checksums-out sha256 / {}", sums.display()), script.trim_end()]);
+
+    let theirs: BTreeMap<String, String> = fs::read_to_string(&sums)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let (sum, path) = line.split_once("  ").unwrap();
+            (path.trim_start_matches('.').to_owned(), sum.to_owned())
+        })
+        .filter(|(path, _)| !is_elsewhere(path))
+        .collect();
+    let ours: BTreeMap<String, String> = entries
+        .iter()
+        .filter_map(|entry| Some((entry["path"].as_str()?.to_owned(), entry["sha256"].as_str()?.to_owned())))
+        .collect();
+    assert!(ours.len() > 5_000, "{}", ours.len());
+    for (path, sum) in &theirs {
+        assert_eq!(ours.get(path), Some(sum), "{path}");
+    }
+    assert_eq!(ours.len(), theirs.len());
+
+    // Every name is answered by a structure without a name that counts its attributes, and those behind it.
+    let fields = |key: &str| -> Vec<String> {
+        let lines = answer.lines().filter_map(|line| line.trim().strip_prefix(key));
+        lines.map(|value| value.trim().to_owned()).collect()
+    };
+    let (names, values) = (fields("attrname:"), fields("attrval:"));
+    assert_eq!(names.len(), values.len());
+    let mut answers = names.iter().zip(&values).peekable();
+    let by_path: BTreeMap<&str, &serde_json::Value> =
+        entries.iter().map(|entry| (entry["path"].as_str().unwrap(), *entry)).collect();
+    let mut attributes = 0;
+    for (directory, names) in &directories {
+        for name in names {
+            let path = format!("{directory}/{name}");
+            let (first, _) = answers.next().unwrap_or_else(|| panic!("no answer for {path}"));
+            assert_eq!(first, "", "{path}");
+            let mut theirs = BTreeSet::new();
+            while let Some((name, value)) = answers.next_if(|(name, _)| !name.is_empty()) {
+                theirs.insert((name.clone(), value.clone()));
+            }
+            let ours: BTreeSet<(String, String)> = by_path[path.as_str()]["xattrs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|xattr| {
+                    let text = |key: &str| xattr[key].as_str().unwrap().to_owned();
+                    (text("name"), shown_by_guestfish(&text("value-hex")))
+                })
+                .collect();
+            attributes += ours.len();
+            assert_eq!(ours, theirs, "{path}");
+        }
+    }
+    assert!(answers.next().is_none(), "more answers than names");
+    assert!(attributes > 0, "ping has a capability");
+}
+
+/// Bytes as guestfish prints them: what is printable as it is, everything else as `\x..`.
+fn shown_by_guestfish(hex: &str) -> String {
+    let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap());
+    bytes
+        .map(|byte| match byte {
+            b' '..=b'~' => char::from(byte).to_string(),
+            byte => format!("\\x{byte:02x}"),
+        })
+        .collect()
+}
+
+/// Packages as virt-inspector and dpkg read them, units as systemctl resolves them.
+#[test]
+fn appliance_an_inspection_is_what_others_say() {
+    let image = built_image("mariadb");
+    let path = image.to_str().unwrap();
+    let inspection: serde_json::Value =
+        serde_json::from_str(&run_tib(["inspect", "--json", path]).expect(0)).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let ours: BTreeMap<String, String> = inspection["packages"]["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| (text(&package["name"]), text(&package["version"])))
+        .collect();
+    assert_eq!(ours, packages(&run_tib(["cat", path, "/var/lib/dpkg/status"]).expect(0)));
+
+    let xml = virt("virt-inspector", &["-a", path]);
+    let element = |within: &str, name: &str| -> Option<String> {
+        let rest = within.split_once(&format!("<{name}>"))?.1;
+        Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
+    };
+    let theirs: BTreeMap<String, String> = xml
+        .split("<application>")
+        .skip(1)
+        .map(|application| {
+            let epoch = element(application, "epoch").map(|epoch| format!("{epoch}:")).unwrap_or_default();
+            let release =
+                element(application, "release").map(|release| format!("-{release}")).unwrap_or_default();
+            let version = element(application, "version").unwrap();
+            (element(application, "name").unwrap(), format!("{epoch}{version}{release}"))
+        })
+        .collect();
+    assert_eq!(ours, theirs);
+    assert_eq!(element(&xml, "distro").as_deref(), inspection["system"]["id"].as_str());
+    assert_eq!(element(&xml, "arch").as_deref(), inspection["system"]["architecture"].as_str());
+    assert_eq!(element(&xml, "package_format").as_deref(), Some("deb"));
+    assert_eq!(inspection["packages"]["database"], "dpkg");
+
+    let scratch = scratch();
+    let root = scratch.path().join("root");
+    for directory in ["etc", "usr/lib/systemd"] {
+        let to = root.join(directory);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        run_tib(["extract", path, &format!("/{directory}"), "-o", to.to_str().unwrap()]).expect(0);
+    }
+    fs::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+    let listed = run(
+        "systemctl",
+        &[
+            &format!("--root={}", root.display()),
+            &"list-unit-files",
+            &"--no-legend",
+            &"--no-pager",
+            &"--plain",
+        ],
+    );
+    let theirs: BTreeMap<String, String> = listed
+        .lines()
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next().unwrap().to_owned(), words.next().unwrap().to_owned())
+        })
+        .collect();
+    let units = inspection["units"]["units"].as_array().unwrap();
+    let ours: BTreeMap<String, String> =
+        units.iter().map(|unit| (text(&unit["name"]), text(&unit["state"]))).collect();
+    assert!(ours.len() > 100, "{}", ours.len());
+    assert_eq!(ours, theirs);
+}
+
+/// An image that tib leaves to an appliance gives the answers of one it reads itself.
+#[test]
+fn appliance_and_native_answers_are_the_same() {
+    let scratch = scratch();
+    let directory = scratch.path();
+    let root = directory.join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::create_dir_all(root.join("usr/lib")).unwrap();
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::write(root.join("usr/lib/os-release"), "ID=debian\nVERSION_ID=12\n").unwrap();
+    fs::os::unix::fs::symlink("../usr/lib/os-release", root.join("etc/os-release")).unwrap();
+    fs::copy("/bin/true", root.join("bin/sh")).unwrap();
+    fs::write(root.join("etc/caf\u{e9} \"x\""), vec![7; 70_000]).unwrap();
+    fs::write(root.join("etc/empty"), "").unwrap();
+    let run_in = |program: &str, arguments: &[&str]| {
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+        let output =
+            Command::new(program).args(arguments).current_dir(directory).env("PATH", path).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run_in("mke2fs", &["-q", "-t", "ext4", "-d", "root", "clean.raw", "96M"]);
+    fs::write(
+        directory.join("changes"),
+        "cd /etc\nmknod disk b 8 300\nmknod pipe p\nea_set empty security.selinux system_u:object_r:etc_t:s0\n\
+         ea_set empty user.note hello\nsif empty uid 70000\nsif empty mtime @1234567890\n",
+    )
+    .unwrap();
+    run_in("debugfs", &["-w", "-f", "changes", "clean.raw"]);
+    fs::copy(directory.join("clean.raw"), directory.join("dirty.raw")).unwrap();
+    // A block that nothing uses is in the journal, so that a kernel has something to put in its place.
+    fs::write(directory.join("block"), [7; 4096]).unwrap();
+    fs::write(directory.join("journal"), "jo\njw -b 20000 block\njc\n").unwrap();
+    run_in("debugfs", &["-w", "-f", "journal", "dirty.raw"]);
+
+    let look = |image: &str, command: &[&str]| {
+        let image = directory.join(image);
+        let arguments = [&["--explain"], command, &[image.to_str().unwrap(), "/"]].concat();
+        let found = run_tib(&arguments);
+        assert_eq!(found.code, Some(0), "{}", found.stderr);
+        (found.stdout, found.stderr)
+    };
+    let command = ["ls", "-R", "--json", "--checksum", "--xattrs"];
+    let (native, why) = look("clean.raw", &command);
+    assert!(why.contains("read by tib itself: / is ext4"), "{why}");
+    let (appliance, why) = look("dirty.raw", &command);
+    assert!(why.contains("through an appliance: ") && why.contains("was not written back"), "{why}");
+    let parse = |text: &str| -> Vec<serde_json::Value> { serde_json::from_str(text).unwrap() };
+    let (native, appliance) = (parse(&native), parse(&appliance));
+    assert!(native.len() > 10);
+    assert_eq!(native, appliance);
+
+    let range = |image: &str| {
+        let image: &Path = &directory.join(image);
+        run_tib(["tail", "-c", "10", image.to_str().unwrap(), "/etc/caf\u{e9} \"x\""]).expect(0)
+    };
+    assert_eq!(range("dirty.raw"), "\u{7}".repeat(10));
+}
