@@ -1,15 +1,13 @@
 //! The ends of files, as tail prints them.
 
-use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::Write;
 
 use super::VerifyError;
-use super::look::{show, write_error};
+use super::look::write_error;
 use crate::disk::{DiskError, Tree};
-use crate::size::Size;
 
-/// The most that is kept of a file to find where its last lines begin.
-const KEPT_LIMIT: usize = 256 << 20;
+/// Bytes looked at in one go for the ends of lines.
+const WINDOW: u64 = 256 << 10;
 
 /// How much of the end of a file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,126 +21,39 @@ pub enum End {
 /// Writes the end of a file as it is.
 ///
 /// # Errors
-/// [`VerifyError::Unsupported`] if that is more than can be kept, [`VerifyError::Disk`], [`VerifyError::Write`].
+/// [`VerifyError::Disk`], [`VerifyError::Write`].
 pub fn tail(tree: &mut dyn Tree, path: &[u8], end: End, out: &mut dyn Write) -> Result<(), VerifyError> {
-    // The whole file runs through the ring. A tree that can read from the middle could begin near the end here.
-    let mut ring = Ring::new(end);
-    match tree.read_to(path, &mut ring) {
-        Err(DiskError::Io { .. }) if ring.full => {
-            let reason = format!("that is more than {} of `{}`", Size(KEPT_LIMIT as u64), show(path));
-            return Err(VerifyError::Unsupported { what: "the end of the file", reason });
-        }
-        result => result?,
+    let size = tree.stat(path)?.size;
+    let start = start_of(tree, path, size, end, WINDOW)?;
+    tree.read_range(path, start, u64::MAX, out)?;
+    out.flush().map_err(write_error("the end of the file"))
+}
+
+/// Where the end that is wanted begins: `window` bytes after `window` bytes are looked through from the back.
+fn start_of(tree: &mut dyn Tree, path: &[u8], size: u64, end: End, window: u64) -> Result<u64, DiskError> {
+    let mut wanted = match end {
+        End::Bytes(bytes) => return Ok(size.saturating_sub(bytes)),
+        End::Lines(0) => return Ok(size),
+        End::Lines(lines) => lines,
     };
-    ring.write_to(out).map_err(write_error("the end of the file"))
-}
-
-/// Pieces of the end of a stream: no more of them than needed.
-struct Ring {
-    end: End,
-    pieces: VecDeque<Piece>,
-    bytes: usize,
-    newlines: u64,
-    full: bool,
-}
-
-struct Piece {
-    bytes: Vec<u8>,
-    newlines: u64,
-}
-
-impl Ring {
-    /// Small pieces are put together, so that they cost little.
-    const PIECE: usize = 64 << 10;
-
-    fn new(end: End) -> Self {
-        Self { end, pieces: VecDeque::new(), bytes: 0, newlines: 0, full: false }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let newlines = count(bytes);
-        self.bytes += bytes.len();
-        self.newlines += newlines;
-        match self.pieces.back_mut() {
-            Some(last) if last.bytes.len() + bytes.len() <= Self::PIECE => {
-                last.bytes.extend_from_slice(bytes);
-                last.newlines += newlines;
-            }
-            _ => self.pieces.push_back(Piece { bytes: bytes.to_vec(), newlines }),
+    let mut at = size;
+    while at > 0 {
+        let from = at.saturating_sub(window);
+        let mut piece = Vec::new();
+        tree.read_range(path, from, at - from, &mut piece)?;
+        if at == size && piece.last() == Some(&b'\n') {
+            // It ends the last line, and begins none.
+            piece.pop();
         }
-        while let Some(first) = self.pieces.front() {
-            let needed = match self.end {
-                // The last line may lack its end, and the first one wanted begins behind the end of another.
-                End::Lines(lines) => self.newlines - first.newlines <= lines,
-                End::Bytes(wanted) => ((self.bytes - first.bytes.len()) as u64) < wanted,
-            };
-            if needed {
-                break;
+        for (place, _) in piece.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            wanted -= 1;
+            if wanted == 0 {
+                return Ok(from + place as u64 + 1);
             }
-            self.bytes -= first.bytes.len();
-            self.newlines -= first.newlines;
-            self.pieces.pop_front();
         }
+        at = from;
     }
-
-    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut skip = self.surplus();
-        for piece in &self.pieces {
-            let start = skip.min(piece.bytes.len());
-            skip -= start;
-            out.write_all(&piece.bytes[start..])?;
-        }
-        Ok(())
-    }
-
-    /// How many of the kept bytes come before the wanted end.
-    fn surplus(&self) -> usize {
-        let lines = match self.end {
-            End::Bytes(wanted) => {
-                return self.bytes.saturating_sub(usize::try_from(wanted).unwrap_or(usize::MAX));
-            }
-            End::Lines(lines) => lines,
-        };
-        let unended = self.pieces.back().is_some_and(|piece| piece.bytes.last() != Some(&b'\n'));
-        // So many lines end before the first that is wanted.
-        let Some(mut before) = (self.newlines + u64::from(unended)).checked_sub(lines) else { return 0 };
-        let mut at = 0;
-        for piece in &self.pieces {
-            if before == 0 {
-                break;
-            }
-            if piece.newlines < before {
-                before -= piece.newlines;
-                at += piece.bytes.len();
-                continue;
-            }
-            let mut ends = piece.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-            let last = usize::try_from(before - 1).ok().and_then(|nth| ends.nth(nth));
-            return at + last.map_or(piece.bytes.len(), |(end, _)| end + 1);
-        }
-        // All lines are unwanted, even one without an end.
-        at
-    }
-}
-
-fn count(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
-}
-
-impl Write for Ring {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = &bytes[..bytes.len().min(Self::PIECE)];
-        self.push(piece);
-        if self.bytes > KEPT_LIMIT {
-            self.full = true;
-            return Err(io::Error::other("the end is too large"));
-        }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(0)
 }
 
 #[cfg(test)]
@@ -203,37 +114,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_the_end_is_kept() {
-        let mut ring = Ring::new(End::Lines(3));
-        for _ in 0..100_000 {
-            ring.write_all(b"some line or other\n").unwrap();
-            assert!(ring.bytes <= 2 * Ring::PIECE, "{}", ring.bytes);
-        }
-    }
-
-    #[test]
-    fn an_end_that_is_too_large_is_said() {
-        let content = vec![b'x'; KEPT_LIMIT + Ring::PIECE + 1];
-        let mut tree = MemTree::new().file("/f", content);
-        let error = tail(&mut tree, b"/f", End::Lines(1), &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read the end of the file: that is more than 256 MiB of `/f`");
-    }
-
     proptest! {
         #[test]
-        fn pieces_do_not_matter(content in "[a\n]{0,60}", cuts: Vec<u8>, number in 0..20u64, lines: bool) {
+        fn windows_do_not_matter(content in "[a\n]{0,60}", window in 1u64..9, number in 0..20u64, lines: bool) {
             let end = if lines { End::Lines(number) } else { End::Bytes(number) };
-            let mut ring = Ring::new(end);
-            let mut rest = content.as_bytes();
-            for cut in cuts {
-                let (piece, left) = rest.split_at(rest.len().min(usize::from(cut % 7)));
-                ring.write_all(piece).unwrap();
-                rest = left;
-            }
-            ring.write_all(rest).unwrap();
+            let mut tree = MemTree::new().file("/f", &content);
             let mut out = Vec::new();
-            ring.write_to(&mut out).unwrap();
+            let start = start_of(&mut tree, b"/f", content.len() as u64, end, window).unwrap();
+            tree.read_range(b"/f", start, u64::MAX, &mut out).unwrap();
             prop_assert_eq!(out, end_of(content.as_bytes(), end));
         }
     }
