@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::cached::Cached;
 use super::efi::{self, EfiProgram};
+use super::ext4::{ExtState, Summary};
 use super::fat::Fat;
 use super::filesystem::{self, FileSystem, FileSystemKind};
 use super::partition::{self, Kind, Partition};
-use super::superblock::{ExtState, Superblock};
 use super::{BlockRead, DiskError, ImageInfo, Policy, gate, open};
 
 const SECTOR: u64 = 512;
@@ -209,7 +209,7 @@ fn content(disk: &mut dyn BlockRead, partition: &Partition) -> Result<Option<Con
     let mut content = Content { kind: word(kind).to_owned(), uuid, label, ..Content::default() };
     match kind {
         FileSystemKind::Ext => {
-            let block = Superblock::read(disk, start)?;
+            let block = Summary::read(disk, start)?;
             let bytes = |blocks: u64| Some(blocks * block.block_size);
             block.version.name().clone_into(&mut content.kind);
             content.block_size = Some(block.block_size);

@@ -31,7 +31,6 @@ pub mod partition;
 mod partition_types;
 mod qcow2;
 mod raw;
-mod superblock;
 #[cfg(test)]
 mod testing;
 mod tree;
@@ -43,13 +42,13 @@ pub use any::any_ext;
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
+pub use ext4::{ExtState, ExtVersion};
 pub use gate::{Backing, Format, ImageInfo, Policy, gate, open, open_own};
 pub use header::Compression;
 pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind, layout};
 pub use os_tree::{open_os_tree, open_tree};
 pub use overlay::create_overlay;
 pub use partition::Partition;
-pub use superblock::{ExtState, ExtVersion};
 pub use tree::{FileKind, Stat, Timestamp, Tree, Xattr};
 pub use usage::used;
 

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
+use super::ext4::Summary;
+use super::filesystem::{self, FileSystemKind};
 use super::{BlockRead, DiskError, Policy, open, partition};
-
-/// Where the superblock of ext2/3/4 lies in its partition, and what tells it (Linux, `fs/ext4/ext4.h`).
-const SUPERBLOCK: u64 = 1024;
-const MAGIC: u16 = 0xef53;
 
 /// Bytes in use on the disk of an image: what its ext file systems say, and all that is allocated elsewhere.
 ///
@@ -16,31 +14,16 @@ pub fn used(path: &Path, policy: &Policy) -> Result<u64, DiskError> {
     let mut disk = open(path, policy)?;
     let mut total = 0;
     for partition in partition::list(&mut *disk)? {
-        total += match ext_used(&mut *disk, partition.start)? {
-            Some(used) => used.min(partition.length),
-            None => allocated(&mut *disk, partition.start, partition.length)?,
+        let content = filesystem::detect(&mut *disk, partition.start, partition.length)?;
+        total += match content.map(|content| content.kind) {
+            Some(FileSystemKind::Ext) => {
+                let ext = Summary::read(&mut *disk, partition.start)?;
+                ((ext.blocks - ext.free_blocks) * ext.block_size).min(partition.length)
+            }
+            _ => allocated(&mut *disk, partition.start, partition.length)?,
         };
     }
     Ok(total)
-}
-
-fn ext_used(disk: &mut dyn BlockRead, start: u64) -> Result<Option<u64>, DiskError> {
-    let mut block = [0; 1024];
-    if start + SUPERBLOCK + 1024 > disk.size() {
-        return Ok(None);
-    }
-    disk.read_exact_at(&mut block, start + SUPERBLOCK)?;
-    let long =
-        |at: usize| u64::from(u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]));
-    let log_block = long(24);
-    if u16::from_le_bytes([block[56], block[57]]) != MAGIC || log_block > 6 {
-        return Ok(None);
-    }
-    // The high halves count only with the feature `64bit`.
-    let wide = long(96) & 0x80 != 0;
-    let count = |low: usize, high: usize| long(low) | if wide { long(high) << 32 } else { 0 };
-    let blocks = count(4, 0x150).saturating_sub(count(12, 0x158));
-    Ok(blocks.checked_mul(1024 << log_block))
 }
 
 fn allocated(disk: &mut dyn BlockRead, start: u64, length: u64) -> Result<u64, DiskError> {

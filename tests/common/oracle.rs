@@ -36,8 +36,11 @@ fn session(image: &Path, mode: &str, commands: &[&str]) -> String {
     guestfish.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = guestfish.spawn().expect("guestfish is there (make setup)");
     let script: String = commands.iter().map(|command| format!("echo {MARK}\n{command}\n")).collect();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // It answers while it is asked: who does not listen meanwhile waits for ever.
+    let asking = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
     let output = child.wait_with_output().unwrap();
+    asking.join().unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "guestfish: {text}\n{}", String::from_utf8_lossy(&output.stderr));
     text

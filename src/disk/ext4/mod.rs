@@ -10,6 +10,7 @@ mod blocks;
 mod checksum;
 mod directory;
 mod inode;
+mod summary;
 mod superblock;
 mod xattr;
 
@@ -19,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::blocks::{Run, runs};
 use self::inode::{Inode, damaged};
+pub(super) use self::summary::Summary;
+pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes};
 use super::raw::check_range;

@@ -1,9 +1,10 @@
-//! What the superblock of ext2, ext3 and ext4 tells (Linux, `fs/ext4/ext4.h`).
+//! What the superblock of ext2, ext3 and ext4 tells people (Linux, `fs/ext4/ext4.h`), also of a file system that tib cannot
+//! read.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{BlockRead, DiskError};
+use crate::disk::{BlockRead, DiskError};
 
 const AT: u64 = 1024;
 const LENGTH: usize = 1024;
@@ -55,20 +56,20 @@ pub enum ExtState {
 
 /// What a superblock tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Superblock {
-    pub(super) version: ExtVersion,
-    pub(super) block_size: u64,
-    pub(super) blocks: u64,
-    pub(super) free_blocks: u64,
-    pub(super) inodes: u64,
-    pub(super) free_inodes: u64,
-    pub(super) last_mounted: Option<String>,
-    pub(super) state: ExtState,
+pub(in crate::disk) struct Summary {
+    pub(in crate::disk) version: ExtVersion,
+    pub(in crate::disk) block_size: u64,
+    pub(in crate::disk) blocks: u64,
+    pub(in crate::disk) free_blocks: u64,
+    pub(in crate::disk) inodes: u64,
+    pub(in crate::disk) free_inodes: u64,
+    pub(in crate::disk) last_mounted: Option<String>,
+    pub(in crate::disk) state: ExtState,
 }
 
-impl Superblock {
+impl Summary {
     /// Reads the superblock of the file system at `start`.
-    pub(super) fn read(disk: &mut dyn BlockRead, start: u64) -> Result<Self, DiskError> {
+    pub(in crate::disk) fn read(disk: &mut dyn BlockRead, start: u64) -> Result<Self, DiskError> {
         let mut block = [0; LENGTH];
         disk.read_exact_at(&mut block, start.saturating_add(AT))?;
         Self::parse(&block).ok_or_else(|| DiskError::Damaged("ext: its superblock makes no sense".to_owned()))
@@ -146,7 +147,7 @@ mod tests {
             arguments.extend(["-q", "fs.img", "32M"]);
             lab.run("mke2fs", &arguments);
             let mut disk = open(&lab.path("fs.img"), &Policy::default()).unwrap();
-            let found = Superblock::read(&mut *disk, 0).unwrap();
+            let found = Summary::read(&mut *disk, 0).unwrap();
             let dump = lab.run("dumpe2fs", &["-h", "fs.img"]);
             let field = |name: &str| {
                 let line = dump.lines().find(|line| line.starts_with(name)).unwrap();
@@ -179,7 +180,7 @@ mod tests {
                 lab.run("debugfs", &["-w", "-R", command, "fs.img"]);
             }
             let mut disk = open(&lab.path("fs.img"), &Policy::default()).unwrap();
-            assert_eq!(Superblock::read(&mut *disk, 0).unwrap().state, expected);
+            assert_eq!(Summary::read(&mut *disk, 0).unwrap().state, expected);
         }
     }
 
@@ -189,7 +190,7 @@ mod tests {
             let mut block: [u8; LENGTH] = bytes.try_into().unwrap();
             (block[56], block[57]) = (0x53, 0xef);
             block[24..28].copy_from_slice(&[shift, 0, 0, 0]);
-            Superblock::parse(&block);
+            Summary::parse(&block);
         }
     }
 }
