@@ -8,6 +8,7 @@ mod bdb;
 mod header;
 mod ndb;
 mod sqlite;
+mod wal;
 
 use super::look::optional;
 use super::{Package, VerifyError};
@@ -44,24 +45,25 @@ pub(super) fn packages(tree: &mut dyn Tree) -> Result<Option<Vec<Package>>, Veri
         if stat.size == 0 {
             return Err(VerifyError::malformed(path, "this RPM database is empty"));
         }
+        let malformed = |reason| VerifyError::malformed(path, reason);
+        let mut bytes = tree.read(path.as_bytes(), DATABASE_LIMIT)?;
         if form == Form::Sqlite {
             refuse_unfinished(tree, path)?;
+            let log =
+                optional(tree.read(format!("{path}-wal").as_bytes(), DATABASE_LIMIT))?.unwrap_or_default();
+            bytes = wal::merge(bytes, &log).map_err(malformed)?;
         }
-        let bytes = tree.read(path.as_bytes(), DATABASE_LIMIT)?;
-        return read(form, &bytes).map(Some).map_err(|reason| VerifyError::malformed(path, reason));
+        return read(form, &bytes).map(Some).map_err(malformed);
     }
     Ok(None)
 }
 
-/// RPM empties both files whenever it ends. What is in them otherwise belongs to the database, and only SQLite can
-/// tell how.
+/// A journal is left when a change ended halfway, and holds what was there before it. RPM does not use one.
 fn refuse_unfinished(tree: &mut dyn Tree, path: &str) -> Result<(), VerifyError> {
-    for suffix in ["-wal", "-journal"] {
-        let beside = format!("{path}{suffix}");
-        if optional(tree.stat(beside.as_bytes()))?.is_some_and(|stat| stat.size > 0) {
-            let reason = format!("`{beside}` holds changes that are not in the database yet");
-            return Err(VerifyError::Unsupported { what: "the installed packages", reason });
-        }
+    let beside = format!("{path}-journal");
+    if optional(tree.stat(beside.as_bytes()))?.is_some_and(|stat| stat.size > 0) {
+        let reason = format!("`{beside}` says that a change of the database ended halfway");
+        return Err(VerifyError::Unsupported { what: "the installed packages", reason });
     }
     Ok(())
 }

@@ -150,11 +150,8 @@ fn databases_are_found_where_they_lie() {
     for (tree, reason) in [
         (MemTree::new().file(path, "").file("/var/lib/rpm/Packages.db", &file), "this RPM database is empty"),
         (MemTree::new().file(path, "x"), "it is no SQLite database"),
-        (
-            MemTree::new().file(path, "x").file(&format!("{path}-wal"), "x"),
-            "changes that are not in the database",
-        ),
-        (MemTree::new().file(path, "x").file(&format!("{path}-journal"), "x"), "changes that are not in"),
+        (MemTree::new().file(path, "x").file(&format!("{path}-wal"), [0; 40]), "its log is none of SQLite's"),
+        (MemTree::new().file(path, "x").file(&format!("{path}-journal"), "x"), "ended halfway"),
         (MemTree::new().file("/var/lib/rpm/Packages", "x"), "it is no hash of Berkeley DB"),
         (MemTree::new().file("/var/lib/rpm/Packages.db", "x"), "it is no database of RPM's own form"),
         (MemTree::new().file("/var/lib/rpm/Packages.db", &file[..5000]), "is not where its slot says"),
