@@ -50,7 +50,7 @@ fn appliance_contents_and_attributes_are_what_guestfish_says() {
     let entries: Vec<&serde_json::Value> =
         entries.iter().filter(|entry| !is_elsewhere(entry["path"].as_str().unwrap())).collect();
 
-    // One question for all names of a directory.
+    // One question for many names of a directory; guestfish takes no lines of more than 8 KiB or so.
     let mut directories: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for entry in &entries {
         let path = entry["path"].as_str().unwrap();
@@ -60,8 +60,10 @@ fn appliance_contents_and_attributes_are_what_guestfish_says() {
         }
     }
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let script: String = directories
+    let questions = directories
         .iter()
+        .flat_map(|(directory, names)| names.chunks(40).map(move |names| (directory, names)));
+    let script: String = questions
         .map(|(directory, names)| {
             let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
             format!("lxattrlist {} {}\n", quoted(&format!("{directory}/")), quoted(&names.join(" ")))

@@ -2,11 +2,9 @@
 
 use std::io::Write as _;
 
-use crate::build::with_tree;
-use crate::disk::{Policy, Tree};
+use crate::disk::Tree;
 use crate::error::{Exit, Result};
 use crate::size::Size;
-use crate::source::Cache;
 use crate::verify::log::{self, Filter, Form, LogFile, Selection};
 
 use super::args::LogArgs;
@@ -17,9 +15,7 @@ use super::{Context, put, put_json};
 const MAIN_LOGS: [&str; 2] = ["syslog", "messages"];
 
 pub(super) fn run(args: &LogArgs, context: &Context) -> Result<Exit> {
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
-    let policy = Policy::within(cache.root());
-    with_tree(&args.image, &policy, &context.events, &context.cancel, |tree| {
+    context.with_tree(&args.image, |tree| {
         if args.list {
             list(args, tree, context)
         } else if let Some(name) = &args.log {

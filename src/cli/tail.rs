@@ -2,20 +2,15 @@
 
 use std::io::Write;
 
-use crate::build::with_tree;
-use crate::disk::Policy;
 use crate::error::{Exit, Result};
-use crate::source::Cache;
 use crate::verify::{End, tail};
 
 use super::args::TailArgs;
 use super::cat::Patient;
 use super::settings::Progress;
-use super::{Context, Stdout};
+use super::{Context, Stdout, in_image};
 
 pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
-    let policy = Policy::within(cache.root());
     let end = args.bytes.map_or(End::Lines(args.lines), |size| End::Bytes(size.0));
     // The words of `tail`: -v is always, -q is never.
     let headed = match context.settings {
@@ -23,14 +18,14 @@ pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
         _ if context.settings.progress == Progress::Quiet => false,
         _ => args.paths.len() > 1,
     };
-    with_tree(&args.image, &policy, &context.events, &context.cancel, |tree| {
+    context.with_tree(&args.image, |tree| {
         let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
         for (number, path) in args.paths.iter().enumerate() {
             if headed {
                 let gap = if number > 0 { "\n" } else { "" };
-                writeln!(out, "{gap}==> {path} <==").map_err(Stdout)?;
+                writeln!(out, "{gap}==> {} <==", path.display()).map_err(Stdout)?;
             }
-            tail(tree, path.as_bytes(), end, &mut out)?;
+            tail(tree, &in_image(path), end, &mut out)?;
         }
         out.flush().map_err(Stdout)?;
         Ok(())

@@ -4,11 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::build::with_tree;
-use crate::disk::Policy;
 use crate::error::{Diagnose, Exit, Result, io_exit};
 use crate::recipe::{CheckFile, Library, Request};
-use crate::source::Cache;
 use crate::verify;
 
 use super::args::VerifyArgs;
@@ -38,9 +35,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         Some(name) => Some(Library::new(context.settings.recipe_dirs.clone()).load(name)?),
         None => None,
     };
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
-    let policy = Policy::within(cache.root());
-    let mut report = with_tree(&args.image, &policy, &context.events, &context.cancel, |tree| {
+    let mut report = context.with_tree(&args.image, |tree| {
         let checks = match &recipe {
             Some(recipe) => {
                 let os = verify::detect_os(tree)?;

@@ -1,5 +1,6 @@
 //! The arguments of `tib log` and `tib tail`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -74,7 +75,7 @@ pub(in crate::cli) struct TailArgs {
     pub(in crate::cli) image: PathBuf,
     /// Files in it
     #[arg(required = true)]
-    pub(in crate::cli) paths: Vec<String>,
+    pub(in crate::cli) paths: Vec<OsString>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap asks for")]

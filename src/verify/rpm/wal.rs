@@ -130,7 +130,7 @@ shutil.copy(path + '-wal', path + '.log')
         fn any_log_is_survived(mut log in proptest::collection::vec(any::<u8>(), 0..3000), fit: bool) {
             if fit && log.len() >= HEADER {
                 log[..12].copy_from_slice(&[0x37, 0x7f, 6, 0x82, 0, 0x2d, 0xe2, 0x18, 0, 0, 2, 0]);
-                let (one, two) = checksum((0, 0), &log[..24].to_vec(), false);
+                let (one, two) = checksum((0, 0), &log[..24], false);
                 log[24..28].copy_from_slice(&one.to_be_bytes());
                 log[28..32].copy_from_slice(&two.to_be_bytes());
             }
