@@ -8,8 +8,8 @@ use super::{BlockRead, DiskError, Extent};
 
 /// Bytes of a piece: a cluster of most images.
 const PIECE: u64 = 64 << 10;
-/// Pieces kept, 16 MiB in all.
-const KEEP: usize = 256;
+/// Pieces kept, 10 MiB in all.
+const KEEP: usize = 160;
 
 /// A disk with a memory.
 pub(super) struct Cached {

@@ -39,14 +39,10 @@ impl Look {
         self.entries.get(path).is_some_and(|entry| entry["kind"] == kind)
     }
 
-    /// Paths that match a pattern whose parts may have one `*` each.
+    /// Paths that match a pattern; `*` stands for anything within a part.
     pub fn glob(&self, pattern: &str) -> Vec<&str> {
         let parts = |path: &str| path.split('/').map(str::to_owned).collect::<Vec<_>>();
         let wanted = parts(pattern);
-        let fits = |pattern: &str, name: &str| match pattern.split_once('*') {
-            None => pattern == name,
-            Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| rest.ends_with(tail)),
-        };
         let paths = self.entries.keys().filter(|path| {
             let found = parts(path);
             found.len() == wanted.len()
@@ -59,4 +55,10 @@ impl Look {
     pub fn read(&self, path: &str) -> String {
         run_tib(["cat", self.image.to_str().unwrap(), path]).expect(0)
     }
+}
+
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
+    let Some(rest) = name.strip_prefix(head) else { return false };
+    (0..=rest.len()).any(|at| rest.is_char_boundary(at) && fits(tail, &rest[at..]))
 }

@@ -11,7 +11,7 @@ use crate::verify::look::{optional, show, walk};
 use crate::verify::ls::{checksum, hex, meaning};
 
 /// Files up to this are compared in memory, longer ones by their checksums.
-const IN_MEMORY: u64 = 16 << 20;
+const IN_MEMORY: u64 = 1 << 20;
 
 /// What differs between the files of two images.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
