@@ -42,8 +42,9 @@ pub fn to_host(
     let work = tempfile::Builder::new()
         .prefix(".tib-extract-")
         .tempdir_in(parent)
+        .map(Work)
         .map_err(|source| VerifyError::host("create a directory in", parent, source))?;
-    let root = work.path().join("new");
+    let root = work.0.path().join("new");
     let (top, _) = &entries[0];
     let prefix = if top == b"/" { 0 } else { top.len() };
 
@@ -90,8 +91,26 @@ pub fn to_host(
     if done.left_out.first().is_some_and(|path| path == top) {
         return Ok(done);
     }
-    put_in_place(work.path(), &root, target)?;
+    put_in_place(work.0.path(), &root, target)?;
     Ok(done)
+}
+
+/// Where a copy is made, and what it replaces goes. It vanishes at the end, read-only directories included.
+struct Work(tempfile::TempDir);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let mut left = vec![self.0.path().to_owned()];
+        while let Some(directory) = left.pop() {
+            // What cannot be opened up stays behind; there is nobody to tell.
+            let _ = std::fs::set_permissions(&directory, Permissions::from_mode(0o700));
+            for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    left.push(entry.path());
+                }
+            }
+        }
+    }
 }
 
 /// Gives the finished copy its name. What it replaces is out of the way before, and gone only afterwards.
