@@ -159,14 +159,14 @@ pub fn gate(path: &Path, policy: &Policy) -> Result<ImageInfo, DiskError> {
 
 /// Opens an image, through the gate, as the virtual disk it holds.
 ///
-/// `qcow2-rs` reads what it reads right (version 3, zlib); tib's own reader the rest.
+/// `qcow2-rs` reads what it reads right (version 3, nothing compressed); tib's own reader the rest.
 ///
 /// # Errors
 /// As [`gate`].
 pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskError> {
     let chain = chain(path, policy)?;
     if library::can_read(&chain)
-        && tables_are_sound(&chain)?
+        && tables_are_plain(&chain)?
         && let Some(map) = own_qcow2(&chain)?
     {
         return Ok(Box::new(Library::new(&chain, map)?));
@@ -182,10 +182,10 @@ pub fn open_own(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, Disk
     own(&chain(path, policy)?)
 }
 
-fn tables_are_sound(chain: &[Layer]) -> Result<bool, DiskError> {
+fn tables_are_plain(chain: &[Layer]) -> Result<bool, DiskError> {
     for layer in chain {
         match own_qcow2(std::slice::from_ref(layer))? {
-            Some(reader) if reader.tables_are_sound(AUDIT_ENTRIES)? => {}
+            Some(reader) if reader.tables_are_plain(AUDIT_ENTRIES)? => {}
             _ => return Ok(false),
         }
     }

@@ -134,7 +134,7 @@ fn assert_read(lab: &Lab, image: &str, format: &str, library: bool) {
     let path = lab.path(image);
     let expected = lab.content(image, format);
     let layers = chain(&path, &policy).unwrap();
-    assert_eq!(library::can_read(&layers) && tables_are_sound(&layers).unwrap(), library, "{image}");
+    assert_eq!(library::can_read(&layers) && tables_are_plain(&layers).unwrap(), library, "{image}");
     let readers: [Reader; 2] = [open, open_own];
     for reader in readers {
         let mut disk = reader(&path, &policy).unwrap();
@@ -158,13 +158,13 @@ fn every_kind_of_qcow2_reads_as_qemu_reads_it() {
         ("compat=0.10", &[], false),
         ("compat=0.10", &["-c"], false),
         ("compat=1.1", &[], true),
-        ("compat=1.1", &["-c"], true),
+        ("compat=1.1", &["-c"], false),
         ("compat=1.1,compression_type=zstd", &["-c"], false),
         ("compat=1.1,cluster_size=512", &[], false),
         ("compat=1.1,cluster_size=512", &["-c"], false),
-        ("compat=1.1,cluster_size=4k", &["-c"], true),
+        ("compat=1.1,cluster_size=4k", &["-c"], false),
         ("compat=1.1,cluster_size=4k", &[], true),
-        ("compat=1.1,cluster_size=2M", &["-c"], true),
+        ("compat=1.1,cluster_size=2M", &["-c"], false),
         ("compat=1.1,cluster_size=2M,compression_type=zstd", &["-c"], false),
         ("compat=1.1,refcount_bits=64", &[], true),
     ];
@@ -181,16 +181,18 @@ fn every_kind_of_qcow2_reads_as_qemu_reads_it() {
 fn chains_read_as_qemu_reads_them() {
     let lab = Lab::new();
     write(&lab.path("base.raw"), &mixture(3_000_320, 9));
-    lab.run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "-c", "base.raw", "base.qcow2"]);
+    lab.run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "base.raw", "base.qcow2"]);
+    lab.run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "-c", "base.raw", "packed.qcow2"]);
     lab.run(
         "qemu-img",
         &["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "base.raw", "small.qcow2"],
     );
     lab.run("sh", &["-c", "head -c 2949120 base.raw > round.raw"]);
-    lab.run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "-c", "round.raw", "round.qcow2"]);
+    lab.run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "round.raw", "round.qcow2"]);
     let cases: &[(&str, Format, u64, bool)] = &[
         ("base.qcow2", Format::Qcow2, 3_000_320, true),
         ("base.qcow2", Format::Qcow2, 1_000_448, true),
+        ("packed.qcow2", Format::Qcow2, 3_000_320, false),
         // A base that ends within a cluster of a larger disk is where qcow2-rs would read too much.
         ("base.qcow2", Format::Qcow2, 6_000_640, false),
         ("round.qcow2", Format::Qcow2, 6_000_640, true),

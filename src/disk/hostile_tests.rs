@@ -169,3 +169,48 @@ fn parts_of_a_qcow2_file_in_the_same_place_are_refused() {
         }
     }
 }
+
+/// Deflate: 300 literals, then a match from further back than anything was written, which wraps around a window of
+/// 4 KiB. The inflater of `qcow2-rs` panics there.
+fn reaches_too_far_back() -> Vec<u8> {
+    let mut bits = Vec::new();
+    // The last block, with the fixed codes. Numbers have their lowest bit first, codes their highest.
+    bits.extend([1, 1, 0]);
+    let code = |value: u32, length: u32| (0..length).rev().map(move |bit| (value >> bit) & 1);
+    for _ in 0..300 {
+        bits.extend(code(0x30 + u32::from(b'x'), 8));
+    }
+    // 258 bytes from 4097 + 99 back.
+    bits.extend(code(0xc5, 8));
+    bits.extend(code(24, 5));
+    bits.extend((0..11).map(|bit| (99 >> bit) & 1));
+    bits.extend(code(0, 7));
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |byte, bit| byte << 1 | *bit as u8)).collect()
+}
+
+#[test]
+fn a_packed_cluster_that_reaches_too_far_back_is_an_error() {
+    let lab = Lab::new();
+    write(&lab.path("disk.raw"), &mixture(1 << 20, 5));
+    let options = "compression_type=zlib,cluster_size=4k";
+    lab.run(
+        "qemu-img",
+        &["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", options, "disk.raw", "bad.qcow2"],
+    );
+    let mut bad = std::fs::read(lab.path("bad.qcow2")).unwrap();
+    let word = |at: usize| u64::from_be_bytes(bad[at..at + 8].try_into().unwrap());
+    let l2 = (word(word(40) as usize) & 0x00ff_ffff_ffff_fe00) as usize;
+    let (number, cluster) = (0..256)
+        .map(|index| (index, word(l2 + 8 * index)))
+        .find(|(_, entry)| entry >> 62 & 1 == 1 && entry >> 58 & 0xf > 1)
+        .unwrap();
+    let at = (cluster & ((1 << 58) - 1)) as usize;
+    let stream = reaches_too_far_back();
+    bad[at..at + stream.len()].copy_from_slice(&stream);
+    write(&lab.path("bad.qcow2"), &bad);
+    for reader in [super::open, open_own] {
+        let mut disk = reader(&lab.path("bad.qcow2"), &Policy::default()).unwrap();
+        let error = disk.read_exact_at(&mut [0; 4096], number as u64 * 4096).unwrap_err();
+        assert_eq!(error.exit(), Exit::Integrity, "{error}");
+    }
+}

@@ -1,11 +1,12 @@
 //! Reading through the `qcow2-rs` library.
 //!
-//! The library reads version 3 images with zlib clusters and chains of them. It is made for trusted images:
-//! it takes sizes from the header as they are, opens backing files by itself, and panics on entries that make
-//! no sense. So it only ever gets
+//! The library reads version 3 images and chains of them. It is made for trusted images: it takes sizes from the
+//! header as they are, opens backing files by itself, and panics on table entries and on compressed clusters that
+//! make no sense. So it only ever gets
 //!
 //! * a header tib has checked and written anew, and files tib has opened;
-//! * images whose tables have been looked through entry by entry ([`Qcow2::tables_are_sound`]);
+//! * images whose tables have been looked through entry by entry, with nothing compressed
+//!   ([`Qcow2::tables_are_plain`]);
 //! * reads of one cluster: longer ones lose errors, and shorter ones may be unaligned, which it refuses;
 //! * zeroed buffers: past the end of a shorter backing file it leaves the buffer as it was.
 //!
@@ -150,6 +151,11 @@ impl BlockRead for Library {
 
     fn extent(&mut self, offset: u64) -> Result<Extent, DiskError> {
         self.map.extent(offset)
+    }
+
+    fn fork(&self) -> Option<Box<dyn BlockRead>> {
+        // The library's devices stay in one thread; tib's own reader gives the same.
+        self.map.fork()
     }
 }
 

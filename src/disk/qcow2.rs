@@ -102,11 +102,11 @@ impl Qcow2 {
         places.finish()
     }
 
-    /// Whether every entry of every table points to a place inside the file, at a cluster's start, with no
-    /// reserved bit set. Looks at `budget` level-2 entries at most; `false` when there are more.
+    /// Whether every entry of every table points to a cluster that is not compressed, inside the file, at a cluster's
+    /// start, with no reserved bit set. Looks at `budget` level-2 entries at most; `false` when there are more.
     ///
     /// What lies behind this image is not looked at.
-    pub(super) fn tables_are_sound(&self, mut budget: u64) -> Result<bool, DiskError> {
+    pub(super) fn tables_are_plain(&self, mut budget: u64) -> Result<bool, DiskError> {
         for index in 0..self.l1.len() {
             let entry = self.l1[index];
             if entry & !(OFFSET_MASK | 1 << 63) != 0 {
@@ -125,16 +125,16 @@ impl Qcow2 {
                 return Ok(false);
             }
             let table = read_table(&self.file, &self.path, offset, self.table_length())?;
-            if !table.iter().all(|entry| self.entry_is_sound(*entry)) {
+            if !table.iter().all(|entry| self.entry_is_plain(*entry)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn entry_is_sound(&self, entry: u64) -> bool {
-        let reserved = entry & ENTRY_COMPRESSED == 0 && entry & !(OFFSET_MASK | 1 << 63 | ENTRY_ZERO) != 0;
-        !reserved && self.decode(entry).is_ok()
+    fn entry_is_plain(&self, entry: u64) -> bool {
+        let foreign = ENTRY_COMPRESSED | !(OFFSET_MASK | 1 << 63 | ENTRY_ZERO);
+        entry & foreign == 0 && self.decode(entry).is_ok()
     }
 
     fn table_length(&self) -> usize {
