@@ -1,6 +1,7 @@
 //! A tree that can be interrupted, and that tells how much of it was read.
 
 use std::io::Write;
+use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{Cancel, Cancelled};
@@ -13,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(200);
 
 /// Passes everything on to another tree.
-pub(super) struct Watched<'a> {
-    tree: &'a mut dyn Tree,
+pub(super) struct Watched<'a, T> {
+    tree: T,
     teller: Teller<'a>,
 }
 
@@ -40,8 +41,8 @@ impl Teller<'_> {
     }
 }
 
-impl<'a> Watched<'a> {
-    pub(super) fn new(tree: &'a mut dyn Tree, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
+impl<'a, T> Watched<'a, T> {
+    pub(super) fn new(tree: T, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
         Self { tree, teller: Teller { what, events, cancel, next: Instant::now() + PATIENCE, read: 0 } }
     }
 }
@@ -64,7 +65,7 @@ impl Write for Counting<'_, '_> {
     }
 }
 
-impl Tree for Watched<'_> {
+impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
     fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
         self.teller.tell(0)?;
         self.tree.read_dir(path)
@@ -103,6 +104,11 @@ impl Tree for Watched<'_> {
         // The sink refuses to go on once the user interrupts; that is not the image's fault.
         self.teller.tell(0)?;
         result
+    }
+
+    fn fork(&self) -> Option<Box<dyn Tree + '_>> {
+        let Teller { what, events, cancel, .. } = &self.teller;
+        Some(Box::new(Watched::new(self.tree.fork()?, what.clone(), events, cancel)))
     }
 
     fn explain(&self) -> String {

@@ -76,6 +76,10 @@ impl BlockRead for Cached {
     fn extent(&mut self, offset: u64) -> Result<Extent, DiskError> {
         self.disk.extent(offset)
     }
+
+    fn fork(&self) -> Option<Box<dyn BlockRead>> {
+        Some(Box::new(Self::new(self.disk.fork()?)))
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
 //! What a file system that tib reads by itself must offer. ext2/3/4 is one; XFS is to be the next.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::{DiskError, Stat, Xattr};
+use super::{BlockRead, DiskError, Stat, Xattr};
+
+/// A disk that several file systems read from.
+pub(super) type Shared = Arc<Mutex<Box<dyn BlockRead>>>;
 
 /// A file system as numbered inodes. Paths, links and mount points are the business of whoever holds it.
 ///
 /// Errors are [`DiskError::Damaged`], [`DiskError::Unsupported`], or those of the disk below.
-pub(super) trait Inodes: Send {
+pub(super) trait Inodes: Send + Sync {
+    /// The same file system on a fork of its disk, for another thread.
+    fn on(&self, disk: &Shared) -> Box<dyn Inodes>;
+
     /// What it is, for people: `ext4`.
     fn name(&self) -> &'static str;
 

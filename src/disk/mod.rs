@@ -69,6 +69,11 @@ pub trait BlockRead: Send {
     /// # Errors
     /// [`DiskError`] when the image is damaged or cannot be read.
     fn extent(&mut self, offset: u64) -> Result<Extent, DiskError>;
+
+    /// A reader of the same disk for another thread. `None` where there can be only one.
+    fn fork(&self) -> Option<Box<dyn BlockRead>> {
+        None
+    }
 }
 
 /// A run of bytes of a virtual disk of one kind.

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cached::Cached;
-use super::ext4::{Ext, Shared};
+use super::ext4::Ext;
 use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, Volume};
-use super::inodes::{Directory, Inodes};
+use super::inodes::{Directory, Inodes, Shared};
 use super::{BlockRead, DiskError, FileKind, Policy, Stat, Tree, Xattr, open, partition};
 
 /// Links followed on the way to one file, as in Linux.
@@ -74,7 +74,8 @@ pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskErro
             }
             Err(error) => return Err(error),
         };
-        let mut tree = OsTree { mounts: Vec::new(), directories: HashMap::new(), budget };
+        let mut tree =
+            OsTree { disk: Arc::clone(&disk), mounts: Vec::new(), directories: HashMap::new(), budget };
         tree.mounts.push(Mount { point: Vec::new(), partition: number, inodes: Box::new(root) });
         if !tree.has_os()? {
             continue;
@@ -114,6 +115,7 @@ struct Node {
 
 /// File systems, and where they are mounted.
 struct OsTree {
+    disk: Shared,
     mounts: Vec<Mount>,
     /// Directories by canonical path (the root's is empty), so that the way to them need not be gone again.
     directories: HashMap<Vec<u8>, Node>,
@@ -324,6 +326,18 @@ impl Tree for OsTree {
         self.spend(stat.size.saturating_sub(offset).min(length)).map_err(|error| at(error, &path))?;
         let inodes = &mut self.mounts[node.mount].inodes;
         inodes.read_to(node.inode, offset, length, sink).map_err(|error| at(error, &path))
+    }
+
+    fn fork(&self) -> Option<Box<dyn Tree + '_>> {
+        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).fork()?;
+        let disk: Shared = Arc::new(Mutex::new(disk));
+        let mounts = self.mounts.iter().map(|mount| Mount {
+            point: mount.point.clone(),
+            partition: mount.partition,
+            inodes: mount.inodes.on(&disk),
+        });
+        let mounts = mounts.collect();
+        Some(Box::new(OsTree { disk, mounts, directories: HashMap::new(), budget: self.budget }))
     }
 
     fn explain(&self) -> String {

@@ -319,4 +319,22 @@ impl BlockRead for Qcow2 {
             (Mapping::Zero | Mapping::Unallocated, _) => Ok(Extent { length, zero: true }),
         }
     }
+
+    fn fork(&self) -> Option<Box<dyn BlockRead>> {
+        let backing = match &self.backing {
+            Some(backing) => Some(backing.fork()?),
+            None => None,
+        };
+        Some(Box::new(Self {
+            file: Arc::clone(&self.file),
+            path: self.path.clone(),
+            file_size: self.file_size,
+            header: self.header.clone(),
+            l1: self.l1.clone(),
+            l2: VecDeque::new(),
+            backing,
+            decompress: Decompress::new(self.header.compression).ok()?,
+            unpacked: None,
+        }))
+    }
 }

@@ -87,4 +87,10 @@ impl BlockRead for Raw {
             Err(_) => Ok(data),
         }
     }
+
+    fn fork(&self) -> Option<Box<dyn BlockRead>> {
+        // Files are read at places given with each read, so that it is no harm that the two share a position.
+        let file = self.file.try_clone().ok()?;
+        Some(Box::new(Self { file, path: self.path.clone(), ..*self }))
+    }
 }

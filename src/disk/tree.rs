@@ -118,6 +118,11 @@ pub trait Tree: Send {
         sink: &mut dyn std::io::Write,
     ) -> Result<u64, DiskError>;
 
+    /// The same tree for another thread, with a memory of its own. `None` where there can be only one.
+    fn fork(&self) -> Option<Box<dyn Tree + '_>> {
+        None
+    }
+
     /// How the tree is read, and why that way, for people.
     fn explain(&self) -> String;
 

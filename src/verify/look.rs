@@ -11,10 +11,10 @@ use crate::disk::{DiskError, FileKind, Stat, Tree};
 pub(super) const TEXT_LIMIT: u64 = 64 << 20;
 
 /// The deepest directory a walk enters; far beyond real ones, and within any stack.
-const DEPTH_LIMIT: usize = 128;
+pub(super) const DEPTH_LIMIT: usize = 128;
 
 /// The most entries a pattern or a walk may visit.
-const ENTRY_LIMIT: usize = 5_000_000;
+pub(super) const ENTRY_LIMIT: usize = 5_000_000;
 
 /// A path for people: lossy, with control characters escaped, so that a name cannot talk to a terminal.
 pub(crate) fn show(path: &[u8]) -> String {

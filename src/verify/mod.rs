@@ -8,6 +8,7 @@ mod checks;
 mod contract;
 mod datasource;
 pub mod diff;
+mod directories;
 mod error;
 mod examine;
 pub mod extract;

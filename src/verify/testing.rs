@@ -22,6 +22,8 @@ pub(crate) struct MemTree {
     /// Nodes made so far.
     made: u64,
     broken: BTreeSet<Vec<u8>>,
+    /// It cannot be forked.
+    single: bool,
 }
 
 impl MemTree {
@@ -116,6 +118,10 @@ impl MemTree {
     pub(crate) fn broken(mut self, path: &str) -> Self {
         self.broken.insert(path.as_bytes().to_vec());
         self
+    }
+
+    pub(crate) fn single(self) -> Self {
+        Self { single: true, ..self }
     }
 
     /// Writes everything below a directory of the host, to let other programs look at it.
@@ -243,6 +249,10 @@ impl Tree for MemTree {
             source,
         })?;
         Ok(to - from)
+    }
+
+    fn fork(&self) -> Option<Box<dyn Tree + '_>> {
+        (!self.single).then(|| -> Box<dyn Tree> { Box::new(self.clone()) })
     }
 
     fn explain(&self) -> String {

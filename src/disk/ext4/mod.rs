@@ -16,16 +16,16 @@ mod xattr;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use self::blocks::{Run, runs};
 use self::inode::{Inode, damaged};
 pub(super) use self::summary::Summary;
 pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
-use super::inodes::{Directory, Inodes};
+use super::inodes::{Directory, Inodes, Shared};
 use super::raw::check_range;
-use super::{BlockRead, DiskError, FileKind, Stat, Xattr};
+use super::{DiskError, FileKind, Stat, Xattr};
 
 const ROOT: u64 = 2;
 /// Longest target of a link that Linux accepts.
@@ -36,9 +36,6 @@ const MAX_DIRECTORY: u64 = 256 << 20;
 const KEEP_ENTRIES: usize = 200_000;
 /// Bytes of a file read at once.
 const PIECE: u64 = 1 << 20;
-
-/// A disk that several file systems read from.
-pub(super) type Shared = Arc<Mutex<Box<dyn BlockRead>>>;
 
 /// An open file system.
 pub(super) struct Ext {
@@ -62,19 +59,23 @@ impl Ext {
         let mut bytes = [0; superblock::LENGTH];
         window.read_exact(superblock::OFFSET, &mut bytes)?;
         let superblock = Superblock::parse(&bytes, length)?;
-        let mut ext = Self {
+        let mut ext = Self::new(window, superblock);
+        if ext.superblock.needs_recovery && !ext.journal_is_empty()? {
+            let reason = format!("the journal of its {} was not written back", ext.superblock.name);
+            return Err(DiskError::Unsupported(reason));
+        }
+        Ok(ext)
+    }
+
+    fn new(window: Window, superblock: Superblock) -> Self {
+        Self {
             window,
             superblock,
             tables: HashMap::new(),
             directories: HashMap::new(),
             kept: 0,
             mapped: None,
-        };
-        if ext.superblock.needs_recovery && !ext.journal_is_empty()? {
-            let reason = format!("the journal of its {} was not written back", ext.superblock.name);
-            return Err(DiskError::Unsupported(reason));
         }
-        Ok(ext)
     }
 
     fn journal_is_empty(&mut self) -> Result<bool, DiskError> {
@@ -239,6 +240,11 @@ impl Ext {
 }
 
 impl Inodes for Ext {
+    fn on(&self, disk: &Shared) -> Box<dyn Inodes> {
+        let Window { start, length, .. } = self.window;
+        Box::new(Self::new(Window { disk: Arc::clone(disk), start, length }, self.superblock.clone()))
+    }
+
     fn name(&self) -> &'static str {
         self.superblock.name
     }

@@ -1,14 +1,15 @@
 //! Where the space goes: the largest directories and files, like `du`.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::{FileKind, Stat, Tree};
 use crate::verify::VerifyError;
-use crate::verify::look::{show, walk};
+use crate::verify::directories::{Found, each_directory};
+use crate::verify::look::show;
 
 /// How much is shown of each kind.
 pub(super) const TOP: usize = 20;
@@ -51,43 +52,120 @@ pub struct FileSize {
     pub allocated: u64,
 }
 
-/// Adds up the sizes of everything in one walk, and keeps the `top` largest of each kind.
+/// Adds up the sizes of everything, and keeps the `top` largest of each kind.
 ///
 /// # Errors
 /// [`VerifyError::Disk`].
 pub(super) fn sizes(tree: &mut dyn Tree, top: usize) -> Result<Sizes, VerifyError> {
-    let root = tree.lstat(b"/")?;
-    let mut sum = Sum { open: vec![Open::new(b"/", &root)], ..Sum::default() };
-    walk(tree, b"/", &mut |path, stat| sum.add(path, stat, top))?;
-    while sum.open.len() > 1 {
-        sum.close(top);
+    let found = each_directory(tree, b"/", |sizes: &mut Part, directory, inside| {
+        sizes.add(directory, inside, top);
+    })?;
+    let mut sums = Vec::new();
+    let mut linked = Vec::new();
+    let mut files = Smallest::new();
+    for mut one in found {
+        sums.append(&mut one.directories);
+        linked.append(&mut one.linked);
+        for Reverse(file) in one.files {
+            keep(&mut files, top, file.allocated, &file.path.0, || file.of);
+        }
     }
-    // The root is the total, and not shown again.
-    let total =
-        sum.open.pop().map(|open| open.shown()).ok_or_else(|| VerifyError::malformed("/", "no root"))?;
+    let mut sums: HashMap<Vec<u8>, Sum> = sums.into_iter().collect();
+    // Of all the names of a file the first counts.
+    linked.sort_unstable_by(|one, other| in_order(&one.path).cmp(in_order(&other.path)));
+    let mut seen = HashSet::new();
+    for Found { path, stat } in linked {
+        if seen.insert((stat.device, stat.inode)) {
+            if let Some(parent) = sums.get_mut(parent(&path)) {
+                parent.add(&stat);
+            }
+            keep_file(&mut files, top, &path, &stat);
+        }
+    }
+    // The deepest first, so that each is complete when it is added to the one above it.
+    let mut order: Vec<Vec<u8>> = sums.keys().cloned().collect();
+    order.sort_unstable_by(|one, other| in_order(other).cmp(in_order(one)));
+    let mut directories = Smallest::new();
+    let mut total = Sum::default();
+    for path in order {
+        let Some(sum) = sums.remove(&path) else { continue };
+        if path == b"/" {
+            total = sum;
+            continue;
+        }
+        keep(&mut directories, top, sum.allocated, &path, || sum.shown(&path));
+        if let Some(parent) = sums.get_mut(parent(&path)) {
+            parent.include(&sum);
+        }
+    }
     Ok(Sizes {
-        total,
-        directories: sum.directories.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.of).collect(),
-        files: sum.files.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.of).collect(),
+        // The root is the total, and not shown again.
+        total: total.shown(b"/"),
+        directories: directories.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.of).collect(),
+        files: files.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.of).collect(),
     })
 }
 
-/// A directory that is being walked.
-struct Open {
-    path: Vec<u8>,
+/// A directory and the files in it; in the end those below it, too.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
     apparent: u64,
     allocated: u64,
     entries: u64,
 }
 
-impl Open {
-    fn new(path: &[u8], stat: &Stat) -> Self {
-        Self { path: path.to_vec(), apparent: 0, allocated: stat.allocated, entries: 0 }
+impl Sum {
+    fn add(&mut self, stat: &Stat) {
+        let has_content = matches!(stat.kind, FileKind::File | FileKind::Symlink);
+        self.apparent = self.apparent.saturating_add(if has_content { stat.size } else { 0 });
+        self.allocated = self.allocated.saturating_add(stat.allocated);
     }
 
-    fn shown(&self) -> DirectorySize {
-        let (apparent, allocated, entries) = (self.apparent, self.allocated, self.entries);
-        DirectorySize { path: show(&self.path), apparent, allocated, entries }
+    fn include(&mut self, below: &Self) {
+        self.apparent = self.apparent.saturating_add(below.apparent);
+        self.allocated = self.allocated.saturating_add(below.allocated);
+        self.entries += below.entries;
+    }
+
+    fn shown(&self, path: &[u8]) -> DirectorySize {
+        let Self { apparent, allocated, entries } = *self;
+        DirectorySize { path: show(path), apparent, allocated, entries }
+    }
+}
+
+/// What one thread finds.
+#[derive(Default)]
+struct Part {
+    directories: Vec<(Vec<u8>, Sum)>,
+    /// Files that have other names, too.
+    linked: Vec<Found>,
+    files: Smallest<FileSize>,
+}
+
+impl Part {
+    fn add(&mut self, directory: &Found, inside: &[Found], top: usize) {
+        let mut sum = Sum { apparent: 0, allocated: directory.stat.allocated, entries: inside.len() as u64 };
+        for Found { path, stat } in inside.iter().filter(|found| found.stat.kind != FileKind::Directory) {
+            if stat.links > 1 {
+                self.linked.push(Found { path: path.clone(), stat: *stat });
+            } else {
+                sum.add(stat);
+                keep_file(&mut self.files, top, path, stat);
+            }
+        }
+        self.directories.push((directory.path.clone(), sum));
+    }
+}
+
+/// The parts of a path, which are compared one by one: `a/b` is before `a.d`.
+fn in_order(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty())
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) if at > 0 => &path[..at],
+        _ => b"/",
     }
 }
 
@@ -100,57 +178,6 @@ struct Ranked<T> {
 
 type Smallest<T> = BinaryHeap<Reverse<Ranked<T>>>;
 
-#[derive(Default)]
-struct Sum {
-    open: Vec<Open>,
-    seen: HashSet<(u64, u64)>,
-    directories: Smallest<DirectorySize>,
-    files: Smallest<FileSize>,
-}
-
-impl Sum {
-    fn add(&mut self, path: &[u8], stat: &Stat, top: usize) {
-        while self.open.len() > 1 && !is_below(path, &self.open[self.open.len() - 1].path) {
-            self.close(top);
-        }
-        if let Some(parent) = self.open.last_mut() {
-            parent.entries += 1;
-        }
-        if stat.kind == FileKind::Directory {
-            self.open.push(Open::new(path, stat));
-            return;
-        }
-        // All names of a file are one file.
-        if stat.links > 1 && !self.seen.insert((stat.device, stat.inode)) {
-            return;
-        }
-        let apparent = if matches!(stat.kind, FileKind::File | FileKind::Symlink) { stat.size } else { 0 };
-        let allocated = stat.allocated;
-        if let Some(parent) = self.open.last_mut() {
-            parent.apparent = parent.apparent.saturating_add(apparent);
-            parent.allocated = parent.allocated.saturating_add(allocated);
-        }
-        if stat.kind == FileKind::File {
-            keep(&mut self.files, top, allocated, path, || FileSize {
-                path: show(path),
-                apparent,
-                allocated,
-            });
-        }
-    }
-
-    /// Ends a directory: it is part of the one above.
-    fn close(&mut self, top: usize) {
-        let Some(done) = self.open.pop() else { return };
-        if let Some(parent) = self.open.last_mut() {
-            parent.apparent = parent.apparent.saturating_add(done.apparent);
-            parent.allocated = parent.allocated.saturating_add(done.allocated);
-            parent.entries += done.entries;
-        }
-        keep(&mut self.directories, top, done.allocated, &done.path, || done.shown());
-    }
-}
-
 /// Keeps the largest.
 fn keep<T>(heap: &mut Smallest<T>, top: usize, allocated: u64, path: &[u8], make: impl FnOnce() -> T) {
     if heap.len() == top && heap.peek().is_none_or(|Reverse(least)| least.allocated > allocated) {
@@ -162,8 +189,11 @@ fn keep<T>(heap: &mut Smallest<T>, top: usize, allocated: u64, path: &[u8], make
     }
 }
 
-fn is_below(path: &[u8], directory: &[u8]) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
+fn keep_file(heap: &mut Smallest<FileSize>, top: usize, path: &[u8], stat: &Stat) {
+    if stat.kind == FileKind::File {
+        let (apparent, allocated) = (stat.size, stat.allocated);
+        keep(heap, top, allocated, path, || FileSize { path: show(path), apparent, allocated });
+    }
 }
 
 impl<T> PartialEq for Ranked<T> {
@@ -267,7 +297,30 @@ mod tests {
         let paths: Vec<_> = found.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["/b/x", "/d/x"], "equals in the order of their names");
         assert_eq!((found.total.apparent, found.total.entries), (90, 10));
+        assert_eq!(sizes(&mut tree.clone().single(), 2).unwrap(), found);
         assert_eq!(sizes(&mut MemTree::new(), TOP).unwrap().total.entries, 0);
         assert!(sizes(&mut tree.broken("/d"), TOP).is_err());
+    }
+
+    #[test]
+    fn a_file_counts_once_where_its_first_name_is() {
+        // Parts of paths are compared, not bytes: `/a/z` is before `/a.d/a`.
+        let mut tree = MemTree::new()
+            .file("/a/z", [0; 10])
+            .dir("/a.d")
+            .dir("/b/c")
+            .hard_link("/a/z", "/a.d/a")
+            .hard_link("/a/z", "/b/c/d")
+            .file("/b/e", [0; 1]);
+        for _ in 0..2 {
+            let found = sizes(&mut tree, TOP).unwrap();
+            let directories: Vec<_> =
+                found.directories.iter().map(|d| (d.path.as_str(), d.apparent, d.entries)).collect();
+            assert_eq!(directories, [("/a", 10, 1), ("/b", 1, 3), ("/a.d", 0, 1), ("/b/c", 0, 1)]);
+            let files: Vec<_> = found.files.iter().map(|file| file.path.as_str()).collect();
+            assert_eq!(files, ["/a/z", "/b/e"]);
+            assert_eq!((found.total.apparent, found.total.entries), (11, 8));
+            tree = tree.single();
+        }
     }
 }
