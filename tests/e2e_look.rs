@@ -3,10 +3,12 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use common::oracle::{guestfish, packages, virt};
+use common::oracle::{guestfish, guestfish_in, packages, virt};
 use common::{built_image, run, run_tib, scratch};
 use fs_err as fs;
 
@@ -212,54 +214,65 @@ fn appliance_an_inspection_is_what_others_say() {
     assert_eq!(ours, theirs);
 }
 
-/// An image that tib leaves to an appliance gives the answers of one it reads itself.
-#[test]
-fn appliance_and_native_answers_are_the_same() {
-    let scratch = scratch();
-    let directory = scratch.path();
+/// A small system in a clean ext4 file system, `clean.raw`, with something of every kind.
+fn small_system(directory: &Path) {
     let root = directory.join("root");
-    fs::create_dir_all(root.join("etc")).unwrap();
-    fs::create_dir_all(root.join("usr/lib")).unwrap();
-    fs::create_dir_all(root.join("bin")).unwrap();
+    for directory in ["etc", "usr/lib", "bin"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
     fs::write(root.join("usr/lib/os-release"), "ID=debian\nVERSION_ID=12\n").unwrap();
     fs::os::unix::fs::symlink("../usr/lib/os-release", root.join("etc/os-release")).unwrap();
     fs::copy("/bin/true", root.join("bin/sh")).unwrap();
     fs::write(root.join("etc/caf\u{e9} \"x\""), vec![7; 70_000]).unwrap();
     fs::write(root.join("etc/empty"), "").unwrap();
-    let run_in = |program: &str, arguments: &[&str]| {
-        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
-        let output =
-            Command::new(program).args(arguments).current_dir(directory).env("PATH", path).output().unwrap();
-        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    run_in("mke2fs", &["-q", "-t", "ext4", "-d", "root", "clean.raw", "96M"]);
+    // By these libguestfs knows a system where tib has to ask it: in a subvolume of Btrfs.
+    fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+    fs::write(root.join("etc/fstab"), "# nothing but the root\n").unwrap();
+    fs::write(root.join(OsStr::from_bytes(b"etc/no \xff text")), "x").unwrap();
+    run_in(directory, "mke2fs", &["-q", "-t", "ext4", "-d", "root", "clean.raw", "96M"]);
     fs::write(
         directory.join("changes"),
         "cd /etc\nmknod disk b 8 300\nmknod pipe p\nea_set empty security.selinux system_u:object_r:etc_t:s0\n\
-         ea_set empty user.note hello\nsif empty uid 70000\nsif empty mtime @1234567890\n",
+         ea_set empty user.note hello\nsif empty uid 70000\nsif empty mtime @1234567890\n\
+         ln empty another-name\nsif empty links_count 2\n",
     )
     .unwrap();
-    run_in("debugfs", &["-w", "-f", "changes", "clean.raw"]);
+    run_in(directory, "debugfs", &["-w", "-f", "changes", "clean.raw"]);
+}
+
+#[track_caller]
+fn run_in(directory: &Path, program: &str, arguments: &[&str]) {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let output =
+        Command::new(program).args(arguments).current_dir(directory).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Everything tib knows of an image, and the way it took.
+#[track_caller]
+fn everything(image: &Path) -> (Vec<serde_json::Value>, String) {
+    let command = ["--explain", "ls", "-R", "--json", "--checksum", "--xattrs", image.to_str().unwrap(), "/"];
+    let found = run_tib(command);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    (serde_json::from_str(&found.stdout).unwrap(), found.stderr)
+}
+
+/// An image that tib leaves to an appliance gives the answers of one it reads itself.
+#[test]
+fn appliance_and_native_answers_are_the_same() {
+    let scratch = scratch();
+    let directory = scratch.path();
+    small_system(directory);
     fs::copy(directory.join("clean.raw"), directory.join("dirty.raw")).unwrap();
     // A block that nothing uses is in the journal, so that a kernel has something to put in its place.
     fs::write(directory.join("block"), [7; 4096]).unwrap();
     fs::write(directory.join("journal"), "jo\njw -b 20000 block\njc\n").unwrap();
-    run_in("debugfs", &["-w", "-f", "journal", "dirty.raw"]);
+    run_in(directory, "debugfs", &["-w", "-f", "journal", "dirty.raw"]);
 
-    let look = |image: &str, command: &[&str]| {
-        let image = directory.join(image);
-        let arguments = [&["--explain"], command, &[image.to_str().unwrap(), "/"]].concat();
-        let found = run_tib(&arguments);
-        assert_eq!(found.code, Some(0), "{}", found.stderr);
-        (found.stdout, found.stderr)
-    };
-    let command = ["ls", "-R", "--json", "--checksum", "--xattrs"];
-    let (native, why) = look("clean.raw", &command);
+    let (native, why) = everything(&directory.join("clean.raw"));
     assert!(why.contains("read by tib itself: / is ext4"), "{why}");
-    let (appliance, why) = look("dirty.raw", &command);
+    let (appliance, why) = everything(&directory.join("dirty.raw"));
     assert!(why.contains("through an appliance: ") && why.contains("was not written back"), "{why}");
-    let parse = |text: &str| -> Vec<serde_json::Value> { serde_json::from_str(text).unwrap() };
-    let (native, appliance) = (parse(&native), parse(&appliance));
     assert!(native.len() > 10);
     assert_eq!(native, appliance);
 
@@ -268,4 +281,60 @@ fn appliance_and_native_answers_are_the_same() {
         run_tib(["tail", "-c", "10", image.to_str().unwrap(), "/etc/caf\u{e9} \"x\""]).expect(0)
     };
     assert_eq!(range("dirty.raw"), "\u{7}".repeat(10));
+}
+
+/// The same files on what only an appliance reads: XFS, Btrfs and a logical volume. A locked disk is refused.
+#[test]
+fn appliance_every_file_system_gives_the_same_answers() {
+    let scratch = scratch();
+    let directory = scratch.path();
+    small_system(directory);
+    let clean = directory.join("clean.raw");
+    let tar = directory.join("all.tar");
+    run_tib(["extract", clean.to_str().unwrap(), "/", "-o", tar.to_str().unwrap()]).expect(0);
+    for image in ["xfs.raw", "btrfs.raw", "lvm.raw", "luks.raw"] {
+        fs::File::create(directory.join(image)).unwrap().set_len(320 << 20).unwrap();
+    }
+    // The appliance of some distributions cannot make XFS, but every kernel mounts it.
+    run_in(directory, "mkfs.xfs", &["-q", "xfs.raw"]);
+    let unpack = "tar-in all.tar / xattrs:true selinux:true acls:true\numount /\n";
+    let script = format!(
+        "run\nmount /dev/sda /\n{unpack}\
+         mkfs btrfs /dev/sdb\nmount /dev/sdb /\nbtrfs-subvolume-create /root\numount /\n\
+         mount btrfsvol:/dev/sdb/root /\n{unpack}\
+         pvcreate /dev/sdc\nvgcreate vg /dev/sdc\nlvcreate root vg 200\nmkfs ext4 /dev/vg/root\n\
+         mount /dev/vg/root /\n{unpack}\
+         luks-format /dev/sdd 0\nsecret\n"
+    );
+    guestfish_in(directory, &["xfs.raw", "btrfs.raw", "lvm.raw", "luks.raw"], &script);
+
+    // What the files are, without what each file system decides for itself.
+    let files = |entries: Vec<serde_json::Value>| -> Vec<serde_json::Value> {
+        let kept = entries.into_iter().filter(|entry| entry["path"] != "/lost+found");
+        let kept = kept.map(|mut entry| {
+            let is_directory = entry["kind"] == "directory";
+            let fields = entry.as_object_mut().unwrap();
+            for field in ["inode", "allocated", "atime", "ctime"] {
+                assert!(fields.remove(field).is_some(), "no {field}");
+            }
+            fields.remove("atime-nanoseconds");
+            fields.remove("ctime-nanoseconds");
+            if is_directory {
+                fields.remove("size");
+                fields.remove("links");
+            }
+            entry
+        });
+        kept.collect()
+    };
+    let expected = files(everything(&clean).0);
+    assert!(expected.len() > 10);
+    for (image, reason) in [("xfs.raw", "XFS"), ("btrfs.raw", "Btrfs"), ("lvm.raw", "LVM")] {
+        let (found, why) = everything(&directory.join(image));
+        assert!(why.contains("read through an appliance: ") && why.contains(reason), "{image}: {why}");
+        assert_eq!(files(found), expected, "{image}");
+    }
+    let locked = run_tib(["ls", directory.join("luks.raw").to_str().unwrap(), "/"]);
+    assert_eq!(locked.code, Some(5), "{}", locked.stderr);
+    assert!(locked.stderr.contains("LUKS"), "{}", locked.stderr);
 }

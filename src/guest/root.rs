@@ -1,7 +1,7 @@
 //! Finding the root file system of the first drive and mounting what belongs to it.
 //!
 //! libguestfs' own inspection answers far more than tib asks and takes nine seconds under emulation. It is used
-//! only where partitions do not tell: logical volumes, btrfs subvolumes.
+//! only where partitions and logical volumes do not tell: btrfs subvolumes.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Mount {
     pub(super) options: String,
 }
 
-/// What is known of a partition.
+/// What is known of a partition or a logical volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Volume {
     device: String,
@@ -45,9 +45,15 @@ impl Volume {
             Spec::PartUuid(uuid) => self.tag("PART_ENTRY_UUID").eq_ignore_ascii_case(uuid),
             Spec::PartLabel(label) => self.tag("PART_ENTRY_NAME") == label,
             Spec::Partition(number) => self.number == Some(*number),
-            Spec::Other(_) => false,
+            Spec::Other(path) => *path == self.device || mapped_name(&self.device).as_ref() == Some(path),
         }
     }
+}
+
+/// The other name of a logical volume: `/dev/mapper/group-volume`, dashes within the names doubled.
+fn mapped_name(device: &str) -> Option<String> {
+    let (group, volume) = device.strip_prefix("/dev/")?.split_once('/')?;
+    Some(format!("/dev/mapper/{}-{}", group.replace('-', "--"), volume.replace('-', "--")))
 }
 
 const DISK: &str = "/dev/sda";
@@ -246,7 +252,8 @@ fn is_on_other_drive(mountable: &str) -> bool {
     device.starts_with("/dev/sd") && !first
 }
 
-/// The partitions of the first drive, or the drive itself when it has none.
+/// The partitions of the first drive, or the drive itself when it has none; and all logical volumes, which no other
+/// drive brings.
 fn volumes(g: &Handle) -> Result<Vec<Volume>, guestfs::Error> {
     let on_first = |name: &String| {
         name.strip_prefix(DISK)
@@ -256,6 +263,7 @@ fn volumes(g: &Handle) -> Result<Vec<Volume>, guestfs::Error> {
     if devices.is_empty() {
         devices.push(DISK.to_owned());
     }
+    devices.extend(g.lvs()?);
     let volumes = devices.into_iter().map(|device| {
         Ok(Volume {
             number: device.strip_prefix(DISK).and_then(|rest| rest.parse().ok()),
@@ -340,8 +348,22 @@ mod tests {
             (Spec::Partition(2), true),
             (Spec::Partition(1), false),
             (Spec::Other("/dev/mapper/x".into()), false),
+            (Spec::Other("/dev/sda2".into()), true),
         ] {
             assert_eq!(volume.is(&spec), matches, "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn logical_volumes_have_two_names() {
+        let volume = Volume { device: "/dev/fedora-vg/ro-ot".into(), ..Volume::default() };
+        for (name, matches) in [
+            ("/dev/fedora-vg/ro-ot", true),
+            ("/dev/mapper/fedora--vg-ro--ot", true),
+            ("/dev/mapper/fedora-vg-ro-ot", false),
+            ("/dev/fedora-vg/root", false),
+        ] {
+            assert_eq!(volume.is(&Spec::Other(name.into())), matches, "{name}");
         }
     }
 

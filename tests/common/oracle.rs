@@ -26,16 +26,31 @@ pub fn tamper(image: &Path, commands: &[&str]) {
     session(image, "--rw", commands);
 }
 
+/// Runs a script of guestfish in a directory, with raw disks of it that it may change.
+#[track_caller]
+pub fn guestfish_in(directory: &Path, disks: &[&str], script: &str) -> String {
+    let mut guestfish = Command::new("guestfish");
+    guestfish.current_dir(directory).args(["--rw", "--keys-from-stdin", "--format=raw"]);
+    for disk in disks {
+        guestfish.args(["-a", disk]);
+    }
+    answer(guestfish, script.to_owned())
+}
+
 #[track_caller]
 fn session(image: &Path, mode: &str, commands: &[&str]) -> String {
     let mut guestfish = Command::new("guestfish");
     guestfish.args([mode, "--format=qcow2", "-i", "-a"]).arg(image);
+    answer(guestfish, commands.iter().map(|command| format!("echo {MARK}\n{command}\n")).collect())
+}
+
+#[track_caller]
+fn answer(mut guestfish: Command, script: String) -> String {
     if !kvm_works() {
         guestfish.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
     }
     guestfish.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = guestfish.spawn().expect("guestfish is there (make setup)");
-    let script: String = commands.iter().map(|command| format!("echo {MARK}\n{command}\n")).collect();
     let mut stdin = child.stdin.take().unwrap();
     // It answers while it is asked: who does not listen meanwhile waits for ever.
     let asking = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
