@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::error::{Exit, Result};
 
 use super::args::CatArgs;
-use super::{Context, in_image};
+use super::{Context, for_each, in_image};
 
 /// Takes a broken pipe for the end of the reader's interest.
 pub(super) struct Patient<W: Write>(pub(super) W);
@@ -29,11 +29,11 @@ impl<W: Write> Write for Patient<W> {
 pub(super) fn run(args: &CatArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
         let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
-        for path in &args.paths {
+        let exit = for_each(context, &args.paths, |path| {
             tree.read_to(&in_image(path), &mut out)?;
-        }
+            Ok(())
+        })?;
         out.flush().map_err(super::Stdout)?;
-        Ok(())
-    })?;
-    Ok(Exit::Done)
+        Ok(exit)
+    })
 }

@@ -16,16 +16,23 @@ use crate::verify::look::show;
 
 use super::args::ExtractArgs;
 use super::cat::Patient;
-use super::{Context, in_image};
+use super::{Context, in_image, is_stream};
 
 pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
         let path = in_image(&args.path);
-        let is_stdout = args.output.as_deref() == Some(Path::new("-"));
-        let ends_in_tar = |path: &PathBuf| path.extension() == Some(OsStr::new("tar"));
-        let as_tar = args.tar || !is_stdout && args.output.as_ref().is_some_and(ends_in_tar);
-        if is_stdout {
-            return to_stdout(tree, &path, as_tar);
+        let output = args.output.as_deref();
+        let as_tar = args.tar || output.is_some_and(|path| path.extension() == Some(OsStr::new("tar")));
+        match output {
+            Some(to) if to == Path::new("-") => {
+                return to_stream(tree, &path, as_tar, std::io::stdout().lock());
+            }
+            Some(to) if is_stream(to) => {
+                let host = |source| VerifyError::Host { action: "write", path: to.to_owned(), source };
+                let file = std::fs::OpenOptions::new().write(true).open(to).map_err(host)?;
+                return to_stream(tree, &path, as_tar, file);
+            }
+            _ => {}
         }
         let target = target(tree, &path, args.output.as_deref(), as_tar)?;
         let done = if as_tar {
@@ -39,8 +46,8 @@ pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn to_stdout(tree: &mut dyn Tree, path: &[u8], as_tar: bool) -> Result<()> {
-    let mut out = Patient(BufWriter::new(std::io::stdout().lock()));
+fn to_stream(tree: &mut dyn Tree, path: &[u8], as_tar: bool, stream: impl Write) -> Result<()> {
+    let mut out = Patient(BufWriter::new(stream));
     if as_tar || tree.stat(path)?.kind == FileKind::Directory {
         to_tar(tree, path, &mut out)?;
     } else {
@@ -54,10 +61,12 @@ fn to_stdout(tree: &mut dyn Tree, path: &[u8], as_tar: bool) -> Result<()> {
 fn target(tree: &mut dyn Tree, path: &[u8], output: Option<&Path>, as_tar: bool) -> Result<PathBuf> {
     let mut own = || -> Result<PathBuf> {
         let canonical = tree.canonicalize(path)?;
-        let given = path.rsplit(|byte| *byte == b'/').find(|part| !matches!(*part, b"" | b"." | b".."));
-        let name =
-            given.or_else(|| canonical.rsplit(|byte| *byte == b'/').next().filter(|name| !name.is_empty()));
-        let mut name = PathBuf::from(OsStr::from_bytes(name.unwrap_or(b"root")));
+        let last = |path: &[u8]| {
+            path.rsplit(|byte| *byte == b'/').find(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec)
+        };
+        // What it is called; where that says nothing, what it is.
+        let name = last(path).filter(|name| name != b"..").or_else(|| last(&canonical));
+        let mut name = PathBuf::from(OsStr::from_bytes(name.as_deref().unwrap_or(b"root")));
         if as_tar {
             name.as_mut_os_string().push(".tar");
         }

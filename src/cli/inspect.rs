@@ -1,8 +1,7 @@
 //! `tib inspect`
 
-use crate::disk::{self, DiskError, Policy};
+use crate::disk::{self, DiskError};
 use crate::error::{Exit, Result};
-use crate::source::Cache;
 use crate::verify::inspect::{self, InspectOptions, Inspection, Style};
 
 use super::args::InspectArgs;
@@ -13,7 +12,7 @@ pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
         put_json(&inspect::schema())?;
         return Ok(Exit::Done);
     };
-    let policy = Policy::within(Cache::open(context.settings.cache_dir.clone())?.root());
+    let policy = context.policy(image);
     let options = InspectOptions { only: args.only.clone(), top: args.top };
     let layout = disk::layout(image, &policy)?;
     // A disk without an operating system is an answer here, not a failure.

@@ -48,10 +48,19 @@ struct Context {
 }
 
 impl Context {
+    /// What an image may be. Only the cache's own layers have something behind them: an image that comes from elsewhere
+    /// must not reach into the cache, and would be of no use anywhere else.
+    fn policy(&self, image: &Path) -> Policy {
+        let root = Cache::place(self.settings.cache_dir.clone()).and_then(|root| root.canonicalize().ok());
+        match (root, image.canonicalize()) {
+            (Some(root), Ok(image)) if image.starts_with(&root) => Policy::within(root),
+            _ => Policy::default(),
+        }
+    }
+
     /// Opens an image that may be one of tib's own layers, and hands its file tree to `work`.
     fn with_tree<T>(&self, image: &Path, work: impl FnOnce(&mut dyn Tree) -> Result<T>) -> Result<T> {
-        let cache = Cache::open(self.settings.cache_dir.clone())?;
-        let policy = Policy::within(cache.root());
+        let policy = self.policy(image);
         with_tree(image, &policy, &self.events, &self.cancel, |tree| {
             if self.settings.explain {
                 self.events.note(format!("{}: {}", image.display(), tree.explain()));
@@ -67,14 +76,46 @@ fn in_image(path: &OsStr) -> Vec<u8> {
     if path.starts_with(b"/") { path.to_vec() } else { [b"/", path].concat() }
 }
 
+/// Does the same for every path. What cannot be done for one is told, and the others are done all the same; how the
+/// first of them failed is how the program ends.
+fn for_each(
+    context: &Context,
+    paths: &[std::ffi::OsString],
+    mut work: impl FnMut(&std::ffi::OsString) -> Result<()>,
+) -> Result<Exit> {
+    let mut exit = Exit::Done;
+    for path in paths {
+        match work(path) {
+            Ok(()) => {}
+            // Only what is wrong with a path is its own affair.
+            Err(failure) if failure.exit() == Exit::Usage && paths.len() > 1 => {
+                context.printer.failure(&failure);
+                if exit == Exit::Done {
+                    exit = failure.exit();
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(exit)
+}
+
+/// Whether something is there that is written to and never replaced: a pipe, a terminal, `/dev/null`.
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
 /// Runs the program with the arguments of the process, and says how it shall end.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
             // Help and version are no mistakes. A closed stream is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Done } as u8);
+            let told = match error.print() {
+                Err(error) => error.kind() == std::io::ErrorKind::BrokenPipe,
+                Ok(()) => true,
+            };
+            return ExitCode::from(if told && !error.use_stderr() { Exit::Done } else { Exit::Usage } as u8);
         }
     };
     let settings = Settings::new(&args.global);

@@ -8,7 +8,7 @@ use crate::verify::{End, tail};
 use super::args::TailArgs;
 use super::cat::Patient;
 use super::settings::Progress;
-use super::{Context, Stdout, in_image};
+use super::{Context, Stdout, for_each, in_image};
 
 pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
     let end = args.bytes.map_or(End::Lines(args.lines), |size| End::Bytes(size.0));
@@ -20,15 +20,18 @@ pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
     };
     context.with_tree(&args.image, |tree| {
         let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
-        for (number, path) in args.paths.iter().enumerate() {
+        let mut gap = "";
+        let exit = for_each(context, &args.paths, |path| {
+            // Said before there is a heading for it.
+            tree.stat(&in_image(path))?;
             if headed {
-                let gap = if number > 0 { "\n" } else { "" };
                 writeln!(out, "{gap}==> {} <==", path.display()).map_err(Stdout)?;
+                gap = "\n";
             }
             tail(tree, &in_image(path), end, &mut out)?;
-        }
+            Ok(())
+        })?;
         out.flush().map_err(Stdout)?;
-        Ok(())
-    })?;
-    Ok(Exit::Done)
+        Ok(exit)
+    })
 }

@@ -9,7 +9,7 @@ use crate::recipe::{CheckFile, Library, Request};
 use crate::verify;
 
 use super::args::VerifyArgs;
-use super::{Context, put, put_json};
+use super::{Context, is_stream, put, put_json};
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the {what} report `{path}`")]
@@ -70,9 +70,14 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     Ok(if report.passed() { Exit::Done } else { Exit::Checks })
 }
 
-/// Writes a report under a temporary name beside `path`, so that nobody ever sees half of one.
+/// Writes a report under a temporary name beside `path`, so that nobody ever sees half of one. A pipe or a device is
+/// written to as it is.
 fn write(what: &'static str, path: &Path, text: &str) -> Result<(), ReportError> {
     let failed = |source| ReportError { what, path: path.display().to_string(), source };
+    if is_stream(path) {
+        let mut stream = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return stream.write_all(text.as_bytes()).map_err(failed);
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut file = tempfile::Builder::new()
         .prefix(".tib-report-")

@@ -86,17 +86,20 @@ impl Cache {
     /// # Errors
     /// When there is no such place or it cannot be written.
     pub fn open(dir: Option<PathBuf>) -> Result<Self, SourceError> {
-        let dir = dir.or_else(|| default_directory(|name| std::env::var_os(name)));
-        let dir = dir.ok_or(SourceError::NoCacheDirectory)?;
+        let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
         // qemu and mmdebstrap run in other directories.
-        let dir = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
-        let root = dir.join(VERSION);
+        let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
         for name in DIRECTORIES.iter().chain(&["work"]) {
             let path = root.join(name);
             fs_err::create_dir_all(&path).map_err(SourceError::io("create the cache directory", path))?;
         }
         WorkDir::sweep(&root)?;
         Ok(Self { root: root.into() })
+    }
+
+    /// The directory with everything in it, for who only wants to know which it is: it need not be there.
+    pub fn place(dir: Option<PathBuf>) -> Option<PathBuf> {
+        Some(dir.or_else(|| default_directory(|name| std::env::var_os(name)))?.join(VERSION))
     }
 
     /// The directory with everything in it.

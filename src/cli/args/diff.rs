@@ -17,7 +17,7 @@ pub(in crate::cli) struct DiffArgs {
     pub(in crate::cli) old: PathBuf,
     /// The image to look at
     pub(in crate::cli) new: PathBuf,
-    /// Only files at or below these paths
+    /// Compare only files, and only at or below these paths
     pub(in crate::cli) paths: Vec<OsString>,
     /// Every path that differs, not only the sums
     #[arg(long)]

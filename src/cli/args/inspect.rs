@@ -10,8 +10,8 @@ pub(super) const INSPECT_HELP: &str = "Examples:
   tib inspect mariadb.qcow2 --only units --all every unit, as systemd would resolve it
   tib inspect mariadb.qcow2 --json | jq '.packages.packages[].name'
 
-Sections: disk, system, boot, kernels, init, packages, units, accounts, ssh, cloud, selinux, apparmor,
-python, containers, sizes.
+Sections: disk, system, boot, kernels, init, packages, units, accounts, ssh, cloud, selinux,
+apparmor, python, containers, sizes.
 Ends with exit code 8 if a section could not be read; the others are printed all the same.";
 
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(in crate::cli) struct InspectArgs {
     /// Only these sections
     #[arg(long, value_name = "SECTION", value_delimiter = ',')]
     pub(in crate::cli) only: Vec<Part>,
-    /// How many of the largest directories to list
+    /// How many of the largest directories and files to list
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(in crate::cli) top: usize,
     /// Tables whole, however long

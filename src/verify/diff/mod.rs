@@ -35,18 +35,23 @@ pub struct Diff {
     pub old: String,
     /// The image looked at.
     pub new: String,
-    /// Whether nothing at all differs.
+    /// Whether nothing that was compared differs.
     pub same: bool,
-    /// The operating system's name for itself.
-    pub system: Compared<Lists>,
+    /// The operating system's name for itself. Where only some paths were compared, this and the next four are absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<Compared<Lists>>,
     /// Installed packages, by version.
-    pub packages: Compared<Lists>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Compared<Lists>>,
     /// systemd units, by their state at boot.
-    pub units: Compared<Lists>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<Compared<Lists>>,
     /// Users.
-    pub users: Compared<Lists>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Compared<Lists>>,
     /// Groups.
-    pub groups: Compared<Lists>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Compared<Lists>>,
     /// Files of every kind.
     pub files: Files,
 }
@@ -85,7 +90,7 @@ impl std::fmt::Debug for Side<'_> {
     }
 }
 
-/// Compares two images; files only at or below `paths`, if there are any.
+/// Compares two images; only files at or below `paths`, if there are any.
 ///
 /// A list that one image does not give is told as such, and the others are compared all the same.
 ///
@@ -93,29 +98,40 @@ impl std::fmt::Debug for Side<'_> {
 /// [`VerifyError::Disk`] when the files of an image cannot be read, or when one of `paths` is in neither.
 pub fn diff(old: &mut Side<'_>, new: &mut Side<'_>, paths: &[Vec<u8>]) -> Result<Diff, VerifyError> {
     let files = files::compare(old.tree, new.tree, paths)?;
+    let mut lists = |read| paths.is_empty().then(|| lists(old, new, read));
     let mut found = Diff {
         version: VERSION,
+        system: lists(system),
+        packages: lists(package_list),
+        units: lists(unit_list),
+        users: lists(user_list),
+        groups: lists(group_list),
+        files,
+        same: false,
         old: old.name.clone(),
         new: new.name.clone(),
-        same: false,
-        system: lists(old, new, system),
-        packages: lists(old, new, package_list),
-        units: lists(old, new, unit_list),
-        users: lists(old, new, user_list),
-        groups: lists(old, new, group_list),
-        files,
     };
-    let lists = [&found.system, &found.packages, &found.units, &found.users, &found.groups];
-    found.same = found.files.changes.is_empty() && lists.into_iter().all(Compared::same);
+    found.same = found.files.changes.is_empty() && found.lists().all(|(_, list)| list.same());
     Ok(found)
 }
 
 impl Diff {
+    /// The lists that were compared, each with its title.
+    fn lists(&self) -> impl Iterator<Item = (&'static str, &Compared<Lists>)> {
+        let lists = [
+            ("System", &self.system),
+            ("Packages", &self.packages),
+            ("Units", &self.units),
+            ("Users", &self.users),
+            ("Groups", &self.groups),
+        ];
+        lists.into_iter().filter_map(|(title, list)| Some((title, list.as_ref()?)))
+    }
+
     /// How a comparison ends where differences are failures: with [`Exit::Checks`], as does one that was not complete
     /// in any case.
     pub fn exit(&self, strict: bool) -> Exit {
-        let lists = [&self.system, &self.packages, &self.units, &self.users, &self.groups];
-        let is_complete = lists.iter().all(|list| matches!(list, Compared::Done(_)));
+        let is_complete = self.lists().all(|(_, list)| matches!(list, Compared::Done(_)));
         if is_complete && (self.same || !strict) { Exit::Done } else { Exit::Checks }
     }
 }

@@ -28,13 +28,7 @@ impl Diff {
 
     fn write(&self, style: Style, out: &mut String) -> fmt::Result {
         writeln!(out, "{} → {}", self.old, self.new)?;
-        for (title, lists) in [
-            ("System", &self.system),
-            ("Packages", &self.packages),
-            ("Units", &self.units),
-            ("Users", &self.users),
-            ("Groups", &self.groups),
-        ] {
+        for (title, lists) in self.lists() {
             match lists {
                 Compared::Done(lists) => write_lists(title, lists, style, out)?,
                 Compared::Failed { unreadable } => writeln!(out, "\n{title}: not compared: {unreadable}")?,

@@ -69,6 +69,11 @@ fn long_lists_are_cut_and_paths_choose() {
     assert!(text.contains("Files: 31 added; ") && text.ends_with("… and 11 more (--files)\n"), "{text}");
     assert!(text.contains("\u{1b}[32m+ /opt/f00\u{1b}[0m"));
     assert!(compare(&mut base(), &mut many, &["/etc"]).unwrap().same);
+    let mut other = changed();
+    assert!(compare(&mut base(), &mut other, &["/etc/group"]).unwrap().packages.is_none());
+    assert!(compare(&mut base(), &mut other, &["/var/lib/systemd", "/usr/lib"]).is_err());
+    let found = compare(&mut base(), &mut other, &["/usr/lib"]).unwrap();
+    assert_eq!((found.same, found.exit(true)), (true, Exit::Done), "users differ, but were not asked for");
     assert_eq!(compare(&mut base(), &mut many, &["/opt/f03"]).unwrap().files.changes.len(), 1);
     let error = compare(&mut base(), &mut many, &["/nowhere"]).unwrap_err();
     assert!(error.to_string().contains("/nowhere"), "{error}");
@@ -77,8 +82,10 @@ fn long_lists_are_cut_and_paths_choose() {
 #[test]
 fn what_cannot_be_compared_is_said_and_is_a_failure() {
     let found = compare(&mut base(), &mut base().file("/var/lib/dpkg/status", "garbage"), &[]).unwrap();
-    assert!(matches!(&found.packages, Compared::Failed { unreadable } if unreadable.contains("new.qcow2")));
-    assert!(matches!(found.units, Compared::Done(_)));
+    assert!(
+        matches!(&found.packages, Some(Compared::Failed { unreadable }) if unreadable.contains("new.qcow2"))
+    );
+    assert!(matches!(found.units, Some(Compared::Done(_))));
     assert_eq!(found.exit(false), Exit::Checks);
     assert!(compare(&mut base().broken("/etc/same"), &mut base(), &[]).is_err());
 }

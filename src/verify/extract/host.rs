@@ -12,9 +12,10 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use super::{Extracted, FirstNames, entries};
-use crate::disk::{FileKind, Stat, Timestamp, Tree};
+use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree};
 use crate::sparse;
 use crate::verify::VerifyError;
+use crate::verify::look::show;
 
 /// Holes of files are found in steps of this.
 const BLOCK: usize = 4096;
@@ -35,6 +36,11 @@ pub fn to_host(
         return Err(VerifyError::Exists { path: target.to_owned() });
     }
     let entries = entries(tree, path)?;
+    let (top, stat) = &entries[0];
+    if !matches!(stat.kind, FileKind::File | FileKind::Directory | FileKind::Symlink) {
+        let problem = "is a device, a pipe or a socket, which only a tar file holds (`--tar`)".to_owned();
+        return Err(DiskError::WrongKind { path: show(top), problem }.into());
+    }
     let parent = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -45,7 +51,6 @@ pub fn to_host(
         .map(Work)
         .map_err(|source| VerifyError::host("create a directory in", parent, source))?;
     let root = work.0.path().join("new");
-    let (top, _) = &entries[0];
     let prefix = if top == b"/" { 0 } else { top.len() };
 
     let mut done = Extracted::default();
@@ -87,9 +92,6 @@ pub fn to_host(
         let relative = path[prefix..].strip_prefix(b"/").unwrap_or_default();
         let to = root.join(OsStr::from_bytes(relative));
         finish_directory(&to, stat).map_err(|source| VerifyError::host("set the mode of", &to, source))?;
-    }
-    if done.left_out.first().is_some_and(|path| path == top) {
-        return Ok(done);
     }
     put_in_place(work.0.path(), &root, target)?;
     Ok(done)
@@ -246,6 +248,9 @@ mod tests {
         to_host(&mut tree(), b"/d/file", &to, true).unwrap();
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "content");
         assert_eq!(std::fs::read_dir(host.path()).unwrap().count(), 1);
-        assert!(to_host(&mut tree(), b"/nothing", &host.path().join("x"), false).is_err());
+        for path in [b"/nothing".as_slice(), b"/d/pipe"] {
+            assert!(to_host(&mut tree(), path, &host.path().join("x"), false).is_err());
+            assert!(!host.path().join("x").exists());
+        }
     }
 }

@@ -121,6 +121,14 @@ impl Page {
         // One line more costs no more than the line that says so.
         let hidden = if hidden == 1 { 0 } else { hidden };
         rows.truncate(rows.len() - hidden);
+        self.whole_table(titles, rows);
+        if hidden > 0 {
+            self.line(Cell::toned(format!("… and {hidden} more (--all)"), Tone::Quiet));
+        }
+    }
+
+    /// A table that is never cut.
+    pub(super) fn whole_table(&mut self, titles: &[&str], mut rows: Vec<Vec<Cell>>) {
         if rows.is_empty() {
             return;
         }
@@ -154,9 +162,6 @@ impl Page {
                 line += &if titles[column].starts_with('>') { padding + &text } else { text + &padding };
             }
             self.text += &format!("{}\n", line.trim_end());
-        }
-        if hidden > 0 {
-            self.line(Cell::toned(format!("… and {hidden} more (--all)"), Tone::Quiet));
         }
     }
 

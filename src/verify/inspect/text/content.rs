@@ -103,7 +103,8 @@ pub(super) fn sizes(page: &mut Page, sizes: &Sizes) {
             Cell::from(directory.entries.to_string()),
         ]
     });
-    page.table(&["DIRECTORY", ">ON DISK", ">CONTENT", ">ENTRIES"], rows.collect());
+    // How many there are was asked for already.
+    page.whole_table(&["DIRECTORY", ">ON DISK", ">CONTENT", ">ENTRIES"], rows.collect());
     let rows = sizes.files.iter().map(|file| {
         vec![
             Cell::from(file.path.as_str()),
@@ -111,5 +112,5 @@ pub(super) fn sizes(page: &mut Page, sizes: &Sizes) {
             Cell::from(Size(file.apparent).to_string()),
         ]
     });
-    page.table(&["FILE", ">ON DISK", ">CONTENT"], rows.collect());
+    page.whole_table(&["FILE", ">ON DISK", ">CONTENT"], rows.collect());
 }
