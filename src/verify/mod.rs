@@ -23,6 +23,7 @@ mod pyvenv;
 mod report;
 pub mod rpm;
 mod sealing;
+mod shown;
 mod sudoers;
 mod tail;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::{CheckGroup, Outcome, Report};
 use crate::verify::VerifyError;
+use crate::verify::look::escape;
 
 impl Report {
     /// The report as JUnit XML, one suite for each group. What could not be checked is an error.
@@ -11,7 +12,7 @@ impl Report {
     /// # Errors
     /// [`VerifyError::Write`] when it cannot be put into XML.
     pub fn to_junit(&self) -> Result<String, VerifyError> {
-        let mut report = quick_junit::Report::new(self.image.to_string_lossy());
+        let mut report = quick_junit::Report::new(escape(&self.image.to_string_lossy()));
         for group in CheckGroup::ALL {
             let mut suite = TestSuite::new(group.name());
             for result in self.of_group(group) {
@@ -23,12 +24,12 @@ impl Report {
                 let mut status = status;
                 let hints: Vec<_> = [("why", &result.why), ("fix", &result.fix)]
                     .into_iter()
-                    .filter_map(|(word, text)| Some(format!("{word}: {}", text.as_ref()?)))
+                    .filter_map(|(word, text)| Some(format!("{word}: {}", escape(text.as_ref()?))))
                     .collect();
                 if !result.passed() && !hints.is_empty() {
                     status.set_description(hints.join("\n"));
                 }
-                let mut case = TestCase::new(result.title.as_str(), status);
+                let mut case = TestCase::new(escape(&result.title), status);
                 case.set_classname(group.name());
                 suite.add_test_case(case);
             }
@@ -47,4 +48,30 @@ fn failure(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
     status.set_message(message);
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::verify::CheckResult;
+
+    /// Expat is the judge.
+    #[test]
+    fn names_from_an_image_make_no_broken_xml() {
+        let evil = "\0\u{1}\u{7f}\u{85}\u{202e}\u{2028}\u{feff}\u{fffe}\u{ffff}\u{1ffff}]]><a b='\"'>&";
+        let mut report = Report::new(Path::new(evil));
+        let result = CheckResult::new(CheckGroup::Recipe, evil, Ok(Some(evil.to_owned())));
+        report.results.push(result.why(evil).fix(evil));
+        let error = VerifyError::malformed(evil, evil);
+        report.results.push(CheckResult::new(CheckGroup::Image, evil, Err(error)));
+        let parse = "import sys; from xml.parsers import expat; expat.ParserCreate().Parse(sys.stdin.buffer.read(), True)";
+        let mut python = Command::new("python3").args(["-c", parse]).stdin(Stdio::piped()).spawn().unwrap();
+        let xml = report.to_junit().unwrap();
+        python.stdin.take().unwrap().write_all(xml.as_bytes()).unwrap();
+        assert!(python.wait().unwrap().success(), "{xml}");
+    }
 }
