@@ -78,7 +78,7 @@ fn of_keys(user: &str, keys: &[String], all: &[&Step]) -> Vec<Check> {
 }
 
 fn of_agent(step: &AgentStep) -> Vec<Check> {
-    // Not followed: the interpreter is a link out of the environment.
+    // The interpreter is a link out of the environment, and must be there.
     ["bin/python3", "pyvenv.cfg"].map(|file| done(PathCheck::new(format!("{}/{file}", step.venv)))).into()
 }
 

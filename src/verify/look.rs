@@ -27,6 +27,43 @@ pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     path
 }
 
+/// What a link in a directory points to: absolute, `.` and `..` resolved by name, as systemd does.
+pub(super) fn absolute(directory: &[u8], target: &[u8]) -> Vec<u8> {
+    let target = if target.starts_with(b"/") { target.to_vec() } else { join(directory, target) };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in target.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.iter().fold(b"/".to_vec(), |path, part| join(&path, part))
+}
+
+/// Whether a path is a link to `/dev/null`: a file that was masked, and reads as empty. The device itself need not be
+/// in an image.
+pub(super) fn is_masked(tree: &mut dyn Tree, path: &[u8]) -> Result<bool, DiskError> {
+    /// As many links as the kernel follows.
+    const LINK_LIMIT: usize = 40;
+    let mut path = path.to_vec();
+    for _ in 0..LINK_LIMIT {
+        match optional(tree.lstat(&path))? {
+            Some(stat) if stat.kind == FileKind::Symlink => {}
+            _ => return Ok(false),
+        }
+        let target = tree.read_link(&path)?;
+        let directory = tree.canonicalize(&path[..path.len() - base_name(&path).len()])?;
+        path = absolute(&directory, &target);
+        if path == b"/dev/null" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The last part of a path.
 pub(super) fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)

@@ -86,8 +86,7 @@ pub enum Check {
     },
     /// A key of configuration files has this value.
     Config(Box<ConfigCheck>),
-    /// Nothing may be changed by everybody: no world-writable file or directory, except sticky directories and what
-    /// is below them.
+    /// Nothing may be changed by everybody: no world-writable file or directory, except sticky directories themselves.
     WorldWritable {
         /// Directories to look below; everything by default.
         #[serde(default = "root", skip_serializing_if = "is_root")]
@@ -112,7 +111,8 @@ pub enum Check {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         except: Vec<String>,
     },
-    /// No link in a `.wants` or `.requires` directory of systemd and no alias stands for a unit that does not exist.
+    /// No link in a `.wants`, `.requires` or `.upholds` directory of systemd and no alias stands for a unit that does
+    /// not exist.
     UnitLinks {},
 }
 
@@ -120,12 +120,12 @@ pub enum Check {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PathCheck {
-    /// Absolute path. A link in its last part is not followed unless `kind` says otherwise.
+    /// Absolute path. Links are followed, unless `kind` is `symlink`, or `target` is given without `kind`.
     pub path: String,
-    /// `false`: nothing may be there.
+    /// `false`: nothing may be there, no link either.
     #[serde(default = "yes")]
     pub exists: bool,
-    /// `file`, `directory` or `symlink`. With `file` and `directory` links are followed.
+    /// `file`, `directory` or `symlink`. With `symlink`, mode, owner and group are those of the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<PathKind>,
     /// Permission bits, octal text such as `"0440"`.

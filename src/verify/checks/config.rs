@@ -6,7 +6,7 @@ use super::{Found, show};
 use crate::disk::{FileKind, Tree};
 use crate::recipe::{ConfigCheck, Wins};
 use crate::verify::VerifyError;
-use crate::verify::look::glob;
+use crate::verify::look::{glob, is_masked};
 
 /// The longest configuration file that is read.
 const FILE_LIMIT: u64 = 4 << 20;
@@ -72,6 +72,9 @@ pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
     let key = folded(&check.key);
     let mut counts = None;
     for file in files {
+        if is_masked(tree, &file)? {
+            continue;
+        }
         let text = tree.read(&file, FILE_LIMIT)?;
         let mut values = assignments(&text).into_iter().filter(|found| {
             folded(&found.key) == key
@@ -105,7 +108,7 @@ fn files(tree: &mut dyn Tree, patterns: &[String]) -> Result<Vec<Vec<u8>>, Verif
     for pattern in patterns {
         for path in glob(tree, pattern.as_bytes())? {
             // A link that leads nowhere is an error, not a file without settings.
-            if tree.stat(&path)?.kind == FileKind::File {
+            if is_masked(tree, &path)? || tree.stat(&path)?.kind == FileKind::File {
                 files.push(path);
             }
         }

@@ -16,14 +16,13 @@ const SEARCH_LIMIT: u64 = 16 << 20;
 impl Image<'_> {
     pub(super) fn path(&mut self, check: &PathCheck) -> Found {
         let at = check.path.as_bytes();
-        let follow = matches!(check.kind, Some(PathKind::File | PathKind::Directory));
-        let stat = if follow { self.tree.stat(at) } else { self.tree.lstat(at) };
-        let stat = match (optional(stat)?, check.exists) {
-            (None, true) => return Ok(Some(self.why_missing(at)?)),
-            (None, false) => return Ok(None),
-            (Some(stat), false) => return Ok(Some(format!("{} is there", kind_name(stat.kind)))),
-            (Some(stat), true) => stat,
-        };
+        if !check.exists {
+            // A link that leads nowhere is something too.
+            let there = optional(self.tree.lstat(at))?;
+            return Ok(there.map(|stat| format!("{} is there", kind_name(stat.kind))));
+        }
+        let stat = if is_about_link(check) { self.tree.lstat(at) } else { self.tree.stat(at) };
+        let Some(stat) = optional(stat)? else { return Ok(Some(self.why_missing(at)?)) };
         let mut wrong = Vec::new();
         if check.kind.is_some_and(|kind| file_kind(kind) != stat.kind) {
             wrong.push(format!("it is {}", kind_name(stat.kind)));
@@ -37,13 +36,14 @@ impl Image<'_> {
         }
         self.ownership(&stat, check.owner.as_deref(), check.group.as_deref(), &mut wrong)?;
         if let Some(wanted) = &check.target {
-            if stat.kind == FileKind::Symlink {
+            let itself = self.tree.lstat(at)?;
+            if itself.kind == FileKind::Symlink {
                 let link = self.tree.read_link(at)?;
                 if link != wanted.as_bytes() {
                     wrong.push(format!("it points to {}", show(&link)));
                 }
             } else {
-                wrong.push(format!("it is {}, not a link", kind_name(stat.kind)));
+                wrong.push(format!("it is {}, not a link", kind_name(itself.kind)));
             }
         }
         if let Some(wanted) = &check.sha256 {
@@ -87,6 +87,14 @@ impl Image<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether mode, owner and group are those of a link, not of what it leads to.
+fn is_about_link(check: &PathCheck) -> bool {
+    match check.kind {
+        Some(kind) => kind == PathKind::Symlink,
+        None => check.target.is_some(),
     }
 }
 

@@ -11,7 +11,8 @@ const PATHS_LIMIT: usize = 32 << 20;
 /// What a walk found that some check may ask for.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// World-writable files and directories, neither sticky nor below a sticky directory, with their modes.
+    /// World-writable files and directories, with their modes; not sticky directories, in which only the owner of a
+    /// file can replace it.
     writable: Vec<(Vec<u8>, u32)>,
     /// Set-uid and set-gid files, with their modes.
     set_id: Vec<(Vec<u8>, u32)>,
@@ -21,7 +22,6 @@ pub(super) struct Survey {
 impl Survey {
     fn of(tree: &mut dyn Tree) -> Result<Self, VerifyError> {
         let mut survey = Self::default();
-        let mut sticky: Option<Vec<u8>> = None;
         let mut kept = 0;
         walk(tree, b"/", &mut |path, stat| {
             let mut keep = |list: &mut Vec<(Vec<u8>, u32)>| {
@@ -41,12 +41,8 @@ impl Survey {
                     if stat.kind == FileKind::File && stat.mode & 0o6000 != 0 {
                         keep(&mut survey.set_id);
                     }
-                    if sticky.as_ref().is_some_and(|sticky| is_below(path, sticky)) {
-                        return;
-                    }
-                    if stat.kind == FileKind::Directory && stat.mode & 0o1000 != 0 {
-                        sticky = Some(path.to_vec());
-                    } else if stat.mode & 0o002 != 0 {
+                    let sticky = stat.kind == FileKind::Directory && stat.mode & 0o1000 != 0;
+                    if stat.mode & 0o002 != 0 && !sticky {
                         keep(&mut survey.writable);
                     }
                 }

@@ -15,6 +15,9 @@ fn tree() -> MemTree {
         .link("/etc/alias.conf", "redis.conf")
         .link("/etc/dangling", "gone")
         .link("/etc/loop", "loop")
+        .link("/etc/masked.d/a", "/dev/null")
+        .link("/etc/masked.d/up", "../masked.d/../../dev/null")
+        .link("/etc/masked.d/via", "a")
         .dir("/srv")
         .file("/usr/lib/systemd/system/redis.service", "[Install]\nWantedBy=multi-user.target\n")
         .link("/usr/lib/systemd/system/redis-server.service", "redis.service")
@@ -70,13 +73,30 @@ fn every_check_passes_and_fails() {
         ("check='path'\npath='/etc/none'", "failed: nothing is there"),
         ("check='path'\npath='/etc/none'\nexists=false", "ok"),
         ("check='path'\npath='/srv'\nexists=false", "failed: a directory is there"),
+        ("check='path'\npath='/etc/dangling'\nexists=false", "failed: a link is there"),
+        ("check='path'\npath='/etc/dangling'\nkind='file'\nexists=false", "failed: a link is there"),
+        ("check='path'\npath='/etc/loop'\nkind='directory'\nexists=false", "failed: a link is there"),
         ("check='path'\npath='/srv'\nkind='file'", "failed: it is a directory"),
         ("check='path'\npath='/etc/alias.conf'\nkind='file'\nmode='0640'", "ok"),
         ("check='path'\npath='/etc/alias.conf'\nkind='symlink'\ntarget='redis.conf'", "ok"),
         ("check='path'\npath='/etc/alias.conf'\ntarget='/etc/redis.conf'", "failed: it points to redis.conf"),
         ("check='path'\npath='/srv'\ntarget='x'", "failed: it is a directory, not a link"),
         ("check='path'\npath='/etc/dangling'\nkind='file'", "failed: a link to gone, which does not exist"),
-        ("check='path'\npath='/etc/dangling'", "ok"),
+        ("check='path'\npath='/etc/dangling'", "failed: a link to gone, which does not exist"),
+        ("check='path'\npath='/etc/dangling'\nkind='symlink'", "ok"),
+        ("check='path'\npath='/etc/dangling'\ntarget='gone'", "ok"),
+        (
+            "check='path'\npath='/etc/dangling'\ntarget='gone'\nkind='file'",
+            "failed: a link to gone, which does not exist",
+        ),
+        ("check='path'\npath='/etc/alias.conf'\nmode='0640'\nowner='trove'\ngroup='docker'", "ok"),
+        (
+            "check='path'\npath='/etc/alias.conf'\nkind='symlink'\nmode='0777'\nowner='root'\ncontains='port'",
+            "ok",
+        ),
+        ("check='path'\npath='/etc/alias.conf'\ntarget='redis.conf'\nmode='0777'\nowner='root'", "ok"),
+        ("check='path'\npath='/etc/alias.conf'\nkind='file'\ntarget='redis.conf'\nmode='0640'", "ok"),
+        ("check='path'\npath='/bin'\nkind='directory'\ntarget='usr/lib'", "failed: it points to usr/bin"),
         ("check='path'\npath='/etc/redis.conf'\nmode='0640'\nowner='trove'\ngroup='docker'", "ok"),
         (
             "check='path'\npath='/etc/redis.conf'\nmode='0644'\nowner='root'\ngroup='trove'",
@@ -158,7 +178,11 @@ fn every_check_passes_and_fails() {
         ("check='config'\npath='/etc/ssh/sshd_config'\nkey='port'\nvalue='22'\nwins='first'", "ok"),
         ("check='config'\npath='/etc/ssh/sshd_config'\nkey='port'\nvalue='2222'", "ok"),
         ("check='config'\npath='/etc/none*'\nkey='a'\nset=false", "failed: there is no such file"),
-        ("check='world-writable'", "ok"),
+        ("check='config'\npath='/etc/masked.d/*'\nkey='a'\nset=false", "ok"),
+        ("check='config'\npath='/etc/masked.d/*'\nkey='a'", "failed: nothing sets it"),
+        ("check='config'\npath=['/etc/redis.conf', '/etc/masked.d/up']\nkey='port'\nvalue='6379'", "ok"),
+        ("check='world-writable'", "failed: /tmp/x (0666)"),
+        ("check='world-writable'\nexcept=['/tmp/**']", "ok"),
         ("check='setuid'", "failed: /usr/bin/su (4755)"),
         ("check='setuid'\nallow=['/usr/bin/s?']", "ok"),
         ("check='setuid'\nallow=['/bin/su']", "ok"),
@@ -235,6 +259,14 @@ fn what_everybody_may_change() {
         .access("/sticky", 0o1777, 0, 0)
         .file("/sticky/deep/file", "")
         .access("/sticky/deep/file", 0o666, 0, 0)
+        .dir("/sticky/open")
+        .access("/sticky/open", 0o777, 0, 0)
+        .dir("/restricted")
+        .access("/restricted", 0o1755, 0, 0)
+        .file("/restricted/deep/file", "")
+        .access("/restricted/deep/file", 0o666, 0, 0)
+        .special("/sticky/sock", crate::disk::FileKind::Socket)
+        .access("/sticky/sock", 0o666, 0, 0)
         .dir("/sticky-not")
         .access("/sticky-not", 0o757, 0, 0)
         .link("/link", "open")
@@ -243,9 +275,13 @@ fn what_everybody_may_change() {
         .file("/srv/a", "")
         .access("/srv/a", 0o602, 0, 0);
     for (check, expected) in [
-        ("", "failed: /open (0777); /srv/a (0602); /sticky-not (0757)"),
-        ("except=['/open', '/sticky-*', '/srv/**']", "ok"),
-        ("below=['/srv', '/sticky']", "failed: /srv/a (0602)"),
+        (
+            "",
+            "failed: /open (0777); /restricted/deep/file (0666); /srv/a (0602); /sticky/deep/file (0666); \
+             /sticky/open (0777); /sticky-not (0757)",
+        ),
+        ("except=['/open', '/restricted/**', '/sticky-*', '/sticky/**', '/srv/**']", "ok"),
+        ("below=['/srv', '/sticky/deep']", "failed: /srv/a (0602); /sticky/deep/file (0666)"),
         // Not itself, as for every directory; and not what begins alike.
         ("below=['/link']", "ok"),
         ("below=['/s']", "not checked"),
@@ -265,10 +301,12 @@ fn links_of_units() {
         .link("/etc/systemd/system/alias.service", "/usr/lib/systemd/system/gone.service")
         .link("/etc/systemd/system/other.service", "/usr/lib/systemd/system/redis.service")
         .link("/usr/lib/systemd/system/x.target.requires/void.service", "../void.service")
+        .link("/etc/systemd/system/x.target.upholds/held.service", "/usr/lib/systemd/system/held.service")
         .link("/usr/lib/systemd/system/x.target.wants/redis.service", "/nowhere/redis.service");
     assert_eq!(
         run(&tree, "check='unit-links'"),
         "failed: /etc/systemd/system/multi-user.target.wants/gone.service -> /usr/lib/systemd/system/gone.service; \
+         /etc/systemd/system/x.target.upholds/held.service -> /usr/lib/systemd/system/held.service; \
          /etc/systemd/system/alias.service -> /usr/lib/systemd/system/gone.service; \
          /usr/lib/systemd/system/x.target.requires/void.service -> ../void.service"
     );

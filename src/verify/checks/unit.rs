@@ -3,7 +3,7 @@
 use super::{Found, listed};
 use crate::disk::Tree;
 use crate::recipe::ServiceState;
-use crate::verify::unit::{UnitState, dangling_links, resolve_alias};
+use crate::verify::unit::{UnitState, WANTS, dangling_links, resolve_alias};
 
 pub(super) fn check(tree: &mut dyn Tree, name: &str, exists: bool, wanted: Option<ServiceState>) -> Found {
     let state = resolve_alias(tree, name)?;
@@ -31,7 +31,8 @@ pub(super) fn links(tree: &mut dyn Tree) -> Found {
         if number == 3 && tree.canonicalize(b"/lib").is_ok_and(|path| path == b"/usr/lib") {
             continue;
         }
-        patterns.extend(["*.wants/*", "*.requires/*", "*"].map(|below| format!("{directory}/{below}")));
+        patterns.extend(WANTS.map(|kind| format!("{directory}/*{kind}/*")));
+        patterns.push(format!("{directory}/*"));
     }
     Ok(listed(&dangling_links(tree, &patterns)?))
 }

@@ -177,6 +177,14 @@ fn each_defect_fails_its_check() {
             "no unit link leads nowhere",
             "gone.service -> /usr/lib",
         ),
+        (
+            good().link(
+                "/etc/systemd/system/x.target.upholds/held.service",
+                "/usr/lib/systemd/system/held.service",
+            ),
+            "no unit link leads nowhere",
+            "held.service -> /usr/lib",
+        ),
     ] {
         let failed = failures(&tree);
         assert_eq!(failed.len(), 1, "{title}: {failed:?}");

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{LINK_LIMIT, SEARCH_PATH, instance, split};
+use super::{LINK_LIMIT, SEARCH_PATH, WANTS, instance, split};
 use crate::disk::{DiskError, FileKind, Stat, Tree};
-use crate::verify::look::{base_name, is_directory, join, names, optional, show, too_much};
+use crate::verify::look::{absolute, base_name, is_directory, join, names, optional, show, too_much};
 
 /// Entries of all directories together; real systems have a thousand.
 const ENTRY_LIMIT: usize = 20_000;
@@ -259,27 +259,11 @@ impl Content {
 }
 
 fn is_wants(name: &[u8]) -> bool {
-    [".wants", ".requires", ".upholds"].iter().any(|end| name.ends_with(end.as_bytes()))
+    WANTS.iter().any(|end| name.ends_with(end.as_bytes()))
 }
 
 /// Takes the entries of a directory from what may be read in all.
 fn spend(names: Vec<Vec<u8>>, path: &[u8], budget: &mut usize) -> Result<Vec<Vec<u8>>, DiskError> {
     *budget = budget.checked_sub(names.len()).ok_or_else(|| too_much(path))?;
     Ok(names)
-}
-
-/// What a link in a directory points to: absolute, `.` and `..` resolved by name, as systemd does.
-fn absolute(directory: &[u8], target: &[u8]) -> Vec<u8> {
-    let target = if target.starts_with(b"/") { target.to_vec() } else { join(directory, target) };
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in target.split(|&byte| byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.iter().fold(b"/".to_vec(), |path, part| join(&path, part))
 }

@@ -40,6 +40,9 @@ const SEARCH_PATH: [&str; 13] = [
 /// Where an administrator, and `systemctl enable`, put things.
 const CONFIG: &str = "/etc/systemd/system";
 
+/// The ends of directories that hold links to units which another unit starts.
+pub(super) const WANTS: [&str; 3] = [".wants", ".requires", ".upholds"];
+
 /// How many links from unit to unit are followed, as in systemd.
 const LINK_LIMIT: usize = 64;
 
