@@ -8,6 +8,36 @@ use crate::verify::look::{optional, show};
 /// The largest unit file or drop-in; real ones are a few hundred bytes.
 const FILE_LIMIT: u64 = 256 << 10;
 
+/// What systemd takes for space: not all that Unicode does.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The lines of a text, cut where systemd's `read_line` does: at NUL too, and the bytes that end lines end one
+/// together if they are different ones.
+struct Lines<'a>(&'a str);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        const ENDS: [char; 3] = ['\n', '\r', '\0'];
+        if self.0.is_empty() {
+            return None;
+        }
+        let (line, mut rest) = self.0.split_at(self.0.find(ENDS).unwrap_or(self.0.len()));
+        let mut met = String::new();
+        while let Some(end) =
+            rest.chars().next().filter(|end| ENDS.contains(end) && !met.contains(['\0', *end]))
+        {
+            met.push(end);
+            rest = &rest[end.len_utf8()..];
+        }
+        self.0 = rest;
+        Some(line)
+    }
+}
+
 /// The assignments of a unit and its drop-ins, in the order in which systemd reads them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitFile {
@@ -35,20 +65,25 @@ impl UnitFile {
         let text = String::from_utf8_lossy(text);
         let mut section = String::new();
         let mut pending = String::new();
-        for line in text.lines() {
-            let line = line.trim();
-            if line.starts_with(['#', ';']) {
+        let mut marked = false;
+        for mut line in Lines(&text) {
+            if line.trim_start_matches(SPACE).starts_with(['#', ';']) {
                 continue; // Even between continued lines.
             }
-            if let Some(begun) = line.strip_suffix('\\') {
-                pending.push_str(begun);
+            if let (false, Some(rest)) = (marked, line.strip_prefix(BYTE_ORDER_MARK)) {
+                (marked, line) = (true, rest);
+            }
+            pending.push_str(line);
+            // Of two backslashes the first takes the second's meaning away; a space behind does so too.
+            let backslashes = line.len() - line.trim_end_matches('\\').len();
+            if backslashes % 2 == 1 {
+                pending.pop();
                 pending.push(' ');
                 continue;
             }
-            let whole = std::mem::take(&mut pending) + line;
-            self.line(&mut section, whole.trim());
+            self.line(&mut section, std::mem::take(&mut pending).trim_matches(SPACE));
         }
-        self.line(&mut section, pending.trim());
+        self.line(&mut section, pending.trim_matches(SPACE));
     }
 
     fn line(&mut self, section: &mut String, line: &str) {
@@ -57,8 +92,8 @@ impl UnitFile {
         } else if let Some((key, value)) = line.split_once('=') {
             self.assignments.push(Assignment {
                 section: section.clone(),
-                key: key.trim().to_owned(),
-                value: value.trim().to_owned(),
+                key: key.trim_matches(SPACE).to_owned(),
+                value: value.trim_matches(SPACE).to_owned(),
             });
         }
     }
@@ -162,8 +197,8 @@ mod tests {
             .file("/etc/systemd/system/a@x.service.d/20.conf", "[Service]\nUser=two\n")
             .file("/etc/systemd/system/a@.service.d/10.conf", "[Service]\nUser=early\nGroup=g\n")
             .link("/etc/systemd/system/a@.service.d/30.conf", "/dev/null")
-            .link("/etc/systemd/system/b.service", "a@x.service");
-        let unit = load(&mut tree, "b.service").unwrap().unwrap();
+            .link("/etc/systemd/system/b@x.service", "a@x.service");
+        let unit = load(&mut tree, "b@x.service").unwrap().unwrap();
         assert_eq!((unit.last("Service", "User"), unit.last("Service", "Group")), (Some("two"), Some("g")));
         assert_eq!(load(&mut tree, "c.service").unwrap(), None);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{LINK_LIMIT, SEARCH_PATH, WANTS, instance, split};
+use super::{LINK_LIMIT, SEARCH_PATH, WANTS, instance, may_alias, split};
 use crate::disk::{DiskError, FileKind, Stat, Tree};
 use crate::verify::look::{absolute, base_name, is_directory, join, names, optional, show, too_much};
 
@@ -143,6 +143,10 @@ impl UnitIndex {
             let (directory, base) = split(&target);
             let in_search_path = SEARCH_PATH.iter().any(|known| known.as_bytes() == directory);
             if in_search_path && base != name.as_bytes() {
+                if !may_alias(split(&path).1, base) {
+                    let problem = format!("points to `{}`, which it cannot be another name of", show(base));
+                    return Err(DiskError::WrongKind { path: show(&path), problem });
+                }
                 return Ok(Some((path, Entry::Alias(String::from_utf8_lossy(base).into_owned()))));
             }
             path = target;

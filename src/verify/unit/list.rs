@@ -151,7 +151,7 @@ fn unit(
         path: show(&join(directory.as_bytes(), name.as_bytes())),
         description: file.and_then(|file| file.last("Unit", "Description").map(str::to_owned)),
         alias_of: match state {
-            UnitState::Alias(target) => Some(target),
+            UnitState::Alias(target) if target != name => Some(target),
             _ => None,
         },
         aliases: Vec::new(),

@@ -93,6 +93,94 @@ fn systemctl_lists_the_same() {
     assert_eq!(ours(&mut tree()), listed);
 }
 
+/// Unit files that are hard to read: where a line ends, which one it goes on in, what a byte order mark does.
+#[test]
+fn systemctl_reads_the_same() {
+    const SERVICE: &str = "[Service]\nExecStart=/bin/true ";
+    const INSTALL: &str = "[Install]\nWantedBy=x.target\n";
+    let cases: [(&str, String); 23] = [
+        ("one", format!("{SERVICE}\\\n{INSTALL}")),
+        ("one-space", format!("{SERVICE}\\ \n{INSTALL}")),
+        ("one-tab", format!("{SERVICE}\\\t\n{INSTALL}")),
+        ("two", format!("{SERVICE}\\\\\n{INSTALL}")),
+        ("three", format!("{SERVICE}\\\\\\\n{INSTALL}")),
+        ("one-crlf", format!("{SERVICE}\\\n{INSTALL}").replace('\n', "\r\n")),
+        ("one-lfcr", format!("{SERVICE}\\\n{INSTALL}").replace('\n', "\n\r")),
+        ("one-cr", format!("{SERVICE}\\\n{INSTALL}").replace('\n', "\r")),
+        ("then-empty", format!("{SERVICE}\\\n\n{INSTALL}")),
+        ("then-empty-crlf", format!("{SERVICE}\\\n\n{INSTALL}").replace('\n', "\r\n")),
+        ("then-blank", format!("{SERVICE}\\\n  \n{INSTALL}")),
+        ("then-comment", format!("{SERVICE}\\\n# c \\\n{INSTALL}")),
+        ("then-indented-comment", format!("{SERVICE}\\\n  ; c\n{INSTALL}")),
+        ("comment", format!("# c \\\n{INSTALL}")),
+        ("mark", format!("\u{feff}{INSTALL}")),
+        ("mark-later", format!("[Service]\n\u{feff}{INSTALL}")),
+        ("mark-twice", format!("\u{feff}[Service]\n\u{feff}{INSTALL}")),
+        ("mark-comment", format!("\u{feff}# c \\\n{INSTALL}")),
+        ("nul", "[Install]\nWantedBy=\0x.target\n".to_owned()),
+        ("nul-lines", "[Install]\0WantedBy=x.target".to_owned()),
+        ("odd-space", format!("{INSTALL}\u{a0}WantedBy=\n")),
+        ("vertical-tab", "[Install]\n\u{b}WantedBy=x.target\n".to_owned()),
+        ("key-in-two", "[Install]\nWantedBy\\\n=x.target\\".to_owned()),
+    ];
+    let tree = || {
+        cases.iter().fold(MemTree::new().link("/lib", "usr/lib"), |tree, (name, text)| {
+            tree.file(&lib(&format!("{name}.service")), text)
+        })
+    };
+    let root = tempfile::tempdir().unwrap();
+    tree().write_below(root.path());
+    let listed = systemctl(root.path());
+    assert_eq!(listed.len(), cases.len());
+    assert_eq!(ours(&mut tree()), listed);
+}
+
+/// Links from name to name that are allowed, and those that are not; and links out of the search path.
+#[test]
+fn systemctl_follows_the_same_links() {
+    let tree = || {
+        MemTree::new()
+            .link("/lib", "usr/lib")
+            .file(&lib("t@.service"), WANTED)
+            .file(&lib("r@.service"), WANTED)
+            .file(&lib("a.service"), WANTED)
+            .file(&lib("m.mount"), WANTED)
+            .file("/opt/o.service", WANTED)
+            .file("/opt/o.socket", WANTED)
+            .file("/opt/p@.service", WANTED)
+            .file("/opt/s.service", "[Service]\nExecStart=/bin/true\n")
+            .link(&lib("other-instance@q.service"), "t@r.service")
+            .link(&lib("instance@q.service"), "t@q.service")
+            .link(&lib("of-template@q.service"), "t@.service")
+            .link(&lib("template-of@.service"), "t@.service")
+            .link(&lib("plain.service"), "t@.service")
+            .link(&lib("plain-instance.service"), "t@r.service")
+            .link(&lib("of-plain@q.service"), "a.service")
+            .link(&lib("template-of-plain@.service"), "a.service")
+            .link(&lib("template-of-instance@.service"), "t@r.service")
+            .link(&lib("suffix.service"), "a.socket")
+            .link(&lib("n.mount"), "m.mount")
+            .link(&lib("no-unit.service"), "nothing")
+            .link(&lib("t@i.service"), "r@.service")
+            .link(&lib("t@j.service"), "t@.service")
+            .link(&lib("t@l.service"), "t@k.service")
+            .link(&etc("e@q.service"), "/usr/lib/systemd/system/t@r.service")
+            .link(&etc("o.service"), "/opt/o.service")
+            .link(&etc("other.service"), "/opt/o.service")
+            .link(&etc("static.service"), "/opt/s.service")
+            .link(&etc("socket.service"), "/opt/o.socket")
+            .link(&etc("p@.service"), "/opt/p@.service")
+            .link(&etc("other-p@.service"), "/opt/p@.service")
+            .link(&etc("p@x.service"), "/opt/p@.service")
+            .link(&etc("gone.service"), "/opt/gone.service")
+            .link(&lib("vendor.service"), "/opt/o.service")
+            .link("/run/systemd/system/runtime.service", "/opt/o.service")
+    };
+    let root = tempfile::tempdir().unwrap();
+    tree().write_below(root.path());
+    assert_eq!(ours(&mut tree()), systemctl(root.path()));
+}
+
 /// The units of the machine the tests run on: what real packages put there.
 #[test]
 fn systemctl_lists_the_same_of_this_host() {

@@ -96,3 +96,22 @@ fn instance(name: &str) -> Option<(String, &str)> {
 fn is_template(name: &str) -> bool {
     name.split_once('@').is_some_and(|(_, rest)| rest.starts_with('.'))
 }
+
+/// Whether systemd lets a link of one name stand for a unit of another (`unit_validate_alias_symlink_or_warn`): of the
+/// same type, and instances for their template or for one that has the same instance part.
+fn may_alias(name: &[u8], target: &[u8]) -> bool {
+    const TYPES: [&str; 6] = [".service", ".socket", ".target", ".device", ".timer", ".path"];
+    let (Ok(name), Ok(target)) = (std::str::from_utf8(name), std::str::from_utf8(target)) else {
+        return false;
+    };
+    let suffix = |name: &str| TYPES.into_iter().find(|suffix| name.ends_with(suffix));
+    if !is_valid(target.as_bytes()) || suffix(name).is_none() || suffix(name) != suffix(target) {
+        return false;
+    }
+    match (instance(name), instance(target)) {
+        (Some((_, name)), Some((_, target))) => name == target,
+        (Some(_), None) => is_template(target),
+        (None, Some(_)) => false,
+        (None, None) => is_template(name) == is_template(target),
+    }
+}

@@ -26,7 +26,8 @@ pub enum UnitState {
     Linked,
     /// As [`Linked`](Self::Linked), below `/run`.
     LinkedRuntime,
-    /// Another name of this unit.
+    /// Another name of this unit. Its own name if it is a link to a file of another name outside the search path,
+    /// which is a unit all the same.
     Alias(String),
     /// It cannot be started.
     Masked,
@@ -110,7 +111,7 @@ impl UnitIndex {
             let runtime = found.directory.starts_with("/run/");
             return Ok((if runtime { UnitState::MaskedRuntime } else { UnitState::Masked }, None));
         }
-        if base_name(&found.path) != name.as_bytes() && instance(resolved).is_none() && resolved != name {
+        if base_name(&found.path) != name.as_bytes() && instance(resolved).is_none() {
             return Ok((UnitState::Alias(resolved.to_owned()), None));
         }
         let template = instance(resolved).map(|(template, _)| template);
@@ -155,11 +156,16 @@ impl UnitIndex {
             }
             let Some(found) = found else { return Ok(None) };
             let Entry::Alias(target) = &found.entry else { return Ok(Some((name, found))) };
-            name = match (instance(&name), target.split_once("@.")) {
+            let next = match (instance(&name), target.split_once("@.")) {
                 // An instance of an alias is that instance of the template behind it.
                 (Some((_, instance)), Some((prefix, suffix))) => format!("{prefix}@{instance}.{suffix}"),
                 _ => target.clone(),
             };
+            if next == name {
+                // An instance may be a link to its own template.
+                return Ok(self.follow(tree, target)?.map(|(_, found)| (name, found)));
+            }
+            name = next;
         }
         Err(DiskError::WrongKind { path: name, problem: "is a loop of aliases".to_owned() })
     }
@@ -201,8 +207,14 @@ impl UnitIndex {
 /// # Errors
 /// As [`unit_state`].
 pub(in crate::verify) fn resolve_alias(tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
-    match unit_state(tree, name)? {
-        UnitState::Alias(target) => unit_state(tree, &target),
+    let index = UnitIndex::read(tree)?;
+    match index.state(tree, name)? {
+        UnitState::Alias(target) if target == full_name(name) => {
+            let is_wanted = |known: &&Directory| known.content.wanted.contains_key(target.as_bytes());
+            let wanted = index.directories().iter().filter(is_wanted).any(|known| known.path == CONFIG);
+            Ok(if wanted { UnitState::Enabled } else { UnitState::Linked })
+        }
+        UnitState::Alias(target) => index.state(tree, &target),
         state => Ok(state),
     }
 }
