@@ -11,9 +11,19 @@ pub(in crate::verify) const START: u64 = 1_700_000_000_000_000;
 pub(in crate::verify) struct Export(Vec<u8>);
 
 impl Export {
-    /// Adds an entry of the boot with this number.
+    /// Adds an entry of the boot with this number, by a clock that was never set.
     pub(in crate::verify) fn entry(&mut self, realtime: u64, boot: u128, fields: &[(&str, &[u8])]) {
-        let monotonic = realtime - START + 1;
+        self.entry_at(realtime, realtime - START + 1, boot, fields);
+    }
+
+    /// Adds an entry with both its times.
+    pub(in crate::verify) fn entry_at(
+        &mut self,
+        realtime: u64,
+        monotonic: u64,
+        boot: u128,
+        fields: &[(&str, &[u8])],
+    ) {
         let head = format!(
             "__REALTIME_TIMESTAMP={realtime}\n__MONOTONIC_TIMESTAMP={monotonic}\n_BOOT_ID={boot:032x}\n"
         );

@@ -13,7 +13,7 @@ pub use render::Form;
 
 use std::io::Write;
 
-use merge::Merge;
+use merge::{Merge, Moment};
 
 use super::VerifyError;
 use super::journal::{FILE_LIMIT, Field, Reader};
@@ -124,7 +124,13 @@ pub fn print_journal(
                 continue;
             }
             let Some(line) = render::line(selection.form, &header, &entry, &fields) else { continue };
-            if !merge.add(header.seqnum_id, entry.seqnum, entry.realtime, line) {
+            let moment = Moment {
+                seqnum: entry.seqnum,
+                realtime: entry.realtime,
+                boot_id: entry.boot_id,
+                monotonic: entry.monotonic,
+            };
+            if !merge.add(header.seqnum_id, moment, line) {
                 let reason = "more is selected than can be sorted; select less, such as the newest with -n";
                 return Err(VerifyError::Unsupported { what: "the journal", reason: reason.to_owned() });
             }

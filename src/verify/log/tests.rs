@@ -108,6 +108,36 @@ fn journalctl_selects_and_prints_the_same() {
     }
 }
 
+/// Two files of one boot, the clock set back by an hour in its midst, and a boot before it.
+#[test]
+fn journalctl_puts_entries_in_the_same_order_when_the_clock_was_set() {
+    const HOUR: u64 = 3_600_000_000;
+    let mut exports = [Export::default(), Export::default()];
+    for number in 0..40u64 {
+        let clock = START + 2 * HOUR + number * 1_000_000 - if number < 20 { 0 } else { HOUR };
+        let message = format!("message {number}");
+        let fields: &[(&str, &[u8])] = &[("MESSAGE", message.as_bytes())];
+        exports[usize::from(number % 3 == 0)].entry_at(clock, 1_000_000 * number + 5, 2, fields);
+    }
+    let mut before = Export::default();
+    for number in 0..10 {
+        let message = format!("before {number}");
+        before.entry_at(START + number * 1_000_000, 5 + number, 1, &[("MESSAGE", message.as_bytes())]);
+    }
+    let [system, user] = exports.map(|export| export.write(true, true));
+    let before = before.write(true, true);
+    let mut tree =
+        tree(&[("system.journal", &system), ("user-1000.journal", &user), ("old.journal", &before)]);
+    let expected = String::from_utf8(journalctl(&[&system, &user, &before], &["-o", "short"])).unwrap();
+    let expected: Vec<_> = expected.lines().filter(|line| !line.starts_with("-- Boot ")).collect();
+    assert_eq!(expected.len(), 50);
+    for lines in [None, Some(0), Some(1), Some(19), Some(20), Some(21), Some(25), Some(45), Some(60)] {
+        let (found, warnings) = printed(&mut tree, &Selection { lines, ..everything(Form::Text) });
+        let end = &expected[expected.len() - lines.unwrap_or(50).min(50)..];
+        assert_eq!(found.lines().collect::<Vec<_>>(), end, "{lines:?} {warnings:?}");
+    }
+}
+
 #[test]
 fn journalctl_says_the_same_as_json() {
     let [system, user] = journals();
