@@ -79,7 +79,7 @@ impl Diagnose for VerifyError {
         match self {
             Self::Disk(error) => error.exit(),
             Self::NoSuchLog { .. } | Self::Exists { .. } => Exit::Usage,
-            Self::Malformed { .. } | Self::Unsupported { .. } => Exit::Checks,
+            Self::Malformed { .. } | Self::Unsupported { .. } => Exit::Integrity,
             Self::Host { source, .. } => io_exit(source, Exit::Usage),
             Self::Write { source, .. } => io_exit(source, Exit::Internal),
         }
@@ -89,7 +89,7 @@ impl Diagnose for VerifyError {
         match self {
             Self::Disk(error) => error.hint(),
             Self::Malformed { path, .. } => {
-                Some(format!("look at it with `tib cat IMAGE {path}` and build the image again"))
+                Some(format!("copy it with `tib extract IMAGE {path}` for a closer look"))
             }
             Self::Exists { .. } => {
                 Some("choose another name with `-o`, or replace it with `--force`".to_owned())

@@ -278,8 +278,27 @@ fn files_are_unpacked_cut_and_searched() {
         let error = classic(path, b"garbage", None, None).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot make sense of `{path}` in the image")), "{error}");
     }
-    let error = classic("/var/log/a.bz2", b"", None, None).unwrap_err().to_string();
-    assert!(error.contains("does not know how `/var/log/a.bz2` is compressed"), "{error}");
+    for (path, name) in [("/var/log/a.bz2", "bzip2"), ("/var/log/a.lz4", "lz4")] {
+        let error = classic(path, b"x", None, None).unwrap_err();
+        assert!(matches!(error, VerifyError::Unsupported { .. }), "{error:?}");
+        let expected =
+            format!("cannot read the log: `{path}` is compressed with {name}, which tib does not unpack");
+        assert_eq!(error.to_string(), expected);
+    }
+    for path in ["/var/log/a", "/var/log/a.gz", "/var/log/a.xz", "/var/log/a.zst", "/var/log/a.bz2"] {
+        assert_eq!(classic(path, b"", None, None).unwrap(), "", "{path}");
+    }
+}
+
+#[test]
+fn a_damaged_log_is_damage_of_the_image() {
+    use crate::error::{Diagnose, Exit};
+    let error = classic("/var/log/syslog.2.gz", b"no gzip at all, but text", None, None).unwrap_err();
+    assert_eq!(error.exit(), Exit::Integrity);
+    assert_eq!(
+        error.hint().unwrap(),
+        "copy it with `tib extract IMAGE /var/log/syslog.2.gz` for a closer look"
+    );
 }
 
 #[test]
