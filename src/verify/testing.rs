@@ -94,6 +94,19 @@ impl MemTree {
         self
     }
 
+    /// The space it takes.
+    pub(crate) fn allocated(mut self, path: &str, allocated: u64) -> Self {
+        self.nodes.get_mut(path.as_bytes()).expect("no such node").stat.allocated = allocated;
+        self
+    }
+
+    /// When it was changed.
+    pub(crate) fn modified(mut self, path: &str, seconds: i64, nanoseconds: u32) -> Self {
+        self.nodes.get_mut(path.as_bytes()).expect("no such node").stat.modified =
+            Timestamp { seconds, nanoseconds };
+        self
+    }
+
     pub(crate) fn xattr(mut self, path: &str, name: &str, value: impl AsRef<[u8]>) -> Self {
         let node = self.nodes.get_mut(path.as_bytes()).expect("no such node");
         node.xattrs.insert(name.as_bytes().to_vec(), value.as_ref().to_vec());

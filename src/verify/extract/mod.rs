@@ -1,6 +1,8 @@
 //! Copies files out of an image: onto the host as far as an ordinary user may, or whole into a tar file.
 
+mod holes;
 mod host;
+mod pax;
 mod tar;
 
 pub use host::to_host;
