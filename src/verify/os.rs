@@ -16,6 +16,9 @@ pub enum DetectError {
     /// Neither of the places for os-release holds one.
     #[error("it has no /etc/os-release")]
     NoOsRelease,
+    /// There is no shell.
+    #[error("it has no programs: /bin/sh, whose header tells the processor, is not there")]
+    NoPrograms,
     /// os-release names a distribution of no known family.
     #[error("its distribution is not supported (os-release says `{0}`)")]
     UnknownDistribution(String),
@@ -58,7 +61,10 @@ pub fn detect_os(tree: &mut dyn Tree) -> Result<OsRelease, DetectError> {
 
 pub(super) fn architecture(tree: &mut dyn Tree) -> Result<Arch, DetectError> {
     let mut head = Vec::new();
-    tree.read_range(b"/bin/sh", 0, ELF_HEAD, &mut head)?;
+    match tree.read_range(b"/bin/sh", 0, ELF_HEAD, &mut head) {
+        Err(DiskError::NotFound(_)) => return Err(DetectError::NoPrograms),
+        read => read?,
+    };
     if head.len() < ELF_HEAD as usize {
         return Err(DetectError::UnknownArchitecture("/bin/sh is empty".to_owned()));
     }
@@ -80,4 +86,33 @@ fn python_minor(tree: &mut dyn Tree) -> Option<u8> {
     let real = tree.canonicalize(b"/usr/bin/python3").ok()?;
     let name = real.rsplit(|byte| *byte == b'/').next()?;
     std::str::from_utf8(name).ok()?.strip_prefix("python3.")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::MemTree;
+
+    const RELEASE: &str = "ID=debian\nVERSION_ID=12\n";
+    const PROGRAM: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0";
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let release = || MemTree::new().file("/etc/os-release", RELEASE);
+        let programs = "it has no programs: /bin/sh, whose header tells the processor, is not there";
+        for (tree, expected) in [
+            (MemTree::new(), "it has no /etc/os-release"),
+            (release(), programs),
+            (release().dir("/bin"), programs),
+            (release().link("/bin", "usr/bin"), programs),
+            (release().link("/bin/sh", "dash"), programs),
+            (release().file("/bin/sh", ""), "(/bin/sh is empty)"),
+            (release().program("/bin/sh", [b' '; 20]), "(/bin/sh is no ELF program)"),
+        ] {
+            let error = detect_os(&mut tree.clone()).unwrap_err();
+            assert!(error.to_string().ends_with(expected), "{error}");
+            assert_eq!(error.exit(), Exit::Integrity);
+        }
+        assert_eq!(detect_os(&mut release().program("/bin/sh", PROGRAM)).unwrap().arch, Arch::X86_64);
+    }
 }

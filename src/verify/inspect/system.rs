@@ -135,7 +135,7 @@ fn full_version(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
 fn machine(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
     match architecture(tree) {
         Ok(arch) => Ok(Some(arch.name().to_owned())),
-        Err(DetectError::Disk(DiskError::NotFound(_))) => Ok(None),
+        Err(DetectError::NoPrograms) => Ok(None),
         Err(DetectError::Disk(error)) => Err(error.into()),
         Err(DetectError::UnknownArchitecture(what)) => Ok(Some(format!("unknown: {what}"))),
         Err(other) => Ok(Some(other.to_string())),
