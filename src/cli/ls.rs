@@ -10,17 +10,7 @@ use super::cat::Patient;
 use super::{Context, in_image};
 
 pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
-    let options = ListOptions {
-        long: args.long,
-        recursive: args.recursive,
-        human: args.human,
-        uids: args.uids,
-        times: args.times,
-        extra: args.extra_stats,
-        checksums: args.checksum,
-        xattrs: args.xattrs,
-        all: args.all,
-    };
+    let options = options(args);
     context.with_tree(&args.image, |tree| {
         let entries = ls::list(tree, &in_image(&args.path), &options)?;
         context.printer.finish();
@@ -35,4 +25,55 @@ pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
         Ok(out.flush().map_err(super::Stdout)?)
     })?;
     Ok(Exit::Done)
+}
+
+fn options(args: &LsArgs) -> ListOptions {
+    // Columns have a place in long listings only. The other forms always have what is asked for.
+    let columns = args.uids || args.times || args.extra_stats || args.checksum;
+    ListOptions {
+        long: args.long || columns && !args.json && !args.csv,
+        recursive: args.recursive,
+        human: args.human,
+        uids: args.uids,
+        times: args.times,
+        extra: args.extra_stats,
+        checksums: args.checksum,
+        xattrs: args.xattrs,
+        all: args.all,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    #[command(disable_help_flag = true)]
+    struct Line {
+        #[command(flatten)]
+        args: LsArgs,
+    }
+
+    #[test]
+    fn columns_make_a_listing_long() {
+        for (line, long) in [
+            ("", false),
+            ("-R", false),
+            ("-h", false),
+            ("-l", true),
+            ("--uids", true),
+            ("-R --times", true),
+            ("--extra-stats", true),
+            ("-R --checksum", true),
+            // The listed directory itself is no part of these without -l.
+            ("-R --checksum --json", false),
+            ("-R --times --csv", false),
+        ] {
+            let words = ["ls"].into_iter().chain(line.split_whitespace()).chain(["image"]);
+            let args = Line::try_parse_from(words).unwrap().args;
+            assert_eq!(options(&args).long, long, "{line}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ pub(super) const LS_HELP: &str = "Examples:
   tib ls -lR --csv --checksum mariadb.qcow2 / > files.csv
   tib ls -R --xattrs --json mariadb.qcow2 /usr | jq '.[] | select(.xattrs != [])'
 
-The columns are those of virt-ls. Links are followed inside the image only.";
+The columns are those of virt-ls; what it has with -lR only, -l alone has too. Links are followed inside the image only.";
 
 pub(super) const CAT_HELP: &str = "Examples:
   tib cat mariadb.qcow2 /etc/os-release
@@ -41,22 +41,22 @@ pub(in crate::cli) struct LsArgs {
     /// With all directories below
     #[arg(short = 'R', long)]
     pub(in crate::cli) recursive: bool,
-    /// `.` and `..` too; other names that begin with a dot are always listed
+    /// `.` and `..` too, without -R; other names that begin with a dot are always listed
     #[arg(short, long)]
     pub(in crate::cli) all: bool,
     /// With -l: sizes like `1.5K`
     #[arg(short = 'h', long = "human-readable", visible_alias = "human")]
     pub(in crate::cli) human: bool,
-    /// With -l: owner and group, by number
+    /// Owner and group, by number; this and the next three mean -l too
     #[arg(long)]
     pub(in crate::cli) uids: bool,
-    /// With -l: times of last access, modification and change, UTC
+    /// Times of last access, modification and change, UTC
     #[arg(long)]
     pub(in crate::cli) times: bool,
-    /// With -l: file system, inode, links, device numbers and blocks of 512 bytes
+    /// File system, inode, links, device numbers and blocks of 512 bytes
     #[arg(long)]
     pub(in crate::cli) extra_stats: bool,
-    /// With -l: SHA-256 of files
+    /// SHA-256 of files
     #[arg(long)]
     pub(in crate::cli) checksum: bool,
     /// Extended attributes: labels, capabilities, access control lists

@@ -11,8 +11,8 @@ use crate::disk::{FileKind, Stat, Xattr};
 use crate::verify::VerifyError;
 use crate::verify::look::{show, write_error};
 
-/// Writes a listing as text: names, `ls -l` lines (`long`), relative paths (`recursive`), or the columns of
-/// `virt-ls -lR` (both): kind, mode, size, then what was asked for, then the path.
+/// Writes a listing as text: names, `ls -l` lines with what was asked for before the name (`long`), relative paths
+/// (`recursive`), or the columns of `virt-ls -lR` (both): kind, mode, size, then what was asked for, then the path.
 ///
 /// # Errors
 /// [`VerifyError::Write`].
@@ -152,14 +152,21 @@ fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
     if options.uids {
         columns.push(format!("{:>4} {:>4}", stat.uid, stat.gid));
     }
+    columns.extend(further(entry, options));
+    columns.push(with_target(show(&entry.path), entry));
+    columns
+}
+
+/// What is told on request.
+fn further(entry: &Entry, options: &ListOptions) -> Vec<String> {
+    let mut columns = Vec::new();
     if options.times {
-        columns.extend(times(stat));
+        columns.extend(times(&entry.stat));
     }
     if options.extra {
-        columns.extend(extra(stat));
+        columns.extend(extra(&entry.stat));
     }
     columns.extend(entry.sha256.clone());
-    columns.push(with_target(show(&entry.path), entry));
     columns
 }
 
@@ -187,8 +194,8 @@ impl Widths {
 
 fn like_ls(entry: &Entry, options: &ListOptions, widths: &Widths) -> String {
     let stat = &entry.stat;
-    let line = format!(
-        "{}{} {:>links$} {:<uid$} {:<gid$} {:>size$} {} {}",
+    let mut columns = vec![format!(
+        "{}{} {:>links$} {:<uid$} {:<gid$} {:>size$} {}",
         if stat.kind == FileKind::File { '-' } else { letter(stat.kind) },
         permissions(stat.mode),
         stat.links,
@@ -196,13 +203,14 @@ fn like_ls(entry: &Entry, options: &ListOptions, widths: &Widths) -> String {
         stat.gid,
         size(entry, options),
         &time(stat.modified.seconds)[..16],
-        show(&entry.relative),
         links = widths.links,
         uid = widths.uid,
         gid = widths.gid,
         size = widths.size,
-    );
-    with_target(line, entry)
+    )];
+    columns.extend(further(entry, options));
+    columns.push(with_target(show(&entry.relative), entry));
+    columns.join(" ")
 }
 
 fn with_target(line: String, entry: &Entry) -> String {

@@ -63,6 +63,27 @@ fn text_is_that_of_virt_ls() {
 }
 
 #[test]
+fn a_directory_alone_has_the_same_columns() {
+    let options =
+        ListOptions { recursive: false, uids: true, times: true, extra: true, checksums: true, ..ALL };
+    let mut out = Vec::new();
+    text(&list(&mut tree(), b"/etc", &options).unwrap(), &options, &mut out).unwrap();
+    let listing = String::from_utf8(out).unwrap();
+    let line = listing.lines().find(|line| line.ends_with(" hello")).unwrap();
+    let time = "2023-11-14 22:13:20";
+    let (start, rest) = line.split_once(&format!(" 2023-11-14 22:13 {time} {time} {time} ")).unwrap();
+    assert!(start.starts_with("-rw-r--r-- 1 1000 1001 ") && start.ends_with(" 6"), "{start}");
+    let fields: Vec<_> = rest.split(' ').collect();
+    let sum = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    assert_eq!(
+        (fields[0], fields[2], fields[3], fields[5], fields[6]),
+        ("0", "1", "0:0", sum, "hello"),
+        "{rest}"
+    );
+    assert!(listing.lines().any(|line| line.starts_with('p') && line.ends_with(" 0 pipe")), "{listing}");
+}
+
+#[test]
 fn csv_with_checksums_is_that_of_virt_ls() {
     let options = ListOptions { checksums: true, ..ALL };
     let mut out = Vec::new();
