@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::error::{Exit, Result};
-use crate::verify::{End, tail};
+use crate::verify::tail;
 
 use super::args::TailArgs;
 use super::cat::Patient;
@@ -11,7 +11,7 @@ use super::settings::Progress;
 use super::{Context, Stdout, for_each, in_image};
 
 pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
-    let end = args.bytes.map_or(End::Lines(args.lines), |size| End::Bytes(size.0));
+    let end = args.bytes.unwrap_or(args.lines);
     // The words of `tail`: -v is always, -q is never.
     let headed = match context.settings {
         _ if context.settings.verbose => true,

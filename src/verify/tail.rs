@@ -1,6 +1,6 @@
 //! The ends of files, as tail prints them.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::VerifyError;
 use super::look::write_error;
@@ -16,6 +16,10 @@ pub enum End {
     Lines(u64),
     /// So many bytes.
     Bytes(u64),
+    /// All from this line on; the first is 1.
+    FromLine(u64),
+    /// All from this byte on; the first is 1.
+    FromByte(u64),
 }
 
 /// Writes the end of a file as it is.
@@ -23,16 +27,46 @@ pub enum End {
 /// # Errors
 /// [`VerifyError::Disk`], [`VerifyError::Write`].
 pub fn tail(tree: &mut dyn Tree, path: &[u8], end: End, out: &mut dyn Write) -> Result<(), VerifyError> {
-    let size = tree.stat(path)?.size;
-    let start = start_of(tree, path, size, end, WINDOW)?;
-    tree.read_range(path, start, u64::MAX, out)?;
+    if let End::FromLine(line) = end {
+        let mut rest = Rest { lines: line.saturating_sub(1), out: &mut *out };
+        tree.read_to(path, &mut rest)?;
+    } else {
+        let size = tree.stat(path)?.size;
+        let start = start_of(tree, path, size, end, WINDOW)?;
+        tree.read_range(path, start, u64::MAX, out)?;
+    }
     out.flush().map_err(write_error("the end of the file"))
+}
+
+/// Passes on what comes after so many lines.
+struct Rest<'a> {
+    lines: u64,
+    out: &'a mut dyn Write,
+}
+
+impl Write for Rest<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while self.lines > 0 {
+            let Some(at) = rest.iter().position(|&byte| byte == b'\n') else { return Ok(bytes.len()) };
+            rest = &rest[at + 1..];
+            self.lines -= 1;
+        }
+        self.out.write_all(rest)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Where the end that is wanted begins: `window` bytes after `window` bytes are looked through from the back.
 fn start_of(tree: &mut dyn Tree, path: &[u8], size: u64, end: End, window: u64) -> Result<u64, DiskError> {
     let mut wanted = match end {
         End::Bytes(bytes) => return Ok(size.saturating_sub(bytes)),
+        End::FromByte(byte) => return Ok(byte.saturating_sub(1)),
+        End::FromLine(_) => return Ok(0),
         End::Lines(0) => return Ok(size),
         End::Lines(lines) => lines,
     };
@@ -79,6 +113,8 @@ mod tests {
         let wanted = match end {
             End::Lines(lines) => ["-n".to_owned(), lines.to_string()],
             End::Bytes(bytes) => ["-c".to_owned(), bytes.to_string()],
+            End::FromLine(line) => ["-n".to_owned(), format!("+{line}")],
+            End::FromByte(byte) => ["-c".to_owned(), format!("+{byte}")],
         };
         let output = Command::new("tail").args(wanted).arg(file.path()).output().unwrap();
         assert!(output.status.success());
@@ -89,7 +125,9 @@ mod tests {
     fn small_files() {
         for content in ["", "\n", "a", "a\n", "a\nb", "a\nb\n", "\n\n\n", "a\n\nb\n\n"] {
             for number in 0..5 {
-                for end in [End::Lines(number), End::Bytes(number)] {
+                for end in
+                    [End::Lines(number), End::Bytes(number), End::FromLine(number), End::FromByte(number)]
+                {
                     let (found, expected) =
                         (end_of(content.as_bytes(), end), oracle(content.as_bytes(), end));
                     assert_eq!(found, expected, "{content:?} {end:?}");
@@ -108,7 +146,7 @@ mod tests {
         }
         content.extend(std::iter::repeat_n(b'y', 300_000));
         for end in [1, 2, 10, 500, 3999, 4000, 4001, 4002, 65_536, 400_000, u64::MAX] {
-            for end in [End::Lines(end), End::Bytes(end)] {
+            for end in [End::Lines(end), End::Bytes(end), End::FromLine(end), End::FromByte(end)] {
                 assert!(end_of(&content, end) == oracle(&content, end), "{end:?}");
             }
         }

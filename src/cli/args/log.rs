@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::size::Size;
+use crate::size::{BadSize, Size};
+use crate::verify::End;
 use crate::verify::log::{Priority, Text, parse_time, unit_name};
 
 pub(super) const LOG_HELP: &str = "Examples:
@@ -22,6 +23,7 @@ pub(super) const TAIL_HELP: &str = "Examples:
   tib tail db.qcow2 /var/log/dpkg.log
   tib tail -n 100 db.qcow2 /var/log/cloud-init.log /var/log/cloud-init-output.log
   tib tail -c 4K db.qcow2 /var/log/mysql/error.log
+  tib tail -n +3 db.qcow2 /etc/fstab    all but the first two lines
 
 More than one file is headed by its name; with -v one is too, and with -q none.";
 
@@ -65,12 +67,12 @@ pub(in crate::cli) struct LogArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TailArgs {
-    /// So many lines
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
-    pub(in crate::cli) lines: u64,
-    /// So many bytes instead, such as `4K`
-    #[arg(short = 'c', long, value_name = "SIZE", conflicts_with = "lines")]
-    pub(in crate::cli) bytes: Option<Size>,
+    /// So many lines; with +N, all from line N on
+    #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = lines)]
+    pub(in crate::cli) lines: End,
+    /// So many bytes instead, such as `4K`; with +SIZE, all from that byte on
+    #[arg(short = 'c', long, value_name = "SIZE", conflicts_with = "lines", value_parser = bytes)]
+    pub(in crate::cli) bytes: Option<End>,
     /// A qcow2 or raw image
     pub(in crate::cli) image: PathBuf,
     /// Files in it
@@ -86,4 +88,54 @@ fn text(text: &str) -> Result<Text, String> {
 #[expect(clippy::unnecessary_wraps, reason = "what clap asks for")]
 fn unit(name: &str) -> Result<String, String> {
     Ok(unit_name(name))
+}
+
+fn lines(text: &str) -> Result<End, String> {
+    // Digits alone: `parse` takes a sign too.
+    let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => digits.parse().map_err(|error| format!("{error}")),
+        false => Err("invalid digit found in string".to_owned()),
+    };
+    match text.strip_prefix('+') {
+        Some(from) => number(from).map(End::FromLine),
+        None => number(text).map(End::Lines),
+    }
+}
+
+fn bytes(text: &str) -> Result<End, BadSize> {
+    match text.strip_prefix('+') {
+        Some(from) => from.parse().map(|size: Size| End::FromByte(size.0)),
+        None => text.parse().map(|size: Size| End::Bytes(size.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_files_as_tail_has_them() {
+        for (text, expected) in [
+            ("3", Some(End::Lines(3))),
+            ("0", Some(End::Lines(0))),
+            ("+3", Some(End::FromLine(3))),
+            ("+0", Some(End::FromLine(0))),
+            ("++3", None),
+            ("+", None),
+            ("", None),
+            ("-3", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(lines(text).ok(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("4K", Some(End::Bytes(4096))),
+            ("+4K", Some(End::FromByte(4096))),
+            ("+3", Some(End::FromByte(3))),
+            ("++3", None),
+            ("+", None),
+        ] {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
+        }
+    }
 }
