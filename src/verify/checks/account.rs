@@ -77,20 +77,24 @@ impl Image<'_> {
         if !is_installed && allowed {
             return Ok(Some("sudo is not installed".to_owned()));
         }
-        Ok(match (verdict(&sudoers::read(self.tree)?, &person), allowed) {
+        Ok(match (verdict(&sudoers::read(self.tree)?, &person)?, allowed) {
             (Verdict::Nothing, false) => None,
             (Verdict::Nothing, true) => Some("no rule lets them".to_owned()),
             (Verdict::Something, true) => Some("only some commands, or not as root".to_owned()),
             (Verdict::Something, false) => Some("some commands are allowed".to_owned()),
             (Verdict::Everything { .. }, false) => Some("everything is allowed".to_owned()),
-            (Verdict::Everything { password: asked }, true) => match password {
-                Some(wanted) if wanted != asked => Some(
-                    if asked { "a password is asked for" } else { "no password is asked for" }.to_owned(),
-                ),
+            (Verdict::Everything { asked, free }, true) => match password {
+                Some(false) if asked => Some(of_some("a password is asked for", free)),
+                Some(true) if free => Some(of_some("no password is asked for", asked)),
                 _ => None,
             },
         })
     }
+}
+
+/// Says that something is so, but perhaps not always.
+fn of_some(what: &str, also_otherwise: bool) -> String {
+    if also_otherwise { format!("{what} at times") } else { what.to_owned() }
 }
 
 /// Whether a password lets a user in.

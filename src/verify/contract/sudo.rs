@@ -56,7 +56,7 @@ fn may(tree: &mut dyn Tree, name: &str) -> Found {
             wrong.push(format!("requiretty in {}", show(&located.file)));
         }
     }
-    if verdict(&statements, person) != (Verdict::Everything { password: false }) {
+    if !matches!(verdict(&statements, person)?, Verdict::Everything { asked: false, .. }) {
         wrong.insert(0, format!("nothing lets {name} use sudo without password"));
     }
     Ok(joined(&wrong))

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::shadow::{self, Entry, Password};
 use crate::disk::Tree;
-use crate::verify::look::{escape, read_optional, show};
-use crate::verify::sudoers::{self, Aliases, Person, Statement};
+use crate::verify::look::{escape, read_optional};
+use crate::verify::sudoers::{self, Person, Shown};
 use crate::verify::{Grant, VerifyError, groups, users};
 
 /// The most users, and groups, that are looked at.
@@ -159,22 +159,10 @@ fn password_fields(tree: &mut dyn Tree) -> Result<BTreeMap<String, Password>, Ve
 }
 
 fn sudo(tree: &mut dyn Tree, people: &[Person]) -> Result<Vec<SudoGrant>, VerifyError> {
-    let statements = sudoers::read(tree)?;
-    let aliases = Aliases::of(&statements);
-    let mut found = Vec::new();
-    for located in &statements {
-        let Statement::Grants(grants) = &located.statement else { continue };
-        for grant in grants {
-            let meant = people.iter().filter(|person| aliases.mean(&grant.who, person));
-            found.push(SudoGrant {
-                users: meant.map(|person| escape(&person.user.name)).collect(),
-                grant: grant.escaped(),
-                file: show(&located.file),
-                line: located.line,
-            });
-        }
-    }
-    Ok(found)
+    let rules = sudoers::shown(&sudoers::read(tree)?, people)?;
+    let grants =
+        rules.into_iter().map(|Shown { grant, users, file, line }| SudoGrant { grant, users, file, line });
+    Ok(grants.collect())
 }
 
 /// For the fuzzer: reads any text as `/etc/shadow` and as sudoers.
@@ -299,6 +287,18 @@ mod tests {
                 ("ops".to_owned(), true, "/etc/sudoers.d/90", 2)
             ]
         );
+    }
+
+    #[test]
+    fn defaults_decide_about_passwords() {
+        let sudoers = "Defaults:ops !authenticate\nDefaults!/bin/ls !authenticate\n%sudo ALL=(ALL) ALL\n\
+                       open ALL=(ALL) /bin/cat\nopen ALL=(ALL) /bin/ls\nops ALL=(ALL) PASSWD: ALL\n\
+                       open ALL=() /bin/cat\n";
+        let mut tree = tree().file("/etc/sudoers", sudoers);
+        let found = accounts(&mut tree).unwrap().sudo;
+        let free: Vec<_> = found.iter().map(|grant| grant.grant.without_password).collect();
+        assert_eq!(free, [true, false, true, false, false]);
+        assert_eq!(found[4].grant.run_as.as_deref(), Some(""));
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! What sudo reads: `/etc/sudoers`, what it includes, and who may do what by it.
 
+mod defaults;
+mod list;
 mod parse;
+mod rule;
+mod shown;
 mod verdict;
 mod who;
 
-pub use parse::Grant;
 pub(super) use parse::{Statement, statements};
+pub use rule::Grant;
+pub(super) use shown::{Shown, shown};
 pub(super) use verdict::{Verdict, verdict};
-pub(super) use who::{Aliases, Person};
+pub(super) use who::Person;
 
 use super::VerifyError;
 use super::look::{join, names, read_optional};

@@ -1,44 +1,56 @@
 //! The language of sudoers files, as far as it says who may do what.
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use super::rule::{Rule, RunAs};
 
-/// The most grants of one line.
-const GRANT_LIMIT: usize = 64;
-
-/// Some people may run some commands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct Grant {
-    /// Who, as written: `root`, `%sudo`, `#1000`, `ALL`, an alias; `!` in front excludes.
-    pub who: Vec<String>,
-    /// On which hosts.
-    pub hosts: Vec<String>,
-    /// As whom, `USERS:GROUPS` as written; none means root.
-    pub run_as: Option<String>,
-    /// Whether no password is asked for.
-    pub without_password: bool,
-    /// Which commands, as written.
-    pub commands: Vec<String>,
-}
+/// The most rules of one line.
+const RULE_LIMIT: usize = 64;
 
 /// A line of a sudoers file.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::verify) enum Statement {
-    /// `Defaults`, with what it is bound to (`:USER`, `@HOST`, empty for all) and its settings.
-    Defaults { binding: String, settings: Vec<String> },
-    /// `User_Alias NAME = MEMBERS`.
-    UserAlias { name: String, members: Vec<String> },
-    /// Who may do what, one grant per run-as and password setting.
-    Grants(Vec<Grant>),
+    /// `Defaults`, with what it is bound to and its settings.
+    Defaults { binding: Binding, settings: Vec<String> },
+    /// `User_Alias NAME = MEMBERS` and the like.
+    Alias { kind: AliasKind, name: String, members: Vec<String> },
+    /// Who may do what, one rule per run-as list and password tag.
+    Rules(Vec<Rule>),
     /// `@include FILE`.
     Include(String),
     /// `@includedir DIRECTORY`.
     IncludeDirectory(String),
 }
 
-/// The statements of a file with the number of the line they begin at. Aliases of hosts, run-as users and
-/// commands are left out.
+/// What a list is of; an alias of one kind means nothing in a list of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::verify) enum AliasKind {
+    User,
+    RunAs,
+    Host,
+    Command,
+}
+
+impl AliasKind {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "User_Alias" => Some(Self::User),
+            "Runas_Alias" => Some(Self::RunAs),
+            "Host_Alias" => Some(Self::Host),
+            "Cmnd_Alias" | "Cmd_Alias" => Some(Self::Command),
+            _ => None,
+        }
+    }
+}
+
+/// What a `Defaults` line is bound to: `Defaults:USERS`, `Defaults>USERS`, `Defaults@HOSTS`, `Defaults!COMMANDS`.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::verify) enum Binding {
+    /// It holds always.
+    Everything,
+    /// It holds for the members of a list.
+    To(AliasKind, Vec<String>),
+}
+
+/// The statements of a file with the number of the line they begin at.
 pub(in crate::verify) fn statements(text: &[u8]) -> Vec<(usize, Result<Statement, String>)> {
     let text = String::from_utf8_lossy(text);
     let mut found = Vec::new();
@@ -74,32 +86,67 @@ fn parse(line: &str) -> Vec<Result<Statement, String>> {
     if line.is_empty() {
         return Vec::new();
     }
-    if let Some(rest) = line.strip_prefix("Defaults") {
-        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        let settings = split(&rest[end..], ',').into_iter().map(|text| text.trim().to_owned());
-        return vec![Ok(Statement::Defaults {
-            binding: rest[..end].to_owned(),
-            settings: settings.filter(|text| !text.is_empty()).collect(),
-        })];
+    if let Some(statement) = line.strip_prefix("Defaults").and_then(defaults) {
+        return vec![Ok(statement)];
     }
-    for kind in ["User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias"] {
-        if let Some(rest) = line.strip_prefix(kind).filter(|rest| rest.starts_with(char::is_whitespace)) {
-            if kind != "User_Alias" {
-                return Vec::new();
-            }
-            return split(rest, ':').into_iter().map(alias).collect();
-        }
+    if let Some((word, rest)) = line.split_once(char::is_whitespace)
+        && let Some(kind) = AliasKind::of(word)
+    {
+        return aliases(rest).into_iter().map(|text| alias(kind, text)).collect();
     }
-    vec![grants(line).map(Statement::Grants)]
+    vec![rules(line).map(Statement::Rules)]
 }
 
-fn alias(text: &str) -> Result<Statement, String> {
+/// What follows `Defaults`; `None` if it is the beginning of another word.
+fn defaults(rest: &str) -> Option<Statement> {
+    let (binding, settings) = match rest.chars().next() {
+        None => (Binding::Everything, rest),
+        Some(c) if c.is_whitespace() => (Binding::Everything, rest),
+        Some(sign) => {
+            let kind = match sign {
+                ':' => AliasKind::User,
+                '>' => AliasKind::RunAs,
+                '@' => AliasKind::Host,
+                '!' => AliasKind::Command,
+                _ => return None,
+            };
+            let rest = rest[sign.len_utf8()..].trim_start();
+            let (members, settings) = rest.split_at(end_of_list(rest));
+            (Binding::To(kind, list(members)), settings)
+        }
+    };
+    let settings = split(settings, ',').into_iter().map(|text| text.trim().to_owned());
+    Some(Statement::Defaults { binding, settings: settings.filter(|text| !text.is_empty()).collect() })
+}
+
+/// Splits definitions of aliases at their colons. Other colons (an IPv6 address, a digest) are not followed by
+/// `NAME =`.
+fn aliases(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for at in separators(text, ':') {
+        let after = text[at + 1..].trim_start();
+        let end = after.find(|c: char| !is_of_alias(c)).unwrap_or(after.len());
+        if end > 0 && after[end..].trim_start().starts_with('=') {
+            parts.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn is_of_alias(c: char) -> bool {
+    c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'
+}
+
+fn alias(kind: AliasKind, text: &str) -> Result<Statement, String> {
     let (name, members) = text.split_once('=').ok_or("an alias is given no members")?;
-    Ok(Statement::UserAlias { name: name.trim().to_owned(), members: list(members) })
+    Ok(Statement::Alias { kind, name: name.trim().to_owned(), members: list(members) })
 }
 
 /// `USERS HOSTS = COMMANDS [: HOSTS = COMMANDS]…`
-fn grants(line: &str) -> Result<Vec<Grant>, String> {
+fn rules(line: &str) -> Result<Vec<Rule>, String> {
     let end = end_of_list(line);
     let (who, rest) = (list(&line[..end]), &line[end..]);
     let mut found = Vec::new();
@@ -109,26 +156,20 @@ fn grants(line: &str) -> Result<Vec<Grant>, String> {
         if who.is_empty() || hosts.is_empty() {
             return Err("it does not say who, or where".to_owned());
         }
-        let (mut run_as, mut free): (Option<String>, bool) = (None, false);
-        let mut last: Option<Grant> = None;
+        let (mut run_as, mut free): (Option<RunAs>, Option<bool>) = (None, None);
+        let mut last: Option<Rule> = None;
         for command in split(commands, ',') {
             let command = specification(command.trim(), &mut run_as, &mut free)?;
             match &mut last {
-                Some(grant) if grant.run_as == run_as && grant.without_password == free => {
-                    grant.commands.push(command);
+                Some(rule) if rule.run_as == run_as && rule.free == free => {
+                    rule.commands.push(command);
                 }
-                _ if found.len() >= GRANT_LIMIT => return Err("it says too much".to_owned()),
+                _ if found.len() >= RULE_LIMIT => return Err("it says too much".to_owned()),
                 _ => {
                     let (who, hosts) = (who.clone(), hosts.clone());
                     let run_as = run_as.clone();
                     let commands = vec![command];
-                    found.extend(last.replace(Grant {
-                        who,
-                        hosts,
-                        run_as,
-                        without_password: free,
-                        commands,
-                    }));
+                    found.extend(last.replace(Rule { who, hosts, run_as, free, commands }));
                 }
             }
         }
@@ -138,13 +179,18 @@ fn grants(line: &str) -> Result<Vec<Grant>, String> {
 }
 
 /// Takes `(RUNAS)`, options and tags off a command; they hold for those after it too.
-fn specification(mut text: &str, run_as: &mut Option<String>, free: &mut bool) -> Result<String, String> {
+fn specification(
+    mut text: &str,
+    run_as: &mut Option<RunAs>,
+    free: &mut Option<bool>,
+) -> Result<String, String> {
     const OPTIONS: [&str; 9] =
         ["CWD", "CHROOT", "TIMEOUT", "NOTBEFORE", "NOTAFTER", "ROLE", "TYPE", "APPARMOR_PROFILE", "PRIVS"];
     if let Some(rest) = text.strip_prefix('(') {
         let (inside, rest) = rest.split_once(')').ok_or("a bracket is not closed")?;
-        let parts: Vec<_> = inside.split(':').map(|part| list(part).join(",")).collect();
-        *run_as = Some(parts.join(":")).filter(|text| !text.is_empty());
+        let mut parts = split(inside, ':').into_iter().map(list);
+        let (users, groups) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        *run_as = Some(RunAs { users, groups });
         text = rest.trim_start();
     }
     loop {
@@ -153,8 +199,8 @@ fn specification(mut text: &str, run_as: &mut Option<String>, free: &mut bool) -
         let rest = rest.trim_start();
         if let Some(rest) = rest.strip_prefix(':').filter(|_| !word.is_empty()) {
             match word {
-                "NOPASSWD" => *free = true,
-                "PASSWD" => *free = false,
+                "NOPASSWD" => *free = Some(true),
+                "PASSWD" => *free = Some(false),
                 _ => {}
             }
             text = rest.trim_start();
@@ -300,19 +346,4 @@ fn unescape(text: &str) -> String {
         if c == '\\' { plain.extend(chars.next()) } else { plain.push(c) }
     }
     plain
-}
-
-impl Grant {
-    /// The same, safe to print.
-    pub(in crate::verify) fn escaped(&self) -> Self {
-        use crate::verify::look::escape;
-        let all = |texts: &[String]| texts.iter().map(|text| escape(text)).collect();
-        Self {
-            who: all(&self.who),
-            hosts: all(&self.hosts),
-            run_as: self.run_as.as_deref().map(escape),
-            without_password: self.without_password,
-            commands: all(&self.commands),
-        }
-    }
 }

@@ -20,16 +20,17 @@ trove ALL=(ALL) NOPASSWD:ALL
 "a b" ALL=ALL, !/bin/su
 x\ y ALL=/bin/a (b) c\:d
 z ALL=TIMEOUT=5m /bin/a
+e ALL=() /bin/a
  l , m h1, h2 = /bin/a : ALL = (a, b : c) NOPASSWD: /bin/b, (d) /bin/c
 "#;
 
 fn grants(text: &str) -> Vec<Grant> {
     let statements = statements(text.as_bytes()).into_iter().map(|(_, statement)| statement.unwrap());
-    let grants = statements.filter_map(|statement| match statement {
-        Statement::Grants(grants) => Some(grants),
+    let rules = statements.filter_map(|statement| match statement {
+        Statement::Rules(rules) => Some(rules),
         _ => None,
     });
-    grants.flatten().collect()
+    rules.flatten().map(|rule| rule.shown(rule.free == Some(true))).collect()
 }
 
 /// What a grant says in short; digests are left out, since `cvtsudoers` has them apart.

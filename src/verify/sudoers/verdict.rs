@@ -1,6 +1,17 @@
 //! What all rules together let somebody do.
 
-use super::{Aliases, Grant, Located, Person, Statement};
+use std::collections::BTreeMap;
+
+use super::defaults::{Ask, Deed, Defaults};
+use super::list::{Aliases, Item, List};
+use super::parse::AliasKind;
+use super::rule::Rule;
+use super::who::Person;
+use super::{Located, MAIN, Statement};
+use crate::verify::VerifyError;
+
+/// How many different combinations of hosts, users and groups somebody may have rules for.
+const SCOPE_LIMIT: usize = 1000;
 
 /// What sudo lets somebody do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,72 +20,175 @@ pub(in crate::verify) enum Verdict {
     Nothing,
     /// Some commands, or not as root, or not everywhere.
     Something,
-    /// Everything, as root.
+    /// Everything, as root, everywhere.
     Everything {
-        /// They are asked for a password.
-        password: bool,
+        /// For some of it as root they may be asked for a password.
+        asked: bool,
+        /// For something, as whomever, they may not be asked.
+        free: bool,
     },
 }
 
-/// What somebody may do. The last rule that is about everything counts.
-pub(in crate::verify) fn verdict(statements: &[Located], person: &Person) -> Verdict {
+/// What somebody may do. Rules count in their order: the last that fits a command, a user and a host decides.
+///
+/// # Errors
+/// [`VerifyError::Malformed`] for rules without measure.
+pub(in crate::verify) fn verdict(statements: &[Located], person: &Person) -> Result<Verdict, VerifyError> {
     let aliases = Aliases::of(statements);
-    let grants = statements.iter().filter_map(|located| match &located.statement {
-        Statement::Grants(grants) => Some(grants),
-        _ => None,
-    });
-    let mut verdict = Verdict::Nothing;
-    for grant in grants.flatten().filter(|grant| aliases.mean(&grant.who, person)) {
-        let is_full = grant.hosts.iter().any(|host| host == "ALL") && is_for_root(grant);
-        match grant.commands.iter().rfind(|command| command.trim_start_matches('!').trim() == "ALL") {
-            Some(all) if all.starts_with('!') && is_full => verdict = Verdict::Nothing,
-            Some(all) if !all.starts_with('!') && is_full => {
-                verdict = Verdict::Everything { password: !grant.without_password };
-            }
-            _ if verdict == Verdict::Nothing => verdict = Verdict::Something,
-            _ => {}
+    let defaults = Defaults::of(statements, &aliases)?;
+    let mut rights = Rights::default();
+    for located in statements {
+        let Statement::Rules(rules) = &located.statement else { continue };
+        for rule in rules.iter().filter(|rule| aliases.mean(&rule.who, person)) {
+            rights.add(rule, person, &aliases, &defaults)?;
         }
     }
-    verdict
+    Ok(rights.verdict())
 }
 
-/// Whether a rule lets them act as root. Without a list it does.
-fn is_for_root(grant: &Grant) -> bool {
-    let Some(run_as) = &grant.run_as else { return true };
-    let users = run_as.split(':').next().unwrap_or_default();
-    users.split(',').any(|user| matches!(user.trim(), "ALL" | "root" | "#0"))
+/// Where and as whom commands are run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Scope<'a> {
+    hosts: List<'a>,
+    users: List<'a>,
+    groups: List<'a>,
+}
+
+impl<'a> Scope<'a> {
+    fn of(
+        rule: &'a Rule,
+        person: &'a Person,
+        aliases: &'a Aliases<'a>,
+        defaults: &Defaults<'a>,
+    ) -> Result<Self, VerifyError> {
+        let (users, groups): (_, &[String]) = match &rule.run_as {
+            None => (List::one(defaults.run_as()), &[]),
+            Some(run_as) if run_as.users.is_empty() => (List::one(&person.user.name), &run_as.groups),
+            Some(run_as) => (aliases.list(AliasKind::RunAs, &run_as.users)?, &run_as.groups),
+        };
+        let groups = aliases.list(AliasKind::RunAs, groups)?;
+        Ok(Self { hosts: aliases.list(AliasKind::Host, &rule.hosts)?, users, groups })
+    }
+
+    /// Whether all that is run in another scope is run in this one, too. A rule without groups says nothing about
+    /// `sudo -g`.
+    fn covers(&self, other: &Self) -> bool {
+        (self.hosts.means_all() || self.hosts == other.hosts)
+            && (self.users.means_all() || self.users == other.users)
+            && (self.groups.means_all() || self.groups == other.groups || !other.groups.means_any())
+    }
+
+    fn is_wide(&self) -> bool {
+        self.hosts.means_all() || self.users.means_all() || self.groups.means_all()
+    }
+}
+
+/// What rules allow so far.
+#[derive(Debug, Default)]
+struct Rights<'a> {
+    /// What is allowed, and with which password, by scope and command. `ALL` does not contain the others.
+    allowed: BTreeMap<Scope<'a>, BTreeMap<&'a str, Ask>>,
+    root: RootRights<'a>,
+}
+
+impl<'a> Rights<'a> {
+    fn add(
+        &mut self,
+        rule: &'a Rule,
+        person: &'a Person,
+        aliases: &'a Aliases<'a>,
+        defaults: &Defaults<'a>,
+    ) -> Result<(), VerifyError> {
+        let scope = Scope::of(rule, person, aliases, defaults)?;
+        if !scope.hosts.means_any() || !scope.users.means_any() {
+            return Ok(());
+        }
+        let as_root = scope.users.means(Person::is_root);
+        let only_root = scope.users == List::one("root");
+        for item in aliases.list(AliasKind::Command, &rule.commands)?.items() {
+            let ask = |as_root| {
+                let deed = Deed { users: &scope.users, as_root, command: item.name, tag: rule.free };
+                // sudo never asks root.
+                let free = Ask { asked: false, free: true };
+                if person.user.uid == 0 { Ok(free) } else { defaults.ask(aliases, person, deed) }
+            };
+            self.replace(&scope, item);
+            if !item.denied {
+                let ask = ask(only_root)?;
+                self.allowed.entry(scope.clone()).or_default().insert(item.name, ask);
+            }
+            if as_root {
+                self.root.add(item, &scope.hosts, ask(true)?);
+            }
+        }
+        if self.allowed.len() > SCOPE_LIMIT {
+            return Err(VerifyError::malformed(MAIN, "it says too much about one user"));
+        }
+        Ok(())
+    }
+
+    /// Forgets what earlier rules say of the same.
+    fn replace(&mut self, scope: &Scope<'a>, item: Item<'a>) {
+        let forget = |commands: &mut BTreeMap<&str, Ask>| match item.is_all() {
+            true => commands.clear(),
+            false => drop(commands.remove(item.name)),
+        };
+        if scope.is_wide() {
+            self.allowed.iter_mut().filter(|(other, _)| scope.covers(other)).for_each(|(_, c)| forget(c));
+            self.allowed.retain(|_, commands| !commands.is_empty());
+        } else if let Some(commands) = self.allowed.get_mut(scope) {
+            forget(commands);
+            if commands.is_empty() {
+                self.allowed.remove(scope);
+            }
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.allowed.is_empty() {
+            return Verdict::Nothing;
+        }
+        let free = self.allowed.values().flat_map(BTreeMap::values).any(|ask| ask.free);
+        match self.root.everything() {
+            Some(ask) => Verdict::Everything { asked: ask.asked, free: free || ask.free },
+            None => Verdict::Something,
+        }
+    }
+}
+
+/// What rules allow as root.
+#[derive(Debug, Default)]
+struct RootRights<'a> {
+    /// Of all commands.
+    all: Option<Ask>,
+    /// Of single commands, since a rule spoke of all.
+    single: BTreeMap<&'a str, Option<Ask>>,
+    /// On some hosts only, since a rule spoke of all commands on all: something is denied, or allowed.
+    denied_somewhere: bool,
+    somewhere: Ask,
+}
+
+impl<'a> RootRights<'a> {
+    fn add(&mut self, item: Item<'a>, hosts: &List, ask: Ask) {
+        let right = (!item.denied).then_some(ask);
+        match (hosts.means_all(), item.is_all(), right) {
+            (true, true, all) => *self = Self { all, ..Self::default() },
+            (true, false, right) => drop(self.single.insert(item.name, right)),
+            (false, _, None) => self.denied_somewhere = true,
+            (false, _, Some(ask)) => self.somewhere = self.somewhere.or(ask),
+        }
+    }
+
+    /// With which password everything is allowed, if it is.
+    fn everything(&self) -> Option<Ask> {
+        if self.denied_somewhere {
+            return None;
+        }
+        let all = self.all?.or(self.somewhere);
+        self.single.values().try_fold(all, |all, right| Some(all.or((*right)?)))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::read;
-    use super::*;
-    use crate::verify::testing::MemTree;
-    use crate::verify::{Group, User};
-
-    #[test]
-    fn rules_together() {
-        let user = User { name: "u".into(), uid: 1000, gid: 7, home: "/".into(), shell: "/bin/sh".into() };
-        let group = Group { name: "g".into(), gid: 7, members: vec![] };
-        let free = Verdict::Everything { password: false };
-        let asked = Verdict::Everything { password: true };
-        for (sudoers, expected) in [
-            ("", Verdict::Nothing),
-            ("root ALL=(ALL) ALL", Verdict::Nothing),
-            ("u ALL=(ALL) ALL", asked),
-            ("%g ALL=(ALL:ALL) NOPASSWD: ALL", free),
-            ("u ALL=NOPASSWD: ALL\n%g ALL=(ALL) PASSWD: ALL", asked),
-            ("u ALL=(postgres) NOPASSWD: ALL", Verdict::Something),
-            ("u elsewhere=(ALL) NOPASSWD: ALL", Verdict::Something),
-            ("u ALL=(root) /bin/ls", Verdict::Something),
-            ("User_Alias X = u\nX ALL=(root) NOPASSWD: ALL", free),
-        ] {
-            let mut tree = MemTree::new().file("/etc/sudoers", format!("{sudoers}\n"));
-            let statements = read(&mut tree).unwrap();
-            let people = Person::all(std::slice::from_ref(&user), std::slice::from_ref(&group));
-            assert_eq!(verdict(&statements, &people[0]), expected, "{sudoers}");
-        }
-        let statements = read(&mut MemTree::new().file("/etc/sudoers", "%g ALL=(ALL) ALL\n")).unwrap();
-        assert_eq!(verdict(&statements, &Person::member(&User::nobody(), &group)), asked);
-    }
-}
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Located, Statement};
+use super::list::Aliases;
+use super::parse::AliasKind;
 use crate::verify::{Group, User};
-
-/// How often an alias may lead to another.
-const ALIAS_LIMIT: usize = 64;
 
 /// Somebody, with the groups he is in, the primary one first.
 #[derive(Debug)]
@@ -40,6 +38,16 @@ impl<'a> Person<'a> {
         Self { user, groups: vec![group] }
     }
 
+    /// Whether a name in a run-as list means root.
+    pub(super) fn is_root(name: &str) -> bool {
+        matches!(name, "root" | "#0" | "%root" | "%#0")
+    }
+
+    /// Whether they are in a group.
+    pub(super) fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|other| other.name == group)
+    }
+
     fn is(&self, name: &str) -> bool {
         if let Some(id) = name.strip_prefix("%#") {
             return id
@@ -47,7 +55,7 @@ impl<'a> Person<'a> {
                 .is_ok_and(|id: u32| id == self.user.gid || self.groups.iter().any(|group| group.gid == id));
         }
         if let Some(name) = name.strip_prefix('%') {
-            return self.groups.iter().any(|group| group.name == name);
+            return self.is_in(name);
         }
         match name.strip_prefix('#') {
             Some(id) => id.parse() == Ok(self.user.uid),
@@ -56,48 +64,12 @@ impl<'a> Person<'a> {
     }
 }
 
-/// The aliases of users in sudoers files.
-#[derive(Debug, Default)]
-pub(in crate::verify) struct Aliases<'a>(BTreeMap<&'a str, &'a [String]>);
-
-/// What aliases were found to say of somebody.
-type Known<'a> = BTreeMap<&'a str, Option<bool>>;
-
-impl<'a> Aliases<'a> {
-    pub(in crate::verify) fn of(statements: &'a [Located]) -> Self {
-        let aliases = statements.iter().filter_map(|located| match &located.statement {
-            Statement::UserAlias { name, members } => Some((name.as_str(), members.as_slice())),
-            _ => None,
-        });
-        Self(aliases.collect())
-    }
-
+impl Aliases<'_> {
     /// Whether a list means somebody. Its last item that fits counts, and `!` in front turns it around. Netgroups
     /// and groups of plugins (`+NAME`, `%:NAME`) are not known at rest and fit nobody.
     pub(in crate::verify) fn mean(&self, list: &[String], person: &Person) -> bool {
-        self.last(list, person, &mut Known::new(), ALIAS_LIMIT).unwrap_or(false)
-    }
-
-    fn last(&self, list: &[String], person: &Person, known: &mut Known<'a>, depth: usize) -> Option<bool> {
-        list.iter().rev().find_map(|item| {
-            let name = item.trim_start_matches('!');
-            let turned = (item.len() - name.len()) % 2 == 1;
-            let found = match self.0.get_key_value(name) {
-                Some((name, members)) => match known.get(name) {
-                    Some(found) => *found,
-                    None if depth == 0 => None,
-                    None => {
-                        // Until it is known, a circle finds nothing.
-                        known.insert(*name, None);
-                        let found = self.last(members, person, known, depth - 1);
-                        known.insert(*name, found);
-                        found
-                    }
-                },
-                None => person.is(name.trim()).then_some(true),
-            };
-            found.map(|found| found != turned)
-        })
+        let last = self.walk(AliasKind::User, list).find(|item| person.is(item.name));
+        last.is_some_and(|item| !item.denied)
     }
 }
 

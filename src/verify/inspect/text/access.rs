@@ -36,7 +36,11 @@ pub(super) fn accounts(page: &mut Page, accounts: &Accounts) {
         vec![
             Cell::from(grant.grant.who.join(",")),
             Cell::from(grant.users.join(",")),
-            Cell::from(grant.grant.run_as.clone().unwrap_or_else(|| "root".to_owned())),
+            Cell::from(match grant.grant.run_as.as_deref() {
+                None => "root",
+                Some("") => "the caller",
+                Some(users) => users,
+            }),
             Cell::from(if grant.grant.without_password { "no" } else { "yes" }),
             Cell::from(grant.grant.commands.join(",")),
             Cell::from(format!("{}:{}", grant.file, grant.line)),
