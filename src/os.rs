@@ -26,6 +26,13 @@ impl Family {
             Self::Suse => "suse",
         }
     }
+
+    /// The family that os-release names by `ID` or, failing that, `ID_LIKE`.
+    pub fn of(os_release: &str) -> Option<Self> {
+        let fields = parse_fields(os_release);
+        let ids = ["ID", "ID_LIKE"].into_iter().filter_map(|key| fields.get(key));
+        ids.flat_map(|ids| ids.split_whitespace()).find_map(family_of)
+    }
 }
 
 /// Processor architecture, by the kernel's name for it.
@@ -115,8 +122,7 @@ impl OsRelease {
         let fields = parse_fields(text);
         let get = |key: &str| fields.get(key).cloned();
         let id = get("ID")?;
-        let like = get("ID_LIKE").unwrap_or_default();
-        let family = std::iter::once(id.as_str()).chain(like.split_whitespace()).find_map(family_of)?;
+        let family = Family::of(text)?;
         let version = get("VERSION_ID").unwrap_or_default();
         Some(Self {
             pretty: get("PRETTY_NAME").unwrap_or_else(|| format!("{id} {version}")),

@@ -1,8 +1,9 @@
 //! What operating system a file tree holds.
 
+use super::look::optional;
 use crate::disk::{DiskError, Tree};
 use crate::error::{Diagnose, Exit};
-use crate::os::{Arch, OsRelease};
+use crate::os::{Arch, Family, OsRelease};
 
 /// os-release files are a few hundred bytes.
 const OS_RELEASE_LIMIT: u64 = 64 << 10;
@@ -44,19 +45,26 @@ impl Diagnose for DetectError {
 /// # Errors
 /// See [`DetectError`].
 pub fn detect_os(tree: &mut dyn Tree) -> Result<OsRelease, DetectError> {
-    let text = ["/etc/os-release", "/usr/lib/os-release"]
-        .iter()
-        .find_map(|path| match tree.read(path.as_bytes(), OS_RELEASE_LIMIT) {
-            Err(DiskError::NotFound(_)) => None,
-            found => Some(found),
-        })
-        .ok_or(DetectError::NoOsRelease)??;
-    let text = String::from_utf8_lossy(&text);
+    let text = os_release(tree)?.ok_or(DetectError::NoOsRelease)?;
     let arch = architecture(tree)?;
     OsRelease::parse(&text, arch, python_minor(tree)).ok_or_else(|| {
         let id = text.lines().find(|line| line.starts_with("ID=")).unwrap_or("no ID");
         DetectError::UnknownDistribution(id.to_owned())
     })
+}
+
+/// The package world an image belongs to, by os-release alone; `None` if that does not tell.
+pub(super) fn family(tree: &mut dyn Tree) -> Result<Option<Family>, DiskError> {
+    Ok(os_release(tree)?.and_then(|text| Family::of(&text)))
+}
+
+fn os_release(tree: &mut dyn Tree) -> Result<Option<String>, DiskError> {
+    for path in ["/etc/os-release", "/usr/lib/os-release"] {
+        if let Some(text) = optional(tree.read(path.as_bytes(), OS_RELEASE_LIMIT))? {
+            return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn architecture(tree: &mut dyn Tree) -> Result<Arch, DetectError> {

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::look::{join, names, read_optional};
+use super::os::family;
 use super::{VerifyError, rpm};
 use crate::disk::Tree;
+use crate::os::Family;
 
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -21,63 +23,145 @@ pub struct Package {
     pub installed_size: Option<u64>,
 }
 
+/// A package that is there, but not ready: dpkg was interrupted, or failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Unfinished {
+    pub(super) name: String,
+    /// In dpkg's words: `unpacked`, `half-configured`, …
+    pub(super) state: String,
+}
+
+/// Whose database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manager {
+    Dpkg,
+    Rpm,
+}
+
+/// A package database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Database {
+    pub(super) manager: Manager,
+    /// Sorted by name.
+    pub(super) installed: Vec<Package>,
+    pub(super) unfinished: Vec<Unfinished>,
+}
+
 /// The installed packages, sorted by name.
 ///
 /// # Errors
 /// [`VerifyError::Unsupported`] for an image without a package database, and for an RPM database that was being
 /// changed; [`VerifyError::Malformed`] for a damaged one, [`VerifyError::Disk`].
 pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
-    const STATUS: &[u8] = b"/var/lib/dpkg/status";
-    const PARTS: &[u8] = b"/var/lib/dpkg/status.d";
-    let mut found = Vec::new();
-    let mut any = false;
-    if let Some(text) = read_optional(tree, STATUS)? {
-        any = true;
-        found = parse_dpkg(&text).map_err(|reason| VerifyError::malformed(STATUS, reason))?;
-    }
-    // Images made without running dpkg keep one stanza a file, without a Status field.
-    for name in names(tree, PARTS)? {
-        let path = join(PARTS, &name);
-        if name.ends_with(b".md5sums") {
-            continue;
+    Ok(database(tree)?.installed)
+}
+
+/// The package database of the system. A tool for the other kind of packages may have one, too: without packages it
+/// does not count, and with some the distribution decides.
+///
+/// # Errors
+/// As [`packages`].
+pub(super) fn database(tree: &mut dyn Tree) -> Result<Database, VerifyError> {
+    let dpkg = dpkg(tree)?;
+    let is_empty = dpkg.as_ref().is_none_or(|found| found.stanzas == 0);
+    let is_of_rpm = is_empty || matches!(family(tree)?, Some(Family::Rhel | Family::Suse));
+    let rpm = if is_of_rpm { rpm::packages(tree)? } else { None };
+    let mut found = match (dpkg, rpm) {
+        (Some(dpkg), None) => dpkg.database(),
+        (Some(dpkg), Some(rpm)) if rpm.is_empty() => dpkg.database(),
+        (_, Some(installed)) => Database { manager: Manager::Rpm, installed, unfinished: Vec::new() },
+        (None, None) => {
+            return Err(VerifyError::Unsupported {
+                what: "the installed packages",
+                reason: "the image has neither a dpkg nor an RPM database".to_owned(),
+            });
         }
-        if let Some(text) = read_optional(tree, &path)? {
-            any = true;
-            found.extend(parse_dpkg(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
-        }
-    }
-    if !any {
-        found = rpm::packages(tree)?.ok_or_else(|| VerifyError::Unsupported {
-            what: "the installed packages",
-            reason: "the image has neither a dpkg nor an RPM database".to_owned(),
-        })?;
-    }
-    found.sort_unstable();
-    found.dedup();
+    };
+    found.installed.sort_unstable();
+    found.installed.dedup();
     Ok(found)
 }
 
-/// Reads dpkg's database. Packages that are not fully installed (configuration files only, half configured)
-/// are left out.
+/// dpkg's database; `None` where there is none.
+fn dpkg(tree: &mut dyn Tree) -> Result<Option<Dpkg>, VerifyError> {
+    const STATUS: &[u8] = b"/var/lib/dpkg/status";
+    const PARTS: &[u8] = b"/var/lib/dpkg/status.d";
+    let mut found: Option<Dpkg> = None;
+    // Images made without running dpkg keep one stanza a file, without a Status field.
+    let parts = names(tree, PARTS)?.into_iter().filter(|name| !name.ends_with(b".md5sums"));
+    let parts = parts.map(|name| join(PARTS, &name));
+    for path in std::iter::once(STATUS.to_vec()).chain(parts) {
+        if let Some(text) = read_optional(tree, &path)? {
+            let read = found.get_or_insert_default().read(&text);
+            read.map_err(|reason| VerifyError::malformed(&path, reason))?;
+        }
+    }
+    Ok(found)
+}
+
+/// Reads dpkg's database. Packages that are not ready (unpacked, half configured) and those that are gone but for
+/// their configuration files are left out.
 ///
 /// # Errors
 /// What is wrong with the text, for a person.
 #[doc(hidden)]
 pub fn parse_dpkg(text: &[u8]) -> Result<Vec<Package>, String> {
-    let mut packages = Vec::new();
-    let text = String::from_utf8_lossy(text);
-    let mut stanza = Stanza::default();
-    for (number, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            packages.extend(std::mem::take(&mut stanza).finish(number)?);
-        } else if !line.starts_with([' ', '\t']) {
-            let (field, value) =
-                line.split_once(':').ok_or_else(|| format!("line {} is not a field", number + 1))?;
-            stanza.set(field, value.trim());
-        }
+    let mut found = Dpkg::default();
+    found.read(text)?;
+    Ok(found.installed)
+}
+
+/// What dpkg's files say.
+#[derive(Default)]
+struct Dpkg {
+    stanzas: usize,
+    installed: Vec<Package>,
+    unfinished: Vec<Unfinished>,
+}
+
+impl Dpkg {
+    fn database(self) -> Database {
+        Database { manager: Manager::Dpkg, installed: self.installed, unfinished: self.unfinished }
     }
-    packages.extend(stanza.finish(text.lines().count())?);
-    Ok(packages)
+
+    fn read(&mut self, text: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(text);
+        let mut stanza = Stanza::default();
+        for (number, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                self.add(std::mem::take(&mut stanza), number)?;
+            } else if !line.starts_with([' ', '\t']) {
+                let (field, value) =
+                    line.split_once(':').ok_or_else(|| format!("line {} is not a field", number + 1))?;
+                stanza.set(field, value.trim());
+            }
+        }
+        self.add(stanza, text.lines().count())
+    }
+
+    fn add(&mut self, stanza: Stanza, line: usize) -> Result<(), String> {
+        if !stanza.seen {
+            return Ok(());
+        }
+        self.stanzas += 1;
+        let name =
+            stanza.name.ok_or_else(|| format!("the stanza that ends at line {line} names no package"))?;
+        let state =
+            stanza.status.as_deref().map(|status| status.split_whitespace().nth(2).unwrap_or_default());
+        match state {
+            // With triggers still to run a package is configured and works.
+            Some("installed" | "triggers-pending" | "triggers-awaited") | None => {
+                let version = stanza.version.ok_or_else(|| format!("package {name} has no version"))?;
+                // In KiB.
+                let size = stanza.size.and_then(|size| size.parse::<u64>().ok()?.checked_mul(1024));
+                let arch = stanza.arch.unwrap_or_default();
+                self.installed.push(Package { name, version, arch, installed_size: size });
+            }
+            Some("not-installed" | "config-files") => {}
+            Some(state) => self.unfinished.push(Unfinished { name, state: state.to_owned() }),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -103,143 +187,8 @@ impl Stanza {
         };
         *slot = Some(value.to_owned());
     }
-
-    fn finish(self, line: usize) -> Result<Option<Package>, String> {
-        if !self.seen {
-            return Ok(None);
-        }
-        let name =
-            self.name.ok_or_else(|| format!("the stanza that ends at line {line} names no package"))?;
-        let state = self.status.as_deref().map(|status| status.split_whitespace().nth(2));
-        match state {
-            Some(Some("installed")) | None => {
-                let version = self.version.ok_or_else(|| format!("package {name} has no version"))?;
-                // In KiB.
-                let size = self.size.and_then(|size| size.parse::<u64>().ok()?.checked_mul(1024));
-                let arch = self.arch.unwrap_or_default();
-                Ok(Some(Package { name, version, arch, installed_size: size }))
-            }
-            Some(_) => Ok(None),
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::testing::MemTree;
-    use super::*;
-
-    const STATUS: &str = "\
-Package: zlib1g
-Status: install ok installed
-Architecture: amd64
-Version: 1:1.2.13.dfsg-1
-Description: compression library
- Package: not-a-package
- .
- more
-
-Package: gone
-Status: deinstall ok config-files
-Architecture: amd64
-Version: 1.0
-
-Package: bash
-Status: install ok installed
-Priority: required
-Architecture: amd64
-Version: 5.2.15-2+b7
-
-Package: half
-Status: install ok half-configured
-Architecture: all
-Version: 2
-";
-
-    fn lines(packages: &[Package]) -> Vec<String> {
-        packages.iter().map(|p| format!("{} {} {}", p.name, p.version, p.arch)).collect()
-    }
-
-    #[test]
-    fn only_what_is_fully_installed_counts() {
-        let mut tree = MemTree::new().file("/var/lib/dpkg/status", STATUS);
-        let found = packages(&mut tree).unwrap();
-        assert_eq!(lines(&found), ["bash 5.2.15-2+b7 amd64", "zlib1g 1:1.2.13.dfsg-1 amd64"]);
-    }
-
-    #[test]
-    fn one_stanza_a_file() {
-        let mut tree = MemTree::new()
-            .file("/var/lib/dpkg/status.d/tzdata", "Package: tzdata\nVersion: 2024a\nArchitecture: all\n")
-            .file("/var/lib/dpkg/status.d/tzdata.md5sums", "abc  usr/share/zoneinfo/UTC\n");
-        assert_eq!(lines(&packages(&mut tree).unwrap()), ["tzdata 2024a all"]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_said() {
-        for (tree, expected) in [
-            (MemTree::new(), "neither a dpkg nor an RPM database"),
-            (MemTree::new().file("/var/lib/rpm/rpmdb.sqlite", ""), "this RPM database is empty"),
-            (MemTree::new().file("/var/lib/dpkg/status", "garbage"), "line 1 is not a field"),
-            (MemTree::new().file("/var/lib/dpkg/status", "Version: 1\n"), "names no package"),
-            (MemTree::new().file("/var/lib/dpkg/status", "Package: a\n"), "has no version"),
-            (MemTree::new().file("/var/lib/dpkg/status", STATUS).broken("/var/lib/dpkg"), "bad block"),
-            (MemTree::new().link("/var/lib/dpkg/status", "status"), "loop"),
-        ] {
-            let error = packages(&mut tree.clone()).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn dpkg_query_says_the_same() {
-        let Ok(host) = fs_err::read("/var/lib/dpkg/status") else {
-            return; // Not a Debian host: there is nothing to compare with.
-        };
-        for status in [STATUS.as_bytes().to_vec(), host] {
-            let directory = tempfile::tempdir().unwrap();
-            fs_err::write(directory.path().join("status"), &status).unwrap();
-            let output = std::process::Command::new("dpkg-query")
-                .arg(format!("--admindir={}", directory.path().display()))
-                .args([
-                    "-W",
-                    "-f",
-                    "${db:Status-Status} ${Package} ${Version} ${Architecture} ${Installed-Size}\n",
-                ])
-                .output()
-                .unwrap();
-            let output = String::from_utf8(output.stdout).unwrap();
-            let mut expected: Vec<_> =
-                output.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
-            expected.sort_unstable();
-            let packages = parse_dpkg(&status).unwrap();
-            let sizes = packages
-                .iter()
-                .map(|p| p.installed_size.map_or(String::new(), |size| (size / 1024).to_string()));
-            let mut found: Vec<_> = lines(&packages)
-                .into_iter()
-                .zip(sizes)
-                .map(|(line, size)| format!("{line} {size}"))
-                .collect();
-            found.sort_unstable();
-            assert!(!expected.is_empty());
-            assert_eq!(found, expected);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_survived(bytes: Vec<u8>) {
-            let _ = parse_dpkg(&bytes);
-        }
-
-        #[test]
-        fn any_stanza_like_text_is_survived(text in "((Package|Version|Status|X)?:? ?[a-z:\\n ]{0,8}\\n){0,20}") {
-            if let Ok(packages) = parse_dpkg(text.as_bytes()) {
-                prop_assert!(packages.len() <= text.matches("Package").count());
-            }
-        }
-    }
-}
+#[path = "packages_tests.rs"]
+mod tests;

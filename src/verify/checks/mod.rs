@@ -10,8 +10,9 @@ mod sysctl;
 mod unit;
 
 use super::look::show;
-use super::{CheckGroup, CheckResult, Group, Package, User, VerifyError};
-use super::{datasource_list, groups, packages, users};
+use super::packages::{Database, database};
+use super::{CheckGroup, CheckResult, Group, User, VerifyError};
+use super::{datasource_list, groups, users};
 use crate::disk::Tree;
 use crate::error::Failure;
 use crate::os::Family;
@@ -46,7 +47,7 @@ pub fn run_checks(
 struct Image<'a> {
     tree: &'a mut dyn Tree,
     family: Option<Family>,
-    packages: Option<Result<Vec<Package>, String>>,
+    packages: Option<Result<Database, String>>,
     users: Option<Result<Vec<User>, String>>,
     groups: Option<Result<Vec<Group>, String>>,
     survey: Option<Result<Survey, String>>,
@@ -65,8 +66,8 @@ fn once<'a, T>(
 }
 
 impl Image<'_> {
-    fn packages(&mut self) -> Result<&[Package], VerifyError> {
-        once(&mut self.packages, self.tree, "the installed packages", packages).map(Vec::as_slice)
+    fn packages(&mut self) -> Result<&Database, VerifyError> {
+        once(&mut self.packages, self.tree, "the installed packages", database)
     }
 
     fn users(&mut self) -> Result<&[User], VerifyError> {

@@ -7,10 +7,17 @@ use crate::verify::version::accepts;
 impl Image<'_> {
     pub(super) fn package(&mut self, name: &str, wanted: bool, version: Option<&str>) -> Found {
         let family = self.family;
-        let found: Vec<_> = self.packages()?.iter().filter(|package| package.name == name).collect();
+        let database = self.packages()?;
+        let found: Vec<_> = database.installed.iter().filter(|package| package.name == name).collect();
         let versions = || found.iter().map(|package| package.version.as_str()).collect::<Vec<_>>().join(", ");
         if found.is_empty() {
-            return Ok(wanted.then(|| "not installed".to_owned()));
+            // Its files may be there all the same.
+            let unfinished = database.unfinished.iter().find(|package| package.name == name);
+            return Ok(match unfinished {
+                Some(package) if wanted => Some(format!("not installed, only {}", package.state)),
+                Some(package) => Some(format!("it is there, {}", package.state)),
+                None => wanted.then(|| "not installed".to_owned()),
+            });
         }
         if !wanted {
             return Ok(Some(format!("version {} is installed", versions())));

@@ -6,7 +6,9 @@ fn tree() -> MemTree {
     MemTree::new()
         .file(
             "/var/lib/dpkg/status",
-            "Package: redis\nStatus: install ok installed\nVersion: 5:7.0.15-1\nArchitecture: amd64\n",
+            "Package: redis\nStatus: install ok installed\nVersion: 5:7.0.15-1\nArchitecture: amd64\n\n\
+             Package: telnet\nStatus: install ok unpacked\nVersion: 1\n\n\
+             Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n",
         )
         .file("/etc/passwd", "root:x:0:0::/root:/bin/sh\ntrove:x:1000:1000::/home/trove:/bin/sh\n")
         .file("/etc/group", "root:x:0:\ntrove:x:1000:\ndocker:x:998:trove\n")
@@ -29,7 +31,7 @@ fn tree() -> MemTree {
         .link("/etc/systemd/system/apt-daily.timer", "/dev/null")
         .file("/etc/cloud/cloud.cfg", "datasource_list: [ConfigDrive, OpenStack]\n")
         .file("/etc/shadow", "root:*:1::::::\ntrove:$y$j9T$abcdefgh$ijklmnop:1::::::\n")
-        .file("/etc/sudoers", "trove ALL=(ALL) NOPASSWD:ALL\n%docker ALL=(ALL) /usr/bin/docker\n")
+        .file("/etc/sudoers", "%docker ALL=(ALL) /usr/bin/docker\ntrove ALL=(ALL) NOPASSWD:ALL\n")
         .file("/etc/sysctl.d/60-x.conf", "net.ipv4.ip_forward = 1\n")
         .file("/etc/mysql/my.cnf", "[mysqld]\nport = 3306\n[client]\nport = 3307\n")
         .file("/etc/mysql/conf.d/50-a.cnf", "[mysqld]\nbind-address=127.0.0.1\nPort=3310 # late\n")
@@ -69,6 +71,9 @@ fn every_check_passes_and_fails() {
         ("check='package'\nname='valkey'", "failed: not installed"),
         ("check='package'\nname='redis'\ninstalled=false", "failed: version 5:7.0.15-1 is installed"),
         ("check='package'\nname='valkey'\ninstalled=false", "ok"),
+        ("check='package'\nname='telnet'", "failed: not installed, only unpacked"),
+        ("check='package'\nname='telnet'\ninstalled=false", "failed: it is there, unpacked"),
+        ("check='package'\nname='gone'\ninstalled=false", "ok"),
         ("check='path'\npath='/etc/redis.conf'", "ok"),
         ("check='path'\npath='/etc/none'", "failed: nothing is there"),
         ("check='path'\npath='/etc/none'\nexists=false", "ok"),

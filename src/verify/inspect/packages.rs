@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::disk::Tree;
 use crate::verify::VerifyError;
+use crate::verify::packages::{Manager, database};
 
 /// Programs that install packages, and where they are.
 const TOOLS: [(&str, &[u8]); 6] = [
@@ -45,7 +46,9 @@ pub struct InstalledPackage {
 }
 
 pub(super) fn packages(tree: &mut dyn Tree) -> Result<Packages, VerifyError> {
-    let packages: Vec<InstalledPackage> = crate::verify::packages(tree)?
+    let database = database(tree)?;
+    let packages: Vec<InstalledPackage> = database
+        .installed
         .into_iter()
         .map(|package| InstalledPackage {
             name: package.name,
@@ -54,7 +57,6 @@ pub(super) fn packages(tree: &mut dyn Tree) -> Result<Packages, VerifyError> {
             installed_size: package.installed_size,
         })
         .collect();
-    let is_dpkg = tree.exists(b"/var/lib/dpkg/status")? || tree.exists(b"/var/lib/dpkg/status.d")?;
     let mut tools = Vec::new();
     for (name, path) in TOOLS {
         if tree.exists(path)? {
@@ -62,7 +64,11 @@ pub(super) fn packages(tree: &mut dyn Tree) -> Result<Packages, VerifyError> {
         }
     }
     Ok(Packages {
-        database: if is_dpkg { "dpkg" } else { "rpm" }.to_owned(),
+        database: match database.manager {
+            Manager::Dpkg => "dpkg",
+            Manager::Rpm => "rpm",
+        }
+        .to_owned(),
         tools,
         count: packages.len(),
         installed_size: packages
