@@ -5,6 +5,7 @@
 
 mod accounts;
 mod checks;
+mod cloud_config;
 mod contract;
 mod datasource;
 pub mod diff;

@@ -127,6 +127,7 @@ pub fn parse_text(text: &[u8]) {
     settings.add("text", text);
     let _ = settings.get("net.ipv4.ip_forward");
     let _ = config::assignments(text);
+    let _ = super::cloud_config::datasources(text);
     let text = String::from_utf8_lossy(text);
     let (a, b) = text.split_once('\n').unwrap_or((&text, ""));
     assert_eq!(super::version::dpkg(a, b), super::version::dpkg(b, a).reverse());
