@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::check::located;
 use super::error::{Place, RecipeError};
 use super::model::RecipeFile;
-use super::text::{line_of, reword};
+use super::text::line_of;
 
 /// A recipe file that has been read.
 #[derive(Debug, Clone)]
@@ -24,9 +25,8 @@ impl Source {
         match toml::from_str(&text) {
             Ok(file) => Ok(Self { origin, dir, text, file }),
             Err(error) => {
-                let line = error.span().map_or(1, |span| line_of(&text, span.start));
-                let place = Place { file: origin, line };
-                Err(RecipeError::Invalid { place, message: reword(error.message()) })
+                let (at, message) = located(&text, &error);
+                Err(RecipeError::Invalid { place: Place { file: origin, line: line_of(&text, at) }, message })
             }
         }
     }

@@ -219,10 +219,18 @@ fn wrong_recipes_and_their_messages() {
         ),
         (
             "[[check]]\ncheck = 'pakage'\nname = 'x'",
-            "x.toml:3: unknown value `pakage`; did you mean `package`?",
+            "x.toml:4: `check`: unknown value `pakage`; did you mean `package`?",
         ),
-        ("[[check]]\ncheck = 'package'\nnam = 'x'", "x.toml:3: unknown key `nam`; did you mean `name`?"),
+        ("[[check]]\ncheck = 'package'\nnam = 'x'", "x.toml:5: unknown key `nam`; did you mean `name`?"),
         ("[[check]]\ncheck = 'package'", "x.toml:3: missing key `name`"),
+        (
+            "[[check]]\nwhen = { family = 'debian' }\ncheck = 'path'\npath = '/x'\nmode = 644",
+            "x.toml:7: `mode`: invalid type: integer `644`, expected a string",
+        ),
+        (
+            "[check]\ncheck = 'setuid'",
+            "x.toml:3: `check` is not a list: write `[[check]]` above the keys of each check",
+        ),
         (
             "[[check]]\ncheck = 'path'\npath = '/x'\nmatches = '{{ os.id }}('",
             "x.toml:3: `debian(` is not a regular expression: unclosed group",

@@ -37,8 +37,11 @@ impl Check {
     /// A fragment that says what is wrong.
     pub fn validate(&self) -> Result<(), String> {
         match self {
-            Self::Package { name, version, .. } => {
+            Self::Package { name, installed, version } => {
                 valid::package(name.clone(), false)?;
+                if !installed && version.is_some() {
+                    return Err("a package that is not installed has no `version`".to_owned());
+                }
                 version.as_deref().map_or(Ok(()), |version| VersionWanted::parse(version).map(drop))
             }
             Self::Path(check) => path(check),
@@ -80,6 +83,9 @@ impl Check {
                 paths(except)
             }
             Self::Setuid { allow } => paths(allow),
+            Self::Datasources { names } if names.is_empty() => {
+                Err("`names` is empty: nothing would be looked for".to_owned())
+            }
             Self::IdFree { .. } | Self::Datasources { .. } | Self::UnitLinks {} => Ok(()),
         }
     }
@@ -87,6 +93,22 @@ impl Check {
 
 fn path(check: &PathCheck) -> Result<(), String> {
     absolute([&check.path])?;
+    if check.path.contains(['*', '?']) {
+        let others = "those of config, world-writable, setuid and links may be patterns";
+        return Err(format!("`{}` is a pattern, not a path; {others}", check.path));
+    }
+    if !check.exists && *check != (PathCheck { exists: false, ..PathCheck::new(check.path.as_str()) }) {
+        return Err("a path that does not exist has no further keys".to_owned());
+    }
+    for (key, text, fits) in [
+        ("matches", &check.matches, "every"),
+        ("contains", &check.contains, "every"),
+        ("lacks", &check.lacks, "no"),
+    ] {
+        if text.as_ref().is_some_and(String::is_empty) {
+            return Err(format!("`{key}` is empty: it fits {fits} file"));
+        }
+    }
     check.mode.as_deref().map_or(Ok(()), |mode| valid::mode(mode).map(drop))?;
     if let Some(digest) = &check.sha256
         && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))

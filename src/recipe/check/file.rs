@@ -7,9 +7,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Check;
+use super::slip::located;
 use crate::recipe::RecipeError;
 use crate::recipe::error::Place;
-use crate::recipe::text::{line_of, reword};
+use crate::recipe::text::line_of;
+
+const NO_CHECKS: &str = "the file holds no checks: write `[[check]]` above the keys of each";
 
 /// A file of checks, for `tib verify --checks`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,10 +56,15 @@ impl CheckFile {
             place: Place { file: origin.to_owned(), line: line_of(text, start) },
             message,
         };
-        let file: Self = toml::from_str(text)
-            .map_err(|error| invalid(error.span().map_or(0, |span| span.start), reword(error.message())))?;
+        if text.parse::<toml::Table>().is_ok_and(|table| table.is_empty()) {
+            return Err(invalid(0, NO_CHECKS.to_owned()));
+        }
+        let file: Self = toml::from_str(text).map_err(|error| {
+            let (at, message) = located(text, &error);
+            invalid(at, message)
+        })?;
         if file.check.is_empty() {
-            return Err(invalid(0, "the file holds no checks".to_owned()));
+            return Err(invalid(0, NO_CHECKS.to_owned()));
         }
         for check in &file.check {
             check.get_ref().validate().map_err(|fault| invalid(check.span().start, fault))?;
@@ -80,10 +88,25 @@ mod tests {
     fn mistakes_name_file_and_line() {
         let path = |more: &str| format!("\n[[check]]\ncheck = 'path'\npath = '/x'\n{more}");
         for (text, message) in [
-            ("".to_owned(), "x.toml:1: missing key `check`"),
-            ("check = []".to_owned(), "x.toml:1: the file holds no checks"),
+            ("".to_owned(), "x.toml:1: the file holds no checks: write `[[check]]` above the keys of each"),
+            (
+                "# c\n# [[check]]\n".to_owned(),
+                "x.toml:1: the file holds no checks: write `[[check]]` above the keys of each",
+            ),
+            (
+                "check = []".to_owned(),
+                "x.toml:1: the file holds no checks: write `[[check]]` above the keys of each",
+            ),
+            (
+                "\n[check]\ncheck = 'setuid'".to_owned(),
+                "x.toml:2: `check` is not a list: write `[[check]]` above the keys of each check",
+            ),
+            (
+                "\ncheck = 'setuid'".to_owned(),
+                "x.toml:2: `check` is not a list: write `[[check]]` above the keys of each check",
+            ),
             ("name = 'x'".to_owned(), "x.toml:1: unknown key `name`; it can be check, checks"),
-            (path("mod = '0644'"), "x.toml:2: unknown key `mod`; did you mean `mode`?"),
+            (path("mod = '0644'"), "x.toml:5: unknown key `mod`; did you mean `mode`?"),
             (path("mode = 'rwx'"), "x.toml:2: mode `rwx` is not three or four octal digits such as `0644`"),
             (path("sha256 = 'abc'"), "x.toml:2: sha256 `abc` is not 64 hexadecimal digits"),
             (path("matches = 'a('"), "x.toml:2: `a(` is not a regular expression: unclosed group"),
@@ -98,11 +121,11 @@ mod tests {
             ("[[check]]\nname = 'x'".to_owned(), "x.toml:1: missing key `check`"),
             (
                 "[[check]]\ncheck = 'unit-link'".to_owned(),
-                "x.toml:2: unknown value `unit-link`; did you mean `unit-links`?",
+                "x.toml:2: `check`: unknown value `unit-link`; did you mean `unit-links`?",
             ),
             (
                 "[[check]]\ncheck = 'unit-links'\nname = 'x'".to_owned(),
-                "x.toml:1: unknown key `name`; there are none here",
+                "x.toml:3: unknown key `name`; there are none here",
             ),
             (
                 "[[check]]\ncheck = 'package'\nname = 'x'\nversion = '>= 1 2'".to_owned(),
@@ -146,7 +169,7 @@ mod tests {
             ),
             (
                 "[[check]]\ncheck = 'config'\npath = 1\nkey = 'k'".to_owned(),
-                "x.toml:1: expected a string or a list of strings",
+                "x.toml:3: `path`: expected a string or a list of strings",
             ),
             (
                 "[[check]]\ncheck = 'setuid'\nallow = ['/a/**/b']".to_owned(),
@@ -157,6 +180,45 @@ mod tests {
                 "x.toml:1: `below` is empty: nothing would be looked at",
             ),
             ("[[checks]]\ncheck = 'setuid'\n[[checks]]\ncheck = 'links'".to_owned(), "2 checks"),
+            (path("mode = 644"), "x.toml:5: `mode`: invalid type: integer `644`, expected a string"),
+            (
+                "[[check]]\ncheck = 'setuid'\n\n[[check]]\nkey = 'a.b'\nvalue = 1\ncheck = 'sysctl'"
+                    .to_owned(),
+                "x.toml:6: `value`: invalid type: integer `1`, expected a string",
+            ),
+            (
+                "[[checks]]\ncheck = 'links'\n[[checks]]\nname = 'a'\ncheck = 'unit'\nstate = 'on'"
+                    .to_owned(),
+                "x.toml:6: `state`: unknown value `on`; it can be enabled, disabled, masked",
+            ),
+            (
+                "[[check]]\ncheck = 'links'\n\n[[check]]\ncheck = 'user'".to_owned(),
+                "x.toml:4: missing key `name`",
+            ),
+            ("[[check]]\ncheck = 'links'\n[[check]]\n".to_owned(), "x.toml:3: missing key `check`"),
+            (
+                "check = [{ check = 'user', name = 1 }]".to_owned(),
+                "x.toml:1: `name`: invalid type: integer `1`, expected a string",
+            ),
+            (path("matches = ''"), "x.toml:2: `matches` is empty: it fits every file"),
+            (path("contains = ''"), "x.toml:2: `contains` is empty: it fits every file"),
+            (path("lacks = ''"), "x.toml:2: `lacks` is empty: it fits no file"),
+            (
+                path("exists = false\nmode = '0644'"),
+                "x.toml:2: a path that does not exist has no further keys",
+            ),
+            (
+                "[[check]]\ncheck = 'path'\npath = '/etc/*.conf'".to_owned(),
+                "x.toml:1: `/etc/*.conf` is a pattern, not a path; those of config, world-writable, setuid and links may be patterns",
+            ),
+            (
+                "[[check]]\ncheck = 'datasources'\nnames = []".to_owned(),
+                "x.toml:1: `names` is empty: nothing would be looked for",
+            ),
+            (
+                "[[check]]\ncheck = 'package'\nname = 'a'\ninstalled = false\nversion = '1'".to_owned(),
+                "x.toml:1: a package that is not installed has no `version`",
+            ),
         ] {
             assert_eq!(fault(&text), message, "{text}");
         }

@@ -2,6 +2,7 @@
 
 mod fault;
 mod file;
+mod slip;
 mod title;
 mod version;
 
@@ -12,6 +13,7 @@ use super::ServiceState;
 
 pub use fault::pattern;
 pub use file::CheckFile;
+pub(super) use slip::located;
 pub use version::{Bound, Relation, VersionWanted};
 
 /// One assertion about an image at rest.

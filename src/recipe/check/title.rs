@@ -70,11 +70,13 @@ fn path(check: &PathCheck) -> String {
 }
 
 fn user(check: &UserCheck) -> String {
-    let UserCheck { name, exists, home, shell, locked, .. } = check;
+    let UserCheck { name, exists, uid, groups, home, shell, locked } = check;
     if !exists {
         return format!("there is no user {name}");
     }
     let mut wants = vec!["exists".to_owned()];
+    wants.extend(uid.map(|uid| format!("has id {uid}")));
+    wants.extend((!groups.is_empty()).then(|| format!("is in {}", groups.join(" and "))));
     wants.extend(home.as_ref().map(|home| format!("has home {home}")));
     wants.extend(shell.as_ref().map(|shell| format!("has shell {shell}")));
     wants.extend(
