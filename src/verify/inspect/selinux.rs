@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::boot::boot;
 use crate::disk::Tree;
 use crate::verify::VerifyError;
 use crate::verify::look::{escape, join, names, optional, read_optional, show};
@@ -11,8 +12,13 @@ use crate::verify::look::{escape, join, names, optional, read_optional, show};
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Selinux {
-    /// `SELINUX` of `/etc/selinux/config`; none when no line sets it to something libselinux knows.
+    /// What it will do at the next boot; none when nothing says it.
     pub mode: Option<SelinuxMode>,
+    /// `SELINUX` of `/etc/selinux/config`; none when no line sets it to something libselinux knows.
+    pub configured: Option<SelinuxMode>,
+    /// What stands on the command line of the boot loader's default entry and counts before that: `selinux=0`,
+    /// `enforcing=0`, `enforcing=1`.
+    pub kernel_argument: Option<String>,
     /// `SELINUXTYPE`: the name of the policy.
     pub policy: Option<String>,
     /// The policy's compiled file with the highest version.
@@ -50,10 +56,13 @@ pub struct Labels {
 /// Looks at SELinux's configuration; `None` when there is none.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
+/// [`VerifyError::Disk`]; what is wrong with the boot loader's configuration.
 pub(super) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, VerifyError> {
     let Some(text) = read_optional(tree, b"/etc/selinux/config")? else { return Ok(None) };
-    let (mode, policy) = parse(&text);
+    let (configured, policy) = parse(&text);
+    let entries = boot(tree, None)?.entries;
+    let default = entries.iter().find(|entry| entry.default).map(|entry| entry.command_line.as_str());
+    let (mode, argument) = at_boot(configured, default.unwrap_or_default());
     let newest = match &policy {
         Some(policy) => newest(tree, policy)?,
         None => None,
@@ -62,6 +71,8 @@ pub(super) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, VerifyErro
     let labels = look_at_labels(tree)?;
     Ok(Some(Selinux {
         mode,
+        configured,
+        kernel_argument: argument.map(escape),
         policy: policy.as_deref().map(escape),
         policy_version: newest.as_ref().map(|(version, _)| *version),
         policy_file: newest.map(|(_, file)| show(&file)),
@@ -70,8 +81,10 @@ pub(super) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, VerifyErro
     }))
 }
 
-/// As libselinux reads it: the first known mode and the last type count; nothing may stand in front of a key.
+/// As libselinux reads it: the first known mode and the last type count. Nothing may stand in front of `SELINUX`;
+/// in front of the type there may be spaces, and it may be written in small letters.
 fn parse(text: &[u8]) -> (Option<SelinuxMode>, Option<String>) {
+    const TYPE: &str = "SELINUXTYPE=";
     let text = String::from_utf8_lossy(text);
     let mode = text.lines().find_map(|line| {
         let value = line.strip_prefix("SELINUX=")?.trim_start().to_ascii_lowercase();
@@ -82,9 +95,31 @@ fn parse(text: &[u8]) -> (Option<SelinuxMode>, Option<String>) {
         ];
         modes.into_iter().find(|(name, _)| value.starts_with(name)).map(|(_, mode)| mode)
     });
-    let policy = text.lines().filter_map(|line| line.strip_prefix("SELINUXTYPE=")).next_back();
-    let policy = policy.map(|name| name.trim().to_owned());
+    let mut policies = text.lines().filter_map(|line| {
+        let (key, name) = line.trim_start().split_at_checked(TYPE.len())?;
+        key.eq_ignore_ascii_case(TYPE).then_some(name)
+    });
+    let policy = policies.next_back().map(|name| name.trim().to_owned());
     (mode, policy.filter(|name| !name.is_empty() && !name.contains('/') && name != ".."))
+}
+
+/// The mode with a kernel command line, and the argument of it that counts. The kernel takes the last `selinux=`,
+/// libselinux the first `enforcing=`, which cannot turn on what is disabled.
+fn at_boot(configured: Option<SelinuxMode>, command_line: &str) -> (Option<SelinuxMode>, Option<&str>) {
+    let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
+    let is_zero = |text: &str| number(text).unwrap_or(0) == 0;
+    let of_kernel = command_line.split_whitespace().take_while(|word| *word != "--");
+    let off = of_kernel.filter(|word| word.starts_with("selinux=")).last();
+    if let Some(word) = off.filter(|word| is_zero(word.trim_start_matches("selinux="))) {
+        return (Some(SelinuxMode::Disabled), Some(word));
+    }
+    let mut words = command_line.split_whitespace();
+    let enforcing = words.find_map(|word| Some((word, word.strip_prefix("enforcing=")?)));
+    match enforcing.filter(|_| configured != Some(SelinuxMode::Disabled)) {
+        Some((word, value)) if is_zero(value) => (Some(SelinuxMode::Permissive), Some(word)),
+        Some((word, _)) => (Some(SelinuxMode::Enforcing), Some(word)),
+        None => (configured, None),
+    }
 }
 
 /// The compiled policy with the highest version, `policy.33` and the like.
@@ -126,7 +161,8 @@ fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, VerifyError> {
 
 /// For the fuzzer: reads any text as the configuration.
 pub(super) fn any_text(text: &[u8]) {
-    let _ = parse(text);
+    let (configured, _) = parse(text);
+    at_boot(configured, &String::from_utf8_lossy(text));
 }
 
 #[cfg(test)]
@@ -144,11 +180,45 @@ mod tests {
             ("# SELINUX=disabled\nSELINUX= Permissive # c\n", Some(Permissive), None),
             ("SELINUX=what\nSELINUX=disabled\nSELINUX=enforcing\n", Some(Disabled), None),
             (" SELINUX=enforcing\nSELINUXTYPE=a\nSELINUXTYPE=mls \n", None, Some("mls")),
+            ("SELINUXTYPE=a\n  selinuxtype=targeted\n#SELINUXTYPE=b\n", None, Some("targeted")),
             ("SELINUXTYPE=../x\n", None, None),
             ("", None, None),
         ] {
             assert_eq!(parse(text.as_bytes()), (mode, policy.map(str::to_owned)), "{text}");
         }
+    }
+
+    #[test]
+    fn the_command_line_counts() {
+        use SelinuxMode::{Disabled, Enforcing, Permissive};
+        for (configured, line, mode, argument) in [
+            (Some(Enforcing), "root=/dev/vda1 ro quiet", Some(Enforcing), None),
+            (Some(Enforcing), "ro selinux=0", Some(Disabled), Some("selinux=0")),
+            (Some(Enforcing), "selinux=0 selinux=1", Some(Enforcing), None),
+            (Some(Enforcing), "selinux=1 -- selinux=0", Some(Enforcing), None),
+            (Some(Enforcing), "enforcing=0 enforcing=1", Some(Permissive), Some("enforcing=0")),
+            (Some(Permissive), "xenforcing=0 enforcing=1", Some(Enforcing), Some("enforcing=1")),
+            (Some(Disabled), "enforcing=1", Some(Disabled), None),
+            (None, "enforcing=0", Some(Permissive), Some("enforcing=0")),
+            (None, "", None, None),
+        ] {
+            assert_eq!(at_boot(configured, line), (mode, argument), "{configured:?} {line}");
+        }
+    }
+
+    #[test]
+    fn the_default_entry_is_the_one_that_counts() {
+        let grub =
+            "set default=\"1\"\nmenuentry 'a' {\nlinux /a ro\n}\nmenuentry 'b' {\nlinux /b ro selinux=0\n}\n";
+        let mut tree = MemTree::new()
+            .file("/etc/selinux/config", "SELINUX=enforcing\n")
+            .file("/boot/grub2/grub.cfg", grub);
+        let found = selinux(&mut tree).unwrap().unwrap();
+        assert_eq!(
+            (found.mode, found.configured),
+            (Some(SelinuxMode::Disabled), Some(SelinuxMode::Enforcing))
+        );
+        assert_eq!(found.kernel_argument.as_deref(), Some("selinux=0"));
     }
 
     #[test]

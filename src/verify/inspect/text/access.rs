@@ -105,6 +105,13 @@ pub(super) fn selinux(page: &mut Page, selinux: &Option<Selinux>) {
     };
     page.facts(vec![
         ("mode", Cell::from(selinux.mode.map(word))),
+        (
+            "because of",
+            Cell::from(selinux.kernel_argument.as_ref().map(|argument| {
+                let configured = selinux.configured.map_or("nothing".to_owned(), word);
+                format!("{argument} on the kernel's command line; configured is {configured}")
+            })),
+        ),
         ("policy", Cell::from(selinux.policy.clone())),
         ("policy file", Cell::from(selinux.policy_file.clone())),
         ("labels", labelled),
