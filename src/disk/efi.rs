@@ -21,6 +21,7 @@ const LOADERS: [(&[u8], &str); 4] = [
 
 /// A program that UEFI firmware can start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct EfiProgram {
     /// Its path in the partition, with slashes.
     pub path: String,

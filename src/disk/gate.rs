@@ -74,6 +74,7 @@ impl Policy {
 
 /// What the gate learned about an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct ImageInfo {
     /// Format of the file.
     pub format: Format,
@@ -97,6 +98,7 @@ pub struct ImageInfo {
 
 /// A file behind an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Backing {
     /// The file, canonical.
     pub path: PathBuf,

@@ -17,6 +17,7 @@ const SECTOR: u64 = 512;
 
 /// How a disk is laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Layout {
     /// The image file.
     pub image: ImageInfo,
@@ -42,6 +43,7 @@ pub enum TableKind {
 
 /// The program in the first sector of a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct BootSector {
     /// Whose it is, if tib knows it.
     pub loader: Option<String>,
@@ -51,6 +53,7 @@ pub struct BootSector {
 
 /// The part of GRUB that its boot sector loads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct CoreImage {
     /// Byte of the disk it begins at.
     pub start: u64,
@@ -62,6 +65,7 @@ pub struct CoreImage {
 
 /// A partition and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct PartitionLayout {
     /// The number Linux gives it.
     pub number: u32,
@@ -87,6 +91,7 @@ pub struct PartitionLayout {
 
 /// What a partition holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Content {
     /// Kind, in blkid's words where it has one: `ext4`, `vfat`, `xfs`, `swap`, `lvm`, …
     pub kind: String,

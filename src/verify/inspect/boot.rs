@@ -14,6 +14,7 @@ const GRUB: [&str; 2] = ["/boot/grub", "/boot/grub2"];
 
 /// How firmware starts the system, and with which command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Boot {
     /// Whether a BIOS can start it.
     pub bios: Firmware,
@@ -27,6 +28,7 @@ pub struct Boot {
 
 /// Whether a kind of firmware can start the system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Firmware {
     /// It finds something to start; absent when the disk was not looked at.
     pub boots: Option<bool>,
@@ -36,6 +38,7 @@ pub struct Firmware {
 
 /// Something the boot loader offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct BootEntry {
     /// Its title, after those of the menus it is in.
     pub title: String,

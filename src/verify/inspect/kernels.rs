@@ -16,6 +16,7 @@ const PREFIXES: [&str; 3] = ["vmlinuz-", "vmlinux-", "Image-"];
 
 /// Kernels and initial RAM disks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Kernels {
     /// The kernels, sorted by path.
     pub kernels: Vec<Kernel>,
@@ -25,6 +26,7 @@ pub struct Kernels {
 
 /// A kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Kernel {
     /// Its version, by the name of its file: `6.1.0-40-amd64`.
     pub version: String,
@@ -42,6 +44,7 @@ pub struct Kernel {
 
 /// An initial RAM disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Ramdisk {
     /// Its file.
     pub path: String,

@@ -82,6 +82,7 @@ impl InspectOptions {
 
 /// Everything about an image. A section that was not asked for is absent.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 #[schemars(title = "What `tib inspect --json` prints")]
 pub struct Inspection {
     /// Version of this form; it grows when something is taken away or changes its meaning.

@@ -19,6 +19,7 @@ const TOOLS: [(&str, &[u8]); 6] = [
 
 /// Installed packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Packages {
     /// Whose database it is: `dpkg` or `rpm`.
     pub database: String,
@@ -34,6 +35,7 @@ pub struct Packages {
 
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct InstalledPackage {
     /// Its name.
     pub name: String,

@@ -13,6 +13,7 @@ use crate::verify::os::{DetectError, architecture};
 
 /// Operating system and its identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct System {
     /// For people: `Debian GNU/Linux 12 (bookworm)`.
     pub pretty_name: Option<String>,
@@ -69,6 +70,7 @@ pub enum MachineId {
 
 /// A line of `/etc/fstab`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Mount {
     /// What is mounted: `UUID=…`, a device, `tmpfs`.
     pub source: String,

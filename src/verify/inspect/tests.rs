@@ -118,12 +118,18 @@ fn an_empty_tree() {
 }
 
 #[test]
-fn the_schema_names_every_section() {
+fn the_schema_names_every_section_and_all_keys_alike() {
     let schema = schema();
     let properties = schema["properties"].as_object().unwrap();
     for part in Part::ALL {
         assert!(properties.contains_key(part.name()), "{part}");
         assert_eq!(part.name().parse(), Ok(part));
+    }
+    let of_others = schema["$defs"].as_object().unwrap().values();
+    for properties in of_others.chain([&schema]).filter_map(|shape| shape["properties"].as_object()) {
+        for key in properties.keys() {
+            assert!(!key.contains(|c: char| c == '_' || c.is_ascii_uppercase()), "{key}");
+        }
     }
     assert!("nonsense".parse::<Part>().unwrap_err().to_string().contains("disk, system"));
 }

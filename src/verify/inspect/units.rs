@@ -11,6 +11,7 @@ use crate::verify::unit::{InitScript, Unit, UnitIndex, init_scripts, list};
 
 /// systemd units, and init scripts that have none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Units {
     /// What a boot leads to, such as `multi-user.target`.
     pub default_target: Option<String>,

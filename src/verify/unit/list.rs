@@ -16,6 +16,7 @@ use crate::verify::look::{join, show, too_much};
 
 /// A unit file of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Unit {
     /// Its name with suffix, such as `ssh.service`.
     pub name: String,
@@ -48,6 +49,7 @@ pub struct Unit {
 
 /// An instance of a template, such as `getty@tty1.service`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub struct Instance {
     /// Its name.
     pub name: String,
