@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::ext4::Ext;
-use super::inodes::Inodes;
+use super::fat::{Access, Fat};
+use super::inodes::{Inodes, Shared};
 use super::raw::check_range;
 use super::{BlockRead, DiskError, Extent, FileKind};
 
 /// Inodes looked at, and bytes read of each.
 const INODES: usize = 2000;
 const LENGTH: u64 = 1 << 20;
+/// Files of a FAT file system read as boot programs.
+const FILES: usize = 20;
 
 struct Bytes(Vec<u8>);
 
@@ -33,25 +36,43 @@ impl BlockRead for Bytes {
 /// Reads bytes as an ext file system, as far as that goes. Returns how many inodes it came to.
 #[doc(hidden)]
 pub fn any_ext(bytes: &[u8]) -> usize {
-    let length = bytes.len() as u64;
-    let disk: Box<dyn BlockRead> = Box::new(Bytes(bytes.to_vec()));
-    let Ok(mut ext) = Ext::open(&Arc::new(Mutex::new(disk)), 0, length) else { return 0 };
-    let mut left = vec![ext.root()];
+    Ext::open(&disk(bytes), 0, bytes.len() as u64).map_or(0, |ext| visit(Box::new(ext)))
+}
+
+/// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.
+#[doc(hidden)]
+pub fn any_fat(bytes: &[u8]) -> usize {
+    let Ok(mut fat) = Fat::open(&disk(bytes), 0, bytes.len() as u64, Access::default()) else { return 0 };
+    let _ = fat.space();
+    let _ = fat.label();
+    // What boot programs are looked for in.
+    if let Ok(files) = fat.files() {
+        files.iter().take(FILES).for_each(|file| drop(fat.read(file, LENGTH)));
+    }
+    visit(Box::new(fat))
+}
+
+fn disk(bytes: &[u8]) -> Shared {
+    Arc::new(Mutex::new(Box::new(Bytes(bytes.to_vec()))))
+}
+
+fn visit(mut system: Box<dyn Inodes>) -> usize {
+    let mut left = vec![system.root()];
     let mut met = HashSet::new();
     while let Some(inode) = left.pop() {
         if met.len() > INODES || !met.insert(inode) {
             continue;
         }
-        let Ok(stat) = ext.stat(inode) else { continue };
+        let Ok(stat) = system.stat(inode) else { continue };
         // What is wrong with one is no reason to leave the others.
-        let _ = ext.xattrs(inode);
+        let _ = system.xattrs(inode);
         match stat.kind {
             FileKind::Directory => {
-                let Ok(directory) = ext.directory(inode) else { continue };
+                let Ok(directory) = system.directory(inode) else { continue };
                 left.extend(directory.names().filter_map(|name| directory.get(name)));
             }
-            FileKind::Symlink => drop(ext.read_link(inode)),
-            FileKind::File => drop(ext.read_to(inode, stat.size / 2, LENGTH, &mut std::io::sink())),
+            FileKind::Symlink => drop(system.read_link(inode)),
+            FileKind::File => drop(system.read_to(inode, stat.size / 2, LENGTH, &mut std::io::sink())),
             _ => {}
         }
     }
@@ -82,6 +103,34 @@ mod tests {
                 bad[at] = (seed >> 17) as u8;
             }
             any_ext(&bad);
+        }
+    }
+
+    #[test]
+    fn fat_is_read_and_noise_is_not() {
+        let lab = Lab::new();
+        for (bits, size) in [("12", 1 << 20), ("16", 9 << 20), ("32", 34 << 20)] {
+            std::fs::File::create(lab.path("disk")).unwrap().set_len(size).unwrap();
+            lab.run("mkfs.fat", &["-F", bits, "-s", "1", "-n", "LABEL", "disk"]);
+            std::fs::write(lab.path("file"), [1; 5000]).unwrap();
+            lab.run("mmd", &["-i", "disk", "::/directory", "::/directory/deeper"]);
+            lab.run("mcopy", &["-i", "disk", "file", "::/directory/deeper/A long name.text"]);
+            lab.run("mcopy", &["-i", "disk", "file", "::/FILE"]);
+            let good = std::fs::read(lab.path("disk")).unwrap();
+            assert_eq!(any_fat(&good), 5, "FAT{bits}: the root, two directories, two files");
+            assert_eq!(any_fat(&good[..500]), 0);
+            let mut seed = 5u64;
+            for round in 0..(600 << 20) / size {
+                let mut bad = good.clone();
+                for _ in 0..=round % 7 {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    // Half of them in the boot sector, half in the tables and directories behind.
+                    let reach = if round % 2 == 0 { 64 } else { 60_000 };
+                    let at = (seed >> 33) as usize % reach;
+                    bad[at] = (seed >> 17) as u8;
+                }
+                any_fat(&bad);
+            }
         }
     }
 }

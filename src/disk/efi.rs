@@ -48,12 +48,12 @@ impl EfiProgram {
 }
 
 /// Finds the programs in a file system.
-pub(super) fn programs(fat: &mut Fat<'_>, files: &[super::fat::File]) -> Result<Vec<EfiProgram>, DiskError> {
+pub(super) fn programs(fat: &mut Fat) -> Result<Vec<EfiProgram>, DiskError> {
     let is_program = |path: &str| {
         path.get(path.len().saturating_sub(4)..).is_some_and(|end| end.eq_ignore_ascii_case(".efi"))
     };
     let mut programs = Vec::new();
-    for file in files.iter().filter(|file| is_program(&file.path)) {
+    for file in fat.files()?.iter().filter(|file| is_program(&file.path)) {
         if programs.len() == MAX_PROGRAMS {
             return Err(DiskError::Damaged(format!("FAT: more than {MAX_PROGRAMS} programs")));
         }

@@ -1,5 +1,6 @@
-//! What a file system that tib reads by itself must offer. ext2/3/4 is one; XFS is to be the next.
+//! What a file system that tib reads by itself must offer. ext2/3/4 and FAT do; XFS is to be the next.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -47,17 +48,49 @@ pub(super) trait Inodes: Send + Sync {
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     /// Sorted by name.
-    entries: Vec<(Box<[u8]>, u64)>,
+    entries: Vec<Named>,
+    /// Where other names than those above mean an entry too.
+    folded: Option<Folded>,
+}
+
+/// A name and the inode it stands for.
+pub(super) type Named = (Box<[u8]>, u64);
+
+/// Names in the form in which they are compared.
+#[derive(Debug)]
+struct Folded {
+    fold: fn(&[u8]) -> Vec<u8>,
+    inodes: HashMap<Vec<u8>, u64>,
 }
 
 impl Directory {
     /// Takes names and the inodes they stand for. `Err` names one that is there twice.
-    pub(super) fn new(mut entries: Vec<(Box<[u8]>, u64)>) -> Result<Self, Box<[u8]>> {
+    pub(super) fn new(mut entries: Vec<Named>) -> Result<Self, Box<[u8]>> {
         entries.sort_unstable();
         match entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             Some(pair) => Err(pair[0].0.clone()),
-            None => Ok(Self { entries }),
+            None => Ok(Self { entries, folded: None }),
         }
+    }
+
+    /// A directory in which names count as equal that `fold` makes equal, and which knows entries by second names as
+    /// well. `Err` names one that is there twice; of second names the first counts.
+    pub(super) fn folded(
+        mut entries: Vec<Named>,
+        aliases: Vec<Named>,
+        fold: fn(&[u8]) -> Vec<u8>,
+    ) -> Result<Self, Box<[u8]>> {
+        let mut inodes = HashMap::with_capacity(entries.len() + aliases.len());
+        for (name, inode) in &entries {
+            if inodes.insert(fold(name), *inode).is_some() {
+                return Err(name.clone());
+            }
+        }
+        for (name, inode) in aliases {
+            inodes.entry(fold(&name)).or_insert(inode);
+        }
+        entries.sort_unstable();
+        Ok(Self { entries, folded: Some(Folded { fold, inodes }) })
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
@@ -69,6 +102,9 @@ impl Directory {
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<u64> {
+        if let Some(Folded { fold, inodes }) = &self.folded {
+            return inodes.get(&fold(name)).copied();
+        }
         let found = self.entries.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
         self.entries.get(found).map(|(_, inode)| *inode)
     }

@@ -1,6 +1,7 @@
 //! How a disk is laid out: partition table, partitions, what each holds, and what firmware finds to boot.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,8 +9,9 @@ use serde::Serialize;
 use super::cached::Cached;
 use super::efi::{self, EfiProgram};
 use super::ext4::{ExtState, Summary};
-use super::fat::Fat;
+use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystem, FileSystemKind};
+use super::inodes::Shared;
 use super::partition::{self, Kind, Partition};
 use super::{BlockRead, DiskError, ImageInfo, Policy, gate, open};
 
@@ -138,10 +140,11 @@ pub fn layout(image: &Path, policy: &Policy) -> Result<Layout, DiskError> {
         None => (TableKind::None, whole(&mut disk)?),
     };
     let boot_sector = boot_sector(&mut disk, table, &sector, &partitions)?;
+    let disk: Shared = Arc::new(Mutex::new(Box::new(disk)));
     let partitions = partitions
         .into_iter()
         .map(|partition| {
-            let (content, problem) = match content(&mut disk, &partition) {
+            let (content, problem) = match content(&disk, &partition) {
                 Ok(content) => (content, None),
                 Err(error) => (None, Some(error.to_string())),
             };
@@ -206,15 +209,14 @@ fn boot_sector(
     Ok(Some(BootSector { loader: Some("GRUB".to_owned()), core: Some(core) }))
 }
 
-fn content(disk: &mut dyn BlockRead, partition: &Partition) -> Result<Option<Content>, DiskError> {
+fn content(disk: &Shared, partition: &Partition) -> Result<Option<Content>, DiskError> {
     let (start, length) = (partition.start, partition.length);
-    let Some(FileSystem { kind, uuid, label }) = filesystem::detect(disk, start, length)? else {
-        return Ok(None);
-    };
+    let found = filesystem::detect(&mut **lock(disk), start, length)?;
+    let Some(FileSystem { kind, uuid, label }) = found else { return Ok(None) };
     let mut content = Content { kind: word(kind).to_owned(), uuid, label, ..Content::default() };
     match kind {
         FileSystemKind::Ext => {
-            let block = Summary::read(disk, start)?;
+            let block = Summary::read(&mut **lock(disk), start)?;
             let bytes = |blocks: u64| Some(blocks * block.block_size);
             block.version.name().clone_into(&mut content.kind);
             content.block_size = Some(block.block_size);
@@ -229,19 +231,22 @@ fn content(disk: &mut dyn BlockRead, partition: &Partition) -> Result<Option<Con
         FileSystemKind::Vfat => {
             // As blkid writes it.
             content.uuid = content.uuid.map(|id| id.to_uppercase());
-            let mut fat = Fat::open(disk, start, length)?;
-            let (size, free) = fat.space();
+            let mut fat = Fat::open(disk, start, length, Access::default())?;
+            let (size, free) = fat.space()?;
             content.block_size = Some(fat.cluster_size());
             (content.size, content.free, content.used) = (Some(size), Some(free), Some(size - free));
-            let (files, label) = fat.files()?;
-            content.label = label;
+            content.label = fat.label()?;
             if partition.kind.is_efi() {
-                content.efi_programs = efi::programs(&mut fat, &files)?;
+                content.efi_programs = efi::programs(&mut fat)?;
             }
         }
         _ => {}
     }
     Ok(Some(content))
+}
+
+fn lock(disk: &Shared) -> MutexGuard<'_, Box<dyn BlockRead>> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn word(kind: FileSystemKind) -> &'static str {

@@ -35,10 +35,11 @@ mod raw;
 mod testing;
 mod tree;
 mod usage;
+mod window;
 mod writer;
 
 #[doc(hidden)]
-pub use any::any_ext;
+pub use any::{any_ext, any_fat};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};

@@ -16,7 +16,7 @@ mod xattr;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use self::blocks::{Run, runs};
 use self::inode::{Inode, damaged};
@@ -24,7 +24,7 @@ pub(super) use self::summary::Summary;
 pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes, Shared};
-use super::raw::check_range;
+use super::window::{PIECE, Window, pass_on};
 use super::{DiskError, FileKind, Stat, Xattr};
 
 const ROOT: u64 = 2;
@@ -34,8 +34,6 @@ const MAX_LINK: u64 = 4096;
 const MAX_DIRECTORY: u64 = 256 << 20;
 /// Entries of directories that are kept in memory, all together.
 const KEEP_ENTRIES: usize = 200_000;
-/// Bytes of a file read at once.
-const PIECE: u64 = 1 << 20;
 
 /// An open file system.
 pub(super) struct Ext {
@@ -241,8 +239,7 @@ impl Ext {
 
 impl Inodes for Ext {
     fn on(&self, disk: &Shared) -> Box<dyn Inodes> {
-        let Window { start, length, .. } = self.window;
-        Box::new(Self::new(Window { disk: Arc::clone(disk), start, length }, self.superblock.clone()))
+        Box::new(Self::new(self.window.on(disk), self.superblock.clone()))
     }
 
     fn name(&self) -> &'static str {
@@ -333,29 +330,6 @@ fn pass_on_zeros(sink: &mut dyn Write, mut length: u64) -> Result<(), DiskError>
         length -= piece;
     }
     Ok(())
-}
-
-fn pass_on(sink: &mut dyn Write, bytes: &[u8]) -> Result<(), DiskError> {
-    sink.write_all(bytes).map_err(|source| DiskError::Io {
-        action: "pass on",
-        path: "what was read".into(),
-        source,
-    })
-}
-
-/// A partition.
-struct Window {
-    disk: Shared,
-    start: u64,
-    length: u64,
-}
-
-impl Window {
-    fn read_exact(&mut self, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        check_range(self.length, at, buffer.len() as u64)?;
-        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        disk.read_exact_at(buffer, self.start + at)
-    }
 }
 
 #[cfg(test)]
