@@ -13,6 +13,8 @@ rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 # Made by Debian's ssl-cert when it was installed; the recipe `common` has a unit that makes one per instance.
 rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /loader/random-seed
+# systemd-boot's, wherever the EFI system partition is mounted.
+rm -f /boot/loader/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed
 rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/* /var/cache/apt/*.bin
 rm -rf /var/cache/dnf/* /var/cache/yum/* /var/cache/libdnf5/* /var/cache/zypp/*
 rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache

@@ -30,6 +30,7 @@ pub(super) const RULES: &[Rule] = &[
             "/var/lib/random-seed",
             "/boot/loader/random-seed",
             "/boot/efi/loader/random-seed",
+            "/efi/loader/random-seed",
         ]),
         why: "instances would start with the same entropy",
         fix: "remove it; it is made anew at shutdown",

@@ -58,6 +58,8 @@ fn every_leftover_is_found_by_its_rule() {
         ("no SSH host keys", "/etc/ssh/ssh_host_ed25519_key.pub"),
         ("no random seed", "/var/lib/systemd/random-seed"),
         ("no random seed", "/var/lib/urandom/random-seed"),
+        ("no random seed", "/boot/efi/loader/random-seed"),
+        ("no random seed", "/efi/loader/random-seed"),
         ("no apt caches", "/var/cache/apt/archives/bash_5_amd64.deb"),
         ("no apt caches", "/var/cache/apt/archives/partial/bash_5_amd64.deb"),
         ("no apt caches", "/var/cache/apt/pkgcache.bin"),
