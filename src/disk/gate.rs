@@ -1,5 +1,6 @@
 //! The gate every image passes before anything reads it: qemu, a library, or tib itself.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,7 +220,15 @@ fn chain(path: &Path, policy: &Policy) -> Result<Vec<Layer>, DiskError> {
     let mut layers: Vec<Layer> = Vec::new();
     let mut next = Some((path.to_owned(), None));
     while let Some((path, stated)) = next.take() {
-        let (layer, identity) = inspect(&path, stated, policy)?;
+        let (layer, identity) =
+            inspect(&path, stated, policy).map_err(|error| match (error, layers.last()) {
+                (DiskError::Io { source, .. }, Some(front)) => refused(
+                    &front.path,
+                    &format!("its backing file (`{}`) cannot be read: {}", path.display(), source.kind()),
+                    None,
+                ),
+                (error, _) => error,
+            })?;
         if seen.contains(&identity) {
             return Err(refused(&path, "it is its own backing file", None));
         }
@@ -260,7 +269,14 @@ fn behind(layer: &Layer, policy: &Policy) -> Result<Option<(PathBuf, Format)>, D
         None => return Err(refuse("it does not state the format of its backing file")),
     };
     let beside = layer.path.parent().unwrap_or(Path::new("/")).join(name);
-    let target = fs_err::canonicalize(&beside).map_err(|source| io("find", &beside, source))?;
+    let target = fs_err::canonicalize(&beside).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => refused(
+            &layer.path,
+            &format!("its backing file (`{shown}`) is not there"),
+            Some("put it back where it was, or flatten the image where both are"),
+        ),
+        kind => refuse(&format!("its backing file (`{shown}`) cannot be reached: {kind}")),
+    })?;
     let root = fs_err::canonicalize(root).map_err(|source| io("find", root, source))?;
     if !target.starts_with(&root) {
         return Err(refuse(&format!("its backing file (`{shown}`) lies outside the cache")));
