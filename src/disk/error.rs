@@ -38,15 +38,22 @@ pub enum DiskError {
     /// Everything in the image can be read, and nothing of it is an operating system.
     #[error("no operating system in the image: {0}")]
     NoSystem(String),
-    /// No such file or directory in the image.
+    /// More than one file system is the root of an operating system.
+    #[error("more than one operating system in the image, in partitions {}: tib cannot know which is meant", list(.0))]
+    SeveralSystems(Vec<u32>),
+    /// No such file or directory in the image: its path. Behind a link that leads nowhere stands, after a closing
+    /// quote, an arrow and an opening quote, where it leads.
     #[error("no such file in the image: `{0}`")]
     NotFound(String),
-    /// A path in the image is of the wrong kind (not a directory, not a file, too many links).
+    /// A path in the image is no directory, where only a directory can be: something is said to be in it.
+    #[error("`{0}` in the image is not a directory")]
+    NotDirectory(String),
+    /// A path in the image is of the wrong kind (not a file, not a link, too many links).
     #[error("`{path}` in the image {problem}")]
     WrongKind {
         /// The path.
         path: String,
-        /// What is wrong, such as `is not a directory`.
+        /// What is wrong, such as `is not a link`.
         problem: String,
     },
     /// The user interrupted.
@@ -63,10 +70,12 @@ impl Diagnose for DiskError {
                 _ => io_exit(source, Exit::Integrity),
             },
             Self::Cancelled(_) => Exit::Interrupted,
-            Self::NotFound(_) | Self::WrongKind { .. } => Exit::Usage,
-            Self::Refused { .. } | Self::Damaged(_) | Self::NoSystem(_) | Self::Unsupported(_) => {
-                Exit::Integrity
-            }
+            Self::NotFound(_) | Self::NotDirectory(_) | Self::WrongKind { .. } => Exit::Usage,
+            Self::Refused { .. }
+            | Self::Damaged(_)
+            | Self::NoSystem(_)
+            | Self::SeveralSystems(_)
+            | Self::Unsupported(_) => Exit::Integrity,
         }
     }
 
@@ -79,10 +88,36 @@ impl Diagnose for DiskError {
             Self::Io { source, .. } if io_exit(source, Exit::Integrity) == Exit::Space => {
                 Some("make room on that file system, or choose another place".to_owned())
             }
-            Self::NoSystem(_) => {
-                Some("give a cloud image of a distribution, or `--base bootstrap:debian-12`".to_owned())
+            Self::NoSystem(_) | Self::SeveralSystems(_) => {
+                Some("`tib inspect --only disk` shows what is on it".to_owned())
             }
             _ => None,
         }
     }
+}
+
+impl DiskError {
+    /// Whether nothing is at the path asked for. A file cannot have anything below it, so what is said to be there is
+    /// not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::NotDirectory(_))
+    }
+
+    /// A link that leads to `target`, where nothing is.
+    pub(crate) fn dangling(link: &[u8], target: &[u8]) -> Self {
+        Self::NotFound(format!("{}` → `{}", String::from_utf8_lossy(link), shown(target)))
+    }
+}
+
+/// A name out of an image, which must not talk to a terminal.
+fn shown(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    let letters = name.chars().map(|letter| {
+        if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() }
+    });
+    letters.collect()
+}
+
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ")
 }

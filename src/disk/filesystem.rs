@@ -85,6 +85,34 @@ pub fn detect(disk: &mut dyn BlockRead, start: u64, length: u64) -> Result<Optio
     Ok(recognise(&bytes))
 }
 
+/// Zeros read, at the most, to find out whether a stretch of a disk is blank.
+const MAX_ZEROS: u64 = 64 << 20;
+
+/// Whether nothing at all lies in `length` bytes from `start`. `false` if that would take long to find out.
+///
+/// # Errors
+/// [`DiskError`] when the disk cannot be read there.
+pub(super) fn is_blank(disk: &mut dyn BlockRead, start: u64, length: u64) -> Result<bool, DiskError> {
+    let end = start.saturating_add(length).min(disk.size());
+    let mut piece = vec![0; 64 << 10];
+    let (mut at, mut seen) = (start, 0);
+    while at < end {
+        let extent = disk.extent(at)?;
+        let mut length = extent.length.min(end - at);
+        if !extent.zero {
+            length = length.min(piece.len() as u64);
+            let piece = &mut piece[..length as usize];
+            disk.read_exact_at(piece, at)?;
+            seen += length;
+            if seen > MAX_ZEROS || piece.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+        }
+        at += length;
+    }
+    Ok(true)
+}
+
 fn recognise(bytes: &[u8]) -> Option<FileSystem> {
     let found = |(at, magic, _): &&(usize, &[u8], FileSystemKind)| {
         bytes.get(*at..).is_some_and(|rest| rest.starts_with(magic))
@@ -94,7 +122,7 @@ fn recognise(bytes: &[u8]) -> Option<FileSystem> {
     let (uuid, label) = match kind {
         FileSystemKind::Ext => (Some(0x468), Some((0x478, 16))),
         FileSystemKind::Xfs => (Some(32), Some((108, 12))),
-        FileSystemKind::Btrfs => (Some(0x1_0020), None),
+        FileSystemKind::Btrfs => (Some(0x1_0020), Some((0x1_012b, 256))),
         FileSystemKind::Swap => (Some(0x40c), Some((0x41c, 16))),
         _ => (None, None),
     };

@@ -1,183 +1,298 @@
-//! What an image's `/etc/fstab` mounts, as far as it lies on the image.
+//! `/etc/fstab`: what a system mounts when it boots, as far as it can lie on a disk of the image.
 
-use super::filesystem::{FileSystem, FileSystemKind};
-use super::{DiskError, Partition};
+use super::DiskError;
 
-/// A partition and what is in it.
-#[derive(Debug, Clone)]
-pub(super) struct Volume {
-    pub(super) partition: Partition,
-    pub(super) content: Option<FileSystem>,
-}
-
-/// Below these, nothing of an image's own is expected: what cannot be read there is left out.
-const OPTIONAL: &[&str] = &["/boot", "/mnt", "/media", "/tmp", "/proc", "/sys", "/dev", "/run"];
-/// File systems that do not lie on a disk of the image.
-const VIRTUAL: &[&str] = &[
-    "swap",
-    "tmpfs",
-    "proc",
-    "sysfs",
-    "devpts",
-    "devtmpfs",
-    "nfs",
-    "nfs4",
-    "cifs",
+/// Kinds that lie on no disk of the image.
+const ELSEWHERE: &[&str] = &[
+    "9p",
+    "afs",
+    "aufs",
+    "autofs",
+    "beegfs",
+    "binfmt_misc",
+    "bpf",
+    "ceph",
     "cgroup",
     "cgroup2",
+    "cifs",
+    "coda",
+    "configfs",
+    "davfs",
     "debugfs",
-    "hugetlbfs",
-    "mqueue",
-    "9p",
-    "virtiofs",
-    "binfmt_misc",
+    "devpts",
+    "devtmpfs",
+    "ecryptfs",
     "efivarfs",
+    "fuse",
+    "fusectl",
+    "glusterfs",
+    "gpfs",
+    "hugetlbfs",
+    "ignore",
+    "lustre",
+    "mqueue",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "overlay",
+    "overlayfs",
+    "proc",
+    "pstore",
+    "ramfs",
     "securityfs",
+    "selinuxfs",
+    "smb3",
+    "smbfs",
+    "swap",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+    "usbfs",
+    "virtiofs",
 ];
+/// Drives for media that come and go.
+const DRIVES: &[&str] = &["cdrom", "cdrw", "dvd", "dvdrw", "fd", "floppy", "scd", "sr"];
+/// Names of the first disk, which the image is, in front of the number of a partition.
+const FIRST_DISK: &[&str] = &["sda", "vda", "xvda", "hda", "nvme0n1p", "mmcblk0p"];
+/// Names of disks in front of what tells them apart.
+const DISKS: &[&str] = &["sd", "vd", "xvd", "hd", "nvme", "mmcblk"];
 
-/// The ext volumes to mount besides the root, shortest mount point first: the point, and which volume.
+/// What a file system is named by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spec {
+    /// `UUID=`, or `/dev/disk/by-uuid/`.
+    Uuid(String),
+    /// `LABEL=`, or `/dev/disk/by-label/`.
+    Label(String),
+    /// `PARTUUID=`, or `/dev/disk/by-partuuid/`.
+    PartUuid(String),
+    /// `PARTLABEL=`, or `/dev/disk/by-partlabel/`.
+    PartLabel(String),
+    /// A partition of the first disk, by number: `/dev/vda15`.
+    Partition(u32),
+    /// Something on another disk than the first.
+    OtherDisk(String),
+    /// A medium in a drive, or one that is made for each instance.
+    Medium(String),
+    /// A path that is mounted a second time.
+    Bind {
+        /// The path.
+        source: String,
+        /// With what is mounted below it.
+        recursive: bool,
+    },
+    /// Anything else, such as a logical volume.
+    Other(String),
+}
+
+/// What a partition can be named by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Names<'a> {
+    /// `UUID` of its file system.
+    pub uuid: Option<&'a str>,
+    /// `LABEL` of its file system.
+    pub label: Option<&'a str>,
+    /// `PARTUUID`.
+    pub part_uuid: Option<&'a str>,
+    /// Its name in a GPT.
+    pub part_label: Option<&'a str>,
+    /// Its number.
+    pub number: Option<u32>,
+}
+
+impl Spec {
+    /// Whether a partition with these names is meant. The case of letters counts in labels, and not in identities.
+    pub fn means(&self, names: &Names<'_>) -> bool {
+        let is = |wanted: &String, found: Option<&str>| found == Some(wanted.as_str());
+        let is_id = |wanted: &String, found: Option<&str>| {
+            found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+        };
+        match self {
+            Self::Uuid(uuid) => is_id(uuid, names.uuid),
+            Self::Label(label) => is(label, names.label),
+            Self::PartUuid(uuid) => is_id(uuid, names.part_uuid),
+            Self::PartLabel(label) => is(label, names.part_label),
+            Self::Partition(number) => names.number == Some(*number),
+            Self::OtherDisk(_) | Self::Medium(_) | Self::Bind { .. } | Self::Other(_) => false,
+        }
+    }
+}
+
+/// A line that a system mounts when it boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is mounted.
+    pub spec: Spec,
+    /// What the line calls it.
+    pub name: String,
+    /// Where, without a final slash; the root's is empty.
+    pub point: String,
+    /// Options, as they stand there.
+    pub options: Vec<String>,
+    /// The system boots without it.
+    pub optional: bool,
+    /// It is not mounted when the system boots, and only then if somebody asks for it.
+    pub later: bool,
+}
+
+impl Entry {
+    /// An entry for a device of which more is not known.
+    pub(crate) fn of_device(device: String, point: &str) -> Self {
+        let (spec, point) = (Spec::Other(device.clone()), plain(point));
+        Self { spec, name: device, point, options: Vec::new(), optional: false, later: false }
+    }
+
+    /// Whether what is mounted at `point` must be there before this can be mounted.
+    fn needs(&self, point: &str) -> bool {
+        if self.point != point && is_within(&self.point, point) {
+            return true;
+        }
+        let Spec::Bind { source, recursive } = &self.spec else { return false };
+        let source = plain(source);
+        is_within(&source, point) || *recursive && is_within(point, &source) && !is_within(point, &self.point)
+    }
+
+    /// Options by one of these names, as `mount` takes them.
+    pub fn options_named(&self, names: &[&str]) -> impl Iterator<Item = &str> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        self.options.iter().map(String::as_str).filter(move |option| {
+            let name = option.split_once('=').map_or(*option, |(name, _)| name);
+            names.iter().any(|known| known == name)
+        })
+    }
+}
+
+/// The entries that can lie on a disk of the image, in the order of the file. Lines that a system ignores are left out.
+pub fn parse(text: &str) -> Vec<Entry> {
+    text.lines().filter_map(parse_line).collect()
+}
+
+/// Most entries of a file; real ones have a dozen.
+const MAX_ENTRIES: usize = 200;
+
+/// What of these entries is mounted when the system boots, beside the root: what others lie in, or are shown from, comes
+/// before them. Otherwise the order stays.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when something that belongs to the tree cannot be read.
-pub(super) fn mounts(fstab: &str, volumes: &[Volume]) -> Result<Vec<(String, usize)>, DiskError> {
-    let mut mounts = Vec::new();
-    for line in fstab.lines() {
-        let mut fields = line.split_whitespace();
-        let (Some(what), Some(point), Some(kind)) = (fields.next(), fields.next(), fields.next()) else {
-            continue;
+/// [`DiskError::Damaged`] for too many, and for paths that are to be bound to each other.
+pub fn to_mount(entries: &[Entry]) -> Result<Vec<Entry>, DiskError> {
+    let is_mounted = |entry: &&Entry| !entry.later && !entry.point.is_empty();
+    let mut left: Vec<Entry> = entries.iter().filter(is_mounted).cloned().collect();
+    if left.len() > MAX_ENTRIES {
+        return Err(DiskError::Damaged(format!("/etc/fstab mounts more than {MAX_ENTRIES} file systems")));
+    }
+    let mut ordered = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let waits = |entry: &Entry| left.iter().any(|other| other != entry && entry.needs(&other.point));
+        let Some(ready) = left.iter().position(|entry| !waits(entry)) else {
+            return Err(DiskError::Damaged("/etc/fstab mounts paths in a circle".to_owned()));
         };
-        let options: Vec<&str> = fields.next().unwrap_or("").split(',').collect();
-        let point = unescape(point);
-        let point = point.trim_end_matches('/');
-        let has = |option: &str| options.contains(&option);
-        // The root, whose final slash is gone as well, has been found by what is in it.
-        if what.starts_with('#') || !point.starts_with('/') || VIRTUAL.contains(&kind) || has("noauto") {
-            continue;
-        }
-        let found = volumes.iter().position(|volume| is_named(volume, &unescape(what)));
-        let content = found.and_then(|index| volumes[index].content.as_ref()).map(|content| content.kind);
-        match (found, content) {
-            (Some(index), Some(FileSystemKind::Ext)) => mounts.push((point.to_owned(), index)),
-            _ if is_optional(point) || found.is_none() && has("nofail") => {}
-            (_, Some(other)) => {
-                let reason = format!("{point} is {}, which tib does not read natively", other.name());
-                return Err(DiskError::Unsupported(reason));
-            }
-            _ => {
-                let reason = format!("/etc/fstab mounts `{what}` at {point}, which is not in the image");
-                return Err(DiskError::Unsupported(reason));
-            }
-        }
+        ordered.push(left.remove(ready));
     }
-    mounts.sort_by_key(|(point, _)| point.len());
-    Ok(mounts)
+    Ok(ordered)
 }
 
-fn is_optional(point: &str) -> bool {
-    OPTIONAL
-        .iter()
-        .any(|top| point.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// Whether a path is another, or below it.
+pub(super) fn is_within(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether an fstab's first field means this volume.
-fn is_named(volume: &Volume, name: &str) -> bool {
-    let content = volume.content.as_ref();
-    let same =
-        |value: Option<&String>, wanted: &str| value.is_some_and(|value| value.eq_ignore_ascii_case(wanted));
-    let by = [
-        ("UUID=", "/dev/disk/by-uuid/", content.and_then(|content| content.uuid.as_ref())),
-        ("LABEL=", "/dev/disk/by-label/", content.and_then(|content| content.label.as_ref())),
-        ("PARTUUID=", "/dev/disk/by-partuuid/", volume.partition.id.as_ref()),
-        ("PARTLABEL=", "/dev/disk/by-partlabel/", volume.partition.label.as_ref()),
+fn parse_line(line: &str) -> Option<Entry> {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    let mut fields = line.split_ascii_whitespace();
+    let (name, point, kind) = (unescape(fields.next()?), unescape(fields.next()?), fields.next()?);
+    let options: Vec<String> = fields.next().unwrap_or("defaults").split(',').map(str::to_owned).collect();
+    let has = |wanted: &str| options.iter().any(|option| option == wanted);
+    let is_bind = has("bind") || has("rbind");
+    // systemd ignores a path with `..` in it as well.
+    let is_path = |path: &str| path.starts_with('/') && !path.split('/').any(|part| part == "..");
+    if !is_path(&point) || !is_bind && is_elsewhere(kind) || is_bind && !is_path(&name) {
+        return None;
+    }
+    let spec = if is_bind {
+        Spec::Bind { source: name.clone(), recursive: has("rbind") }
+    } else {
+        parse_spec(&name, kind)
+    };
+    Some(Entry {
+        spec,
+        name,
+        point: plain(&point),
+        optional: has("nofail"),
+        later: has("noauto") && !has("x-systemd.automount"),
+        options,
+    })
+}
+
+fn is_elsewhere(kind: &str) -> bool {
+    ELSEWHERE.contains(&kind) || kind.starts_with("fuse.") || kind.starts_with("nfs.")
+}
+
+/// A path without empty and `.` parts, and without a final slash.
+fn plain(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.map(|part| format!("/{part}")).collect()
+}
+
+fn parse_spec(name: &str, kind: &str) -> Spec {
+    type Make = fn(String) -> Spec;
+    let kinds: [(&str, &str, Make); 4] = [
+        ("UUID=", "/dev/disk/by-uuid/", Spec::Uuid),
+        ("LABEL=", "/dev/disk/by-label/", Spec::Label),
+        ("PARTUUID=", "/dev/disk/by-partuuid/", Spec::PartUuid),
+        ("PARTLABEL=", "/dev/disk/by-partlabel/", Spec::PartLabel),
     ];
-    for (tag, directory, value) in by {
-        if let Some(wanted) = name.strip_prefix(tag).or_else(|| name.strip_prefix(directory)) {
-            return same(value, wanted.trim_matches('"'));
+    // What such a file system is on is burnt, or made for the instance.
+    if matches!(kind, "iso9660" | "udf") {
+        return Spec::Medium(name.to_owned());
+    }
+    for (tag, directory, make) in kinds {
+        if let Some(value) = name.strip_prefix(tag).or_else(|| name.strip_prefix(directory)) {
+            return make(value.trim_matches(['"', '\'']).to_owned());
         }
     }
-    // `/dev/vda1`, `/dev/nvme0n1p1`: the image is the first disk.
-    let first = ["/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0n1p", "/dev/mmcblk0p"];
-    let number = first.iter().find_map(|disk| name.strip_prefix(disk)).and_then(|rest| rest.parse().ok());
-    number == Some(volume.partition.number)
+    let Some(device) = name.strip_prefix("/dev/") else { return Spec::Other(name.to_owned()) };
+    let number = FIRST_DISK.iter().find_map(|disk| device.strip_prefix(disk)?.parse().ok());
+    if let Some(number) = number {
+        return Spec::Partition(number);
+    }
+    let is_first = FIRST_DISK.iter().any(|disk| device.starts_with(disk.trim_end_matches('p')));
+    let rest = |prefix: &&str| device.strip_prefix(prefix);
+    let is_drive = DRIVES.iter().filter_map(rest).any(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_disk =
+        DISKS.iter().filter_map(rest).any(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if is_drive {
+        return Spec::Medium(name.to_owned());
+    }
+    if is_disk && !is_first {
+        return Spec::OtherDisk(name.to_owned());
+    }
+    Spec::Other(name.to_owned())
 }
 
-/// Undoes fstab's octal escapes for spaces and the like.
+/// Undoes the octal escapes (`\040` for a blank) of fstab.
 fn unescape(field: &str) -> String {
-    let (mut text, mut rest) = (String::new(), field);
-    while let Some((before, after)) = rest.split_once('\\') {
-        text.push_str(before);
-        match after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(u8::is_ascii) {
-            Some(byte) => {
-                text.push(char::from(byte));
-                rest = &after[3..];
+    let mut out = Vec::with_capacity(field.len());
+    let mut bytes = field.as_bytes();
+    while let [first, rest @ ..] = bytes {
+        bytes = rest;
+        let code = (*first == b'\\').then(|| rest.split_first_chunk::<3>()).flatten();
+        match code {
+            Some((digits @ [b'0'..=b'3', ..], behind))
+                if digits.iter().all(|d| (b'0'..=b'7').contains(d)) =>
+            {
+                out.push(digits.iter().fold(0, |value, digit| value * 8 + (digit - b'0')));
+                bytes = behind;
             }
-            None => {
-                text.push('\\');
-                rest = after;
-            }
+            _ => out.push(*first),
         }
     }
-    text.push_str(rest);
-    text
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::partition::Kind;
-    use super::*;
-
-    fn volume(number: u32, kind: FileSystemKind, uuid: &str, label: Option<&str>) -> Volume {
-        let partition = Partition {
-            number,
-            start: 0,
-            length: 1,
-            kind: Kind::Mbr(0x83),
-            label: None,
-            id: Some(format!("p-{number}")),
-        };
-        let content = Some(FileSystem { kind, uuid: Some(uuid.to_owned()), label: label.map(str::to_owned) });
-        Volume { partition, content }
-    }
-
-    /// Mount points and the volumes on them, or what is said.
-    type Expected<'a> = Result<&'a [(&'a str, usize)], &'a str>;
-
-    #[test]
-    fn fstab_is_read_as_the_guest_would() {
-        let volumes = [
-            volume(1, FileSystemKind::Ext, "aa", Some("root")),
-            volume(2, FileSystemKind::Ext, "bb", Some("my data")),
-            volume(3, FileSystemKind::Xfs, "cc", Some("xfs")),
-            volume(15, FileSystemKind::Vfat, "DD-EE", None),
-        ];
-        let cases: &[(&str, Expected<'_>)] = &[
-            ("", Ok(&[])),
-            ("# LABEL=x /var ext4\n\nUUID=aa / ext4 errors=remount-ro 0 1\n", Ok(&[])),
-            ("UUID=BB /var/ ext4 defaults 0 2", Ok(&[("/var", 1)])),
-            ("LABEL=my\\040data /a\\040b ext4", Ok(&[("/a b", 1)])),
-            ("PARTUUID=p-2 /var/lib ext4\n/dev/vda1 /var ext4", Ok(&[("/var", 0), ("/var/lib", 1)])),
-            ("UUID=dd-ee /boot/efi vfat umask=077 0 1", Ok(&[])),
-            ("tmpfs /usr tmpfs\nserver:/x /var nfs\nUUID=q none swap sw", Ok(&[])),
-            ("UUID=gone /var ext4 nofail\nUUID=gone /usr ext4 noauto\nUUID=gone /mnt/x auto", Ok(&[])),
-            ("LABEL=xfs /boot xfs", Ok(&[])),
-            ("LABEL=xfs /usr xfs nofail", Err("/usr is XFS, which tib does not read natively")),
-            (
-                "/dev/mapper/vg-var /var ext4",
-                Err("/etc/fstab mounts `/dev/mapper/vg-var` at /var, which is not in the image"),
-            ),
-            (
-                "/dev/sdb1 /boots ext4",
-                Err("/etc/fstab mounts `/dev/sdb1` at /boots, which is not in the image"),
-            ),
-        ];
-        for (fstab, expected) in cases {
-            let found = mounts(fstab, &volumes).map_err(|error| error.to_string());
-            let expected = expected
-                .map(|mounts| {
-                    mounts.iter().map(|(point, index)| ((*point).to_owned(), *index)).collect::<Vec<_>>()
-                })
-                .map_err(str::to_owned);
-            assert_eq!(found, expected, "{fstab}");
-        }
-    }
-}
+#[path = "fstab_tests.rs"]
+mod tests;

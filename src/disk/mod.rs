@@ -16,7 +16,7 @@ mod export;
 mod ext4;
 mod fat;
 pub mod filesystem;
-mod fstab;
+pub mod fstab;
 mod gate;
 pub mod header;
 #[cfg(test)]
@@ -24,6 +24,7 @@ mod hostile_tests;
 mod inodes;
 mod layout;
 mod library;
+mod mounts;
 mod os_tree;
 mod overlaps;
 mod overlay;
@@ -31,6 +32,7 @@ pub mod partition;
 mod partition_types;
 mod qcow2;
 mod raw;
+mod system;
 #[cfg(test)]
 mod testing;
 mod tree;
@@ -47,9 +49,10 @@ pub use ext4::{ExtState, ExtVersion};
 pub use gate::{Backing, Format, ImageInfo, Policy, gate, open, open_own};
 pub use header::Compression;
 pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind, layout};
-pub use os_tree::{open_os_tree, open_tree};
 pub use overlay::create_overlay;
 pub use partition::Partition;
+pub use system::{open_os_tree, open_tree};
+pub(crate) use tree::asks_for_directory;
 pub use tree::{FileKind, Stat, Timestamp, Tree, Xattr};
 pub use usage::used;
 

@@ -1,16 +1,14 @@
-//! The files of an image, read without an appliance: finds the root, mounts what belongs to it, resolves links.
+//! The files of an image, read without an appliance: file systems under one root, with links resolved.
+
+mod mounting;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cached::Cached;
-use super::ext4::Ext;
-use super::filesystem::{self, FileSystemKind};
-use super::fstab::{self, Volume};
 use super::inodes::{Directory, Inodes, Shared};
-use super::{BlockRead, DiskError, FileKind, Policy, Stat, Tree, Xattr, open, partition};
+use super::tree::asks_for_directory;
+use super::{DiskError, FileKind, Stat, Tree, Xattr};
 
 /// Links followed on the way to one file, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -18,95 +16,28 @@ const MAX_LINKS: usize = 40;
 const MAX_PATH: usize = 4096;
 /// Directories remembered by path.
 const MAX_KNOWN: usize = 1 << 16;
-/// Bytes that one tree gives, beside four times what the disk holds: files may claim more than any disk has.
-const MAX_READ: u64 = 64 << 30;
-/// Largest `/etc/fstab` read.
-const MAX_FSTAB: u64 = 1 << 20;
-/// A partition too small for an operating system is not worth an appliance.
-const MIN_SYSTEM: u64 = 64 << 20;
-const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 
-/// Opens the operating system in an image file, through the gate.
-///
-/// # Errors
-/// As [`open()`] and [`open_tree`].
-pub fn open_os_tree(path: &Path, policy: &Policy) -> Result<Box<dyn Tree>, DiskError> {
-    open_tree(open(path, policy)?)
-}
-
-/// Opens the operating system on a disk: the ext file system that has an `os-release`, with the others mounted
-/// as its `/etc/fstab` says.
-///
-/// # Errors
-/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, LVM, LUKS, an
-/// ext4 feature): an appliance may. [`DiskError::NoSystem`], [`DiskError::Damaged`].
-pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
-    let mut volumes = Vec::new();
-    for partition in partition::list(disk.as_mut())? {
-        let content = filesystem::detect(disk.as_mut(), partition.start, partition.length)?;
-        volumes.push(Volume { partition, content });
-    }
-    let budget = disk.size().saturating_mul(4).saturating_add(MAX_READ);
-    let disk: Shared = Arc::new(Mutex::new(Box::new(Cached::new(disk))));
-    let open = |volume: &Volume| Ext::open(&disk, volume.partition.start, volume.partition.length);
-    let mut reasons = Vec::new();
-    for volume in &volumes {
-        let number = volume.partition.number;
-        let Some(content) = &volume.content else {
-            if volume.partition.length >= MIN_SYSTEM {
-                reasons.push(format!("partition {number} holds something that tib does not know"));
-            }
-            continue;
-        };
-        match content.kind {
-            FileSystemKind::Ext => {}
-            FileSystemKind::Vfat | FileSystemKind::Swap => continue,
-            other => {
-                reasons.push(format!("partition {number} is {}", other.name()));
-                continue;
-            }
-        }
-        let root = match open(volume) {
-            Ok(root) => root,
-            Err(DiskError::Unsupported(reason)) => {
-                reasons.push(format!("partition {number}: {reason}"));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        let mut tree =
-            OsTree { disk: Arc::clone(&disk), mounts: Vec::new(), directories: HashMap::new(), budget };
-        tree.mounts.push(Mount { point: Vec::new(), partition: number, inodes: Box::new(root) });
-        if !tree.has_os()? {
-            continue;
-        }
-        let fstab = match tree.read(b"/etc/fstab", MAX_FSTAB) {
-            Ok(fstab) => fstab,
-            Err(DiskError::NotFound(_)) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        for (point, other) in fstab::mounts(&String::from_utf8_lossy(&fstab), &volumes)? {
-            let inodes = Box::new(open(&volumes[other])?);
-            tree.mount(point.into_bytes(), volumes[other].partition.number, inodes)?;
-        }
-        return Ok(Box::new(tree));
-    }
-    Err(match reasons.as_slice() {
-        [] => DiskError::NoSystem("no file system has an os-release file".to_owned()),
-        reasons => DiskError::Unsupported(reasons.join("; ")),
-    })
-}
-
-/// A mounted file system.
+/// A place where something is mounted.
+#[derive(Debug, Clone)]
 struct Mount {
     /// Its canonical path without a final slash, so that the root's is empty.
     point: Vec<u8>,
-    /// Number of the partition it is in.
+    /// The file system.
+    volume: usize,
+    /// The inode of it that is seen there.
+    inode: u64,
+    /// The path it is seen at otherwise, if it is only shown a second time.
+    source: Option<Vec<u8>>,
+}
+
+/// A file system of one of the partitions.
+struct Volume {
+    /// Number of the partition.
     partition: u32,
     inodes: Box<dyn Inodes>,
 }
 
-/// An inode of one of the mounted file systems.
+/// An inode below one of the mount points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Node {
     mount: usize,
@@ -114,8 +45,10 @@ struct Node {
 }
 
 /// File systems, and where they are mounted.
-struct OsTree {
+pub(super) struct OsTree {
     disk: Shared,
+    volumes: Vec<Volume>,
+    /// The root's comes first.
     mounts: Vec<Mount>,
     /// Directories by canonical path (the root's is empty), so that the way to them need not be gone again.
     directories: HashMap<Vec<u8>, Node>,
@@ -124,46 +57,41 @@ struct OsTree {
 }
 
 impl OsTree {
-    fn has_os(&mut self) -> Result<bool, DiskError> {
-        for path in OS_RELEASE {
-            match self.stat(path) {
-                Ok(stat) if stat.kind == FileKind::File => return Ok(true),
-                Ok(_) | Err(DiskError::NotFound(_) | DiskError::WrongKind { .. }) => {}
-                Err(error) => return Err(error),
-            }
+    /// A tree whose root lies in a partition of `disk`. It gives `budget` bytes of files at the most.
+    pub(super) fn new(disk: &Shared, partition: u32, root: Box<dyn Inodes>, budget: u64) -> Self {
+        let mount = Mount { point: Vec::new(), volume: 0, inode: root.root(), source: None };
+        Self {
+            disk: Arc::clone(disk),
+            volumes: vec![Volume { partition, inodes: root }],
+            mounts: vec![mount],
+            directories: HashMap::new(),
+            budget,
         }
-        Ok(false)
-    }
-
-    fn mount(&mut self, point: Vec<u8>, partition: u32, inodes: Box<dyn Inodes>) -> Result<(), DiskError> {
-        let point = match self.canonicalize(&point) {
-            Ok(point) => point,
-            // systemd makes a mount point that is missing.
-            Err(DiskError::NotFound(_)) => point,
-            Err(error) => return Err(error),
-        };
-        self.directories.clear();
-        self.mounts.push(Mount { point, partition, inodes });
-        Ok(())
     }
 
     fn root(&self) -> Node {
-        Node { mount: 0, inode: self.mounts[0].inodes.root() }
+        Node { mount: 0, inode: self.mounts[0].inode }
     }
 
-    /// The root of what is mounted at a canonical path: the last mount there counts.
+    /// What is mounted at a canonical path: the last mount there counts.
     fn mounted_at(&self, path: &[u8]) -> Option<Node> {
         let mount = self.mounts.iter().rposition(|mount| mount.point == path)?;
-        Some(Node { mount, inode: self.mounts[mount].inodes.root() })
+        Some(Node { mount, inode: self.mounts[mount].inode })
+    }
+
+    /// The file system that a node is in.
+    fn inodes(&mut self, node: Node) -> &mut dyn Inodes {
+        &mut *self.volumes[self.mounts[node.mount].volume].inodes
     }
 
     fn stat_of(&mut self, path: &[u8], node: Node) -> Result<Stat, DiskError> {
-        let stat = self.mounts[node.mount].inodes.stat(node.inode).map_err(|error| at(error, path))?;
+        let stat = self.inodes(node).stat(node.inode).map_err(|error| at(error, path))?;
+        // What is shown at two places counts as two: whoever walks the tree meets no directory twice.
         Ok(Stat { device: node.mount as u64, ..stat })
     }
 
     fn entries(&mut self, path: &[u8], node: Node) -> Result<Arc<Directory>, DiskError> {
-        self.mounts[node.mount].inodes.directory(node.inode).map_err(|error| at(error, path))
+        self.inodes(node).directory(node.inode).map_err(|error| at(error, path))
     }
 
     /// What a name in a directory stands for. `path` is the canonical path of both together.
@@ -187,8 +115,9 @@ impl OsTree {
         if let Some(found) = self.shortcut(path, follow)? {
             return Ok(found);
         }
-        // A final slash asks for what is behind a link.
-        let follow = follow || path.ends_with(b"/");
+        // A final slash asks for what is behind a link, which must be a directory.
+        let mut is_directory = asks_for_directory(path);
+        let follow = follow || is_directory;
         // Parts still to go, last first; the canonical path so far, and the directories on it with its length.
         let mut parts = parts(path);
         let mut done: Vec<u8> = Vec::new();
@@ -208,7 +137,10 @@ impl OsTree {
             done.extend_from_slice(&part);
             let node = match self.directories.get(&done) {
                 Some(node) => *node,
-                None => self.child(&done, parent, &part)?,
+                None => self.child(&done, parent, &part).map_err(|error| match error {
+                    DiskError::NotFound(_) if links > 0 => DiskError::dangling(path, &whole(&done, &parts)),
+                    error => error,
+                })?,
             };
             let stat = self.stat_of(&done, node)?;
             match stat.kind {
@@ -220,7 +152,7 @@ impl OsTree {
                 }
                 FileKind::Symlink if follow || !parts.is_empty() => {
                     links += 1;
-                    let target = self.mounts[node.mount].inodes.read_link(node.inode);
+                    let target = self.inodes(node).read_link(node.inode);
                     let target = target.map_err(|error| at(error, &done))?;
                     let left: usize = parts.iter().map(|part| part.len() + 1).sum();
                     if links > MAX_LINKS || left + target.len() > MAX_PATH {
@@ -229,6 +161,7 @@ impl OsTree {
                     if target.is_empty() {
                         return Err(not_found(path));
                     }
+                    is_directory |= parts.is_empty() && asks_for_directory(&target);
                     if target.starts_with(b"/") {
                         done.clear();
                         way.truncate(1);
@@ -237,8 +170,8 @@ impl OsTree {
                     }
                     parts.extend(self::parts(&target));
                 }
-                _ if parts.is_empty() => return Ok((done, node, stat)),
-                _ => return Err(wrong(&done, "is not a directory")),
+                _ if parts.is_empty() && !is_directory => return Ok((done, node, stat)),
+                _ => return Err(not_directory(&done)),
             }
         }
         let (_, node) = way.last().copied().unwrap_or((0, self.root()));
@@ -274,11 +207,17 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
     parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
 }
 
+/// A path so far, and the parts still to go, last first.
+fn whole(done: &[u8], parts: &[Vec<u8>]) -> Vec<u8> {
+    let rest = parts.iter().rev().flat_map(|part| [b"/", part.as_slice()]);
+    std::iter::once(done).chain(rest).collect::<Vec<_>>().concat()
+}
+
 impl Tree for OsTree {
     fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
         let (path, node, stat) = self.resolve(path, true)?;
         if stat.kind != FileKind::Directory {
-            return Err(wrong(&path, "is not a directory"));
+            return Err(not_directory(&path));
         }
         self.directories.insert(path.clone(), node);
         Ok(self.entries(&path, node)?.names().map(<[u8]>::to_vec).collect())
@@ -297,7 +236,7 @@ impl Tree for OsTree {
         if stat.kind != FileKind::Symlink {
             return Err(wrong(&path, "is not a link"));
         }
-        self.mounts[node.mount].inodes.read_link(node.inode).map_err(|error| at(error, &path))
+        self.inodes(node).read_link(node.inode).map_err(|error| at(error, &path))
     }
 
     fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
@@ -307,7 +246,7 @@ impl Tree for OsTree {
 
     fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
         let (path, node, _) = self.resolve(path, false)?;
-        self.mounts[node.mount].inodes.xattrs(node.inode).map_err(|error| at(error, &path))
+        self.inodes(node).xattrs(node.inode).map_err(|error| at(error, &path))
     }
 
     fn read_range(
@@ -324,27 +263,34 @@ impl Tree for OsTree {
             _ => return Err(wrong(&path, "is not a regular file")),
         }
         self.spend(stat.size.saturating_sub(offset).min(length)).map_err(|error| at(error, &path))?;
-        let inodes = &mut self.mounts[node.mount].inodes;
-        inodes.read_to(node.inode, offset, length, sink).map_err(|error| at(error, &path))
+        self.inodes(node).read_to(node.inode, offset, length, sink).map_err(|error| at(error, &path))
     }
 
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
         let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).fork()?;
         let disk: Shared = Arc::new(Mutex::new(disk));
-        let mounts = self.mounts.iter().map(|mount| Mount {
-            point: mount.point.clone(),
-            partition: mount.partition,
-            inodes: mount.inodes.on(&disk),
-        });
-        let mounts = mounts.collect();
-        Some(Box::new(OsTree { disk, mounts, directories: HashMap::new(), budget: self.budget }))
+        let on = |volume: &Volume| Volume { partition: volume.partition, inodes: volume.inodes.on(&disk) };
+        Some(Box::new(OsTree {
+            volumes: self.volumes.iter().map(on).collect(),
+            mounts: self.mounts.clone(),
+            directories: HashMap::new(),
+            budget: self.budget,
+            disk,
+        }))
     }
 
     fn explain(&self) -> String {
+        let shown = |path: &[u8]| match String::from_utf8_lossy(path) {
+            path if path.is_empty() => "/".to_owned(),
+            path => path.into_owned(),
+        };
         let mounts = self.mounts.iter().map(|mount| {
-            let point = String::from_utf8_lossy(&mount.point);
-            let point = if point.is_empty() { "/" } else { &*point };
-            format!("{point} is {} in partition {}", mount.inodes.name(), mount.partition)
+            let Volume { partition, inodes } = &self.volumes[mount.volume];
+            let what = match &mount.source {
+                Some(source) => shown(source),
+                None => format!("{} in partition {partition}", inodes.name()),
+            };
+            format!("{} is {what}", shown(&mount.point))
         });
         format!("read by tib itself: {}", mounts.collect::<Vec<_>>().join(", "))
     }
@@ -366,11 +312,11 @@ fn not_found(path: &[u8]) -> DiskError {
     DiskError::NotFound(String::from_utf8_lossy(path).into_owned())
 }
 
+fn not_directory(path: &[u8]) -> DiskError {
+    DiskError::NotDirectory(String::from_utf8_lossy(path).into_owned())
+}
+
 fn wrong(path: &[u8], problem: &str) -> DiskError {
     let path = if path.is_empty() { "/".into() } else { String::from_utf8_lossy(path) };
     DiskError::WrongKind { path: path.into_owned(), problem: problem.to_owned() }
 }
-
-#[cfg(test)]
-#[path = "os_tree_tests.rs"]
-mod tests;

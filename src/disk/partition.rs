@@ -48,15 +48,25 @@ pub enum Kind {
 /// one partition.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when there is neither, [`DiskError::Damaged`] for a table that makes no sense.
+/// [`DiskError::NoSystem`] when the disk is blank or its table empty, [`DiskError::Unsupported`] when it holds something
+/// else, [`DiskError::Damaged`] for a table that makes no sense.
 pub fn list(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
     let size = disk.size();
-    if let Some(partitions) = table(disk)?.filter(|partitions| !partitions.is_empty()) {
-        return Ok(partitions);
+    let table = table(disk)?;
+    if let Some(partitions) = &table
+        && !partitions.is_empty()
+    {
+        return Ok(partitions.clone());
     }
     if filesystem::detect(disk, 0, size)?.is_some() {
         let whole = Partition { number: 0, start: 0, length: size, kind: Kind::Disk, label: None, id: None };
         return Ok(vec![whole]);
+    }
+    if table.is_some() {
+        return Err(DiskError::NoSystem("the disk has a partition table without partitions".to_owned()));
+    }
+    if filesystem::is_blank(disk, 0, size)? {
+        return Err(DiskError::NoSystem("the disk is blank".to_owned()));
     }
     Err(DiskError::Unsupported("the disk has no partition table and no file system tib knows".to_owned()))
 }

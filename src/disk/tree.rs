@@ -73,18 +73,19 @@ pub struct Xattr {
 
 /// A read-only view of all file systems of an image, mounted as its `/etc/fstab` says.
 ///
-/// Paths are absolute, `/`-separated bytes; they are resolved inside the image, never on the host.
+/// Paths are absolute, `/`-separated bytes; they are resolved inside the image, never on the host. A path that ends in a
+/// slash means a directory.
 pub trait Tree: Send {
     /// The names in a directory, without `.` and `..`, in no particular order. Follows links.
     ///
     /// # Errors
-    /// [`DiskError::NotFound`], [`DiskError::WrongKind`], or what is wrong with the image.
+    /// [`DiskError::NotFound`], [`DiskError::NotDirectory`], or what is wrong with the image.
     fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError>;
 
     /// What is at `path`. Does not follow a link in the last part.
     ///
     /// # Errors
-    /// [`DiskError::NotFound`], or what is wrong with the image.
+    /// [`DiskError::NotFound`], [`DiskError::NotDirectory`], or what is wrong with the image.
     fn lstat(&mut self, path: &[u8]) -> Result<Stat, DiskError>;
 
     /// What a link points to, unresolved.
@@ -163,12 +164,17 @@ pub trait Tree: Send {
     /// Whether anything, even a dangling link, is at `path`.
     ///
     /// # Errors
-    /// What is wrong with the image; a missing path is `false`.
+    /// What is wrong with the image; a missing path is `false`, and so is one that goes through a file.
     fn exists(&mut self, path: &[u8]) -> Result<bool, DiskError> {
         match self.lstat(path) {
             Ok(_) => Ok(true),
-            Err(DiskError::NotFound(_)) => Ok(false),
+            Err(error) if error.is_missing() => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a path can only mean a directory, as it can for Linux.
+pub(crate) fn asks_for_directory(path: &[u8]) -> bool {
+    path.ends_with(b"/") || path.ends_with(b"/.")
 }

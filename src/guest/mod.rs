@@ -7,7 +7,7 @@ mod console;
 pub mod doctor;
 mod error;
 mod ffi;
-mod fstab;
+mod layout;
 mod operations;
 mod partition;
 mod probe;

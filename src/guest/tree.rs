@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use super::GuestError;
 use super::ffi;
 use super::session::Session;
-use crate::disk::{DiskError, Stat, Tree, Xattr};
+use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr, asks_for_directory};
 
 /// A read-only session as a [`Tree`]. Names are bytes, as guests may have them.
 #[derive(Debug)]
@@ -20,6 +20,14 @@ impl SessionTree {
         Self { session, why: why.into() }
     }
 
+    /// Tells of a link that leads nowhere what it is.
+    fn missing(&mut self, path: &[u8], error: DiskError) -> DiskError {
+        match (&error, self.read_link(path)) {
+            (DiskError::NotFound(_), Ok(target)) => DiskError::dangling(path, &target),
+            _ => error,
+        }
+    }
+
     /// Gives the session back.
     pub fn into_session(self) -> Session {
         self.session
@@ -32,7 +40,7 @@ impl Tree for SessionTree {
         let (directory, to) = (path.to_vec(), names.path().to_owned());
         self.session
             .raw_call("ls0", Some(&text(path)), None, move |g| ffi::ls0(g, &directory, &to))
-            .map_err(|error| explain(path, error))?;
+            .map_err(|error| self.missing(path, explain(path, error)))?;
         let bytes = fs_err::read(names.path()).map_err(|source| host("read", names.path(), source))?;
         let names = bytes.split(|byte| *byte == 0).filter(|name| !matches!(*name, b"" | b"." | b".."));
         Ok(names.map(<[u8]>::to_vec).collect())
@@ -54,9 +62,15 @@ impl Tree for SessionTree {
 
     fn canonicalize(&mut self, path: &[u8]) -> Result<Vec<u8>, DiskError> {
         let asked = path.to_vec();
-        self.session
+        let found = self
+            .session
             .raw_call("realpath", Some(&text(path)), None, move |g| ffi::realpath(g, &asked))
-            .map_err(|error| explain(path, error))
+            .map_err(|error| self.missing(path, explain(path, error)))?;
+        // Older C libraries do not mind a slash behind a file.
+        if asks_for_directory(path) && self.lstat(&found)?.kind != FileKind::Directory {
+            return Err(DiskError::NotDirectory(text(&found)));
+        }
+        Ok(found)
     }
 
     fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
@@ -92,7 +106,7 @@ impl Tree for SessionTree {
                     ffi::download_range(g, &from, &to, offset, length)
                 }
             })
-            .map_err(|error| self::explain(path, error))?;
+            .map_err(|error| self.missing(path, self::explain(path, error)))?;
         let copied = content.rewind().and_then(|()| std::io::copy(content.as_file_mut(), sink));
         copied.map_err(|source| host("copy", content.path(), source))
     }
@@ -125,7 +139,7 @@ fn explain(path: &[u8], error: GuestError) -> DiskError {
                 |problem: &str| DiskError::WrongKind { path: path.clone(), problem: problem.to_owned() };
             match Errno::from_raw_os_error(errno) {
                 Errno::NOENT => DiskError::NotFound(path),
-                Errno::NOTDIR => wrong("is not a directory"),
+                Errno::NOTDIR => DiskError::NotDirectory(path),
                 Errno::ISDIR => wrong("is a directory"),
                 Errno::LOOP => wrong("is a loop of links"),
                 Errno::INVAL => wrong("is not a link"),

@@ -69,11 +69,12 @@ pub(super) fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
 
-/// `None` instead of an error when nothing is there, or only a link that leads nowhere.
+/// `None` instead of an error when nothing is there, or only a link that leads nowhere, or when the way goes through a
+/// file.
 pub(super) fn optional<T>(result: Result<T, DiskError>) -> Result<Option<T>, DiskError> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(DiskError::NotFound(_)) => Ok(None),
+        Err(error) if error.is_missing() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -271,5 +272,15 @@ mod tests {
         assert_eq!(read_start(&mut tree, b"/f", 3).unwrap(), b"abc");
         assert_eq!(read_start(&mut tree, b"/f", 9).unwrap(), b"abcdef");
         assert!(read_start(&mut tree, b"/g", 3).is_err());
+    }
+
+    #[test]
+    fn nothing_is_below_a_file() {
+        let mut tree = MemTree::new().file("/etc/passwd", "");
+        assert!(!tree.exists(b"/etc/passwd/x").unwrap());
+        assert_eq!(read_optional(&mut tree, b"/etc/passwd/x").unwrap(), None);
+        let mut tree = tree.broken("/etc");
+        assert!(tree.exists(b"/etc/passwd/x").is_err(), "damage hides what is there");
+        assert!(read_optional(&mut tree, b"/etc/passwd/x").is_err());
     }
 }

@@ -70,7 +70,7 @@ fn os_release(tree: &mut dyn Tree) -> Result<Option<String>, DiskError> {
 pub(super) fn architecture(tree: &mut dyn Tree) -> Result<Arch, DetectError> {
     let mut head = Vec::new();
     match tree.read_range(b"/bin/sh", 0, ELF_HEAD, &mut head) {
-        Err(DiskError::NotFound(_)) => return Err(DetectError::NoPrograms),
+        Err(error) if error.is_missing() => return Err(DetectError::NoPrograms),
         read => read?,
     };
     if head.len() < ELF_HEAD as usize {

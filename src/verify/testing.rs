@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree, Xattr};
+use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree, Xattr, asks_for_directory};
 
 const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
 
@@ -172,7 +172,7 @@ impl MemTree {
                 continue;
             }
             if self.nodes[&at].stat.kind != FileKind::Directory {
-                return Err(DiskError::WrongKind { path: lossy(), problem: "is not a directory".to_owned() });
+                return Err(DiskError::NotDirectory(lossy()));
             }
             if part == b".." {
                 let end = at.iter().rposition(|&b| b == b'/').unwrap_or(0);
@@ -183,6 +183,7 @@ impl MemTree {
             self.check(&next)?;
             let node = self.nodes.get(&next).ok_or_else(|| DiskError::NotFound(lossy()))?;
             let last = todo.iter().all(Vec::is_empty);
+            let follow = follow || asks_for_directory(path);
             if node.stat.kind == FileKind::Symlink && (follow || !last) {
                 links += 1;
                 if links > 40 {
@@ -197,6 +198,9 @@ impl MemTree {
             }
         }
         self.check(&at)?;
+        if asks_for_directory(path) && self.nodes[&at].stat.kind != FileKind::Directory {
+            return Err(DiskError::NotDirectory(lossy()));
+        }
         Ok(at)
     }
 }
@@ -205,8 +209,7 @@ impl Tree for MemTree {
     fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
         let at = self.resolve(path, true)?;
         if self.nodes[&at].stat.kind != FileKind::Directory {
-            let path = String::from_utf8_lossy(path).into_owned();
-            return Err(DiskError::WrongKind { path, problem: "is not a directory".to_owned() });
+            return Err(DiskError::NotDirectory(String::from_utf8_lossy(path).into_owned()));
         }
         let prefix = super::look::join(&at, b"");
         let names = self.nodes.keys().filter_map(|key| key.strip_prefix(prefix.as_slice()));

@@ -17,7 +17,7 @@ use super::error::AptError;
 use super::host::HostApt;
 use super::repository;
 use super::sources::{SignedBy, Source, first_mirror, is_web};
-use crate::disk::{DiskError, Tree};
+use crate::disk::Tree;
 use crate::event::Events;
 use crate::os::Arch;
 use crate::recipe::Digest;
@@ -144,7 +144,7 @@ impl Copy<'_> {
     fn bytes(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, AptError> {
         match self.tree.read(path.as_bytes(), limit) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(DiskError::NotFound(_)) => Ok(None),
+            Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -157,7 +157,7 @@ impl Copy<'_> {
     fn names(&mut self, path: &str) -> Result<Vec<String>, AptError> {
         let names = match self.tree.read_dir(path.as_bytes()) {
             Ok(names) => names,
-            Err(DiskError::NotFound(_)) => return Ok(Vec::new()),
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
         let plain = |name: &String| {

@@ -15,7 +15,7 @@ pub(super) fn dead_end(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<String
     match tree.stat(path) {
         Ok(_) => return Ok(None),
         // What is wrong is found out below.
-        Err(DiskError::NotFound(_) | DiskError::WrongKind { .. }) => {}
+        Err(DiskError::NotFound(_) | DiskError::NotDirectory(_) | DiskError::WrongKind { .. }) => {}
         Err(error) => return Err(error),
     }
     let parts = |path: &[u8]| path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect::<Vec<_>>();
@@ -33,7 +33,10 @@ pub(super) fn dead_end(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<String
             _ => {}
         }
         let next = join(&at, &part);
-        let stat = optional(tree.lstat(&next));
+        let stat = match tree.lstat(&next) {
+            Err(DiskError::NotDirectory(_)) => return Ok(Some(format!("{} is not a directory", show(&at)))),
+            stat => optional(stat),
+        };
         // What is below is nothing of the image, unless the directory is elsewhere in it.
         if RUNTIME.contains(&next.as_slice())
             && matches!(&stat, Ok(stat) if stat.is_none_or(|stat| stat.kind != FileKind::Symlink))
@@ -43,7 +46,6 @@ pub(super) fn dead_end(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<String
         let stat = match stat {
             Ok(Some(stat)) => stat,
             Ok(None) => return Ok(Some(format!("{} does not exist", show(&next)))),
-            Err(DiskError::WrongKind { .. }) => return Ok(Some(format!("{} is not a directory", show(&at)))),
             Err(error) => return Err(error),
         };
         if stat.kind == FileKind::Symlink {

@@ -8,7 +8,7 @@ use zstd::stream::raw::DParameter;
 use super::super::VerifyError;
 use super::super::look::{join, show, write_error};
 use super::{Text, legible, list};
-use crate::disk::{DiskError, FileKind, Tree};
+use crate::disk::{FileKind, Tree};
 
 /// Where they lie.
 pub(super) const ROOT: &[u8] = b"/var/log";
@@ -40,7 +40,8 @@ pub fn find(tree: &mut dyn Tree, name: &str) -> Result<Vec<u8>, VerifyError> {
     for path in candidates {
         match tree.stat(&path) {
             Ok(stat) if stat.kind == FileKind::File => return Ok(path),
-            Ok(_) | Err(DiskError::NotFound(_)) => {}
+            Ok(_) => {}
+            Err(error) if error.is_missing() => {}
             Err(error) => return Err(error.into()),
         }
     }

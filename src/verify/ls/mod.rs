@@ -58,12 +58,19 @@ pub struct Entry {
 }
 
 /// Lists a directory, sorted by name: its entries, or with `recursive` all below it, parents first. With
-/// `recursive` and `long` the directory itself comes first, as in `virt-ls -lR`. A file lists as itself.
+/// `recursive` and `long` the directory itself comes first, as in `virt-ls -lR`. A file lists as itself, and so does a
+/// link that leads nowhere.
 ///
 /// # Errors
 /// [`VerifyError::Disk`].
 pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<Entry>, VerifyError> {
-    let root = tree.stat(path)?;
+    let root = match tree.stat(path) {
+        Ok(root) => root,
+        Err(error) => match tree.lstat(path) {
+            Ok(link) if link.kind == FileKind::Symlink => link,
+            _ => return Err(error.into()),
+        },
+    };
     if root.kind != FileKind::Directory {
         let relative = super::look::base_name(path).to_vec();
         let stat = tree.lstat(path)?;

@@ -130,7 +130,7 @@ fn single_files_links_and_what_is_not_there() {
     assert_eq!(paths(&mut tree, b"/d/f"), [b"f"]);
     assert_eq!(paths(&mut tree, b"/l"), [b"f"]);
     assert_eq!(paths(&mut tree, b"/l/"), [b"f"]);
-    for missing in ["/none", "/loop"] {
+    for missing in ["/none", "/loop/", "/none/"] {
         assert!(list(&mut tree, missing.as_bytes(), &ListOptions::default()).is_err());
     }
 }
@@ -150,4 +150,21 @@ fn cat_writes_the_bytes() {
     assert_eq!(cat(&mut tree(), b"/etc/hello", &mut out).unwrap(), 6);
     assert_eq!(out, b"hello\n");
     assert!(cat(&mut tree(), b"/etc", &mut out).is_err());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_listed() {
+    let mut tree = MemTree::new().link("/etc/resolv.conf", "../run/resolv.conf").link("/loop", "loop");
+    for (path, target) in [("/etc/resolv.conf", "../run/resolv.conf"), ("/loop", "loop")] {
+        let entries = list(&mut tree, path.as_bytes(), &ListOptions::default()).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].target.as_deref(), Some(target.as_bytes()));
+        assert_eq!(entries[0].relative, base_name(path));
+    }
+    assert!(list(&mut tree, b"/etc/resolv.conf/", &ListOptions::default()).is_err());
+    assert!(list(&mut tree, b"/none", &ListOptions::default()).is_err());
+}
+
+fn base_name(path: &str) -> &[u8] {
+    super::super::look::base_name(path.as_bytes())
 }

@@ -185,6 +185,7 @@ fn examine(
     });
     match examined {
         Err(DiskError::WrongKind { problem, .. }) => Ok((UnitState::Bad, None, Some(problem))),
+        Err(error @ DiskError::NotDirectory(_)) => Ok((UnitState::Bad, None, Some(error.to_string()))),
         other => Ok(other?),
     }
 }

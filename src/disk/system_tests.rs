@@ -8,7 +8,7 @@ use super::super::testing::{Lab, mixture, write};
 use super::*;
 
 /// A directory that looks like a small system, with all a tree may hold that needs no privilege to make.
-fn system(lab: &Lab) -> PathBuf {
+pub(super) fn system(lab: &Lab) -> PathBuf {
     let root = lab.path("root");
     let make = |path: &str| std::fs::create_dir_all(root.join(path)).unwrap();
     for directory in ["etc", "usr/lib", "usr/bin", "var/lib/deep/er", "boot/efi", "run", "many", "odd"] {
@@ -33,6 +33,8 @@ fn system(lab: &Lab) -> PathBuf {
     link("/usr/bin/../lib", "lib");
     link("../../../../../bin/tool", "odd/up-and-out");
     link(&format!("/{}", "x".repeat(200)), "odd/dangling");
+    link("gone/below", "to-nowhere");
+    link("/etc/shadow/", "to-slash");
     link("loop-b", "odd/loop-a");
     link("loop-a", "odd/loop-b");
     let mode = |path: &str, mode: u32| {
@@ -46,7 +48,7 @@ fn system(lab: &Lab) -> PathBuf {
     root
 }
 
-fn filled(lab: &Lab, options: &[&str]) -> PathBuf {
+pub(super) fn filled(lab: &Lab, options: &[&str]) -> PathBuf {
     let mut arguments = vec!["-q", "-d", "root", "-L", "root"];
     arguments.extend(options);
     arguments.extend(["disk.raw", "64M"]);
@@ -159,7 +161,15 @@ fn paths_are_resolved_inside_the_image() {
         ("/odd/up-and-out", "/usr/bin/tool"),
         ("/bin/../lib", "/usr/lib"),
         ("/../../etc/shadow", "/etc/shadow"),
-        ("/odd/dangling", "no such file in the image: "),
+        ("/odd/dangling", "no such file in the image: `/odd/dangling` → `/xxx"),
+        ("/nolink/x", "no such file in the image: `/nolink`"),
+        ("/to-nowhere", "no such file in the image: `/to-nowhere` → `/gone/below`"),
+        ("/to-nowhere/x", "no such file in the image: `/to-nowhere/x` → `/gone/below/x`"),
+        ("/etc/shadow/", "`/etc/shadow` in the image is not a directory"),
+        ("/etc/shadow/.", "`/etc/shadow` in the image is not a directory"),
+        ("/etc/os-release/", "`/usr/lib/os-release` in the image is not a directory"),
+        ("/to-slash", "`/etc/shadow` in the image is not a directory"),
+        ("/bin/", "/usr/bin"),
         ("/odd/loop-a", "`/odd/loop-a` in the image goes through too many links"),
         ("/etc/shadow/x", "`/etc/shadow` in the image is not a directory"),
         ("/nowhere/x", "no such file in the image: `/nowhere`"),
@@ -175,7 +185,24 @@ fn paths_are_resolved_inside_the_image() {
     }
     assert_eq!(tree.lstat(b"/odd/dangling").unwrap().kind, FileKind::Symlink);
     assert!(tree.exists(b"/odd/dangling").unwrap());
-    assert!(!tree.exists(b"/odd/nothing").unwrap());
+    for path in ["/odd/nothing", "/etc/shadow/x", "/etc/os-release/x/y", "/etc/shadow/", "/to-nowhere/x"] {
+        assert!(!tree.exists(path.as_bytes()).unwrap(), "{path}");
+    }
+    assert_eq!(tree.lstat(b"/to-slash").unwrap().kind, FileKind::Symlink);
+    assert_eq!(tree.lstat(b"/bin/").unwrap().kind, FileKind::Directory);
+    for path in ["/etc/shadow/", "/usr/bin/tool/", "/bin/tool/."] {
+        let found = [
+            tree.lstat(path.as_bytes()).map(drop),
+            tree.stat(path.as_bytes()).map(drop),
+            tree.read(path.as_bytes(), 1 << 30).map(drop),
+            tree.read_dir(path.as_bytes()).map(drop),
+            tree.xattrs(path.as_bytes()).map(drop),
+        ];
+        assert!(
+            found.iter().all(|found| matches!(found, Err(DiskError::NotDirectory(_)))),
+            "{path}: {found:?}"
+        );
+    }
     assert_eq!(tree.lstat(b"/bin/..").unwrap().kind, FileKind::Directory);
     assert_eq!(tree.stat(b"/bin/tool").unwrap().mode, 0o4755);
     let wrong: [(&str, Result<(), DiskError>); 4] = [
@@ -190,7 +217,7 @@ fn paths_are_resolved_inside_the_image() {
 }
 
 /// Puts file systems into the partitions of a GPT disk.
-fn partitioned(lab: &Lab, volumes: &[&str]) -> PathBuf {
+pub(super) fn partitioned(lab: &Lab, volumes: &[&str]) -> PathBuf {
     let size = 70 << 20;
     let disk = std::fs::File::create(lab.path("disk.raw")).unwrap();
     disk.set_len((volumes.len() as u64 + 1) * size).unwrap();
@@ -250,6 +277,28 @@ fn what_cannot_be_read_natively_is_said() {
     std::fs::create_dir(&root).unwrap();
     filled(&lab, &["-t", "ext4"]);
     assert!(matches!(error(&lab), DiskError::NoSystem(_)), "{}", error(&lab));
+}
+
+#[test]
+fn a_disk_on_which_nothing_is_needs_no_appliance() {
+    let lab = Lab::new();
+    let error = |lab: &Lab| open_os_tree(&lab.path("disk.qcow2"), &Policy::default()).err().unwrap();
+    lab.run("qemu-img", &["create", "-q", "-f", "qcow2", "disk.qcow2", "1G"]);
+    assert!(matches!(error(&lab), DiskError::NoSystem(why) if why == "the disk is blank"));
+    lab.run("qemu-img", &["create", "-q", "-f", "raw", "disk.raw", "1G"]);
+    lab.run("sh", &["-c", "echo 'label: gpt' | sfdisk -q disk.raw"]);
+    lab.run("qemu-img", &["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    assert!(matches!(error(&lab), DiskError::NoSystem(why) if why.contains("without partitions")));
+    lab.run("sh", &["-c", "printf 'label: gpt\\nsize=200M\\nsize=200M' | sfdisk -q disk.raw"]);
+    lab.run("qemu-img", &["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    assert!(matches!(error(&lab), DiskError::NoSystem(why) if why.contains("os-release")));
+    // Something unknown is left to the appliance.
+    let disk = std::fs::OpenOptions::new().write(true).open(lab.path("disk.raw")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&disk, b"what is this?", 300 << 20).unwrap();
+    lab.run("qemu-img", &["convert", "-O", "qcow2", "disk.raw", "disk.qcow2"]);
+    assert!(
+        matches!(error(&lab), DiskError::Unsupported(why) if why.contains("partition 2 holds something"))
+    );
 }
 
 #[test]
