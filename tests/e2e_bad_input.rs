@@ -293,3 +293,49 @@ fn on_small_file_system(place: &Path, size: &str, command: &Command) -> Command 
     }
     wrapped
 }
+
+/// A disk without an operating system: it is described, and everything about a system fails.
+#[test]
+fn a_disk_without_a_system_is_described() {
+    let directory = scratch();
+    let path = |name: &str| directory.path().join(name);
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(directory.path());
+        command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
+        assert!(command.output().unwrap().status.success(), "{program}");
+    };
+    fs::File::create(path("v.fat")).unwrap().set_len(64 << 20).unwrap();
+    run("mkfs.fat", &["-n", "STICK", "v.fat"]);
+    run("qemu-img", &["create", "-q", "-f", "qcow2", "blank.qcow2", "1G"]);
+    let at_rest = |arguments: &[&str]| {
+        let mut command = tib();
+        command.args(["--quiet"]).args(arguments).current_dir(directory.path());
+        outcome(command.env("LIBGUESTFS_HV", "/nonexistent/hypervisor"))
+    };
+    for image in ["v.fat", "blank.qcow2"] {
+        let found = at_rest(&["inspect", image]);
+        assert!(!found.stdout.is_empty());
+        assert!(found.stderr.contains("no operating system in the image"), "{}", found.stderr);
+        found.expect(5);
+        at_rest(&["inspect", "--only", "units", image]).expect(5);
+        at_rest(&["inspect", "--only", "disk", image]).expect(0);
+        let found = at_rest(&["ls", image]);
+        assert!(!found.stderr.contains("--base"), "{}", found.stderr);
+        found.expect(5);
+    }
+    assert!(at_rest(&["inspect", "--only", "disk", "v.fat"]).stdout.contains("STICK"));
+}
+
+#[test]
+fn a_missing_backing_file_is_told_with_its_image() {
+    let directory = scratch();
+    let create = ["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", "/nonexist", "child.qcow2", "64M"];
+    let made = Command::new("qemu-img").args(create).current_dir(directory.path()).status().unwrap();
+    assert!(made.success());
+    let found = outcome(tib().args(["--quiet", "ls", "child.qcow2"]).current_dir(directory.path()));
+    for word in ["child.qcow2", "backing file (`/nonexist`) is not there"] {
+        assert!(found.stderr.contains(word), "{}", found.stderr);
+    }
+    found.expect(5);
+}

@@ -58,11 +58,13 @@ pub fn with_tree<T>(
 /// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], or what is wrong with the image.
 pub fn inspect(image: &Path, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<OsRelease> {
     let policy = Policy::within(cache.root());
+    let nothing = |reason| BuildError::NoOperatingSystem { path: image.to_owned(), reason };
+    // Looked at first, so that the error can say what a base must be.
+    if let Err(DiskError::NoSystem(reason)) = disk::open_os_tree(image, &policy) {
+        return Err(nothing(reason).into());
+    }
     let os = with_tree(image, &policy, events, cancel, |tree| {
-        verify::detect_os(tree).map_err(|error| {
-            let reason = Failure::from(error).to_string();
-            BuildError::NoOperatingSystem { path: image.to_owned(), reason }.into()
-        })
+        verify::detect_os(tree).map_err(|error| nothing(Failure::from(error).to_string()).into())
     })?;
     match Arch::host() {
         Some(host) if host != os.arch => {

@@ -1,8 +1,8 @@
 //! `tib inspect`
 
-use crate::disk::{self, DiskError};
+use crate::disk;
 use crate::error::{Exit, Result};
-use crate::verify::inspect::{self, InspectOptions, Inspection, Style};
+use crate::verify::inspect::{self, InspectOptions, Inspection, Part, Style};
 
 use super::args::InspectArgs;
 use super::{Context, put, put_json};
@@ -15,18 +15,18 @@ pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
     let policy = context.policy(image);
     let options = InspectOptions { only: args.only.clone(), top: args.top };
     let layout = disk::layout(image, &policy)?;
-    // A disk without an operating system is an answer here, not a failure.
-    let of_system = match disk::open_os_tree(image, &policy) {
-        Err(DiskError::NoSystem(why)) => Ok(Inspection::of_disk(image, layout.clone(), why, &options)),
-        Ok(_) | Err(_) => {
-            context.with_tree(image, |tree| Ok(inspect::inspect(tree, image, Some(layout.clone()), &options)))
-        }
+    let of_system = if Part::ALL.iter().any(|part| *part != Part::Disk && options.wants(*part)) {
+        context.with_tree(image, |tree| Ok(inspect::inspect(tree, image, Some(layout.clone()), &options)))
+    } else {
+        Ok(Inspection::of_disk(image, layout.clone(), None, &options))
     };
     context.printer.finish();
     let (inspection, failure) = match of_system {
         Ok(inspection) => (inspection, None),
         // The disk is known, whatever became of the rest.
-        Err(failure) => (Inspection::of_disk(image, layout, failure.to_string(), &options), Some(failure)),
+        Err(failure) => {
+            (Inspection::of_disk(image, layout, Some(failure.to_string()), &options), Some(failure))
+        }
     };
     if args.json {
         put_json(&inspection)?;

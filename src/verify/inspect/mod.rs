@@ -192,9 +192,9 @@ pub fn inspect(
 }
 
 impl Inspection {
-    /// What can be told of an image in which no operating system can be read, and why that is so.
-    pub fn of_disk(image: &Path, layout: Layout, why: String, options: &InspectOptions) -> Self {
-        Self::without_system(image, Some(why)).with_disk(Some(layout), options)
+    /// What can be told of an image without its operating system, and why that cannot be read if it was wanted.
+    pub fn of_disk(image: &Path, layout: Layout, why: Option<String>, options: &InspectOptions) -> Self {
+        Self::without_system(image, why).with_disk(Some(layout), options)
     }
 
     fn without_system(image: &Path, no_system: Option<String>) -> Self {
