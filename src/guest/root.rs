@@ -35,8 +35,14 @@ impl Session {
             Some(layout) => layout.clone(),
             None => self.find_layout()?,
         };
+        self.bound.clear();
         for mount in &layout {
-            self.mount_one(mount, read_only)?;
+            match &mount.what {
+                What::Device { device, options } => {
+                    self.mount_device(device, options, &mount.at, read_only)?;
+                }
+                What::Path { path, recursive } => self.bind(path, &mount.at, *recursive)?,
+            }
         }
         self.layout = Some(layout);
         Ok(())
@@ -112,13 +118,6 @@ impl Session {
         }
     }
 
-    fn mount_one(&self, mount: &Mount, read_only: bool) -> Result<(), GuestError> {
-        match &mount.what {
-            What::Device { device, options } => self.mount_device(device, options, &mount.at, read_only),
-            What::Path { path, recursive } => self.bind(path, &mount.at, *recursive),
-        }
-    }
-
     fn mount_device(&self, device: &str, options: &str, at: &str, read_only: bool) -> Result<(), GuestError> {
         let options = match (read_only, options) {
             (false, options) => options.to_owned(),
@@ -130,7 +129,7 @@ impl Session {
     }
 
     /// Shows a path of the guest at another place too. libguestfs has no call for it.
-    fn bind(&self, path: &str, at: &str, recursive: bool) -> Result<(), GuestError> {
+    fn bind(&mut self, path: &str, at: &str, recursive: bool) -> Result<(), GuestError> {
         let (source, point) = (path.to_owned(), at.to_owned());
         // The guest's links lead elsewhere in the appliance, so they are resolved first.
         let resolved = self.call("realpath", Some(path), move |g| {
@@ -145,9 +144,25 @@ impl Session {
             return Ok(());
         };
         let how = if recursive { "--rbind" } else { "--bind" };
-        let (source, point) = (in_sysroot(&source), in_sysroot(&point));
-        self.appliance_sh(&format!("mount {how} {source} {point}")).map(drop)
+        let words = (in_sysroot(&source), in_sysroot(&point));
+        self.appliance_sh(&format!("mount {how} {} {}", words.0, words.1))?;
+        self.bound.push(point);
+        Ok(())
     }
+
+    /// What to mark the number of a path's file system with, so that what is seen at two places counts as two: whoever
+    /// walks the tree meets no directory twice.
+    pub(super) fn place(&self, path: &[u8]) -> u64 {
+        place(&self.bound, path)
+    }
+}
+
+fn place(bound: &[String], path: &[u8]) -> u64 {
+    let is_within = |point: &String| {
+        path.strip_prefix(point.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    // Far above the bits that device numbers have.
+    bound.iter().rposition(is_within).map_or(0, |index| (index as u64 + 1) << 48)
 }
 
 /// A path of the guest as a word for the appliance's shell.
@@ -176,6 +191,14 @@ mod tests {
         for (drive, name) in [(0, "/dev/sda"), (25, "/dev/sdz"), (26, "/dev/sdaa"), (51, "/dev/sdaz")] {
             assert_eq!(device_name(drive), name);
         }
+    }
+
+    #[test]
+    fn what_is_seen_twice_is_at_two_places() {
+        let bound = ["/srv".to_owned(), "/srv/deep".to_owned()];
+        let places =
+            ["/var", "/srv", "/srv/x", "/srvx", "/srv/deep/x"].map(|path| place(&bound, path.as_bytes()));
+        assert_eq!(places, [0, 1 << 48, 1 << 48, 0, 2 << 48]);
     }
 
     #[test]

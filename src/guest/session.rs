@@ -106,6 +106,8 @@ pub struct Session {
     tag: String,
     /// How the root file system is mounted, once it has been found.
     pub(super) layout: Option<Vec<Mount>>,
+    /// Canonical paths at which something is seen that is seen elsewhere too.
+    pub(super) bound: Vec<String>,
     /// Directories made for payloads, to be removed again.
     pub(super) payloads: Vec<String>,
     pub(super) scripts: u32,
@@ -158,6 +160,7 @@ impl Session {
             cancel: cancel.clone(),
             tag: tag.clone(),
             layout: None,
+            bound: Vec::new(),
             payloads: Vec::new(),
             scripts: 0,
             memory_mib: options.memory_mib,

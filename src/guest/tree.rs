@@ -50,6 +50,7 @@ impl Tree for SessionTree {
         let asked = path.to_vec();
         self.session
             .raw_call("lstat", Some(&text(path)), None, move |g| ffi::lstat(g, &asked))
+            .map(|stat| Stat { device: stat.device ^ self.session.place(path), ..stat })
             .map_err(|error| explain(path, error))
     }
 
