@@ -1,6 +1,8 @@
 use std::process::Command;
 
-use super::super::read;
+use proptest::prelude::*;
+
+use super::super::{read, shown};
 use super::*;
 use crate::verify::testing::MemTree;
 use crate::verify::{Group, User};
@@ -181,5 +183,22 @@ fn sudo_says_the_same() {
             }
         };
         assert!(fits, "{sudoers}: {verdict:?}, but sudo says {answer}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_rules_are_survived(
+        text in "((Defaults([:>@!](u|ALL|A))? !?(authenticate|exempt_group=g)|(User|Runas|Host|Cmnd)_Alias [AB] = !?[ABu](, ALL)?\
+                  |[uAB!]{1,2} [hAB]=\\([uAB:]{0,3}\\) ((NO)?PASSWD: )?!?(ALL|A|/b)(, !?(ALL|B|/a))?)\n){0,20}"
+    ) {
+        let user = user();
+        let people = Person::all(std::slice::from_ref(&user), &[]);
+        if let Ok(statements) = read(&mut MemTree::new().file("/etc/sudoers", &text)) {
+            let verdict = verdict(&statements, &people[0]).unwrap();
+            let shown = shown(&statements, &people).unwrap();
+            // Nobody is allowed something by rules that mean somebody else.
+            prop_assert!(verdict == Verdict::Nothing || shown.iter().any(|rule| !rule.users.is_empty()));
+        }
     }
 }
