@@ -176,7 +176,8 @@ fn inspect_tells_what_it_could_read_and_ends_accordingly() {
     let os_release = ("etc/os-release", "ID=debian\n");
     let (passwd, group) = (("etc/passwd", "root:x:0:0::/root:/bin/sh\n"), ("etc/group", "root:x:0:\n"));
     for (files, arguments, code, expected) in [
-        (&[("data", "x")][..], &[][..], 0, "No operating system"),
+        (&[("data", "x")][..], &[][..], 5, "No operating system"),
+        (&[("data", "x")], &["--only", "disk"], 0, "partition table  none"),
         (&[os_release, passwd, group, ("var/lib/dpkg/status", status)], &[], 0, "packages  1"),
         (&[os_release, ("var/lib/dpkg/status", "garbage")], &[], 8, "Could not be read"),
         (

@@ -329,11 +329,16 @@ fn a_disk_without_a_system_is_described() {
 
 #[test]
 fn a_missing_backing_file_is_told_with_its_image() {
+    // Only in the cache may an image have one.
     let directory = scratch();
+    let layers = directory.path().join("v1/layers");
+    fs::create_dir_all(&layers).unwrap();
     let create = ["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", "/nonexist", "child.qcow2", "64M"];
-    let made = Command::new("qemu-img").args(create).current_dir(directory.path()).status().unwrap();
+    let made = Command::new("qemu-img").args(create).current_dir(&layers).status().unwrap();
     assert!(made.success());
-    let found = outcome(tib().args(["--quiet", "ls", "child.qcow2"]).current_dir(directory.path()));
+    let mut ls = tib();
+    ls.args(["--quiet", "ls", "child.qcow2"]).current_dir(&layers).env("TIB_CACHE_DIR", directory.path());
+    let found = outcome(&mut ls);
     for word in ["child.qcow2", "backing file (`/nonexist`) is not there"] {
         assert!(found.stderr.contains(word), "{}", found.stderr);
     }

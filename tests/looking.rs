@@ -51,7 +51,7 @@ fn a_pipe_is_written_to_and_not_replaced() {
     for (name, arguments, expected) in [
         ("file", &["extract", "--force", image, "/etc/os-release", "-o"][..], &b"PRETTY_NAME="[..]),
         ("tar", &["extract", "--tar", image, "/etc", "-o"], b"etc/os-release\0"),
-        ("html", &["verify", image, "--html"], b"<!DOCTYPE html>"),
+        ("html", &["verify", image, "--html"], b"<!doctype html>"),
         ("junit", &["verify", image, "--junit"], b"<?xml"),
     ] {
         let path = directory.path().join(name);

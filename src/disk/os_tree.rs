@@ -7,6 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inodes::{Directory, Inodes, Shared};
+use super::partition::place;
 use super::tree::asks_for_directory;
 use super::{DiskError, FileKind, Stat, Tree, Xattr};
 
@@ -288,7 +289,7 @@ impl Tree for OsTree {
             let Volume { partition, inodes } = &self.volumes[mount.volume];
             let what = match &mount.source {
                 Some(source) => shown(source),
-                None => format!("{} in partition {partition}", inodes.name()),
+                None => format!("{} in {}", inodes.name(), place(*partition)),
             };
             format!("{} is {what}", shown(&mount.point))
         });

@@ -32,6 +32,11 @@ pub struct Partition {
     pub id: Option<String>,
 }
 
+/// A partition, for people.
+pub(super) fn place(number: u32) -> String {
+    if number == 0 { "the disk without partitions".to_owned() } else { format!("partition {number}") }
+}
+
 /// What a partition is for, as its table says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -92,7 +92,7 @@ impl Search {
                 Ok(_) => {}
                 Err(DiskError::Unsupported(reason)) => {
                     let number = self.volumes[index].partition.number;
-                    self.unread.push((index, format!("partition {number}{reason}")));
+                    self.unread.push((index, format!("{}{reason}", partition::place(number))));
                 }
                 Err(error @ DiskError::Damaged(_)) => damage = damage.or(Some(error)),
                 Err(error) => return Err(error),
@@ -165,7 +165,10 @@ impl Search {
         }
         if root_kind(&mut tree)? != Root::Yes {
             let number = self.volumes[root].partition.number;
-            return Err(DiskError::NoSystem(format!("the os-release of partition {number} leads nowhere")));
+            return Err(DiskError::NoSystem(format!(
+                "the os-release of {} leads nowhere",
+                partition::place(number)
+            )));
         }
         Ok(Box::new(tree))
     }

@@ -267,12 +267,14 @@ fn what_cannot_be_read_natively_is_said() {
     };
     assert_eq!(error(&lab).to_string(), "/etc/fstab mounts `LABEL=var` at /var, which is not in the image");
     filled(&lab, &["-t", "ext4", "-O", "casefold"]);
-    let reason = "partition 0: the ext4 file system uses names without regard to case";
+    let reason = "the disk without partitions: the ext4 file system uses names without regard to case";
     assert_eq!(error(&lab).to_string(), reason);
     let mut xfs = vec![0; 2 << 20];
     xfs[..4].copy_from_slice(b"XFSB");
     write(&lab.path("disk.raw"), &xfs);
-    assert!(matches!(error(&lab), DiskError::Unsupported(reason) if reason == "partition 0 is XFS"));
+    assert!(
+        matches!(error(&lab), DiskError::Unsupported(reason) if reason == "the disk without partitions is XFS")
+    );
     std::fs::remove_dir_all(&root).unwrap();
     std::fs::create_dir(&root).unwrap();
     filled(&lab, &["-t", "ext4"]);
