@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use super::{BlockRead, DiskError, Stat, Xattr};
 
+/// Entries of directories that a file system keeps in memory, all together.
+pub(super) const KEEP_ENTRIES: usize = 200_000;
+
 /// A disk that several file systems read from.
 pub(super) type Shared = Arc<Mutex<Box<dyn BlockRead>>>;
 

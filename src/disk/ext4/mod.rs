@@ -23,7 +23,7 @@ use self::inode::{Inode, damaged};
 pub(super) use self::summary::Summary;
 pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
-use super::inodes::{Directory, Inodes, Shared};
+use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
 use super::window::{PIECE, Window, pass_on};
 use super::{DiskError, FileKind, Stat, Xattr};
 
@@ -32,8 +32,6 @@ const ROOT: u64 = 2;
 const MAX_LINK: u64 = 4096;
 /// Largest directory that is read, in bytes.
 const MAX_DIRECTORY: u64 = 256 << 20;
-/// Entries of directories that are kept in memory, all together.
-const KEEP_ENTRIES: usize = 200_000;
 
 /// An open file system.
 pub(super) struct Ext {

@@ -20,7 +20,7 @@ use self::boot_sector::{ENTRY, Geometry, Kind, Root};
 use self::chain::Run;
 use self::directory::Listing;
 use self::entry::Entry;
-use super::inodes::{Directory, Inodes, Shared};
+use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
 use super::window::{PIECE, Window, pass_on};
 use super::{DiskError, FileKind, Stat, Timestamp, Xattr};
 
@@ -30,8 +30,6 @@ pub(super) use self::entry::Access;
 const ROOT: u64 = 1;
 /// Largest directory: 65 536 entries, as in Linux.
 const MAX_DIRECTORY: u64 = 2 << 20;
-/// Entries of directories that are kept in memory, all together.
-const KEEP_ENTRIES: usize = 200_000;
 
 /// An open file system.
 pub(super) struct Fat {
