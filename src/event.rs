@@ -144,3 +144,30 @@ impl Events {
         Ok(result)
     }
 }
+
+/// What tests share.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::{Arc, Mutex};
+
+    use super::{Event, EventSink};
+
+    /// Keeps notes and warnings.
+    #[derive(Clone, Default)]
+    pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+    impl Notes {
+        /// What was told since this was called last.
+        pub(crate) fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl EventSink for Notes {
+        fn emit(&self, event: Event) {
+            if let Event::Note { message } | Event::Warning { message } = event {
+                self.0.lock().unwrap().push(message);
+            }
+        }
+    }
+}
