@@ -14,14 +14,15 @@ use super::{Context, put, put_json};
 const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
+    let directory = context.settings.cache_dir.clone();
     match &args.command {
         CacheCommand::Path => {
-            put(format!("{}\n", cache.root().display()).as_bytes())?;
+            put(format!("{}\n", Cache::look(directory)?.root().display()).as_bytes())?;
             Ok(Exit::Done)
         }
-        CacheCommand::Status { json } => status(&cache, context, *json),
+        CacheCommand::Status { json } => status(&Cache::look(directory)?, context, *json),
         CacheCommand::Gc { keep_days, max_size, dry_run, json } => {
+            let cache = Cache::open(directory)?;
             let limits = Limits {
                 unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
                 max_size: max_size.map(|s| s.0),
@@ -35,7 +36,7 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        CacheCommand::Verify { json } => verify(&cache, context, *json),
+        CacheCommand::Verify { json } => verify(&Cache::open(directory)?, context, *json),
     }
 }
 

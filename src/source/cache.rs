@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::Access;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -50,16 +51,29 @@ impl Cache {
     /// else `HOME/.cache/tib`. Working directories of dead processes are removed.
     ///
     /// # Errors
-    /// When there is no such place or it cannot be written.
+    /// When there is no such place, or [`SourceError::NotOurs`] when it cannot be written.
     pub fn open(dir: Option<PathBuf>) -> Result<Self, SourceError> {
+        let cache = Self::look(dir)?;
+        for name in DIRECTORIES.iter().chain(&["work"]) {
+            let path = cache.root.join(name);
+            fs_err::create_dir_all(&path).map_err(SourceError::in_cache("create", &path))?;
+            // Found out now, and not when the first result is to be kept.
+            let usable = rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+            usable.map_err(|errno| SourceError::in_cache("write", &path)(errno.into()))?;
+        }
+        WorkDir::sweep(&cache.root)?;
+        Ok(cache)
+    }
+
+    /// The same cache for who only looks: it need not be there, nothing is made or removed in it, and it may belong to
+    /// somebody else.
+    ///
+    /// # Errors
+    /// When there is no such place.
+    pub fn look(dir: Option<PathBuf>) -> Result<Self, SourceError> {
         let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
         // qemu and mmdebstrap run in other directories.
         let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
-        for name in DIRECTORIES.iter().chain(&["work"]) {
-            let path = root.join(name);
-            fs_err::create_dir_all(&path).map_err(SourceError::io("create the cache directory", path))?;
-        }
-        WorkDir::sweep(&root)?;
         Ok(Self { root: root.into() })
     }
 
@@ -240,6 +254,6 @@ mod tests {
         let file = dir.path().join("file");
         fs_err::write(&file, "").unwrap();
         let error = Cache::open(Some(file)).unwrap_err().to_string();
-        assert!(error.starts_with("cannot create the cache directory"), "{error}");
+        assert!(error.starts_with("cannot create `"), "{error}");
     }
 }

@@ -95,7 +95,7 @@ impl FileLock {
 fn open(path: &Path) -> Result<File, SourceError> {
     // Never truncated: another process may have written its id there.
     let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
-    file.map_err(SourceError::io("open the lock", path))
+    file.map_err(SourceError::in_cache("lock", path))
 }
 
 fn lock(file: &File, path: &Path, kind: Kind) -> Result<bool, SourceError> {

@@ -49,6 +49,11 @@ fn open_cache(context: &Context) -> Result<Cache> {
     Ok(Cache::open(context.settings.cache_dir.clone())?)
 }
 
+/// The cache for commands that change nothing in it.
+fn look_into_cache(context: &Context) -> Result<Cache> {
+    Ok(Cache::look(context.settings.cache_dir.clone())?)
+}
+
 fn open_catalogue(context: &Context) -> Result<Catalogue> {
     Ok(Catalogue::load(&context.settings.catalogue_dirs)?)
 }

@@ -7,7 +7,7 @@ use crate::source::catalogue::{Catalogue, Entry};
 use crate::source::{self, Held};
 
 use super::super::{Context, put, put_json};
-use super::{line, open_cache, open_catalogue};
+use super::{line, look_into_cache, open_catalogue};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -18,7 +18,7 @@ struct Listed<'a> {
 }
 
 pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
-    let (cache, catalogue) = (open_cache(context)?, open_catalogue(context)?);
+    let (cache, catalogue) = (look_into_cache(context)?, open_catalogue(context)?);
     let held = source::held(&cache)?;
     let listed: Vec<_> = catalogue.entries().iter().map(|entry| listed(entry, &held)).collect();
     // Scripts choose for themselves.
@@ -75,7 +75,7 @@ struct Shown<'a> {
 }
 
 pub(super) fn show(context: &Context, id: &str, json: bool) -> Result<Exit> {
-    let (cache, catalogue) = (open_cache(context)?, open_catalogue(context)?);
+    let (cache, catalogue) = (look_into_cache(context)?, open_catalogue(context)?);
     let held = source::held(&cache)?;
     let entry = catalogue.find(id)?;
     let shown = Shown { listed: listed(entry, &held), keys: catalogue.keys(entry) };
