@@ -5,10 +5,11 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use common::catalogue::toy;
@@ -16,6 +17,7 @@ use common::hostile::{EVIL, assert_harmless, evil_bytes, evil_lines, evil_name, 
 use common::http::{Reply, Server};
 use common::{run_tib, tib};
 use fs_err as fs;
+use rustix::pty::OpenptFlags;
 
 /// Ways to be told, all of which are tried with every command.
 const MANNERS: [&[&str]; 5] = [
@@ -117,7 +119,8 @@ impl Machine {
     #[track_caller]
     fn judge(&self, words: &[&str], paths: &[&dyn AsRef<OsStr>], tabs: bool, with_stdout: bool) {
         let name = words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>();
-        self.ran.lock().unwrap().insert(name[..name.len().min(2)].join(" "));
+        let commands = (1..=name.len().min(2)).map(|length| name[..length].join(" "));
+        self.ran.lock().unwrap().extend(commands);
         for manner in MANNERS {
             let output = self.command(words, paths).args(manner).output().unwrap();
             let what = format!("{} {}", words.join(" "), manner.join(" "));
@@ -449,15 +452,14 @@ fn bases_and_what_is_kept_of_them() {
     }
     machine.look(&["cache", "status"], &[]);
     // Damage is told of, too.
-    for base in fs::read_dir(machine.at("cache/bases")).unwrap() {
-        let base = base.unwrap().path();
-        for name in ["disk.raw", "disk.img", "disk"] {
-            if base.join(name).exists() {
-                fs::set_permissions(base.join(name), std::fs::Permissions::from_mode(0o644)).unwrap();
-                fs::write(base.join(name), b"damaged").unwrap();
-            }
-        }
-    }
+    let root = machine.command(&["cache", "path"], &[]).output().unwrap().stdout;
+    let bases = Path::new(OsStr::from_bytes(root.trim_ascii_end())).join("bases");
+    let damaged = fs::read_dir(&bases).unwrap().map(|base| {
+        let disk = base.unwrap().path().join("disk.raw");
+        fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(disk, b"damaged").unwrap();
+    });
+    assert_eq!(damaged.count(), 1);
     machine.look(&["base", "verify"], &[]);
     machine.look(&["cache", "verify"], &[]);
     machine.look(&["cache", "verify", "--json"], &[]);
@@ -573,5 +575,64 @@ fn command_lines_that_make_no_sense() {
             assert_harmless(&format!("{words:?}"), &output.stderr, false, false);
             assert!(matches!(output.status.code(), Some(2 | 3)), "{words:?}: {output:?}");
         }
+    }
+}
+
+/// What a command prints when its output is a terminal.
+fn on_a_terminal(command: &mut Command) -> Vec<u8> {
+    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+    let name = OsStr::from_bytes(name.as_bytes());
+    let open = || std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    // Kept open, so that what was written is there until it has been read.
+    let terminal = open();
+    let mut settings = rustix::termios::tcgetattr(&terminal).unwrap();
+    settings.make_raw();
+    rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Now, &settings).unwrap();
+    let mut child = command.stdout(open()).stderr(open()).stdin(open()).spawn().unwrap();
+    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+    drop(terminal);
+    let mut printed = Vec::new();
+    // When the last one has closed it, reading fails.
+    let _ = std::fs::File::from(master).read_to_end(&mut printed);
+    child.wait().unwrap();
+    printed
+}
+
+#[test]
+fn content_is_escaped_on_a_terminal_and_nowhere_else() {
+    let machine = Machine::new();
+    let evil = [EVIL.as_bytes(), b"\x9b35m\xff\ttab\n"].concat();
+    let disk =
+        common::disks::disk_with_files(&machine.at("out"), &[("f", &evil), ("etc/os-release", b"ID=x\n")]);
+    let commands: [&[&str]; 4] =
+        [&["cat"], &["tail"], &["extract", "-o", "-"], &["extract", "-o", "/dev/stdout"]];
+    for words in commands {
+        let raw = [words, &["--raw"]].concat();
+        let paths: [&dyn AsRef<OsStr>; 2] = [&disk, &"/f"];
+        for words in [words, &raw] {
+            assert_eq!(
+                machine.command(words, &paths).output().unwrap().stdout,
+                evil,
+                "{words:?} into a pipe"
+            );
+        }
+        let printed = on_a_terminal(&mut machine.command(words, &paths));
+        assert_harmless(&format!("{words:?} on a terminal"), &printed, true, false);
+        assert!(printed.ends_with(b"\ttab\n"), "{words:?}: {:?}", String::from_utf8_lossy(&printed));
+        assert_eq!(on_a_terminal(&mut machine.command(&raw, &paths)), evil, "{raw:?} on a terminal");
+    }
+    // Bars are drawn, too; they are made of sequences, but of none of these.
+    let recipe = recipe_file();
+    fs::write(machine.at("recipes/evil.toml"), recipe).unwrap();
+    let named = machine.at("out").join(OsStr::from_bytes(&[EVIL.as_bytes(), b".raw"].concat()));
+    fs::rename(&disk, &named).unwrap();
+    let words = ["build", "evil", "--offline", "--agent=none", "--base"];
+    let printed = on_a_terminal(machine.command(&words, &[&named]).env("TERM", "xterm"));
+    let printed = String::from_utf8(printed).unwrap();
+    for sequence in ["\u{1b}]0;", "\u{1b}[35m", "\u{9b}", "\u{202e}", "\u{7}", "\u{7f}"] {
+        assert!(!printed.contains(sequence), "{sequence:?} in {printed:?}");
     }
 }
