@@ -48,10 +48,15 @@ const BASES: &[&str] = &[
 ];
 const HOST: &[&str] = &["doctor"];
 
+/// What says nothing that comes from elsewhere.
+const NOTHING_HOSTILE: &[&str] = &["base schema", "recipe schema", "cache path"];
+
 /// A user's machine with hostile files.
 struct Machine {
     scratch: tempfile::TempDir,
     ran: Mutex<BTreeSet<String>>,
+    /// Those that printed something hostile, escaped.
+    escaped: Mutex<BTreeSet<String>>,
     /// What was wrong with what they printed.
     wrong: Mutex<Vec<String>>,
     path: Option<OsString>,
@@ -59,8 +64,13 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let machine =
-            Self { scratch: common::scratch(), ran: Mutex::default(), wrong: Mutex::default(), path: None };
+        let machine = Self {
+            scratch: common::scratch(),
+            ran: Mutex::default(),
+            escaped: Mutex::default(),
+            wrong: Mutex::default(),
+            path: None,
+        };
         for directory in ["recipes", "catalogue", "cache", "out"] {
             fs::create_dir(machine.at(directory)).unwrap();
         }
@@ -120,13 +130,20 @@ impl Machine {
     fn judge(&self, words: &[&str], paths: &[&dyn AsRef<OsStr>], tabs: bool, with_stdout: bool) {
         let name = words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>();
         let commands = (1..=name.len().min(2)).map(|length| name[..length].join(" "));
-        self.ran.lock().unwrap().extend(commands);
+        let commands: Vec<_> = commands.collect();
+        self.ran.lock().unwrap().extend(commands.clone());
         for manner in MANNERS {
             let output = self.command(words, paths).args(manner).output().unwrap();
             let what = format!("{} {}", words.join(" "), manner.join(" "));
             let colour = manner.contains(&"always");
             let code = output.status.code();
             assert!(code.is_some_and(|code| code != 1 && code != 101), "{what}: {output:?}");
+            let printed = [&output.stdout[..], &output.stderr].concat();
+            let printed = String::from_utf8_lossy(&printed);
+            if ["\\u{202e}", "\\u202e", "\\u{9b}", "\\u009b"].iter().any(|escaped| printed.contains(escaped))
+            {
+                self.escaped.lock().unwrap().extend(commands.clone());
+            }
             self.add("stderr", &what, harm(&output.stderr, false, colour));
             if with_stdout {
                 self.add("stdout", &what, harm(&output.stdout, tabs, colour));
@@ -147,6 +164,9 @@ impl Machine {
         let ran = self.ran.lock().unwrap();
         for command in commands {
             assert!(ran.contains(*command), "{command} was not run");
+            // Otherwise nothing would have been judged.
+            let meets_nothing = NOTHING_HOSTILE.contains(command);
+            assert_eq!(self.escaped.lock().unwrap().contains(*command), !meets_nothing, "{command}");
         }
         let wrong = self.wrong.lock().unwrap();
         assert!(wrong.is_empty(), "{} times: {:#?}", wrong.len(), *wrong);
@@ -269,7 +289,7 @@ fn recipe_file() -> String {
         "# {EVIL_COMMENT}\nname = \"evil\"\nsummary = {lines}\ndescription = {lines}\n\
          [options.o]\ndescription = {lines}\ndefault = {lines}\n\
          [[check]]\ncheck = \"path\"\npath = \"/etc/hostname\"\ncontains = {evil}\n\
-         [[file]]\npath = \"/etc/motd\"\ncontent = {lines}\n",
+         [[file]]\npath = \"/etc/motd\"\ntext = {lines}\n",
         // What TOML lets through unescaped.
         EVIL_COMMENT = "\u{9b}35m\u{202e}\u{2066}\u{200b}\u{feff}"
     )
@@ -297,13 +317,15 @@ fn recipes() {
         machine.look(words, &[]);
     }
     machine.look_at_content(&["recipe", "show", "evil", "--text"], &[]);
-    let directory = machine.evil_directory();
+    // A recipe's name has to be UTF-8.
+    let directory = machine.at(evil_lines());
+    fs::create_dir(&directory).unwrap();
     let lines = toml(&evil_lines());
     for (number, text) in [
         format!("name = \"bad\"\nsummary = \"x\"\n{lines} = 1\n"),
         format!("name = \"bad\"\nsummary = \"x\"\nextends = [{lines}]\n"),
         format!("name = \"bad\"\nsummary = \"x\"\n[[packages]]\ninstall = [{lines}]\n"),
-        format!("name = \"bad\"\nsummary = \"x\"\n[[file]]\npath = {lines}\ncontent = \"\"\n"),
+        format!("name = \"bad\"\nsummary = \"x\"\n[[file]]\npath = {lines}\ntext = \"\"\n"),
         format!("name = \"bad\"\nsummary = \"x\"\n[[file]]\npath = \"/x\"\nsource = {lines}\n"),
         format!("name = \"bad\"\nsummary = \"x\"\n[[check]]\ncheck = {lines}\n"),
         format!("name = \"bad\"\nsummary = \"x\"\nwhen = {{ distro = [{lines}] }}\n"),
@@ -380,7 +402,9 @@ fn bases_and_what_is_kept_of_them() {
     let text = toy(&server, "none", &[]) + &catalogue_file(&server);
     fs::write(machine.at("catalogue").join("evil.toml"), text).unwrap();
     fs::write(machine.at("recipes/evil.toml"), recipe_file()).unwrap();
-    let directory = machine.evil_directory();
+    // What a base is called has to be UTF-8.
+    let directory = machine.at(evil_lines());
+    fs::create_dir(&directory).unwrap();
     let disk = directory.join(OsStr::from_bytes(&[EVIL.as_bytes(), b".raw"].concat()));
     image(&disk, false);
     let digest = common::gpg::digest("sha256", &fs::read(&disk).unwrap());
@@ -454,20 +478,27 @@ fn bases_and_what_is_kept_of_them() {
     // Damage is told of, too.
     let root = machine.command(&["cache", "path"], &[]).output().unwrap().stdout;
     let bases = Path::new(OsStr::from_bytes(root.trim_ascii_end())).join("bases");
-    let damaged = fs::read_dir(&bases).unwrap().map(|base| {
-        let disk = base.unwrap().path().join("disk.raw");
-        fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o644)).unwrap();
-        fs::write(disk, b"damaged").unwrap();
-    });
-    assert_eq!(damaged.count(), 1);
+    let damage = || {
+        let damaged = fs::read_dir(&bases).unwrap().map(|base| {
+            let disk = base.unwrap().path().join("disk.raw");
+            fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(disk, b"damaged").unwrap();
+        });
+        assert_eq!(damaged.count(), 1);
+    };
+    damage();
     machine.look(&["base", "verify"], &[]);
+    // Set aside: the file is a base again, by its own name.
+    machine.look(&["build", "evil", "--dry-run", "--offline", "--base"], &[&disk]);
+    damage();
     machine.look(&["cache", "verify"], &[]);
     machine.look(&["cache", "verify", "--json"], &[]);
     machine.look(&["base", "remove", "evil-local"], &[]);
+    machine.look(&["base", "remove", "no\u{1b}[35m\n\u{9b}"], &[]);
     machine.look(&["base", "remove", "evil-local", "--json"], &[]);
     machine.look(&["cache", "gc", "--keep-days=0"], &[]);
     // The cache itself in a hostile place.
-    machine.look(&["cache", "status", "--cache-dir"], &[&directory]);
+    machine.look(&["cache", "status", "--cache-dir"], &[&machine.evil_directory()]);
     machine.look(&["cache", "status", "--cache-dir"], &[&disk]);
     machine.ran(BASES);
 }
