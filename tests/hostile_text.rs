@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -482,7 +482,9 @@ fn bases_and_what_is_kept_of_them() {
         let damaged = fs::read_dir(&bases).unwrap().map(|base| {
             let disk = base.unwrap().path().join("disk.raw");
             fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o644)).unwrap();
-            fs::write(disk, b"damaged").unwrap();
+            // Of the length that it had: what it is called is told of it still.
+            let file = std::fs::OpenOptions::new().write(true).open(disk).unwrap();
+            file.write_all_at(b"damaged", 0).unwrap();
         });
         assert_eq!(damaged.count(), 1);
     };
