@@ -5,10 +5,11 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use common::catalogue::toy;
@@ -16,6 +17,7 @@ use common::hostile::{EVIL, assert_harmless, evil_bytes, evil_lines, evil_name, 
 use common::http::{Reply, Server};
 use common::{run_tib, tib};
 use fs_err as fs;
+use rustix::pty::OpenptFlags;
 
 /// Ways to be told, all of which are tried with every command.
 const MANNERS: [&[&str]; 5] = [
@@ -46,10 +48,15 @@ const BASES: &[&str] = &[
 ];
 const HOST: &[&str] = &["doctor"];
 
+/// What says nothing that comes from elsewhere.
+const NOTHING_HOSTILE: &[&str] = &["base schema", "recipe schema", "cache path"];
+
 /// A user's machine with hostile files.
 struct Machine {
     scratch: tempfile::TempDir,
     ran: Mutex<BTreeSet<String>>,
+    /// Those that printed something hostile, escaped.
+    escaped: Mutex<BTreeSet<String>>,
     /// What was wrong with what they printed.
     wrong: Mutex<Vec<String>>,
     path: Option<OsString>,
@@ -57,8 +64,13 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let machine =
-            Self { scratch: common::scratch(), ran: Mutex::default(), wrong: Mutex::default(), path: None };
+        let machine = Self {
+            scratch: common::scratch(),
+            ran: Mutex::default(),
+            escaped: Mutex::default(),
+            wrong: Mutex::default(),
+            path: None,
+        };
         for directory in ["recipes", "catalogue", "cache", "out"] {
             fs::create_dir(machine.at(directory)).unwrap();
         }
@@ -117,13 +129,21 @@ impl Machine {
     #[track_caller]
     fn judge(&self, words: &[&str], paths: &[&dyn AsRef<OsStr>], tabs: bool, with_stdout: bool) {
         let name = words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>();
-        self.ran.lock().unwrap().insert(name[..name.len().min(2)].join(" "));
+        let commands = (1..=name.len().min(2)).map(|length| name[..length].join(" "));
+        let commands: Vec<_> = commands.collect();
+        self.ran.lock().unwrap().extend(commands.clone());
         for manner in MANNERS {
             let output = self.command(words, paths).args(manner).output().unwrap();
             let what = format!("{} {}", words.join(" "), manner.join(" "));
             let colour = manner.contains(&"always");
             let code = output.status.code();
             assert!(code.is_some_and(|code| code != 1 && code != 101), "{what}: {output:?}");
+            let printed = [&output.stdout[..], &output.stderr].concat();
+            let printed = String::from_utf8_lossy(&printed);
+            if ["\\u{202e}", "\\u202e", "\\u{9b}", "\\u009b"].iter().any(|escaped| printed.contains(escaped))
+            {
+                self.escaped.lock().unwrap().extend(commands.clone());
+            }
             self.add("stderr", &what, harm(&output.stderr, false, colour));
             if with_stdout {
                 self.add("stdout", &what, harm(&output.stdout, tabs, colour));
@@ -144,6 +164,9 @@ impl Machine {
         let ran = self.ran.lock().unwrap();
         for command in commands {
             assert!(ran.contains(*command), "{command} was not run");
+            // Otherwise nothing would have been judged.
+            let meets_nothing = NOTHING_HOSTILE.contains(command);
+            assert_eq!(self.escaped.lock().unwrap().contains(*command), !meets_nothing, "{command}");
         }
         let wrong = self.wrong.lock().unwrap();
         assert!(wrong.is_empty(), "{} times: {:#?}", wrong.len(), *wrong);
@@ -266,7 +289,7 @@ fn recipe_file() -> String {
         "# {EVIL_COMMENT}\nname = \"evil\"\nsummary = {lines}\ndescription = {lines}\n\
          [options.o]\ndescription = {lines}\ndefault = {lines}\n\
          [[check]]\ncheck = \"path\"\npath = \"/etc/hostname\"\ncontains = {evil}\n\
-         [[file]]\npath = \"/etc/motd\"\ncontent = {lines}\n",
+         [[file]]\npath = \"/etc/motd\"\ntext = {lines}\n",
         // What TOML lets through unescaped.
         EVIL_COMMENT = "\u{9b}35m\u{202e}\u{2066}\u{200b}\u{feff}"
     )
@@ -294,13 +317,15 @@ fn recipes() {
         machine.look(words, &[]);
     }
     machine.look_at_content(&["recipe", "show", "evil", "--text"], &[]);
-    let directory = machine.evil_directory();
+    // A recipe's name has to be UTF-8.
+    let directory = machine.at(evil_lines());
+    fs::create_dir(&directory).unwrap();
     let lines = toml(&evil_lines());
     for (number, text) in [
         format!("name = \"bad\"\nsummary = \"x\"\n{lines} = 1\n"),
         format!("name = \"bad\"\nsummary = \"x\"\nextends = [{lines}]\n"),
         format!("name = \"bad\"\nsummary = \"x\"\n[[packages]]\ninstall = [{lines}]\n"),
-        format!("name = \"bad\"\nsummary = \"x\"\n[[file]]\npath = {lines}\ncontent = \"\"\n"),
+        format!("name = \"bad\"\nsummary = \"x\"\n[[file]]\npath = {lines}\ntext = \"\"\n"),
         format!("name = \"bad\"\nsummary = \"x\"\n[[file]]\npath = \"/x\"\nsource = {lines}\n"),
         format!("name = \"bad\"\nsummary = \"x\"\n[[check]]\ncheck = {lines}\n"),
         format!("name = \"bad\"\nsummary = \"x\"\nwhen = {{ distro = [{lines}] }}\n"),
@@ -377,7 +402,9 @@ fn bases_and_what_is_kept_of_them() {
     let text = toy(&server, "none", &[]) + &catalogue_file(&server);
     fs::write(machine.at("catalogue").join("evil.toml"), text).unwrap();
     fs::write(machine.at("recipes/evil.toml"), recipe_file()).unwrap();
-    let directory = machine.evil_directory();
+    // What a base is called has to be UTF-8.
+    let directory = machine.at(evil_lines());
+    fs::create_dir(&directory).unwrap();
     let disk = directory.join(OsStr::from_bytes(&[EVIL.as_bytes(), b".raw"].concat()));
     image(&disk, false);
     let digest = common::gpg::digest("sha256", &fs::read(&disk).unwrap());
@@ -449,23 +476,31 @@ fn bases_and_what_is_kept_of_them() {
     }
     machine.look(&["cache", "status"], &[]);
     // Damage is told of, too.
-    for base in fs::read_dir(machine.at("cache/bases")).unwrap() {
-        let base = base.unwrap().path();
-        for name in ["disk.raw", "disk.img", "disk"] {
-            if base.join(name).exists() {
-                fs::set_permissions(base.join(name), std::fs::Permissions::from_mode(0o644)).unwrap();
-                fs::write(base.join(name), b"damaged").unwrap();
-            }
-        }
-    }
+    let root = machine.command(&["cache", "path"], &[]).output().unwrap().stdout;
+    let bases = Path::new(OsStr::from_bytes(root.trim_ascii_end())).join("bases");
+    let damage = || {
+        let damaged = fs::read_dir(&bases).unwrap().map(|base| {
+            let disk = base.unwrap().path().join("disk.raw");
+            fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o644)).unwrap();
+            // Of the length that it had: what it is called is told of it still.
+            let file = std::fs::OpenOptions::new().write(true).open(disk).unwrap();
+            file.write_all_at(b"damaged", 0).unwrap();
+        });
+        assert_eq!(damaged.count(), 1);
+    };
+    damage();
     machine.look(&["base", "verify"], &[]);
+    // Set aside: the file is a base again, by its own name.
+    machine.look(&["build", "evil", "--dry-run", "--offline", "--base"], &[&disk]);
+    damage();
     machine.look(&["cache", "verify"], &[]);
     machine.look(&["cache", "verify", "--json"], &[]);
     machine.look(&["base", "remove", "evil-local"], &[]);
+    machine.look(&["base", "remove", "no\u{1b}[35m\n\u{9b}"], &[]);
     machine.look(&["base", "remove", "evil-local", "--json"], &[]);
     machine.look(&["cache", "gc", "--keep-days=0"], &[]);
     // The cache itself in a hostile place.
-    machine.look(&["cache", "status", "--cache-dir"], &[&directory]);
+    machine.look(&["cache", "status", "--cache-dir"], &[&machine.evil_directory()]);
     machine.look(&["cache", "status", "--cache-dir"], &[&disk]);
     machine.ran(BASES);
 }
@@ -573,5 +608,64 @@ fn command_lines_that_make_no_sense() {
             assert_harmless(&format!("{words:?}"), &output.stderr, false, false);
             assert!(matches!(output.status.code(), Some(2 | 3)), "{words:?}: {output:?}");
         }
+    }
+}
+
+/// What a command prints when its output is a terminal.
+fn on_a_terminal(command: &mut Command) -> Vec<u8> {
+    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&master).unwrap();
+    rustix::pty::unlockpt(&master).unwrap();
+    let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
+    let name = OsStr::from_bytes(name.as_bytes());
+    let open = || std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    // Kept open, so that what was written is there until it has been read.
+    let terminal = open();
+    let mut settings = rustix::termios::tcgetattr(&terminal).unwrap();
+    settings.make_raw();
+    rustix::termios::tcsetattr(&terminal, rustix::termios::OptionalActions::Now, &settings).unwrap();
+    let mut child = command.stdout(open()).stderr(open()).stdin(open()).spawn().unwrap();
+    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+    drop(terminal);
+    let mut printed = Vec::new();
+    // When the last one has closed it, reading fails.
+    let _ = std::fs::File::from(master).read_to_end(&mut printed);
+    child.wait().unwrap();
+    printed
+}
+
+#[test]
+fn content_is_escaped_on_a_terminal_and_nowhere_else() {
+    let machine = Machine::new();
+    let evil = [EVIL.as_bytes(), b"\x9b35m\xff\ttab\n"].concat();
+    let disk =
+        common::disks::disk_with_files(&machine.at("out"), &[("f", &evil), ("etc/os-release", b"ID=x\n")]);
+    let commands: [&[&str]; 4] =
+        [&["cat"], &["tail"], &["extract", "-o", "-"], &["extract", "-o", "/dev/stdout"]];
+    for words in commands {
+        let raw = [words, &["--raw"]].concat();
+        let paths: [&dyn AsRef<OsStr>; 2] = [&disk, &"/f"];
+        for words in [words, &raw] {
+            assert_eq!(
+                machine.command(words, &paths).output().unwrap().stdout,
+                evil,
+                "{words:?} into a pipe"
+            );
+        }
+        let printed = on_a_terminal(&mut machine.command(words, &paths));
+        assert_harmless(&format!("{words:?} on a terminal"), &printed, true, false);
+        assert!(printed.ends_with(b"\ttab\n"), "{words:?}: {:?}", String::from_utf8_lossy(&printed));
+        assert_eq!(on_a_terminal(&mut machine.command(&raw, &paths)), evil, "{raw:?} on a terminal");
+    }
+    // Bars are drawn, too; they are made of sequences, but of none of these.
+    let recipe = recipe_file();
+    fs::write(machine.at("recipes/evil.toml"), recipe).unwrap();
+    let named = machine.at("out").join(OsStr::from_bytes(&[EVIL.as_bytes(), b".raw"].concat()));
+    fs::rename(&disk, &named).unwrap();
+    let words = ["build", "evil", "--offline", "--agent=none", "--base"];
+    let printed = on_a_terminal(machine.command(&words, &[&named]).env("TERM", "xterm"));
+    let printed = String::from_utf8(printed).unwrap();
+    for sequence in ["\u{1b}]0;", "\u{1b}[35m", "\u{9b}", "\u{202e}", "\u{7}", "\u{7f}"] {
+        assert!(!printed.contains(sequence), "{sequence:?} in {printed:?}");
     }
 }

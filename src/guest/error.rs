@@ -43,7 +43,7 @@ impl fmt::Display for Cause {
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     /// The appliance did not start.
-    #[error("the appliance did not start: {message}")]
+    #[error("the appliance did not start: {}", one_line(message))]
     Launch {
         /// What libguestfs or qemu said.
         message: String,
@@ -51,7 +51,7 @@ pub enum GuestError {
         console: Vec<String>,
     },
     /// A libguestfs call failed.
-    #[error("{operation} failed{}: {message}", path.as_deref().map(|p| format!(" on `{p}`")).unwrap_or_default())]
+    #[error("{operation} failed{}: {}", path.as_deref().map(|p| format!(" on `{p}`")).unwrap_or_default(), one_line(message))]
     Call {
         /// The libguestfs call.
         operation: &'static str,
@@ -97,6 +97,11 @@ pub enum GuestError {
     /// The user interrupted.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// A message of libguestfs, which may have several lines, as one: messages are printed as a line each.
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 impl Diagnose for GuestError {
