@@ -20,7 +20,7 @@ use crate::cancel::Cancel;
 use crate::disk::{self, Compression};
 use crate::error::Result;
 use crate::event::Events;
-use crate::evidence::{Manifest, ManifestInput};
+use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, Request};
 use crate::size::Size;
 use crate::source::checksum::Checksum;
@@ -150,11 +150,14 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         }
         .into());
     }
-    let manifest = Manifest::new(&ManifestInput {
+    let layers = sealed.layers.iter();
+    let manifest = Manifest::new(ManifestInput {
         plan: &plan,
-        base: &base,
+        base: base.digest,
+        base_size: base.virtual_size,
+        origin: &base.origin,
         agent: materials.agent.as_ref(),
-        layers: &sealed.layers,
+        stages: layers.map(|layer| StageDigest { stage: &layer.stage, digest: layer.digest }).collect(),
         packages: &packages,
         report: &report,
         export: &exported,
