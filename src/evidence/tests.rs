@@ -94,7 +94,8 @@ fn without_recorded(manifest: &str) -> String {
 
 #[test]
 fn every_key_of_an_image_with_an_agent() {
-    let case = Case::new("trove-guest", bootstrapped(1_700_000_000), Some(AgentBundle::example(true)), b"image");
+    let case =
+        Case::new("trove-guest", bootstrapped(1_700_000_000), Some(AgentBundle::example(true)), b"image");
     insta::assert_snapshot!(case.manifest().replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }
 
