@@ -89,11 +89,16 @@ fn appliance_tampering_is_found() {
     tamper(&copy, &["write /etc/machine-id \"0123456789abcdef0123456789abcdef\\n\""]);
     let report = verify().expect(8);
     assert!(report.contains("/etc/machine-id"), "{report}");
-    tamper(
-        &copy,
-        &["truncate /etc/machine-id", "rm-rf /etc/redis/redis.conf", "rm-rf /usr/bin/redis-server"],
+    // Partition 1 holds the part of GRUB that a BIOS needs.
+    let no_loader = ["zero /dev/sda1", "rm-rf /boot/efi/EFI"];
+    let broken = ["truncate /etc/machine-id", "rm-rf /etc/redis/redis.conf", "rm-rf /usr/bin/redis-server"];
+    tamper(&copy, &[&no_loader[..], &broken].concat());
+    let report = verify().expect(8);
+    assert!(report.contains("FAILED       firmware finds a boot loader"), "{report}");
+    assert!(
+        report.contains("nothing where it looks for its core") && report.contains("redis-server"),
+        "{report}"
     );
-    verify().expect(8);
 }
 
 /// `--compat` is for readers without zstd; every layer comes from the cache, so this costs an export.

@@ -9,6 +9,13 @@ impl Report {
     /// The report for people, one line for each check and more for those that failed. Ends with a newline.
     pub fn to_text(&self, color: bool) -> String {
         let mut text = format!("{}\n", escape(&self.image.to_string_lossy()));
+        let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, value) in &self.facts {
+            text += &format!("  {name:width$}  {}\n", escape(value));
+        }
+        for warning in &self.warnings {
+            text += &format!("\nwarning: {}\n", escape(warning));
+        }
         for group in CheckGroup::ALL {
             let results: Vec<_> = self.of_group(group).collect();
             if results.is_empty() {
