@@ -31,6 +31,10 @@ test: setup ## Run every test, as an unprivileged user
 test-quick: ## Run the tests that need neither an appliance nor any set-up
 	@scripts/test.sh default
 
+.PHONY: test-network
+test-network: setup ## Run the tests that need Debian's archive and Python's package index
+	@scripts/test.sh network
+
 .PHONY: lint
 lint: ## Check formatting, lints and shell scripts
 	cargo fmt --check

@@ -14,6 +14,12 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/host.sh"
 
 profile=${1:-full}
+# What needs the network is ignored otherwise.
+selection=() filter=()
+if [ "$profile" = network ]; then
+    selection=(--run-ignored only)
+    filter=(--ignored network_)
+fi
 root=$(dirname "$here")
 cd "$root"
 tester=tib-test
@@ -34,11 +40,11 @@ run_as_self() {
     mkdir -p "$TIB_TEST_CACHE"
     if cargo nextest --version >/dev/null 2>&1; then
         report=target/nextest/$profile/junit.xml
-        runner cargo nextest run --locked --profile "$profile"
+        runner cargo nextest run --locked --profile "$profile" "${selection[@]}"
         return
     fi
     say "cargo-nextest is not here: using cargo test, one test at a time"
-    cargo test --locked -- --test-threads=1
+    cargo test --locked -- "${filter[@]}" --test-threads=1
 }
 
 # Runs nextest and lists the slowest tests. In a log, nextest's summary is the last line.
@@ -116,7 +122,7 @@ run_archive() {
     install -d -o "$tester" -g "$(id -g "$tester")" "$stage/run"
     chmod 0644 "$stage/tests.tar.zst"
     report=$stage/source/target/nextest/$profile/junit.xml
-    runner in_stage as_tester "$stage/cargo-nextest" nextest run --profile "$profile" \
+    runner in_stage as_tester "$stage/cargo-nextest" nextest run --profile "$profile" "${selection[@]}" \
         --archive-file "$stage/tests.tar.zst" --extract-to "$stage/run" --extract-overwrite \
         --workspace-remap "$stage/source" || status=$?
     # Where `cargo nextest run` would have left it.
@@ -139,7 +145,7 @@ run_programs() {
     export TIB_BIN="$stage/programs/tib"
     while read -r program; do
         install -m 0755 "$program" "$stage/programs/"
-        in_stage as_tester "$stage/programs/$(basename "$program")" --test-threads=1 || status=$?
+        in_stage as_tester "$stage/programs/$(basename "$program")" "${filter[@]}" --test-threads=1 || status=$?
     done < <(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$stage/build.log")
     return "$status"
 }

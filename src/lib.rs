@@ -7,12 +7,12 @@
 //! | [`cli`] | arguments, settings, one file per subcommand; draws progress |
 //! | [`build`] | the main job: base, plan, stages, export, verification, evidence |
 //! | [`engine`] | runs a plan in a guest: steps, scaffolding, sealing |
-//! | [`verify`] | looks into images: listings, inspection, differences, logs, checks, the sealing gate, reports |
 //! | [`evidence`] | the manifest beside an image |
+//! | [`verify`] | looks into images: listings, inspection, differences, logs, checks, the sealing gate, reports |
 //! | [`source`] | what comes in: bases, agent bundles, packages, the cache |
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
-//! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
 //! | [`guest`] | the libguestfs session and the host probe |
+//! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
 //! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `sparse`, [`shown`], [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.

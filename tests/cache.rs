@@ -60,6 +60,7 @@ fn layer(cache: &Cache) -> Option<Layer> {
 
 /// Not a test: what a child process does when one of the tests below starts this file's program again.
 #[test]
+#[ignore = "run by the tests that need several processes"]
 fn child() {
     let Some(dir) = std::env::var_os("TIB_TEST_CHILD") else { return };
     let dir = Path::new(&dir);
@@ -70,7 +71,7 @@ fn child() {
 
 fn start_child(dir: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child"])
+        .args(["--ignored", "--exact", "child"])
         .env("TIB_TEST_CHILD", dir)
         .stdout(Stdio::null())
         .spawn()

@@ -89,11 +89,16 @@ fn appliance_tampering_is_found() {
     tamper(&copy, &["write /etc/machine-id \"0123456789abcdef0123456789abcdef\\n\""]);
     let report = verify().expect(8);
     assert!(report.contains("/etc/machine-id"), "{report}");
-    tamper(
-        &copy,
-        &["truncate /etc/machine-id", "rm-rf /etc/redis/redis.conf", "rm-rf /usr/bin/redis-server"],
+    // Partition 1 holds the part of GRUB that a BIOS needs.
+    let no_loader = ["zero /dev/sda1", "rm-rf /boot/efi/EFI"];
+    let broken = ["truncate /etc/machine-id", "rm-rf /etc/redis/redis.conf", "rm-rf /usr/bin/redis-server"];
+    tamper(&copy, &[&no_loader[..], &broken].concat());
+    let report = verify().expect(8);
+    assert!(report.contains("FAILED       firmware finds a boot loader"), "{report}");
+    assert!(
+        report.contains("nothing where it looks for its core") && report.contains("redis-server"),
+        "{report}"
     );
-    verify().expect(8);
 }
 
 /// `--compat` is for readers without zstd; every layer comes from the cache, so this costs an export.
@@ -111,11 +116,8 @@ fn appliance_compat_image_is_zlib_and_equal() {
 /// An image that a maker signs: the cache has its bytes already, so nothing is transferred, and the layers fit as well.
 #[test]
 fn appliance_image_on_a_signed_base() {
-    let manifest = |image: &Path| -> serde_json::Value {
-        let text = fs::read(format!("{}.manifest.json", image.display())).unwrap();
-        serde_json::from_slice(&text).unwrap()
-    };
-    let digest = manifest(&built_image("redis"))["base"]["digest"].as_str().unwrap().to_owned();
+    let plain = built_image("redis");
+    let digest = manifest(&plain)["base"]["digest"].as_str().unwrap().to_owned();
     let (gpg, site) = (Gpg::new(), Site::new());
     let maker = gpg.key("maker", "", "0");
     let sums = format!("{digest}  toy.qcow2\n");
@@ -136,21 +138,37 @@ fn appliance_image_on_a_signed_base() {
         .arg(directory.path());
     build.env("SSL_CERT_FILE", directory.path().join("authority.pem"));
     outcome(&mut build).expect(0);
-    let base = &manifest(&image)["base"];
-    assert_eq!(base["digest"], digest.as_str());
-    let origin = &base["origin"];
+    let written = manifest(&image);
+    assert_eq!(written["base"]["digest"], digest.as_str());
+    let origin = &written["recorded"]["origin"];
     assert_eq!((origin["kind"].as_str(), origin["id"].as_str()), (Some("download"), Some("toy")));
     assert_eq!(
         (origin["trust"]["by"].as_str(), origin["trust"]["signer"].as_str()),
         (Some("signature"), Some(maker.fingerprint.as_str()))
     );
     assert_eq!(origin["checksum_file"], server.url("/toy/SUMS"));
+    let before = manifest(&plain);
+    assert_eq!(before["recorded"]["origin"]["kind"], "bootstrap");
+    assert_eq!(without_recorded(&written), without_recorded(&before), "an equal build, an equal manifest");
+    assert!(fs::read(&image).unwrap() == fs::read(&plain).unwrap(), "and of equal layers an equal file");
     assert!(server.log().iter().all(|logged| logged.sent < 10_000), "the image itself was not transferred");
 
     // The name goes; the bytes are those of the bootstrapped base as well.
     run_tib(["base", "remove", "toy", "--catalogue-dir", directory.path().to_str().unwrap()]).expect(0);
     let bases = common::cache().join("tib/v1/bases");
     assert!(bases.join(&digest).join("disk.raw").is_file());
+}
+
+fn manifest(image: &Path) -> serde_json::Value {
+    let text = fs::read(format!("{}.manifest.json", image.display())).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The manifest's text without what only one build can say.
+fn without_recorded(manifest: &serde_json::Value) -> String {
+    let mut manifest = manifest.clone();
+    assert!(manifest.as_object_mut().unwrap().remove("recorded").is_some());
+    serde_json::to_string_pretty(&manifest).unwrap()
 }
 
 fn check(expected: &Expected) -> Look {
@@ -180,9 +198,10 @@ fn check_neighbours(image: &Path) {
         name.push(suffix);
         PathBuf::from(name)
     };
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&fs::read(beside(".manifest.json")).unwrap()).unwrap();
-    assert!(manifest.is_object());
+    let manifest = manifest(image);
+    assert_eq!(manifest["recorded"]["image"]["sha256"], common::gpg::sha256sum(image).as_str());
+    assert_eq!(manifest["recorded"]["image"]["size"], image.metadata().unwrap().len());
+    assert_eq!(manifest["image"]["virtual_size"], qemu_img_info(image)["virtual-size"]);
     let mut check = std::process::Command::new("sha256sum");
     check.args(["--check", "--strict"]).arg(beside(".sha256")).current_dir(image.parent().unwrap());
     common::outcome(&mut check).expect(0);

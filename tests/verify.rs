@@ -67,6 +67,31 @@ fn place(evil: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
     (directory, image, checks)
 }
 
+/// `tib inspect` says of this disk that neither BIOS nor UEFI boots it, so verifying it must not pass.
+#[test]
+fn an_image_that_cannot_start_fails_and_the_report_says_that_there_is_no_agent() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = debian_of_machine(directory.path(), 62);
+    let image = image.to_str().unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&run_tib(["verify", image, "--json"]).expect(8)).unwrap();
+    let inspection: serde_json::Value =
+        serde_json::from_str(&run_tib(["inspect", image, "--json", "--only", "boot"]).expect(0)).unwrap();
+    let result = report["results"].as_array().unwrap().iter();
+    let mut result = result.filter(|result| result["title"] == "firmware finds a boot loader");
+    let found = result.next().expect("it is checked")["found"].as_str().unwrap();
+    for firmware in ["bios", "uefi"] {
+        assert_eq!(inspection["boot"][firmware]["boots"], false);
+        assert!(found.contains(inspection["boot"][firmware]["how"].as_str().unwrap()), "{found}");
+    }
+    let fact =
+        |name: &str| report["facts"].as_array().unwrap().iter().find(|fact| fact["name"] == name).cloned();
+    assert_eq!(fact("Guest agent").unwrap()["value"], "none found");
+    assert_eq!(fact("Processor").unwrap()["value"], "x86_64");
+    let text = run_tib(["verify", image]).expect(8);
+    assert!(text.contains("  Guest agent       none found\n"), "{text}");
+}
+
 /// Text as a browser writes it back.
 fn serialized(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

@@ -20,7 +20,7 @@ use crate::cancel::Cancel;
 use crate::disk::{self, Compression};
 use crate::error::Result;
 use crate::event::Events;
-use crate::evidence::{Manifest, ManifestInput};
+use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, Request};
 use crate::size::Size;
 use crate::source::checksum::Checksum;
@@ -127,6 +127,8 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         events.note(note.clone());
     }
 
+    warn_of_no_boot_loader(&plan, &base, &cache, events)?;
+
     let _shelves = cache.use_shelves(events, cancel)?;
     let materials = events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, &base, &cache, request.offline, events, cancel)
@@ -150,11 +152,20 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         }
         .into());
     }
-    let manifest = Manifest::new(&ManifestInput {
+    for warning in &report.warnings {
+        events.warning(warning.clone());
+    }
+    let manifest = Manifest::new(ManifestInput {
         plan: &plan,
-        base: &base,
+        base: base.digest,
+        base_size: base.virtual_size,
+        origin: &base.origin,
         agent: materials.agent.as_ref(),
-        layers: &sealed.layers,
+        stages: sealed
+            .layers
+            .iter()
+            .map(|layer| StageDigest { stage: &layer.stage, digest: layer.digest })
+            .collect(),
         packages: &packages,
         report: &report,
         export: &exported,
@@ -174,6 +185,17 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// The build would only find out at its end. A recipe may well install a boot loader.
+fn warn_of_no_boot_loader(plan: &Plan, base: &Base, cache: &Cache, events: &Events) -> Result<()> {
+    let layout = disk::layout(&base.path, &disk::Policy::within(cache.root()))?;
+    if let Some(found) = verify::no_boot_loader(&layout).filter(|_| plan.boots) {
+        events.warning(format!(
+            "firmware finds no boot loader on the base, and the build fails unless the recipe brings one ({found})"
+        ));
+    }
+    Ok(())
 }
 
 /// What the build starts from, in the cache.
@@ -226,8 +248,10 @@ fn examine(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<(Report, Vec<verify::Package>)> {
-    with_tree(image, &disk::Policy::default(), events, cancel, |tree| {
-        let report = verify::report(tree, image, &plan.checks, &[]);
+    let policy = disk::Policy::default();
+    let layout = disk::layout(image, &policy)?;
+    with_tree(image, &policy, events, cancel, |tree| {
+        let report = verify::report(tree, image, &layout, Some(plan), &[]);
         // An image whose packages cannot be listed has no manifest worth the name.
         Ok((report, verify::packages(tree)?))
     })

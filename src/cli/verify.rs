@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::disk;
 use crate::error::{Diagnose, Exit, Result, io_exit};
 use crate::recipe::{CheckFile, Library, Request};
 use crate::verify;
@@ -35,8 +36,9 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         Some(name) => Some(Library::new(context.settings.recipe_dirs.clone()).load(name)?),
         None => None,
     };
+    let layout = disk::layout(&args.image, &context.policy(&args.image))?;
     let mut report = context.with_tree(&args.image, |tree| {
-        let checks = match &recipe {
+        let plan = match &recipe {
             Some(recipe) => {
                 let os = verify::detect_os(tree)?;
                 let request = Request {
@@ -47,11 +49,11 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
                     ssh_keys: Vec::new(),
                     ssh_user: None,
                 };
-                recipe.plan(&request)?.checks
+                Some(recipe.plan(&request)?)
             }
-            None => Vec::new(),
+            None => None,
         };
-        Ok(verify::report(tree, &args.image, &checks, &further))
+        Ok(verify::report(tree, &args.image, &layout, plan.as_ref(), &further))
     })?;
     context.printer.finish();
     report.facts.extend(args.recipe.iter().map(|name| ("Recipe", name.clone())));

@@ -9,6 +9,8 @@ mod error;
 mod payload;
 mod scaffold;
 mod seal;
+#[cfg(test)]
+mod semantics_tests;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -20,5 +22,5 @@ pub use seal::{seal, seal_text};
 pub use steps::{Materials, StagePackages, run_stage};
 
 /// Version of what steps mean. Raised whenever the same step would leave a different guest, so that layers
-/// made by an older tib are not reused.
+/// made by an older tib are not reused. `semantics_tests` holds every script against it.
 pub const SEMANTICS: u32 = 1;

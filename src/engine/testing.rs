@@ -18,6 +18,8 @@ pub(crate) enum Node {
 pub(crate) struct FakeGuest {
     pub(crate) nodes: BTreeMap<String, (Node, Access)>,
     pub(crate) scripts: Vec<String>,
+    /// Everything that was done to it, in order, as text.
+    pub(crate) story: String,
     /// A script that contains this text fails.
     pub(crate) fail_on: Option<&'static str>,
 }
@@ -50,6 +52,13 @@ impl FakeGuest {
         self.nodes.iter().map(|(path, (node, access))| format!("{path} {:o} {node:?}", access.mode)).collect()
     }
 
+    fn tell(&mut self, what: &str, content: &[u8]) {
+        self.story += &format!("== {what}\n{}", String::from_utf8_lossy(content));
+        if !self.story.ends_with('\n') {
+            self.story += "\n(no newline at the end)\n";
+        }
+    }
+
     fn missing(operation: &'static str, path: &str) -> GuestError {
         GuestError::Call {
             operation,
@@ -60,9 +69,14 @@ impl FakeGuest {
     }
 }
 
+fn shown(access: Access) -> String {
+    format!("{:04o} {}:{}", access.mode, access.uid, access.gid)
+}
+
 impl Guest for FakeGuest {
     fn run(&mut self, script: &Script) -> Result<Vec<u8>, GuestError> {
         self.scripts.push(script.text.clone());
+        self.tell(&format!("run: {}", script.purpose), script.text.as_bytes());
         match self.fail_on {
             Some(text) if script.text.contains(text) => Err(GuestError::Script {
                 purpose: script.purpose.clone(),
@@ -103,6 +117,7 @@ impl Guest for FakeGuest {
     }
 
     fn write(&mut self, path: &str, content: &[u8], access: Access) -> Result<(), GuestError> {
+        self.tell(&format!("write {path} {}", shown(access)), content);
         self.nodes.insert(path.to_owned(), (Node::File(content.to_vec()), access));
         Ok(())
     }
@@ -114,15 +129,18 @@ impl Guest for FakeGuest {
 
     fn tar_in(&mut self, host: &Path, directory: &str) -> Result<(), GuestError> {
         self.scripts.push(format!("tar_in {} {directory}", host.display()));
+        self.tell(&format!("unpack {} into {directory}", host.display()), b"");
         Ok(())
     }
 
     fn mkdir_p(&mut self, path: &str, access: Access) -> Result<(), GuestError> {
+        self.tell(&format!("mkdir {path} {}", shown(access)), b"");
         self.nodes.insert(path.to_owned(), (Node::Directory, access));
         Ok(())
     }
 
     fn set_access(&mut self, path: &str, access: Access) -> Result<(), GuestError> {
+        self.tell(&format!("change {path} to {}", shown(access)), b"");
         match self.nodes.get_mut(path) {
             Some((_, old)) => *old = access,
             None => return Err(Self::missing("chmod", path)),
@@ -131,6 +149,7 @@ impl Guest for FakeGuest {
     }
 
     fn symlink(&mut self, target: &str, path: &str) -> Result<(), GuestError> {
+        self.tell(&format!("link {path} -> {target}"), b"");
         self.nodes.insert(path.to_owned(), (Node::Link(target.to_owned()), Access::root(0o777)));
         Ok(())
     }
@@ -143,18 +162,21 @@ impl Guest for FakeGuest {
     }
 
     fn remove(&mut self, path: &str) -> Result<(), GuestError> {
+        self.tell(&format!("remove {path}"), b"");
         let below = format!("{path}/");
         self.nodes.retain(|name, _| name != path && !name.starts_with(&below));
         Ok(())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<(), GuestError> {
+        self.tell(&format!("rename {from} to {to}"), b"");
         let node = self.nodes.remove(from).ok_or_else(|| Self::missing("mv", from))?;
         self.nodes.insert(to.to_owned(), node);
         Ok(())
     }
 
     fn truncate(&mut self, path: &str, size: u64) -> Result<(), GuestError> {
+        self.tell(&format!("truncate {path} to {size}"), b"");
         match self.nodes.get_mut(path) {
             Some((Node::File(bytes), _)) => bytes.resize(usize::try_from(size).unwrap(), 0),
             _ => return Err(Self::missing("truncate", path)),

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::disk::{Compression, ExportStats};
+use crate::os::OsRelease;
 use crate::recipe::{Digest, Plan};
 use crate::shown;
-use crate::source::agent::AgentBundle;
-use crate::source::{Base, Origin};
+use crate::source::Origin;
+use crate::source::agent::{AgentBundle, AgentFile};
 use crate::verify::{Counts, Package, Report};
 
 /// Version of the manifest's format.
@@ -14,15 +15,19 @@ pub const VERSION: u32 = 1;
 
 /// Everything a manifest is made of.
 #[derive(Debug)]
-pub struct ManifestInput<'a, L: Serialize> {
+pub struct ManifestInput<'a> {
     /// What was carried out.
     pub plan: &'a Plan,
-    /// What it started from.
-    pub base: &'a Base,
+    /// SHA-256 of the disk's file it started from.
+    pub base: Digest,
+    /// The size of that disk in bytes.
+    pub base_size: u64,
+    /// Where it came from.
+    pub origin: &'a Origin,
     /// The agent, if any.
     pub agent: Option<&'a AgentBundle>,
-    /// Stages and the digests of their layers.
-    pub layers: &'a [L],
+    /// The stages, in order.
+    pub stages: Vec<StageDigest<'a>>,
     /// Packages in the finished image.
     pub packages: &'a [Package],
     /// Outcome of the checks.
@@ -33,22 +38,33 @@ pub struct ManifestInput<'a, L: Serialize> {
     pub compression: Compression,
 }
 
+/// A stage, and the digest over everything that went into it.
+#[derive(Debug, Serialize)]
+pub struct StageDigest<'a> {
+    /// Its name.
+    pub stage: &'a str,
+    /// The digest that names its layer.
+    pub digest: Digest,
+}
+
 /// What an image is made of, for machines: `IMAGE.manifest.json`.
 #[derive(Debug)]
 pub struct Manifest(String);
 
+/// Everything but `recorded` is the same for equal builds.
 #[derive(Serialize)]
-struct Document<'a, L: Serialize> {
+struct Document<'a> {
     version: u32,
     tib: &'static str,
     recipe: RecipePart<'a>,
-    os: &'a crate::os::OsRelease,
-    base: BasePart<'a>,
+    os: &'a OsRelease,
+    base: BasePart,
     agent: Option<AgentPart<'a>>,
-    stages: &'a [L],
+    stages: Vec<StageDigest<'a>>,
     packages: &'a [Package],
     checks: Counts,
     image: ImagePart,
+    recorded: Recorded<'a>,
 }
 
 #[derive(Serialize)]
@@ -59,33 +75,46 @@ struct RecipePart<'a> {
 }
 
 #[derive(Serialize)]
-struct BasePart<'a> {
+struct BasePart {
     digest: Digest,
     virtual_size: u64,
-    origin: &'a Origin,
 }
 
 #[derive(Serialize)]
 struct AgentPart<'a> {
     name: &'a str,
     version: &'a str,
-    files: &'a [crate::source::agent::AgentFile],
+    files: &'a [AgentFile],
 }
 
 #[derive(Serialize)]
 struct ImagePart {
-    sha256: Digest,
-    file_size: u64,
-    virtual_size: u64,
     format: &'static str,
     compression: Compression,
+    virtual_size: u64,
+}
+
+/// What another build of the same may say differently: which way its base came here and when, and the file it made,
+/// which holds times of files written in the guest.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    origin: &'a Origin,
+    image: FilePart,
+}
+
+#[derive(Serialize)]
+struct FilePart {
+    sha256: Digest,
+    size: u64,
 }
 
 impl Manifest {
-    /// Puts the manifest together. Contains no time and no name of the host: equal builds give equal
-    /// manifests.
-    pub fn new<L: Serialize>(input: &ManifestInput<'_, L>) -> Self {
-        let ManifestInput { plan, base, agent, layers, packages, report, export, compression } = *input;
+    /// Puts the manifest together. What depends on the moment or the host is in `recorded` alone.
+    ///
+    /// # Panics
+    /// Never: plain data with text keys always serialises.
+    pub fn new(input: ManifestInput<'_>) -> Self {
+        let ManifestInput { plan, agent, stages, packages, report, export, .. } = input;
         let document = Document {
             version: VERSION,
             tib: env!("CARGO_PKG_VERSION"),
@@ -95,27 +124,27 @@ impl Manifest {
                 datastore: plan.datastore.as_deref(),
             },
             os: &plan.os,
-            base: BasePart { digest: base.digest, virtual_size: base.virtual_size, origin: &base.origin },
+            base: BasePart { digest: input.base, virtual_size: input.base_size },
             agent: agent.map(|agent| AgentPart {
                 name: &agent.name,
                 version: &agent.version,
                 files: &agent.files,
             }),
-            stages: layers,
+            stages,
             packages,
             checks: report.counts(),
             image: ImagePart {
-                sha256: Digest::from_bytes(export.sha256),
-                file_size: export.file_size,
-                virtual_size: export.virtual_size,
                 format: "qcow2",
-                compression,
+                compression: input.compression,
+                virtual_size: export.virtual_size,
+            },
+            recorded: Recorded {
+                origin: input.origin,
+                image: FilePart { sha256: Digest::from_bytes(export.sha256), size: export.file_size },
             },
         };
-        // Plain data with text keys always serialises.
-        let mut text = shown::json_pretty(&document).unwrap_or_default();
-        text.push('\n');
-        Self(text)
+        let text = shown::json_pretty(&document).expect("plain data always serialises");
+        Self(text + "\n")
     }
 
     /// The text of the file.
@@ -123,3 +152,6 @@ impl Manifest {
         self.0.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,6 +113,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
         stages,
         checks,
+        boots: sources.iter().rev().find_map(|source| source.file.boots).unwrap_or(true),
         needs,
         notes,
     })

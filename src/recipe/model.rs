@@ -34,6 +34,9 @@ pub(super) struct RecipeFile {
     pub(super) contract: Option<Contract>,
     /// The catalogue's image it is best made from, such as `debian-12`; `--base` takes another.
     pub(super) base: Option<String>,
+    /// Whether firmware must be able to start the image; true unless it is said. False for images that are started with a
+    /// kernel of their own.
+    pub(super) boots: Option<bool>,
     /// Space its packages and files need, such as `700 MiB`.
     #[schemars(with = "Option<String>")]
     pub(super) needs: Option<Spanned<String>>,

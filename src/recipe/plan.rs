@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Check, Step};
+use super::{AgentStep, Check, Step};
 use crate::os::OsRelease;
 
 /// A SHA-256 digest.
@@ -121,13 +121,28 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// What the finished image must hold.
     pub checks: Vec<Check>,
+    /// The image starts by itself. If not, somebody gives it a kernel.
+    #[serde(skip_serializing_if = "is_true")]
+    pub boots: bool,
     /// Bytes the recipe needs on the root file system beyond what the base uses.
     pub needs: u64,
     /// Things the user should know before building, one sentence each.
     pub notes: Vec<String>,
 }
 
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 impl Plan {
+    /// The step that installs the guest agent, if one does.
+    pub fn agent(&self) -> Option<&AgentStep> {
+        self.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+            Step::Agent(agent) => Some(agent),
+            _ => None,
+        })
+    }
+
     /// The digest of stage `index`: over `before` (the digest of the stage before, or of the base image), the
     /// steps in canonical form, what was `resolved` for them (package files, agent files), and the engine's
     /// `semantics` version.

@@ -2,26 +2,40 @@
 
 use std::path::Path;
 
-use crate::disk::Tree;
-use crate::recipe::Check;
+use crate::disk::{Layout, Tree};
+use crate::recipe::{Check, Plan};
 
+use super::bootable::bootable;
 use super::{CheckGroup, CheckResult, Report, VerifyError, contract, detect_os, run_checks, sealing};
 
-/// Checks an image: that it holds an operating system, what its recipe asks, what `further` checks ask, and that it
-/// is sealed.
-pub fn report(tree: &mut dyn Tree, image: &Path, recipe: &[Check], further: &[Check]) -> Report {
+/// Checks an image: that it holds an operating system and can start, what its recipe's plan asks, what `further` checks
+/// ask, and that it is sealed.
+pub fn report(
+    tree: &mut dyn Tree,
+    image: &Path,
+    layout: &Layout,
+    plan: Option<&Plan>,
+    further: &[Check],
+) -> Report {
     let mut report = Report::new(image);
     let os = detect_os(tree);
     if let Ok(os) = &os {
         report.facts = vec![("Operating system", os.pretty.clone()), ("Processor", os.arch.to_string())];
     }
     let title = "it holds an operating system that tib knows";
+    let recipe = plan.map_or(&[][..], |plan| &plan.checks);
     match os {
         Ok(os) => {
             report.results.push(CheckResult::new(CheckGroup::Image, title, Ok(None)));
-            report.results.extend(contract(tree));
+            let bootable = bootable(tree, layout, plan.is_none_or(|plan| plan.boots));
+            report.facts.extend(bootable.facts);
+            report.results.extend(bootable.results);
+            let contract = contract(tree, plan.and_then(Plan::agent));
+            report.facts.push(("Guest agent", contract.agent.unwrap_or_else(|| "none found".to_owned())));
+            report.results.extend(contract.results);
             report.results.extend(run_checks(tree, Some(os.family), recipe, further));
             report.results.extend(sealing(tree, os.family));
+            report.warnings.extend(relabels(tree));
         }
         Err(error) => {
             let error = VerifyError::Unsupported { what: "the operating system", reason: error.to_string() };
@@ -32,3 +46,18 @@ pub fn report(tree: &mut dyn Tree, image: &Path, recipe: &[Check], further: &[Ch
     }
     report
 }
+
+/// Sealing asks for it where the guest's own program could not label the files. Everything is right afterwards, but every
+/// instance pays for it.
+fn relabels(tree: &mut dyn Tree) -> Option<String> {
+    let asked = tree.exists(b"/.autorelabel").is_ok_and(|there| there);
+    asked.then(|| {
+        "SELinux labels all files at the first boot, which then ends in a reboot (/.autorelabel): every instance takes \
+         minutes longer to start"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+#[path = "examine_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! becomes an error or a failed check, never a panic and never a pass.
 
 mod accounts;
+mod bootable;
 mod checks;
 mod cloud_config;
 mod contract;
@@ -32,10 +33,11 @@ mod unit;
 mod version;
 
 pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
+pub use bootable::no_boot_loader;
 #[doc(hidden)]
 pub use checks::parse_text;
 pub use checks::run_checks;
-pub use contract::contract;
+pub use contract::{Contract, contract};
 pub use datasource::datasource_list;
 pub use error::VerifyError;
 pub use examine::report;

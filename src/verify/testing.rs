@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
+use crate::disk::{BootSector, Content, EfiProgram, Format, ImageInfo, Layout, PartitionLayout, TableKind};
 use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree, Xattr, asks_for_directory};
 
 const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
@@ -274,4 +275,39 @@ impl Tree for MemTree {
     fn explain(&self) -> String {
         "kept in memory".to_owned()
     }
+}
+
+/// A disk with a boot sector, and with programs for UEFI firmware (path, machine) in partition 15.
+pub(crate) fn layout(boot_sector: Option<BootSector>, programs: &[(&str, &str)]) -> Layout {
+    let image = ImageInfo {
+        format: Format::Raw,
+        virtual_size: 0,
+        file_size: 0,
+        allocated: 0,
+        version: None,
+        cluster_size: None,
+        compression: None,
+        snapshots: 0,
+        backing: Vec::new(),
+    };
+    let program = |(path, machine): &(&str, &str)| EfiProgram {
+        path: (*path).to_owned(),
+        size: 1,
+        machine: Some((*machine).to_owned()),
+        loader: None,
+    };
+    let content = Content { efi_programs: programs.iter().map(program).collect(), ..Content::default() };
+    let partition = PartitionLayout {
+        number: 15,
+        start: 0,
+        length: 0,
+        type_code: None,
+        type_name: None,
+        label: None,
+        id: None,
+        active: false,
+        content: Some(content),
+        problem: None,
+    };
+    Layout { image, table: TableKind::Gpt, boot_sector, partitions: vec![partition] }
 }

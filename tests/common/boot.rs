@@ -25,6 +25,10 @@ pub struct Options {
     pub data_disk: Option<u64>,
     /// Memory in MiB.
     pub memory: u32,
+    /// The format of the image, as QEMU calls it.
+    pub format: &'static str,
+    /// Starts with UEFI firmware instead of a BIOS.
+    pub uefi: bool,
 }
 
 impl Options {
@@ -38,7 +42,12 @@ impl Options {
             ("openstack/latest/meta_data.json".to_owned(), meta_data.to_string()),
             ("openstack/latest/user_data".to_owned(), user_data.to_owned()),
         ]);
-        Self { config_drive, data_disk: None, memory: 2048 }
+        Self { config_drive, memory: 2048, ..Self::bare("qcow2") }
+    }
+
+    /// Nothing but the image.
+    pub fn bare(format: &'static str) -> Self {
+        Self { config_drive: BTreeMap::new(), data_disk: None, memory: 1024, format, uefi: false }
     }
 }
 
@@ -57,7 +66,10 @@ impl Vm {
         let scratch = scratch();
         let place = |name: &str| scratch.path().join(name);
         let (console, overlay) = (place("console.log"), place("overlay.qcow2"));
-        run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"qcow2", &"-b", &image, &overlay]);
+        run(
+            "qemu-img",
+            &[&"create", &"-q", &"-f", &"qcow2", &"-F", &options.format, &"-b", &image, &overlay],
+        );
 
         let accelerator = if kvm_works() { "kvm" } else { "tcg" };
         let mut qemu = Command::new("qemu-system-x86_64");
@@ -66,6 +78,13 @@ impl Vm {
             .args(["-nic", "user,model=virtio-net-pci", "-device", "virtio-rng-pci"])
             .args(["-serial", &format!("file:{}", console.display())])
             .args(["-drive", &format!("if=virtio,format=qcow2,cache=unsafe,file={}", overlay.display())]);
+        if options.uefi {
+            let (code, variables) = firmware();
+            // Variables are written to.
+            fs::copy(variables, place("variables.fd")).unwrap();
+            qemu.args(["-drive", &format!("if=pflash,format=raw,readonly=on,file={}", code.display())])
+                .args(["-drive", &format!("if=pflash,format=raw,file={}", place("variables.fd").display())]);
+        }
         if let Some(size) = options.data_disk {
             let data = place("data.raw");
             fs_err::File::create(&data).and_then(|file| file.set_len(size)).unwrap();
@@ -89,18 +108,32 @@ impl Vm {
     /// the machine ends before.
     #[track_caller]
     pub fn wait_for(&mut self, needle: &str, timeout: Duration) -> String {
+        self.wait(needle, timeout, |text| {
+            complete_lines(text).find(|line| line.contains(needle)).map(|line| line.trim_end().to_owned())
+        })
+    }
+
+    /// Waits until somebody could log in.
+    #[track_caller]
+    pub fn wait_for_login(&mut self, timeout: Duration) {
+        const PROMPT: &str = " login: ";
+        self.wait(PROMPT, timeout, |text| text.contains(PROMPT).then_some(()));
+    }
+
+    #[track_caller]
+    fn wait<T>(&mut self, what: &str, timeout: Duration, found: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + timeout;
         loop {
             // Looked at before the console is read: what it said last still counts.
             let ended = self.qemu.try_wait().unwrap();
             let text = self.console();
-            if let Some(line) = complete_lines(&text).find(|line| line.contains(needle)) {
-                return line.trim_end().to_owned();
+            if let Some(found) = found(&text) {
+                return found;
             }
             if ended.is_some() || Instant::now() >= deadline {
                 let why =
                     ended.map_or("not seen in time".to_owned(), |status| format!("qemu ended: {status}"));
-                panic!("{}", self.story(needle, &why, &text));
+                panic!("{}", self.story(what, &why, &text));
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -140,6 +173,18 @@ impl Drop for Vm {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
+}
+
+/// UEFI firmware and its variables, as Debian's and Red Hat's families have them.
+fn firmware() -> (&'static Path, &'static Path) {
+    let places = [
+        ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+        ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ];
+    let mut places = places.into_iter().map(|(code, variables)| (Path::new(code), Path::new(variables)));
+    let found = places.find(|(code, variables)| code.exists() && variables.exists());
+    found.expect("UEFI firmware for virtual machines is there (make setup)")
 }
 
 /// Lines with their end: the last one may still be growing.

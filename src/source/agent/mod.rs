@@ -103,6 +103,30 @@ pub struct AgentBundle {
 }
 
 impl AgentBundle {
+    /// Not one that pip resolved, but of its form.
+    #[cfg(test)]
+    pub(crate) fn example(compiled: bool) -> Self {
+        let wheel = |name: &str, version: &str, size| AgentFile {
+            file: format!("{name}-{version}-py3-none-any.whl"),
+            name: name.to_owned(),
+            version: version.to_owned(),
+            sha256: Digest::of(name.as_bytes()),
+            size,
+        };
+        Self {
+            name: "trove".to_owned(),
+            version: "26.0.0".to_owned(),
+            python_minor: 11,
+            files: vec![wheel("oslo_log", "8.0.0", 75_000), wheel("trove", "26.0.0", 1_200_000)],
+            tree: "/nonexistent/agent.tar".into(),
+            tree_sha256: Digest::of(b"tree"),
+            tree_size: 9_000_000,
+            size_installed: 10_000_000,
+            compiled,
+            content: "oslo_log\ntrove\n".to_owned(),
+        }
+    }
+
     /// What the guest gets, for the digest of the stage that installs it: every wheel by its hash, and how they are
     /// laid out. Byte code is left out: it follows from the rest.
     pub fn digest_text(&self) -> String {

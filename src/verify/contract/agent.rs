@@ -2,11 +2,11 @@
 
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
-use crate::verify::look::{is_directory, join, optional, read_start, show};
-use crate::verify::unit::{UnitState, load, unit_state};
-use crate::verify::{UnitFile, VerifyError, gid_of, groups, groups_of, uid_of, users};
+use crate::verify::look::{base_name, is_directory, join, optional, read_start, show};
+use crate::verify::unit::{self, UnitState, load, unit_state};
+use crate::verify::{UnitFile, UnitIndex, VerifyError, gid_of, groups, groups_of, uid_of, users};
 
-/// Names under which guest agents are installed.
+/// Names under which guest agents are installed, in the order in which they are looked for.
 const UNITS: [&str; 5] = [
     "guest-agent.service",
     "trove-guestagent.service",
@@ -14,6 +14,13 @@ const UNITS: [&str; 5] = [
     "trove-guest-agent.service",
     "openstack-trove-guestagent.service",
 ];
+
+/// Part of the names of other units that are looked into for an agent.
+const HINTS: [&str; 3] = ["trove", "guest", "agent"];
+
+/// What runs in such a unit.
+const PROGRAMS: [&[u8]; 5] =
+    [b"trove-guestagent", b"trove-guest-agent", b"guest-agent", b"guestagent", b"trove.cmd.guest"];
 
 /// Where Trove has cloud-init write the agent's configuration.
 const INJECTED: &str = "/etc/trove/conf.d";
@@ -26,22 +33,55 @@ const DATABASE_ID: u32 = 1001;
 
 /// A guest agent that an image has.
 pub(super) struct Agent {
-    name: &'static str,
+    name: String,
     state: UnitState,
     /// Nothing when it is masked.
     unit: UnitFile,
 }
 
 impl Agent {
-    pub(super) fn find(tree: &mut dyn Tree) -> Result<Option<Self>, VerifyError> {
+    /// Finds it by the name of its unit, otherwise by what the unit runs: a program that is called like an agent, or
+    /// anything in the virtual environment that a recipe puts its agent into.
+    pub(super) fn find(tree: &mut dyn Tree, venv: Option<&str>) -> Result<Option<Self>, VerifyError> {
         for name in UNITS {
             let state = unit_state(tree, name)?;
             if state != UnitState::NotFound {
                 let unit = load(tree, name)?.unwrap_or_default();
-                return Ok(Some(Self { name, state, unit }));
+                return Ok(Some(Self { name: name.to_owned(), state, unit }));
+            }
+        }
+        let index = UnitIndex::read(tree)?;
+        for name in unit::names(&index).into_keys().filter(|name| name.ends_with(".service")) {
+            if venv.is_none() && !HINTS.iter().any(|hint| name.contains(hint)) {
+                continue;
+            }
+            let Some(unit) = load(tree, name)? else { continue };
+            let state = unit_state(tree, name)?;
+            let found = Self { name: name.to_owned(), state, unit };
+            if !matches!(found.state, UnitState::Alias(_)) && found.runs_agent(tree, venv)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the program, what it is a link to, or one of its arguments is an agent.
+    fn runs_agent(&self, tree: &mut dyn Tree, venv: Option<&str>) -> Result<bool, VerifyError> {
+        let mut words: Vec<_> = self.command().into_iter().map(String::into_bytes).collect();
+        if let Some(program) = self.program(tree)? {
+            words.extend(optional(tree.canonicalize(&program))?);
+        }
+        let venv = venv.map(|venv| format!("{}/", venv.trim_end_matches('/')));
+        let is_agent = |word: &Vec<u8>| {
+            PROGRAMS.contains(&base_name(word))
+                || venv.as_ref().is_some_and(|venv| word.starts_with(venv.as_bytes()))
+        };
+        Ok(words.iter().any(is_agent))
+    }
+
+    /// The name of its unit.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The user it runs as.
@@ -72,7 +112,7 @@ impl Agent {
     }
 
     pub(super) fn check(&self, tree: &mut dyn Tree) -> Vec<CheckResult> {
-        let name = self.name;
+        let name = &self.name;
         let enabled = match &self.state {
             UnitState::Enabled => None,
             UnitState::Alias(target) => unit_state(tree, target)

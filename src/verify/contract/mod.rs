@@ -10,28 +10,50 @@ mod sudo;
 
 use super::{CheckGroup, CheckResult, VerifyError};
 use crate::disk::Tree;
+use crate::recipe::AgentStep;
 
 /// What a check found wrong, or why it could not be performed.
 type Found = Result<Option<String>, VerifyError>;
 
-/// Checks what Trove relies on. Unit links are checked in every image, the rest when a guest agent's unit exists.
-pub fn contract(tree: &mut dyn Tree) -> Vec<CheckResult> {
+/// What became of the contract.
+#[derive(Debug)]
+pub struct Contract {
+    /// The unit of the guest agent; `None` if there is none, or if it could not be read.
+    pub agent: Option<String>,
+    /// What was checked.
+    pub results: Vec<CheckResult>,
+}
+
+/// Checks what Trove relies on. Unit links are checked in every image, the rest where there is a guest agent. If the
+/// recipe installs one (`wanted`), a unit must run it.
+pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
     let mut results = vec![
         result("no unit link leads nowhere", links::dangling(tree))
             .why("what the link stands for does not start at boot")
             .fix("disable the unit, or install the package it comes from"),
     ];
-    match agent::Agent::find(tree) {
-        Ok(None) => {}
-        Ok(Some(agent)) => {
-            results.extend(agent.check(tree));
-            results.extend(cloud::check(tree));
-            results.extend(sudo::check(tree, &agent));
-            results.extend(python::check(tree, &agent));
+    let agent = match agent::Agent::find(tree, wanted.map(|step| step.venv.as_str())) {
+        Ok(agent) => agent,
+        Err(error) => {
+            results.push(result("the guest agent's unit can be read", Err(error)));
+            return Contract { agent: None, results };
         }
-        Err(error) => results.push(result("the guest agent's unit can be read", Err(error))),
+    };
+    if let Some(step) = wanted {
+        let missing = || format!("no unit runs anything in {}", step.venv);
+        results.push(
+            result("a unit runs the recipe's guest agent", Ok(agent.is_none().then(missing)))
+                .why("the agent's code is there, but nothing would start it")
+                .fix("add a unit for the agent to the recipe, and enable it"),
+        );
     }
-    results
+    if let Some(agent) = &agent {
+        results.extend(agent.check(tree));
+        results.extend(cloud::check(tree));
+        results.extend(sudo::check(tree, agent));
+        results.extend(python::check(tree, agent));
+    }
+    Contract { agent: agent.map(|agent| agent.name().to_owned()), results }
 }
 
 fn result(title: impl Into<String>, found: Found) -> CheckResult {

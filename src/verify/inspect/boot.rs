@@ -56,7 +56,7 @@ pub struct BootEntry {
     pub command_line: String,
 }
 
-pub(super) fn boot(tree: &mut dyn Tree, layout: Option<&Layout>) -> Result<Boot, VerifyError> {
+pub(in crate::verify) fn boot(tree: &mut dyn Tree, layout: Option<&Layout>) -> Result<Boot, VerifyError> {
     let mut boot = Boot::default();
     if let Some(layout) = layout {
         (boot.bios, boot.uefi) = (bios(layout), uefi(layout));
@@ -114,7 +114,7 @@ fn from_files(entries: Vec<loader_entries::LoaderEntry>, wanted: Option<&str>) -
     entries.collect()
 }
 
-fn bios(layout: &Layout) -> Firmware {
+pub(in crate::verify) fn bios(layout: &Layout) -> Firmware {
     let Some(sector) = &layout.boot_sector else {
         return Firmware { boots: Some(false), how: "no program in the boot sector".to_owned() };
     };
@@ -136,7 +136,7 @@ fn bios(layout: &Layout) -> Firmware {
     Firmware { boots: Some(boots), how }
 }
 
-fn uefi(layout: &Layout) -> Firmware {
+pub(in crate::verify) fn uefi(layout: &Layout) -> Firmware {
     let partitions = layout.partitions.iter().filter_map(|partition| {
         partition.content.as_ref().map(|content| (partition.number, &content.efi_programs))
     });
@@ -160,44 +160,8 @@ fn uefi(layout: &Layout) -> Firmware {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::{
-        BootSector, Content, CoreImage, EfiProgram, Format, ImageInfo, PartitionLayout, TableKind,
-    };
-    use crate::verify::testing::MemTree;
-
-    fn layout(boot_sector: Option<BootSector>, programs: &[(&str, &str)]) -> Layout {
-        let image = ImageInfo {
-            format: Format::Raw,
-            virtual_size: 0,
-            file_size: 0,
-            allocated: 0,
-            version: None,
-            cluster_size: None,
-            compression: None,
-            snapshots: 0,
-            backing: Vec::new(),
-        };
-        let program = |(path, machine): &(&str, &str)| EfiProgram {
-            path: (*path).to_owned(),
-            size: 1,
-            machine: Some((*machine).to_owned()),
-            loader: None,
-        };
-        let content = Content { efi_programs: programs.iter().map(program).collect(), ..Content::default() };
-        let partition = PartitionLayout {
-            number: 15,
-            start: 0,
-            length: 0,
-            type_code: None,
-            type_name: None,
-            label: None,
-            id: None,
-            active: false,
-            content: Some(content),
-            problem: None,
-        };
-        Layout { image, table: TableKind::Gpt, boot_sector, partitions: vec![partition] }
-    }
+    use crate::disk::{BootSector, CoreImage};
+    use crate::verify::testing::{MemTree, layout};
 
     #[test]
     fn what_a_bios_finds() {

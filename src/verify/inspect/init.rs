@@ -54,7 +54,7 @@ impl InitKind {
     }
 }
 
-pub(super) fn init(tree: &mut dyn Tree) -> Result<Init, VerifyError> {
+pub(in crate::verify) fn init(tree: &mut dyn Tree) -> Result<Init, VerifyError> {
     let Some((path, name)) = program(tree, "/sbin/init")? else {
         return Ok(Init { kind: InitKind::Missing, program: None, version: None });
     };

@@ -1,15 +1,15 @@
 //! Everything about an image at rest, section by section.
 //!
 //! A section that cannot be read says why, and the others are read all the same. To add one: a line in
-//! [`Part`], in [`Inspection`], in [`inspect`] and in `text.rs`.
+//! [`Part`], in [`Inspection`], in [`inspect`] and in `text/`.
 
 mod accounts;
 mod apparmor;
-mod boot;
+pub(super) mod boot;
 mod cloud;
 mod containers;
 mod grub;
-mod init;
+pub(super) mod init;
 mod kernels;
 mod loader_entries;
 mod packages;

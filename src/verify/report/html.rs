@@ -76,6 +76,7 @@ impl Report {
             self.image.file_name().map_or_else(|| path.clone(), |name| escape(&name.to_string_lossy()));
         let mut facts = vec![("Image", path)];
         facts.extend(self.facts.iter().map(|(what, value)| (*what, escape(value))));
+        facts.extend(self.warnings.iter().map(|warning| ("Warning", escape(warning))));
         let groups: Vec<_> = CheckGroup::ALL
             .into_iter()
             .map(|group| self.group(group))

@@ -15,6 +15,13 @@ impl Report {
         let mut report = quick_junit::Report::new(escape(&self.image.to_string_lossy()));
         for group in CheckGroup::ALL {
             let mut suite = TestSuite::new(group.name());
+            if group == CheckGroup::Image {
+                let facts = self.facts.iter().map(|(name, value)| (*name, value));
+                let warnings = self.warnings.iter().map(|warning| ("Warning", warning));
+                suite.add_properties(
+                    facts.chain(warnings).map(|(name, value)| (name.to_owned(), escape(value))),
+                );
+            }
             for result in self.of_group(group) {
                 let status = match &result.outcome {
                     Outcome::Passed => TestCaseStatus::success(),
@@ -58,6 +65,20 @@ mod tests {
 
     use super::*;
     use crate::verify::CheckResult;
+
+    #[test]
+    fn facts_and_warnings_are_properties_of_the_image() {
+        let mut report = Report::new(Path::new("image.qcow2"));
+        report.facts.push(("Guest agent", "none found".to_owned()));
+        report.warnings.push("slow".to_owned());
+        report.results.push(CheckResult::new(CheckGroup::Sealing, "sealed", Ok(None)));
+        assert!(!report.to_junit().unwrap().contains("<property"), "they belong to the suite of the image");
+        report.results.push(CheckResult::new(CheckGroup::Image, "good", Ok(None)));
+        let xml = report.to_junit().unwrap();
+        for (name, value) in [("Guest agent", "none found"), ("Warning", "slow")] {
+            assert!(xml.contains(&format!("<property name=\"{name}\" value=\"{value}\"/>")), "{xml}");
+        }
+    }
 
     /// Expat is the judge.
     #[test]

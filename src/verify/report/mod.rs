@@ -130,6 +130,8 @@ pub struct Report {
     pub image: PathBuf,
     /// What else a reader of the report wants to know: a name and a value each.
     pub facts: Vec<(&'static str, String)>,
+    /// What nobody would call wrong, but everybody would want to know before using the image.
+    pub warnings: Vec<String>,
     /// What was checked, in order.
     pub results: Vec<CheckResult>,
 }
@@ -137,7 +139,7 @@ pub struct Report {
 impl Report {
     /// Begins a report without results.
     pub fn new(image: impl Into<PathBuf>) -> Self {
-        Self { image: image.into(), facts: Vec::new(), results: Vec::new() }
+        Self { image: image.into(), facts: Vec::new(), warnings: Vec::new(), results: Vec::new() }
     }
 
     /// Whether every check passed, and there was one.
@@ -170,10 +172,16 @@ impl Report {
 
     /// The report as JSON; [`VERSION`] says which form.
     pub fn to_json(&self) -> serde_json::Value {
+        let facts = self.facts.iter();
+        let facts: Vec<_> =
+            facts.map(|(name, value)| serde_json::json!({ "name": name, "value": escape(value) })).collect();
+        let warnings: Vec<_> = self.warnings.iter().map(|warning| escape(warning)).collect();
         serde_json::json!({
             "version": VERSION,
             "image": self.image.to_string_lossy(),
             "passed": self.passed(),
+            "facts": facts,
+            "warnings": warnings,
             "counts": self.counts(),
             "results": self.results,
         })
@@ -190,6 +198,11 @@ mod tests {
 
     fn sample() -> Report {
         let mut report = Report::new("out/mariadb <1>.qcow2");
+        report.facts = vec![
+            ("Operating system", "Debian\u{1b} 12".to_owned()),
+            ("Guest agent", "none found".to_owned()),
+        ];
+        report.warnings = vec!["it takes <long>\nto start".to_owned()];
         let damaged = VerifyError::Unsupported { what: "the installed packages", reason: "no\u{1b}".into() };
         report.results = vec![
             CheckResult::new(CheckGroup::Recipe, "package mariadb-server is installed", Ok(None)),

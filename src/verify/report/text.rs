@@ -8,6 +8,14 @@ impl Report {
     pub fn to_text(&self, color: bool) -> Text {
         let mut text = Text::default();
         text.line(self.image.to_string_lossy().as_ref());
+        let width = self.facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        for (name, value) in &self.facts {
+            text.line(format!("  {name:width$}  {value}"));
+        }
+        for warning in &self.warnings {
+            text.blank();
+            text.line(format!("warning: {warning}"));
+        }
         for group in CheckGroup::ALL {
             let results: Vec<_> = self.of_group(group).collect();
             if results.is_empty() {

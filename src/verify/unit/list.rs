@@ -87,15 +87,7 @@ const DROP_IN_LIMIT: usize = 100_000;
 /// only bad itself, a loop of links for example, is listed as such.
 pub fn list(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<Unit>, VerifyError> {
     let presets = Presets::read(tree)?;
-    let mut names: BTreeMap<&str, &'static str> = BTreeMap::new();
-    for directory in index.directories() {
-        for (name, node) in &directory.content.entries {
-            let is_unit = matches!(node, Node::File { .. } | Node::Link(_)) && is_valid(name);
-            if let (true, Ok(name)) = (is_unit, std::str::from_utf8(name)) {
-                names.entry(name).or_insert(directory.path);
-            }
-        }
-    }
+    let names = names(index);
     let mut units = Vec::with_capacity(names.len());
     let mut drop_ins = 0;
     for (name, directory) in names {
@@ -117,6 +109,20 @@ pub fn list(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<Unit>, VerifyE
         unit.aliases = aliases.remove(&unit.name).unwrap_or_default();
     }
     Ok(units)
+}
+
+/// The names of all units, each with the first directory that has it.
+pub(in crate::verify) fn names(index: &UnitIndex) -> BTreeMap<&str, &'static str> {
+    let mut names = BTreeMap::new();
+    for directory in index.directories() {
+        for (name, node) in &directory.content.entries {
+            let is_unit = matches!(node, Node::File { .. } | Node::Link(_)) && is_valid(name);
+            if let (true, Ok(name)) = (is_unit, std::str::from_utf8(name)) {
+                names.entry(name).or_insert(directory.path);
+            }
+        }
+    }
+    names
 }
 
 fn unit(

@@ -17,6 +17,7 @@ pub use sysv::{InitScript, init_scripts};
 
 pub(super) use file::load;
 pub(super) use links::dangling_links;
+pub(super) use list::names;
 pub(super) use state::resolve_alias;
 
 /// Where systemd looks for units, first match wins (`systemd-analyze unit-paths`).

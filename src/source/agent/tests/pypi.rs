@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use fs_err as fs;
 
@@ -12,13 +11,12 @@ use crate::os::Arch;
 use crate::recipe::AgentStep;
 use crate::source::agent::{AgentRequest, resolve};
 
-/// `TIB_TEST_AGENT` chooses the version, `TIB_TEST_CACHE` a cache to keep.
+/// `TIB_TEST_AGENT` chooses the version.
 #[test]
-#[ignore = "downloads 126 wheels (42 MB) from the package index"]
-fn troves_agent_starts_from_the_tar() {
+#[ignore = "downloads 126 wheels (42 MB) from the package index: run by `make test-network`"]
+fn network_troves_agent_starts_from_the_tar() {
     let directory = tempfile::tempdir().unwrap();
-    let cache =
-        std::env::var("TIB_TEST_CACHE").unwrap_or(directory.path().join("cache").display().to_string());
+    let cache = directory.path().join("cache");
     let venv = directory.path().join("venv");
     let step = AgentStep {
         source: std::env::var("TIB_TEST_AGENT").unwrap_or("pypi".to_owned()),
@@ -36,37 +34,22 @@ fn troves_agent_starts_from_the_tar() {
         python_minor: String::from_utf8_lossy(&ask.stdout).trim().parse().unwrap(),
         arch: Arch::host().unwrap(),
         glibc: Some((2, 36)),
-        cache_dir: Path::new(&cache),
+        cache_dir: &cache,
         offline,
     };
-    let started = Instant::now();
     let bundle = resolve(&request(false), &Events::none(), &Cancel::new()).unwrap();
-    let cold = started.elapsed();
     assert!(bundle.files.len() > 50);
     fs::remove_file(&bundle.tree).unwrap();
-    let started = Instant::now();
     assert_eq!(
         resolve(&request(true), &Events::none(), &Cancel::new()).unwrap(),
         bundle,
         "laid out again, the same"
     );
-    let again = started.elapsed();
-    let started = Instant::now();
     assert_eq!(resolve(&request(true), &Events::none(), &Cancel::new()).unwrap(), bundle);
-    let cached = started.elapsed();
     tar::Archive::new(fs::File::open(&bundle.tree).unwrap()).unpack("/").unwrap();
     let out = Command::new(venv.join("bin/trove-guestagent")).arg("--help").output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(text.contains("--config-dir"), "{text}{}", String::from_utf8_lossy(&out.stderr));
     let out = Command::new(venv.join("bin/python")).args(["-c", "import trove.cmd.guest"]).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    // Figures for docs; the output of a test that passes is not shown.
-    fs::write(
-        Path::new(&cache).join("measured.txt"),
-        format!(
-            "{} {}: {} wheels, tar {} bytes, installed {}, compiled {}; cold {cold:?}, laid out again {again:?}, cached {cached:?}\n",
-            bundle.name, bundle.version, bundle.files.len(), bundle.tree_size, bundle.size_installed, bundle.compiled,
-        ),
-    )
-    .unwrap();
 }

@@ -166,13 +166,15 @@ fn a_certificate_that_is_none_is_said() {
 }
 
 #[test]
-fn a_client_without_a_name_would_be_refused() {
-    let files = site(b"content");
-    let server = Server::http(move |request| match request.header("user-agent") {
-        Some(name) if name.starts_with("tib/") => files.reply(request),
-        _ => Reply::status(403),
-    });
-    Case::new(&[&server], b"content").run_for(b"content");
+fn every_request_says_which_program_asks() {
+    let content = noise(2, 2_000_000);
+    let server = Server::http(site(&content).handler());
+    Case::new(&[&server], &content).run_for(&content);
+    fetcher(options()).small(&[url(&server, PATH)], 1 << 30).unwrap();
+    let names = headers(&server, "user-agent");
+    assert!(names.len() > 2, "a file in parts, and one in a piece");
+    let name = Some(concat!("tib/", env!("CARGO_PKG_VERSION")).to_owned());
+    assert!(names.iter().all(|sent| *sent == name), "{names:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Files that come over several connections.
 
+use std::sync::Condvar;
+
 use super::*;
 use crate::source::fetch::Compression;
 use crate::source::fetch::testing::compress;
@@ -55,19 +57,38 @@ fn a_part_that_fails_is_fetched_again_and_no_other() {
     }
 }
 
+/// One connection asks for everything that is missing, several ask for parts. This server refuses every part, and its
+/// answers to the first connection stand still, so that nobody but the other connections asks for one.
 #[test]
 fn a_server_that_refuses_several_connections_gets_fewer() {
     let content = noise(4, SIZE);
-    let open = Arc::new(AtomicUsize::new(0));
     let files = site(&content);
+    // The parts that were asked for, attempt by attempt.
+    let attempts = Arc::new((Mutex::new(Vec::<usize>::new()), Condvar::new()));
+    let seen = Arc::clone(&attempts);
     let server = Server::http(move |asked| {
-        // Parts are refused for as long as others are on their way, as far as can be seen here.
-        let busy = open.fetch_add(1, Ordering::SeqCst) > 0;
-        std::thread::sleep(Duration::from_millis(2));
-        open.fetch_sub(1, Ordering::SeqCst);
-        if busy && asked.header("range").is_some() { Reply::status(503) } else { files.reply(asked) }
+        let (attempts, changed) = &*seen;
+        let mut attempts = attempts.lock().unwrap();
+        if asked.header("range").is_none_or(|range| range.ends_with('-')) {
+            attempts.push(0);
+            let reply = files.reply(asked);
+            // Of the third attempt, one connection is all that is left.
+            return if attempts.len() < 3 { reply.stall_after(1000) } else { reply };
+        }
+        let attempt = attempts.len() - 1;
+        attempts[attempt] += 1;
+        changed.notify_all();
+        // The first refusal ends an attempt: it waits for the three others that there are in the beginning.
+        let wanted = if attempt == 0 { 3 } else { 1 };
+        let waited = changed
+            .wait_timeout_while(attempts, Duration::from_secs(4), |attempts| attempts[attempt] < wanted);
+        drop(waited.unwrap());
+        Reply::status(503)
     });
-    Case::new(&[&server], &content).run_for(&content);
+    let mut case = Case::new(&[&server], &content);
+    case.options.parallel_from = 1;
+    case.run_for(&content);
+    assert_eq!(*attempts.0.lock().unwrap(), [3, 1, 0], "four connections, two, one");
 }
 
 #[test]

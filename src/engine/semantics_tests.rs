@@ -1,0 +1,243 @@
+//! What every kind of step does to a guest, word for word.
+//!
+//! Layers are found by what went into them, [`SEMANTICS`] for the engine. If a script changes and the number does
+//! not, layers of the old script are taken for those of the new one. So the snapshots bear the number in their names.
+
+use std::collections::BTreeSet;
+
+use super::testing::FakeGuest;
+use super::*;
+use crate::cancel::Cancel;
+use crate::disk::FileKind;
+use crate::event::Events;
+use crate::guest::{Access, Guest};
+use crate::os::{Family, OsRelease, well_known};
+use crate::recipe::{
+    AgentStep, Content, Digest, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
+    ServiceStep, Stage, StageName, Step, UserStep,
+};
+use crate::source::agent::AgentBundle;
+use crate::source::apt::{Action, PackageFile, PackageSet};
+
+const KEY: &str = include_str!("../source/openpgp/tests/rfc9580.asc");
+const FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
+
+/// How a snapshot is accepted when a script was changed on purpose.
+const ADVICE: &str = "A step does something else than before: raise SEMANTICS in src/engine/mod.rs, remove the \
+    snapshots of the old number and accept the new ones. Otherwise layers that an older tib made are reused.";
+
+/// Fails when a snapshot of the number that counts today differs.
+macro_rules! assert_story {
+    ($name:literal, $story:expr) => {
+        insta::with_settings!(
+            { description => ADVICE, prepend_module_to_snapshot => false, omit_expression => true },
+            { insta::assert_snapshot!(format!("semantics-{SEMANTICS}-{}", $name), $story) }
+        );
+    };
+}
+
+/// Number of kinds that [`kind`] knows.
+const KINDS: usize = 11;
+
+/// A new kind of step does not compile here until it has a number, and then lacks a step in [`steps`].
+fn kind(step: &Step) -> usize {
+    match step {
+        Step::Repository(_) => 0,
+        Step::Packages(_) => 1,
+        Step::Group(_) => 2,
+        Step::User(_) => 3,
+        Step::Directory { .. } => 4,
+        Step::File(_) => 5,
+        Step::Link { .. } => 6,
+        Step::AuthorizedKeys { .. } => 7,
+        Step::Service(_) => 8,
+        Step::Script(_) => 9,
+        Step::Agent(_) => KINDS - 1,
+    }
+}
+
+/// Every kind of step, with and without what is optional.
+fn steps(masks: bool) -> Vec<Step> {
+    let user = |name: &str, full: bool| {
+        Step::User(UserStep {
+            name: name.to_owned(),
+            uid: full.then_some(1000),
+            group: full.then(|| "trove".to_owned()),
+            groups: if full { vec!["docker".to_owned(), "sudo".to_owned()] } else { Vec::new() },
+            home: format!("/home/{name}"),
+            shell: "/bin/bash".to_owned(),
+            system: !full,
+            sudo: full,
+        })
+    };
+    let group =
+        |name: &str, gid| Step::Group(GroupStep { name: name.to_owned(), gid, system: gid.is_none() });
+    let file = |path: &str, owner: &str, content| {
+        let (path, owner) = (path.to_owned(), owner.to_owned());
+        Step::File(FileStep { path, content, mode: 0o640, owner, group: "root".to_owned() })
+    };
+    let service = |unit: &str, state| Step::Service(ServiceStep { unit: unit.to_owned(), state });
+    let agent = |owner: &str| {
+        Step::Agent(AgentStep {
+            source: "pypi".to_owned(),
+            venv: "/opt/guest agent".to_owned(),
+            module: "trove.cmd.guest".to_owned(),
+            owner: owner.to_owned(),
+            extra: Vec::new(),
+            constraints: None,
+        })
+    };
+    let mut steps = vec![
+        Step::Repository(RepositoryStep {
+            name: "pgdg".to_owned(),
+            url: "https://apt.example.org/debian".to_owned(),
+            suite: Some("bookworm-pgdg".to_owned()),
+            components: vec!["main".to_owned()],
+            key: Content::Text(KEY.to_owned()),
+            fingerprint: FINGERPRINT.to_owned(),
+            priority: Some(700),
+        }),
+        group("trove", Some(1000)),
+        group("docker", None),
+        user("trove", true),
+        user("plain", false),
+        Step::Packages(PackagesStep {
+            install: vec!["curl".to_owned(), "redis-server=7".to_owned()],
+            remove: vec!["nano".to_owned()],
+            debconf: vec!["redis redis/ask boolean false".to_owned()],
+        }),
+        Step::Directory {
+            path: "/etc/trove/conf.d".to_owned(),
+            mode: 0o750,
+            owner: "ubuntu".to_owned(),
+            group: "root".to_owned(),
+        },
+        file("/srv/new/plain", "root", Content::Text("text\n".to_owned())),
+        file("/srv/new/owned", "ubuntu", Content::Text(String::new())),
+        Step::Link { path: "/opt/new/link".to_owned(), target: "../srv".to_owned() },
+        Step::Script(ScriptStep {
+            purpose: "a purpose".to_owned(),
+            text: "true\n".to_owned(),
+            network: false,
+        }),
+        service("a.service", ServiceState::Enabled),
+        service("b.service", ServiceState::Enabled),
+        service("c.service", ServiceState::Disabled),
+    ];
+    steps.extend(masks.then(|| service("d.timer", ServiceState::Masked)));
+    steps.extend(["root", "ubuntu"].map(agent));
+    let keys = vec!["ssh-ed25519 OLD".to_owned(), "ssh-ed25519 NEW".to_owned()];
+    steps.push(Step::AuthorizedKeys { user: "ubuntu".to_owned(), keys });
+    let kinds: BTreeSet<_> = steps.iter().map(kind).collect();
+    assert!(kinds.iter().copied().eq(0..KINDS), "a kind of step is missing: {kinds:?}");
+    steps
+}
+
+/// Packages as the host resolves them: every kind of action, both kinds of marks.
+fn resolved() -> StagePackages {
+    let file = |name: &str, requested, new| PackageFile {
+        name: name.to_owned(),
+        version: "1:2.0".to_owned(),
+        arch: "all".to_owned(),
+        path: format!("/cache/{name}").into(),
+        sha256: Digest::of(name.as_bytes()).to_string(),
+        size: 1,
+        installed_size: 1024,
+        requested,
+        new,
+    };
+    StagePackages::Resolved(PackageSet {
+        files: vec![file("dependency", false, true), file("redis-server", true, true)],
+        order: vec![
+            Action::Remove("old".to_owned()),
+            Action::Unpack(0),
+            Action::Configure("dependency".to_owned()),
+            Action::Unpack(1),
+            Action::Configure("redis-server".to_owned()),
+        ],
+        present: vec!["curl".to_owned()],
+    })
+}
+
+/// A build in a guest that has one of everything that is looked at: scaffolding, a stage, sealing.
+fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -> String {
+    let mut guest = FakeGuest::new();
+    guest.put(init, "", 0o755);
+    guest.symlink("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf").unwrap();
+    guest.put("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n", 0o755);
+    guest.put("/home/ubuntu/.ssh/authorized_keys", "ssh-ed25519 OLD", 0o600);
+    for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
+        guest.put(path, "0123456789abcdef0123456789abcdef\n", 0o444);
+    }
+    if os.family == Family::Rhel {
+        guest.put("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n", 0o644);
+    }
+    guest.story.clear();
+
+    let bundle = AgentBundle::example(compiled);
+    let materials = Materials { os, packages, agent: Some(&bundle) };
+    let stage = Stage { name: StageName::Site, steps: steps(init.ends_with("systemctl")) };
+    let scaffold = Scaffold::enter(&mut guest).unwrap();
+    run_stage(&mut guest, &stage, &materials, &Events::none(), &Cancel::new()).unwrap();
+    scaffold.leave(&mut guest).unwrap();
+    seal(&mut guest, os).unwrap();
+    assert_eq!(guest.lstat("/etc/resolv.conf").unwrap().unwrap().kind, FileKind::Symlink);
+    // The key is long, and another file's business.
+    guest.story.replace(KEY, "(the repository's key)\n")
+}
+
+#[test]
+fn debian_with_packages_resolved_on_the_host() {
+    let os = well_known("debian-12").unwrap();
+    assert_story!("debian", build(&os, "/usr/bin/systemctl", &resolved(), true));
+}
+
+#[test]
+fn debian_with_packages_from_inside_and_init_scripts() {
+    let os = well_known("debian-11").unwrap();
+    assert_story!("debian-init.d", build(&os, "/usr/sbin/update-rc.d", &StagePackages::InGuest, false));
+}
+
+#[test]
+fn enterprise_linux() {
+    let os = well_known("rocky-9").unwrap();
+    assert_story!("rhel", build(&os, "/usr/bin/systemctl", &StagePackages::InGuest, true));
+    assert_story!("rhel-init.d", build(&os, "/sbin/chkconfig", &StagePackages::InGuest, true));
+}
+
+#[test]
+fn suse() {
+    let os = OsRelease { family: Family::Suse, ..well_known("rocky-9").unwrap() };
+    assert_story!("suse", build(&os, "/usr/bin/systemctl", &StagePackages::InGuest, true));
+}
+
+/// What sealing does is part of its layer's digest as it stands; the snapshots above hold the rest of it.
+#[test]
+fn whatever_sealing_runs_is_in_its_digest() {
+    for label in ["debian-12", "rocky-9"] {
+        let os = well_known(label).unwrap();
+        let mut guest = FakeGuest::new();
+        guest.put("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n", 0o644);
+        guest.write("/etc/machine-id", b"1", Access::root(0o444)).unwrap();
+        seal(&mut guest, &os).unwrap();
+        let text = seal_text(&os);
+        for script in &guest.scripts {
+            let constant = script.replace("/etc/selinux/targeted/", "/etc/selinux/POLICY/");
+            assert!(text.contains(&constant), "{label}: not in the digest: {script}");
+        }
+    }
+}
+
+/// Only one number's snapshots are there: one that was left behind would hide that a number was raised for nothing.
+#[test]
+fn snapshots_of_older_semantics_are_removed() {
+    // Tests run in the root of the package.
+    let names = fs_err::read_dir("src/engine/snapshots").unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let old: Vec<_> = names
+        .filter(|name| {
+            name.starts_with("semantics-") && !name.starts_with(&format!("semantics-{SEMANTICS}-"))
+        })
+        .collect();
+    assert_eq!(old, [""; 0]);
+}

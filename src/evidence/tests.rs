@@ -1,0 +1,126 @@
+use super::*;
+use crate::os::well_known;
+use crate::recipe::{Library, Request};
+use crate::source::checksum::Checksum;
+use crate::source::{Provenance, Trust};
+use crate::verify::{CheckGroup, CheckResult, Outcome};
+
+fn plan(recipe: &str) -> Plan {
+    let os = well_known("debian-12").unwrap();
+    let plan = Library::new(Vec::new()).load(recipe).unwrap().plan(&Request::new(&os)).unwrap();
+    // So that the snapshot does not follow every change of a recipe.
+    Plan { recipe_digest: Digest::of(b"recipe"), ..plan }
+}
+
+fn bootstrapped(created: u64) -> Origin {
+    Origin::Bootstrap {
+        system: "debian-12".to_owned(),
+        sources: "deb http://deb.example.org/debian bookworm main\n".to_owned(),
+        mmdebstrap: "mmdebstrap 1.3.5".to_owned(),
+        created,
+    }
+}
+
+fn downloaded(time: u64) -> Origin {
+    Origin::Download(Box::new(Provenance {
+        id: Some("bookworm".to_owned()),
+        version: Some("20260101-1".to_owned()),
+        arch: None,
+        url: "https://images.example.org/disk.qcow2".to_owned(),
+        redirects: vec!["https://mirror.example.org/disk.qcow2".to_owned()],
+        checksum: Some(Checksum::of(crate::source::checksum::Algorithm::Sha256, b"disk")),
+        checksum_file: None,
+        trust: Trust::Pin,
+        time,
+    }))
+}
+
+struct Case {
+    plan: Plan,
+    origin: Origin,
+    agent: Option<AgentBundle>,
+    export: ExportStats,
+}
+
+impl Case {
+    fn new(recipe: &str, origin: Origin, agent: Option<AgentBundle>, content: &[u8]) -> Self {
+        let export = ExportStats {
+            file_size: content.len() as u64,
+            virtual_size: 3 << 30,
+            data_clusters: 7000,
+            plain_clusters: 12,
+            sha256: Digest::of(content).to_bytes(),
+        };
+        Self { plan: plan(recipe), origin, agent, export }
+    }
+
+    fn manifest(&self) -> String {
+        let package = |name: &str, version: &str| Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            arch: "amd64".to_owned(),
+            installed_size: Some(4096),
+        };
+        let mut report = Report::new("image.qcow2");
+        report.results = ["one", "two"].map(passed).to_vec();
+        let stage = |stage| StageDigest { stage, digest: Digest::of(stage.as_bytes()) };
+        Manifest::new(ManifestInput {
+            plan: &self.plan,
+            base: Digest::of(b"base"),
+            base_size: 2 << 30,
+            origin: &self.origin,
+            agent: self.agent.as_ref(),
+            stages: vec![stage("system"), stage("agent"), stage("seal")],
+            packages: &[package("curl", "7.88.1-10+deb12u12"), package("dpkg", "1.21.22")],
+            report: &report,
+            export: &self.export,
+            compression: Compression::Zstd,
+        })
+        .to_json()
+    }
+}
+
+fn passed(title: &str) -> CheckResult {
+    let title = title.to_owned();
+    CheckResult { title, group: CheckGroup::Image, outcome: Outcome::Passed, why: None, fix: None }
+}
+
+/// The manifest without its last part, as text: what `jq 'del(.recorded)'` leaves.
+fn without_recorded(manifest: &str) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(manifest).unwrap();
+    assert!(value.as_object_mut().unwrap().remove("recorded").is_some());
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+#[test]
+fn every_key_of_an_image_with_an_agent() {
+    let case =
+        Case::new("trove-guest", bootstrapped(1_700_000_000), Some(AgentBundle::example(true)), b"image");
+    insta::assert_snapshot!(case.manifest().replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+}
+
+#[test]
+fn every_key_of_an_image_of_a_datastore_without_an_agent() {
+    let case = Case::new("redis", downloaded(1_700_000_000), None, b"image");
+    insta::assert_snapshot!(case.manifest().replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+}
+
+/// The same base may have been made here or fetched, now or then; and whoever runs a stage again gets other times in
+/// the file system, and so another file.
+#[test]
+fn only_recorded_depends_on_when_where_from_and_on_the_very_file() {
+    let first = Case::new("redis", bootstrapped(1), None, b"image").manifest();
+    for other in [
+        Case::new("redis", bootstrapped(2), None, b"image"),
+        Case::new("redis", downloaded(1), None, b"image"),
+        Case::new("redis", bootstrapped(1), None, b"an image of a second run"),
+    ] {
+        let other = other.manifest();
+        assert_ne!(first, other);
+        assert_eq!(without_recorded(&first), without_recorded(&other));
+    }
+    let same = Case::new("redis", bootstrapped(1), None, b"image").manifest();
+    assert_eq!(first, same);
+    let different = Case::new("mariadb", bootstrapped(1), None, b"image").manifest();
+    assert_ne!(without_recorded(&first), without_recorded(&different));
+}
