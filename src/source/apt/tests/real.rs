@@ -29,9 +29,15 @@ fn real_archive() {
             let started = Instant::now();
             let mut tree = HostTree(variable("TIB_TEST_TREE").into());
             let cache_dir = &out.join("cache");
-            let request =
-                AptRequest { tree: &mut tree, arch: Arch::X86_64, stages: &stages, cache_dir, offline };
-            sets = resolve(request, &Events::none(), &Cancel::new()).unwrap();
+            let request = AptRequest {
+                tree: &mut tree,
+                arch: Arch::X86_64,
+                stages: &stages,
+                needed: &[],
+                cache_dir,
+                offline,
+            };
+            sets = resolve(request, &Events::none(), &Cancel::new()).unwrap().sets;
             let path = out.join("times");
             let before = fs::read_to_string(&path).unwrap_or_default();
             fs::write(
