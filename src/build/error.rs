@@ -70,6 +70,22 @@ pub enum BuildError {
         /// The operating system.
         os: String,
     },
+    /// A check of the recipe cannot come true with the packages that the plan leads to.
+    #[error("the recipe demands that {check}, and {problem}")]
+    Foreseen {
+        /// What the check demands.
+        check: String,
+        /// What will be there instead.
+        problem: String,
+    },
+    /// The recipe enables units, and what starts the base is not systemd.
+    #[error("{os} is not started by systemd (no package systemd-sysv), which `{unit}` needs")]
+    NoSystemd {
+        /// The operating system.
+        os: String,
+        /// A unit that the recipe enables.
+        unit: String,
+    },
     /// A script of the recipe needs the network, and the build is offline.
     #[error("the script `{purpose}` needs the network, and the build is offline")]
     OfflineScript {
@@ -105,7 +121,11 @@ impl Diagnose for BuildError {
         match self {
             Self::Exists(_) | Self::NotAFile(_) | Self::NoBase { .. } => Exit::Usage,
             Self::Output { source, .. } => io_exit(source, Exit::Usage),
-            Self::Architecture { .. } | Self::OfflinePackages { .. } | Self::NoPython { .. } => Exit::Host,
+            Self::Architecture { .. }
+            | Self::OfflinePackages { .. }
+            | Self::NoPython { .. }
+            | Self::NoSystemd { .. } => Exit::Host,
+            Self::Foreseen { .. } => Exit::Recipe,
             Self::OfflineScript { .. } => Exit::Network,
             Self::NoOperatingSystem { .. } => Exit::Integrity,
             Self::TooSmall { .. } | Self::CacheFull { .. } => Exit::Space,
@@ -136,6 +156,12 @@ impl Diagnose for BuildError {
                     .to_owned(),
             ),
             Self::NoPython { .. } => Some("give a base with python3, or `--agent none`".to_owned()),
+            Self::Foreseen { .. } => {
+                Some("change the check, or what the recipe installs and removes".to_owned())
+            }
+            Self::NoSystemd { .. } => {
+                Some("give a base with systemd, or install `systemd-sysv` in the recipe".to_owned())
+            }
             Self::OfflinePackages { .. } | Self::OfflineScript { .. } => {
                 Some("build without `--offline`".to_owned())
             }

@@ -8,10 +8,11 @@ use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
 use crate::os::Family;
-use crate::recipe::{Plan, Stage, Step};
+use crate::recipe::{Check, Plan, ServiceState, Stage, Step, VersionWanted};
 use crate::source::agent::{self, AgentBundle, AgentRequest, glibc_of};
-use crate::source::apt::{self, AptRequest, StageRequest};
+use crate::source::apt::{self, AptRequest, Needed, StageRequest};
 use crate::source::{Base, Cache};
+use crate::verify;
 
 use super::{BuildError, with_tree};
 
@@ -116,33 +117,110 @@ fn packages(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<StagePackages>> {
-    let wanted: Vec<StageRequest<'_>> =
-        plan.stages.iter().map(|stage| StageRequest::of(&stage.steps)).collect();
-    if wanted.iter().all(|stage| stage.install.is_empty()) {
+    let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
+    if wanted.iter().all(StageRequest::is_idle) {
         return Ok(vec![StagePackages::Resolved(apt::PackageSet::default()); plan.stages.len()]);
     }
     if plan.os.family != Family::Debian {
-        return in_guest(plan, "it knows only apt", offline, events);
+        return in_guest(plan, &wanted, "it knows only apt", offline, events);
     }
     if let Err(error) = apt::usable() {
-        return in_guest(plan, &error.to_string(), offline, events);
+        return in_guest(plan, &wanted, &error.to_string(), offline, events);
     }
-    let sets = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
+    let resolution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
         let request = AptRequest {
             tree,
             arch: plan.os.arch,
             stages: &wanted,
+            needed: &needed(plan),
             cache_dir: &cache.directory("apt"),
             offline,
         };
         Ok(apt::resolve(request, events, cancel)?)
     })?;
-    Ok(sets.into_iter().map(StagePackages::Resolved).collect())
+    foresee(plan, &resolution.installed)?;
+    Ok(resolution.sets.into_iter().map(StagePackages::Resolved).collect())
+}
+
+/// What the purpose of the image needs beyond what the recipe names.
+fn needed(plan: &Plan) -> Vec<Needed> {
+    let mut needed = Vec::new();
+    if plan.stages.iter().any(has_agent) {
+        needed.push(Needed { name: "python3", why: "the agent runs with" });
+        needed.push(Needed { name: "sudo", why: "the agent does everything through" });
+    }
+    if plan.checks.iter().any(|check| matches!(check, Check::Datasources { .. })) {
+        needed.push(Needed { name: "cloud-init", why: "instances get their configuration through" });
+    }
+    needed
+}
+
+/// Refuses a plan whose checks of packages cannot come true, which is known as soon as all packages are.
+fn foresee(plan: &Plan, installed: &[(String, String)]) -> Result<()> {
+    if plan.stages.iter().flat_map(|stage| &stage.steps).any(may_change_packages) {
+        return Ok(());
+    }
+    let version_of = |name: &str| {
+        let at = installed.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        Some(installed[at].1.as_str())
+    };
+    for check in &plan.checks {
+        let Check::Package { name, installed: wanted, version } = check else { continue };
+        let problem = match (version_of(name), wanted, version) {
+            (None, true, _) => "it will not be installed".to_owned(),
+            (Some(found), false, _) => format!("version {found} will be installed"),
+            (Some(found), true, Some(version)) => match VersionWanted::parse(version) {
+                Ok(wanted)
+                    if verify::accepts_version(Some(plan.os.family), found, &wanted) == Some(false) =>
+                {
+                    format!("version {found} will be installed")
+                }
+                _ => continue,
+            },
+            _ => continue,
+        };
+        return Err(BuildError::Foreseen { check: check.title(), problem }.into());
+    }
+    if let Some(unit) = systemd_unit(plan).filter(|_| version_of("systemd-sysv").is_none()) {
+        return Err(BuildError::NoSystemd { os: plan.os.pretty.clone(), unit: unit.to_owned() }.into());
+    }
+    Ok(())
+}
+
+/// Whether a step may install or remove packages behind the back of apt on this host.
+fn may_change_packages(step: &Step) -> bool {
+    match step {
+        Step::Script(script) => {
+            script.network || ["apt", "dpkg"].iter().any(|tool| script.text.contains(tool))
+        }
+        _ => false,
+    }
+}
+
+/// A unit that the plan wants to start and that only systemd can.
+fn systemd_unit(plan: &Plan) -> Option<&str> {
+    plan.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+        Step::Service(service) if service.state == ServiceState::Enabled => {
+            let native = [".service", ".socket", ".timer", ".mount", ".path", ".target"];
+            native.iter().any(|suffix| service.unit.ends_with(suffix)).then_some(service.unit.as_str())
+        }
+        _ => None,
+    })
 }
 
 /// The slow way, for guests whose packages this host cannot resolve.
-fn in_guest(plan: &Plan, reason: &str, offline: bool, events: &Events) -> Result<Vec<StagePackages>> {
+fn in_guest(
+    plan: &Plan,
+    wanted: &[StageRequest<'_>],
+    reason: &str,
+    offline: bool,
+    events: &Events,
+) -> Result<Vec<StagePackages>> {
     let os = plan.os.label();
+    if wanted.iter().all(|stage| stage.install.is_empty()) {
+        // Removing and answering needs no network.
+        return Ok(vec![StagePackages::InGuest; plan.stages.len()]);
+    }
     if offline {
         return Err(BuildError::OfflinePackages { os }.into());
     }

@@ -70,6 +70,31 @@ pub struct BuildRequest {
     pub cache_dir: Option<PathBuf>,
 }
 
+impl BuildRequest {
+    /// Asks for what a recipe makes of a base by itself.
+    pub fn new(recipe: String, base: BaseSpec) -> Self {
+        Self {
+            recipe,
+            recipe_dirs: Vec::new(),
+            base: Some(base),
+            checksum: None,
+            skip_verify: false,
+            catalogue_dirs: Vec::new(),
+            agent: None,
+            constraints: None,
+            output: None,
+            size: None,
+            ssh_keys: Vec::new(),
+            settings: BTreeMap::new(),
+            compression: Compression::Zstd,
+            force: false,
+            offline: false,
+            no_cache: false,
+            cache_dir: None,
+        }
+    }
+}
+
 /// A finished image.
 #[derive(Debug, Clone, Serialize)]
 pub struct Built {

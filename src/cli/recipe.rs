@@ -1,5 +1,6 @@
 //! `tib recipe list|show|check|schema`
 
+use crate::build::{self, BuildRequest};
 use crate::error::{Diagnose, Exit, Failure, Result};
 use crate::os;
 use crate::recipe::{self, Library, Request};
@@ -31,22 +32,33 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
             put(&Text::of_file(&library.text(&recipe)?))?;
             Ok(Exit::Done)
         }
-        RecipeCommand::Show { recipe, os, set, agent, json, text: false } => {
-            let facts = os::well_known(&os).ok_or(UnknownOs(os))?;
-            let request = Request {
-                os: &facts,
-                settings: set.into_iter().collect(),
-                agent,
-                constraints: None,
-                ssh_keys: Vec::new(),
-                ssh_user: None,
+        RecipeCommand::Show { recipe, os, base, set, agent, json, text: false } => {
+            let loaded = library.load(&recipe)?;
+            let settings = set.into_iter().collect();
+            let plan = match base {
+                Some(base) => {
+                    let settings_of = &context.settings;
+                    let request = BuildRequest {
+                        agent,
+                        settings,
+                        recipe_dirs: settings_of.recipe_dirs.clone(),
+                        catalogue_dirs: settings_of.catalogue_dirs.clone(),
+                        cache_dir: settings_of.cache_dir.clone(),
+                        ..BuildRequest::new(recipe, base)
+                    };
+                    let plan = build::plan(&request, &context.events, &context.cancel)?;
+                    context.printer.finish();
+                    plan
+                }
+                None => {
+                    let facts = os::well_known(&os).ok_or(UnknownOs(os))?;
+                    loaded.plan(&Request { agent, settings, ..Request::new(&facts) })?
+                }
             };
-            let recipe = library.load(&recipe)?;
-            let plan = recipe.plan(&request)?;
             if json {
                 put_json(&plan)?;
             } else {
-                let mut text = describe(&recipe);
+                let mut text = describe(&loaded);
                 text.append(&recipe::render(&plan));
                 put(&text)?;
             }

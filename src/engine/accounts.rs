@@ -99,6 +99,13 @@ pub(super) fn user_script(user: &UserStep) -> String {
     if let Some(uid) = user.uid {
         script.push_str(&insist(&format!("user {name}"), &format!("$(id -u {name})"), uid));
     }
+    if let Some(hash) = &user.password_hash {
+        // Not as an argument, which every process could read.
+        script.push_str(&format!(
+            "printf '%s\\n' {} | chpasswd --encrypted\n",
+            quote(&format!("{}:{hash}", user.name))
+        ));
+    }
     if !user.groups.is_empty() {
         script.push_str(&format!("usermod --append --groups {} {name}\n", quote(&user.groups.join(","))));
     }
@@ -132,10 +139,12 @@ mod tests {
             shell: "/bin/bash".to_owned(),
             system: false,
             sudo: false,
+            password_hash: Some("$5$salt$it'5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8".to_owned()),
         };
         insta::assert_snapshot!(user_script(&user), @r#"
         if ! getent passwd 'o'\''neil' >/dev/null; then useradd --create-home --home-dir /home/o --shell /bin/bash --uid 1000 --user-group 'o'\''neil'; fi
         [ "$(id -u 'o'\''neil')" = 1000 ] || { echo "user 'o'\''neil' has id $(id -u 'o'\''neil'), not 1000" >&2; exit 1; }
+        printf '%s\n' 'o'\''neil:$5$salt$it'\''5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8' | chpasswd --encrypted
         usermod --append --groups sudo,docker 'o'\''neil'
         "#);
         let group = GroupStep { name: "docker".to_owned(), gid: None, system: true };

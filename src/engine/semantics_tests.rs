@@ -68,6 +68,7 @@ fn steps(masks: bool) -> Vec<Step> {
             shell: "/bin/bash".to_owned(),
             system: !full,
             sudo: full,
+            password_hash: full.then(|| "$6$salt$hash".to_owned()),
         })
     };
     let group =
@@ -103,7 +104,9 @@ fn steps(masks: bool) -> Vec<Step> {
         user("plain", false),
         Step::Packages(PackagesStep {
             install: vec!["curl".to_owned(), "redis-server=7".to_owned()],
+            recommends: vec!["curl".to_owned()],
             remove: vec!["nano".to_owned()],
+            places: std::collections::BTreeMap::new(),
             debconf: vec!["redis redis/ask boolean false".to_owned()],
         }),
         Step::Directory {
@@ -156,6 +159,7 @@ fn resolved() -> StagePackages {
             Action::Configure("redis-server".to_owned()),
         ],
         present: vec!["curl".to_owned()],
+        removed: vec!["nano".to_owned()],
     })
 }
 

@@ -14,7 +14,7 @@ use crate::source::apt::{self, PackageSet};
 
 use super::EngineError;
 use super::accounts::{Accounts, group_script, user_script};
-use super::distro::{packages_script, quote, remove_script, repository_files, service_script};
+use super::distro::{packages_script, quote, repository_files, service_script};
 use super::payload::PAYLOAD_MOUNT;
 
 /// How a stage gets its packages.
@@ -182,17 +182,17 @@ impl Runner<'_> {
         match self.materials.packages {
             StagePackages::InGuest => self.run("installing packages", &packages_script(family, packages)),
             StagePackages::Resolved(set) => {
-                if !packages.install.is_empty() {
+                if !packages.install.is_empty() || !packages.debconf.is_empty() {
                     let directory = format!("{PAYLOAD_MOUNT}/apt/{}", self.stage);
                     self.run(
                         "installing packages",
                         &apt::install_script(set, &directory, &packages.debconf),
                     )?;
                 }
-                if packages.remove.is_empty() {
-                    return Ok(());
+                match apt::removal_script(set) {
+                    script if script.is_empty() => Ok(()),
+                    script => self.run("removing packages", &script),
                 }
-                self.run("removing packages", &remove_script(family, &packages.remove))
             }
         }
     }

@@ -45,7 +45,12 @@ fn of_packages(step: &PackagesStep) -> Vec<Check> {
 }
 
 fn of_user(step: &UserStep) -> Vec<Check> {
-    let user = UserCheck { uid: step.uid, groups: step.groups.clone(), ..UserCheck::new(step.name.as_str()) };
+    let user = UserCheck {
+        uid: step.uid,
+        groups: step.groups.clone(),
+        locked: step.password_hash.as_ref().map(|_| false),
+        ..UserCheck::new(step.name.as_str())
+    };
     let mut checks = vec![Check::User(Box::new(user))];
     if step.sudo {
         checks.push(done(PathCheck {

@@ -84,6 +84,7 @@ fn plain_user(name: String) -> UserStep {
         shell: "/bin/bash".to_owned(),
         system: false,
         sudo: false,
+        password_hash: None,
     }
 }
 
@@ -107,6 +108,10 @@ fn merge_user(plan: &Lowering<'_>, at: &At<'_>, user: &mut UserStep, item: &User
     if let Some(shell) = &item.shell {
         user.shell = path(plan, at, "user.shell", shell)?;
     }
+    if let Some(hash) = &item.password_hash {
+        let hash = plan.text(at, "user.password_hash", hash)?;
+        user.password_hash = Some(valid::password_hash(hash).map_err(|fault| at.error(fault))?);
+    }
     Ok(())
 }
 
@@ -118,12 +123,14 @@ fn packages(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
             for text in plan.texts(&at, key, names)? {
                 let text = valid::package(text, install).map_err(|fault| at.error(fault))?;
                 let name = text.split('=').next().unwrap_or(&text).to_owned();
-                plan.packages.insert(name, Package { stage: at.stage(), text, install });
+                let recommends = install && item.recommends;
+                let package = Package { stage: at.stage(), text, install, recommends, place: at.place() };
+                plan.packages.insert(name, package);
             }
         }
         for line in plan.texts(&at, "packages.debconf", &item.debconf)? {
             let line = valid::line(line, "debconf answer").map_err(|fault| at.error(fault))?;
-            plan.debconf.entry(at.stage()).or_default().push(line);
+            plan.debconf.entry(at.stage()).or_default().push((line, at.place()));
         }
     }
     Ok(())

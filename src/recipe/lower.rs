@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::RecipeError;
+use super::error::{Place, RecipeError};
 use super::model::{Agent, RecipeFile};
 use super::parse::Source;
 use super::request::check_ssh_keys;
@@ -35,6 +35,11 @@ impl At<'_> {
         RecipeError::Invalid { place: self.source.place(&self.span), message: message.into() }
     }
 
+    /// Where it stands, for messages.
+    pub(super) fn place(&self) -> Place {
+        self.source.place(&self.span)
+    }
+
     /// The stage of the item's recipe.
     pub(super) fn stage(&self) -> StageName {
         self.source.file.stage
@@ -54,6 +59,9 @@ pub(super) struct Package {
     pub(super) stage: StageName,
     pub(super) text: String,
     pub(super) install: bool,
+    /// What it recommends is wanted, too.
+    pub(super) recommends: bool,
+    pub(super) place: Place,
 }
 
 /// Everything collected on the way to a plan.
@@ -63,7 +71,7 @@ pub(super) struct Lowering<'a> {
     now: Situation<'a>,
     entries: Vec<Entry>,
     pub(super) packages: BTreeMap<String, Package>,
-    pub(super) debconf: BTreeMap<StageName, Vec<String>>,
+    pub(super) debconf: BTreeMap<StageName, Vec<(String, Place)>>,
     pub(super) checks: Vec<Check>,
     pub(super) notes: Vec<String>,
 }
@@ -314,12 +322,21 @@ impl<'a> Lowering<'a> {
     /// The steps by stage, in the order in which they run.
     fn stages(mut self) -> Vec<Stage> {
         let mut merged: BTreeMap<StageName, PackagesStep> = BTreeMap::new();
-        for package in std::mem::take(&mut self.packages).into_values() {
+        for (name, package) in std::mem::take(&mut self.packages) {
             let step = merged.entry(package.stage).or_default();
+            if package.recommends {
+                step.recommends.push(name.clone());
+            }
             if package.install { &mut step.install } else { &mut step.remove }.push(package.text);
+            step.places.insert(name, package.place);
         }
         for (stage, lines) in std::mem::take(&mut self.debconf) {
-            merged.entry(stage).or_default().debconf = lines;
+            let step = merged.entry(stage).or_default();
+            for (line, place) in lines {
+                let owner = line.split_whitespace().next().unwrap_or_default().to_owned();
+                step.places.entry(owner).or_insert(place);
+                step.debconf.push(line);
+            }
         }
         for (stage, step) in merged {
             self.push(stage, Step::Packages(step));

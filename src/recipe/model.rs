@@ -194,6 +194,8 @@ pub(super) struct User {
     /// May run everything as root, without a password.
     #[serde(default)]
     pub(super) sudo: bool,
+    /// Hash of its password, as `/etc/shadow` has it (`mkpasswd -m yescrypt`); never the password itself.
+    pub(super) password_hash: Option<String>,
 }
 
 /// Packages, by the names of the distribution.
@@ -204,6 +206,9 @@ pub(super) struct Packages {
     /// To install: `name` or `name=version`.
     #[serde(default)]
     pub(super) install: Vec<String>,
+    /// Install what the packages of this item recommend, too.
+    #[serde(default)]
+    pub(super) recommends: bool,
     /// To remove, with their configuration.
     #[serde(default)]
     pub(super) remove: Vec<String>,

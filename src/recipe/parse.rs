@@ -20,8 +20,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads `text`.
+    /// Reads `text`. How a checkout ends its lines does not matter: what goes into a guest has its own ends.
     pub(super) fn parse(origin: String, dir: Option<PathBuf>, text: String) -> Result<Self, RecipeError> {
+        let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
         match toml::from_str(&text) {
             Ok(file) => Ok(Self { origin, dir, text, file }),
             Err(error) => {

@@ -1,8 +1,11 @@
 //! The steps a plan is made of: the whole vocabulary of the customisation engine.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+use super::Place;
 
 /// One change to a guest. Every step is idempotent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,11 +81,17 @@ pub struct RepositoryStep {
 pub struct PackagesStep {
     /// Names to install, optionally `name=version`; sorted.
     pub install: Vec<String>,
+    /// Those of `install`, without version, whose recommended packages are installed as well; sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recommends: Vec<String>,
     /// Names to remove with their configuration; sorted.
     pub remove: Vec<String>,
     /// Debconf answers, as `debconf-set-selections` reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub debconf: Vec<String>,
+    /// Where the recipe speaks of a package, by its name. Only for messages: it changes nothing in the guest.
+    #[serde(skip)]
+    pub places: BTreeMap<String, Place>,
 }
 
 /// A group.
@@ -118,6 +127,9 @@ pub struct UserStep {
     pub system: bool,
     /// May run everything as root without a password (`/etc/sudoers.d`, checked with `visudo`).
     pub sudo: bool,
+    /// Hash of the password, as `/etc/shadow` has it; without one, no password lets the user in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<String>,
 }
 
 /// What a file contains.
@@ -214,6 +226,14 @@ pub struct AgentStep {
     pub constraints: Option<Content>,
 }
 
+impl PackagesStep {
+    /// Whether what a package of `install` recommends is wanted, too.
+    pub fn recommends(&self, text: &str) -> bool {
+        let name = text.split('=').next().unwrap_or(text);
+        self.recommends.iter().any(|known| known == name)
+    }
+}
+
 impl UserStep {
     /// The file that gives the user the rights of `sudo`. Its name has no dot, or sudo would not read it.
     pub fn sudoers(&self) -> String {
@@ -231,13 +251,23 @@ impl Step {
                 if !p.install.is_empty() {
                     parts.push(format!("install {}", p.install.join(", ")));
                 }
+                if !p.recommends.is_empty() {
+                    let verb = if p.recommends.len() == 1 { "recommends" } else { "recommend" };
+                    parts.push(format!("with what {} {verb}", p.recommends.join(", ")));
+                }
                 if !p.remove.is_empty() {
                     parts.push(format!("remove {}", p.remove.join(", ")));
+                }
+                if !p.debconf.is_empty() {
+                    let count = p.debconf.len();
+                    parts.push(format!("{count} debconf answer{}", if count == 1 { "" } else { "s" }));
                 }
                 parts.join("; ")
             }
             Self::Group(g) => format!("group {}", g.name),
-            Self::User(u) => format!("user {}", u.name),
+            Self::User(u) => {
+                format!("user {}{}", u.name, if u.password_hash.is_some() { " with a password" } else { "" })
+            }
             Self::Directory { path, mode, owner, .. } => format!("directory {path} ({mode:04o} {owner})"),
             Self::File(f) => format!("file {} ({:04o} {})", f.path, f.mode, f.owner),
             Self::Link { path, target } => format!("link {path} -> {target}"),

@@ -199,6 +199,11 @@ fn wrong_recipes_and_their_messages() {
             "[[file]]\npath = '/a'\ntext = '{{ oh'",
             "x.toml:3: `file.text`: syntax error: unexpected end of input, expected end of variable block",
         ),
+        (
+            "[[user]]\nname = 'a'\npassword_hash = 'secret'",
+            "x.toml:3: `password_hash` is not the hash of a password by yescrypt, scrypt, bcrypt, SHA-512 or SHA-256; \
+             make one with `mkpasswd`",
+        ),
         ("[[user]]\nname = 'a b'", "x.toml:3: `user.name`: `a b` is not a name for a user or group"),
         ("[[packages]]\ninstall = ['-y']", "x.toml:3: `-y` is not a package name"),
         (
@@ -306,6 +311,63 @@ fn the_example_in_the_documentation_works() {
         panic!("{:?}", plan.stages);
     };
     assert_eq!(text, "[mysqld]\ninnodb_buffer_pool_size = 512M\n");
+}
+
+#[test]
+fn line_ends_of_a_checkout_do_not_matter() {
+    let os = well_known("debian-12").unwrap();
+    let unix = "name = \"x\"\nsummary = \"s\"\n[[script]]\npurpose = \"p\"\ntext = \"\"\"\nset -e\nprintf '\\r'\n\"\"\"\n";
+    let plan = |text: &str| Recipe::from_text("x", text).unwrap().plan(&Request::new(&os)).unwrap();
+    let wanted = plan(unix);
+    assert_eq!(plan(&unix.replace('\n', "\r\n")), wanted);
+    let Step::Script(script) = &wanted.stages[0].steps[0] else { panic!("{wanted:?}") };
+    assert_eq!(script.text, "set -e\nprintf '\r'\n", "one that is meant stays");
+    let fault = Recipe::from_text("x", "name = \"x\"\r\nsummary = \"s\"\r\nbad = 1\r\n").unwrap_err();
+    assert!(fault.to_string().starts_with("x.toml:3: unknown key `bad`"), "{fault}");
+}
+
+#[test]
+fn new_keys_reach_the_steps_the_digest_and_the_checks() {
+    let os = well_known("debian-12").unwrap();
+    let plan = |text: &str| {
+        let text = format!("name = 'x'\nsummary = 's'\n{text}");
+        Recipe::from_text("x", &text).unwrap().plan(&Request::new(&os)).unwrap()
+    };
+    let hash = "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8";
+    let plain = plan("[[user]]\nname = 'u'\n[[packages]]\ninstall = ['b', 'a=1']\n");
+    let full = plan(&format!(
+        "[[user]]\nname = 'u'\npassword_hash = '{hash}'\n[[packages]]\ninstall = ['b']\n\
+         [[packages]]\nrecommends = true\ninstall = ['a=1']\ndebconf = ['a a/b string c']\n"
+    ));
+    let summaries: Vec<_> = full.stages[0].steps.iter().map(Step::summary).collect();
+    assert_eq!(
+        summaries,
+        ["user u with a password", "install a=1, b; with what a recommends; 1 debconf answer"]
+    );
+    let Step::Packages(step) = &full.stages[0].steps[1] else { panic!("{full:?}") };
+    assert_eq!((step.recommends.as_slice(), step.places["b"].line), (&["a".to_owned()][..], 6));
+    let titles: Vec<_> = full.checks.iter().map(Check::title).collect();
+    assert!(titles.iter().any(|title| title.contains("has a password")), "{titles:?}");
+    let digest = |plan: &Plan| plan.stage_digest(0, Digest::of(b""), "", 1);
+    assert_ne!(digest(&plain), digest(&full));
+    let moved = plan("\n\n[[user]]\nname = 'u'\n[[packages]]\ninstall = ['b', 'a=1']\n");
+    assert_eq!(digest(&plain), digest(&moved), "where a line stands changes no layer");
+}
+
+#[test]
+fn redis_is_planned_for_the_debian_it_is_written_for() {
+    let os = well_known("debian-11").unwrap();
+    let plan = Library::default().load("redis").unwrap().plan(&Request::new(&os)).unwrap();
+    let wanted = plan.checks.iter().find_map(|check| match check {
+        Check::Path(check) if check.path == "/etc/redis/redis.conf" => check.matches.clone(),
+        _ => None,
+    });
+    let wanted = pattern(&wanted.unwrap()).unwrap();
+    // As the packages of Debian 11 (6.0.16) and 12 (7.0.15) have it.
+    for line in ["pidfile /var/run/redis/redis-server.pid", "pidfile /run/redis/redis-server.pid"] {
+        assert!(wanted.is_match(format!("# x\n{line}\n").as_bytes()), "{line}");
+    }
+    assert!(!wanted.is_match(b"# pidfile /run/redis/redis-server.pid\n"));
 }
 
 #[test]

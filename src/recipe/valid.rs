@@ -37,6 +37,35 @@ pub(super) fn account(text: String) -> Result<String, String> {
     }
 }
 
+/// The hash of a password, by one of the schemes that are still fit for it. The message never quotes it.
+pub(super) fn password_hash(text: String) -> Result<String, String> {
+    // yescrypt, gost-yescrypt, scrypt, bcrypt, SHA-512, SHA-256: their parts, the last of which is the hash itself.
+    const SCHEMES: [(&str, usize, std::ops::RangeInclusive<usize>); 7] = [
+        ("$y$", 3, 43..=43),
+        ("$gy$", 3, 43..=43),
+        ("$7$", 2, 43..=43),
+        ("$2a$", 2, 53..=53),
+        ("$2b$", 2, 53..=53),
+        ("$6$", 2, 86..=86),
+        ("$5$", 2, 43..=43),
+    ];
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./$=,".contains(&byte));
+    let whole = SCHEMES.iter().any(|(prefix, parts, length)| {
+        text.strip_prefix(prefix).is_some_and(|rest| {
+            let found: Vec<&str> = rest.split('$').collect();
+            let rounds = usize::from(found[0].starts_with("rounds="));
+            found.len() == parts + rounds && found.last().is_some_and(|hash| length.contains(&hash.len()))
+        })
+    });
+    if plain && whole {
+        Ok(text)
+    } else {
+        Err("`password_hash` is not the hash of a password by yescrypt, scrypt, bcrypt, SHA-512 or SHA-256; \
+             make one with `mkpasswd`"
+            .to_owned())
+    }
+}
+
 /// A package's name, with `=version` if `install`.
 pub(super) fn package(text: String, install: bool) -> Result<String, String> {
     let (name, version) = text.split_once('=').map_or((text.as_str(), None), |(n, v)| (n, Some(v)));
@@ -166,6 +195,34 @@ mod tests {
         }
         assert!(word("postgresql@15-main.service".to_owned(), "unit").is_ok());
         assert!(word("net/ipv4/ip_forward".to_owned(), SYSCTL).is_ok());
+    }
+
+    #[test]
+    fn hashes_of_passwords() {
+        for good in [
+            // As mkpasswd 5.5 writes them.
+            "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
+            "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+            "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiQFdcbYEdFCoEOfaS35inz01",
+            "$6$rounds=10000$saltstringsaltst$OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v.",
+            "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8",
+        ] {
+            assert_eq!(password_hash(good.to_owned()).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "secret",
+            "!",
+            "*",
+            "$1$abc$def",
+            "$6$salt$short",
+            "$y$j9T$salt",
+            "$6$a:b$c",
+            "aaXXXXXXXXXXX",
+        ] {
+            let fault = password_hash(bad.to_owned()).unwrap_err();
+            assert!(bad.is_empty() || bad.len() < 4 || !fault.contains(bad), "{fault}");
+        }
     }
 
     #[test]

@@ -67,6 +67,8 @@ impl Values {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_syntax(syntax());
+        // Jinja's values are Python's, and so are their methods.
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         Ok(Self { environment, names })
     }
 
@@ -128,3 +130,7 @@ fn describe(os: &OsRelease) -> Value {
 fn reason(error: &minijinja::Error) -> String {
     error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
 }
+
+#[cfg(test)]
+#[path = "values_tests.rs"]
+mod tests;

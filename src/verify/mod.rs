@@ -51,3 +51,4 @@ pub use unit::{
     InitScript, Instance, Preset, Presets, Unit, UnitFile, UnitIndex, UnitState, init_scripts, list as units,
     unit_state,
 };
+pub use version::accepts as accepts_version;

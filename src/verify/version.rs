@@ -9,7 +9,7 @@ use crate::recipe::{Bound, VersionWanted};
 ///
 /// A bound without an epoch is compared with the version without its epoch, because few people know a package's.
 /// `None`: the family is not known, and so nor is the order of its versions.
-pub(super) fn accepts(family: Option<Family>, installed: &str, wanted: &VersionWanted) -> Option<bool> {
+pub fn accepts(family: Option<Family>, installed: &str, wanted: &VersionWanted) -> Option<bool> {
     match wanted {
         VersionWanted::Beginning(text) => Some(begins(installed, text)),
         VersionWanted::Bounds(bounds) => {

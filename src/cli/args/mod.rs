@@ -274,6 +274,9 @@ pub(in crate::cli) enum RecipeCommand {
         /// Operating system, such as `ubuntu-24.04` or `rocky-9`
         #[arg(long, value_name = "OS", default_value = "debian-12")]
         os: String,
+        /// Take the operating system from this base, as in `tib build`; it is made or fetched first
+        #[arg(long, value_name = "BASE", conflicts_with = "os")]
+        base: Option<BaseSpec>,
         /// Set an option of the recipe
         #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
         set: Vec<(String, String)>,

@@ -27,8 +27,16 @@ pub(super) fn packages_script(packages: &PackagesStep) -> String {
         script.push_str("\nTIB_DEBCONF\n");
     }
     if !packages.install.is_empty() {
+        let (with, without): (Vec<_>, Vec<_>) =
+            packages.install.iter().cloned().partition(|text| packages.recommends(text));
         script.push_str("apt-get -q -o APT::Sandbox::User=root -o Acquire::Languages=none update\n");
-        script.push_str(&format!("apt-get install {OPTIONS} {}\n", quote_all(&packages.install)));
+        if !with.is_empty() {
+            script
+                .push_str(&format!("apt-get install {OPTIONS} --install-recommends {}\n", quote_all(&with)));
+        }
+        if !without.is_empty() {
+            script.push_str(&format!("apt-get install {OPTIONS} {}\n", quote_all(&without)));
+        }
     }
     if !packages.remove.is_empty() {
         script.push_str(&remove_script(&packages.remove));
@@ -36,7 +44,7 @@ pub(super) fn packages_script(packages: &PackagesStep) -> String {
     script
 }
 
-pub(super) fn remove_script(names: &[String]) -> String {
+fn remove_script(names: &[String]) -> String {
     format!("apt-get purge {OPTIONS} {}\napt-get autoremove --purge {OPTIONS}\n", quote_all(names))
 }
 
@@ -47,14 +55,17 @@ mod tests {
     #[test]
     fn installing_in_the_guest() {
         let packages = PackagesStep {
-            install: vec!["redis-server".to_owned()],
+            install: vec!["redis-server".to_owned(), "vim=2:9".to_owned()],
+            recommends: vec!["vim".to_owned()],
             remove: vec!["nano".to_owned()],
             debconf: vec!["a a/b boolean false".to_owned()],
+            ..PackagesStep::default()
         };
         let script = packages_script(&packages);
         for line in [
             "a a/b boolean false\nTIB_DEBCONF\n",
             "--force-unsafe-io -o APT::Sandbox::User=root redis-server\n",
+            "-o APT::Sandbox::User=root --install-recommends vim=2:9\n",
             "apt-get purge -y",
             " nano\n",
         ] {

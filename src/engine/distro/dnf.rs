@@ -21,8 +21,14 @@ pub(super) fn repository_files(family: Family, repository: &RepositoryStep, key:
 
 pub(super) fn packages_script(packages: &PackagesStep) -> String {
     let mut script = "dnf=$(command -v dnf || command -v yum)\n".to_owned();
-    if !packages.install.is_empty() {
-        script.push_str(&format!("$dnf install {OPTIONS} {}\n", quote_all(&packages.install)));
+    let (with, without): (Vec<_>, Vec<_>) =
+        packages.install.iter().cloned().partition(|text| packages.recommends(text));
+    if !with.is_empty() {
+        let options = OPTIONS.replace("install_weak_deps=False", "install_weak_deps=True");
+        script.push_str(&format!("$dnf install {options} {}\n", quote_all(&with)));
+    }
+    if !without.is_empty() {
+        script.push_str(&format!("$dnf install {OPTIONS} {}\n", quote_all(&without)));
     }
     if !packages.remove.is_empty() {
         script.push_str(&remove_script(&packages.remove));
@@ -30,7 +36,7 @@ pub(super) fn packages_script(packages: &PackagesStep) -> String {
     script
 }
 
-pub(super) fn remove_script(names: &[String]) -> String {
+fn remove_script(names: &[String]) -> String {
     format!(
         "$(command -v dnf || command -v yum) remove -y --disableplugin=subscription-manager {}\n",
         quote_all(names)
@@ -39,11 +45,12 @@ pub(super) fn remove_script(names: &[String]) -> String {
 
 pub(super) fn zypper_script(packages: &PackagesStep) -> String {
     let mut script = String::new();
-    if !packages.install.is_empty() {
-        script.push_str(&format!(
-            "zypper --non-interactive install --no-recommends {}\n",
-            quote_all(&packages.install)
-        ));
+    let (with, without): (Vec<_>, Vec<_>) =
+        packages.install.iter().cloned().partition(|text| packages.recommends(text));
+    for (option, names) in [("--recommends", with), ("--no-recommends", without)] {
+        if !names.is_empty() {
+            script.push_str(&format!("zypper --non-interactive install {option} {}\n", quote_all(&names)));
+        }
     }
     if !packages.remove.is_empty() {
         script.push_str(&format!("zypper --non-interactive remove {}\n", quote_all(&packages.remove)));
@@ -55,6 +62,26 @@ pub(super) fn zypper_script(packages: &PackagesStep) -> String {
 mod tests {
     use super::*;
     use crate::recipe::Content;
+
+    #[test]
+    fn recommended_packages_come_where_they_are_asked_for() {
+        let packages = PackagesStep {
+            install: vec!["a".to_owned(), "b".to_owned()],
+            recommends: vec!["b".to_owned()],
+            ..PackagesStep::default()
+        };
+        let script = packages_script(&packages);
+        for line in [
+            "install_weak_deps=True --setopt=tsflags=nodocs b\n",
+            "install_weak_deps=False --setopt=tsflags=nodocs a\n",
+        ] {
+            assert!(script.contains(line), "{script}");
+        }
+        assert_eq!(
+            zypper_script(&packages),
+            "zypper --non-interactive install --recommends b\nzypper --non-interactive install --no-recommends a\n"
+        );
+    }
 
     #[test]
     fn a_repository_never_switches_signatures_off() {

@@ -29,15 +29,6 @@ pub(super) fn packages_script(family: Family, packages: &PackagesStep) -> String
     }
 }
 
-/// Shell that only removes packages; needs no network.
-pub(super) fn remove_script(family: Family, names: &[String]) -> String {
-    match family {
-        Family::Debian => apt::remove_script(names),
-        Family::Rhel => dnf::remove_script(names),
-        Family::Suse => format!("zypper --non-interactive remove {}\n", quote_all(names)),
-    }
-}
-
 /// Quotes a word for `/bin/sh`, if it needs it.
 pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);

@@ -60,6 +60,20 @@ pub(super) fn selections(text: &str) -> HashMap<&str, &str> {
         .collect()
 }
 
+/// Packages of which an older version takes the place of the installed one.
+pub(super) fn downgraded(text: &str) -> impl Iterator<Item = &str> {
+    let list = text.lines().skip_while(|line| *line != "The following packages will be DOWNGRADED:").skip(1);
+    list.take_while(|line| line.starts_with(' ')).flat_map(str::split_whitespace)
+}
+
+/// Packages that provide a name that is no package's own, as apt lists them when it cannot choose.
+pub(super) fn providers(lines: &[String], name: &str) -> Vec<String> {
+    let start = format!("Package {name} is a virtual package provided by:");
+    let list = lines.iter().skip_while(|line| **line != start).skip(1);
+    let listed = list.take_while(|line| line.starts_with(' '));
+    listed.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
 /// Reads the output of `apt-get --print-uris`: files by the name apt gives them.
 pub(super) fn fetches(text: &str) -> Result<HashMap<String, Fetch>, AptError> {
     let mut all = HashMap::new();
@@ -121,6 +135,18 @@ mod tests {
     fn chosen_providers() {
         let text = "Note, selecting 'postfix' instead of 'mail-transport-agent'\nother 'a' 'b'\n";
         assert_eq!(selections(text), HashMap::from([("mail-transport-agent", "postfix")]));
+    }
+
+    #[test]
+    fn lists_among_the_talk() {
+        let text = "The following packages will be DOWNGRADED:\n  a b\n  c\n0 upgraded, 3 downgraded\n";
+        assert_eq!(downgraded(text).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(downgraded("a\n  b\n").count(), 0);
+        let lines =
+            ["x", "Package mail is a virtual package provided by:", "  postfix 3.7", "  exim4 4.96", "E: y"];
+        let lines = lines.map(str::to_owned);
+        assert_eq!(providers(&lines, "mail"), ["postfix", "exim4"]);
+        assert!(providers(&lines, "other").is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn provide(
     cache: &Path,
     root: &Path,
     files: &[PackageFile],
-    names: &[&str],
+    names: &[String],
     offline: bool,
 ) -> Result<(), AptError> {
     let directory = cache.join("archives");
@@ -48,8 +48,8 @@ pub(super) fn provide(
         return Err(AptError::Missing { files: missing.iter().map(|file| file.file_name()).collect() });
     }
     let total = missing.iter().map(|file| file.size).sum();
-    let mut arguments = vec!["--download-only", "-qq", "install", "--"];
-    arguments.extend(names);
+    let mut arguments = vec!["--download-only", "-qq", "--allow-remove-essential", "install", "--"];
+    arguments.extend(names.iter().map(String::as_str));
     apt.download("fetching packages", Some(total), arguments)?;
     for file in missing {
         let fetched = private.join(file.file_name());

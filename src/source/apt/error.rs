@@ -84,6 +84,9 @@ pub enum AptError {
         /// The packages.
         unknown: Vec<UnknownPackage>,
     },
+    /// What apt answers contradicts what the recipe asks.
+    #[error("{}", .0.summary)]
+    Contradiction(Box<Contradiction>),
     /// `--offline`, and the package index was never fetched for these sources.
     #[error("no package index in the cache for the base image's sources and the recipe's repositories")]
     NoIndex,
@@ -102,6 +105,17 @@ pub enum AptError {
     /// The user interrupted.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// What a recipe asks and what follows from it do not go together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Where the recipe says it, and what follows.
+    pub summary: String,
+    /// Why it follows: who needs whom.
+    pub details: Vec<String>,
+    /// What to do about it.
+    pub hint: String,
 }
 
 /// A package that no source knows.
@@ -163,6 +177,7 @@ const PATTERNS: [(Fault, &[&str]); 5] = [
             "Unable to correct problems",
             "Unable to satisfy dependencies",
             "pkgProblemResolver",
+            "Held packages were changed",
         ],
     ),
     (
@@ -219,7 +234,7 @@ impl Diagnose for AptError {
             Self::Unusable(_) | Self::Process(_) => Exit::Host,
             Self::Io { source, .. } => io_exit(source, Exit::Host),
             Self::Disk(error) => error.exit(),
-            Self::Invalid { .. } => Exit::Recipe,
+            Self::Invalid { .. } | Self::Contradiction(_) => Exit::Recipe,
             Self::Source { .. } | Self::NoSources | Self::Unknown { .. } => Exit::Guest,
             Self::Key { .. } | Self::Fingerprint { .. } | Self::Content(_) => Exit::Integrity,
             Self::Failed { fault, .. } => match fault {
@@ -237,6 +252,7 @@ impl Diagnose for AptError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Disk(error) => return error.hint(),
+            Self::Contradiction(contradiction) => return Some(contradiction.hint.clone()),
             Self::Unknown { unknown } => {
                 let similar: Vec<_> = unknown.iter().flat_map(|u| &u.similar).map(String::as_str).collect();
                 if similar.is_empty() {
@@ -277,6 +293,7 @@ impl Diagnose for AptError {
     fn context(&self) -> Vec<String> {
         match self {
             Self::Failed { lines, .. } => lines.clone(),
+            Self::Contradiction(contradiction) => contradiction.details.clone(),
             Self::Process(error) => error.tail().to_vec(),
             _ => Vec::new(),
         }

@@ -119,6 +119,13 @@ impl Apt<'_> {
         let mut command = Command::new("sh");
         command.args(["-c", "exec apt-get \"$@\" >&2", "apt-get"]).args(arguments);
         match self.run(doing, None, &mut command) {
+            Err(AptError::Failed { doing, reason, fault, mut lines }) => {
+                // How far it has read says nothing about why it failed.
+                lines.retain(|line| {
+                    !line.starts_with('\r') && !STAGES.iter().any(|stage| line.starts_with(stage))
+                });
+                AptError::Failed { doing, reason, fault, lines }
+            }
             Err(error) => error,
             Ok(_) => AptError::Answer(format!("{doing} failed once and then succeeded")),
         }
@@ -163,6 +170,10 @@ struct Talk {
     progress: Option<Option<u64>>,
     lines: Arc<Mutex<Vec<String>>>,
 }
+
+/// What apt says before it says anything.
+const STAGES: [&str; 3] =
+    ["Reading package lists...", "Building dependency tree...", "Reading state information..."];
 
 /// Lines of apt's output that are kept: the first ones say what is wrong, a flood follows.
 const KEPT_LINES: usize = 200;

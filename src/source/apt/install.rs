@@ -32,6 +32,17 @@ pub fn install_script(set: &PackageSet, directory: &str, debconf: &[String]) -> 
     text
 }
 
+/// The script that removes what a set removes, with its configuration, from the guest. It is empty if that is nothing.
+///
+/// dpkg is given all names at once and finds its own order.
+pub fn removal_script(set: &PackageSet) -> String {
+    if set.removed.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = set.removed.iter().map(|name| quote(name)).collect();
+    format!("{PREAMBLE}run --purge {}\n", names.join(" "))
+}
+
 const PREAMBLE: &str = "\
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
 export NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none UCF_FORCE_CONFFOLD=1
@@ -129,6 +140,7 @@ mod tests {
                 Action::Configure("db".to_owned()),
             ],
             present: vec!["curl".to_owned()],
+            removed: vec!["tool".to_owned(), "g++".to_owned()],
         };
         let script = install_script(&set, "/mnt/it's here", &["db db/pw password it's".to_owned()]);
         insta::assert_snapshot!(script.strip_prefix(PREAMBLE).unwrap(), @r"
@@ -148,6 +160,8 @@ mod tests {
         apt-mark -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=/dev/null \
           -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= manual curl >/dev/null
         ");
+        assert_eq!(removal_script(&set).strip_prefix(PREAMBLE), Some("run --purge tool g++\n"));
+        assert_eq!(removal_script(&PackageSet::default()), "");
         let empty = install_script(&PackageSet::default(), "/mnt", &[]);
         assert_eq!(empty, PREAMBLE, "nothing to do, nothing is run");
     }

@@ -12,10 +12,13 @@
 
 mod answer;
 mod archive;
+mod contradiction;
+mod debconf;
 mod error;
 mod host;
 mod install;
 mod lists;
+mod relation;
 mod repository;
 mod root;
 mod solve;
@@ -24,18 +27,19 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-pub use error::{AptError, Fault, UnknownPackage};
-pub use install::install_script;
+pub use error::{AptError, Contradiction, Fault, UnknownPackage};
+pub use install::{install_script, removal_script};
 pub use repository::{armoured_key, key_path, pin_entry, pin_path, sources_entry, sources_path};
 
 use crate::cancel::Cancel;
 use crate::disk::Tree;
 use crate::event::Events;
 use crate::os::Arch;
-use crate::recipe::{RepositoryStep, Step};
+use crate::recipe::{Place, RepositoryStep, Stage, Step};
 
 /// A package file in the cache, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +80,9 @@ pub struct PackageSet {
     pub order: Vec<Action>,
     /// Packages that the recipe names and that are installed already: from now on they are wanted.
     pub present: Vec<String>,
+    /// Packages that are removed with their configuration after that, in order: those that the recipe names, what
+    /// depends on them, and what came as a dependency and is not needed any more.
+    pub removed: Vec<String>,
 }
 
 /// Something dpkg does.
@@ -102,6 +109,7 @@ impl PackageSet {
             Action::Remove(name) => Some(format!("{name} removed")),
             _ => None,
         }));
+        lines.extend(self.removed.iter().map(|name| format!("{name} purged")));
         lines.sort_unstable();
         lines.iter().fold(String::new(), |mut text, line| {
             // Writing to a string cannot fail.
@@ -124,30 +132,69 @@ impl PackageSet {
 /// What one stage of a plan wants of apt.
 #[derive(Debug, Clone, Default)]
 pub struct StageRequest<'a> {
+    /// The stage's name, for messages.
+    pub name: &'a str,
     /// Repositories it adds; they stay for the stages after it.
     pub repositories: Vec<&'a RepositoryStep>,
     /// Packages to install, `name`, `name:arch` or `name=version`.
     pub install: Vec<&'a str>,
+    /// Those of them whose recommended packages are to be installed, too.
+    pub recommends: Vec<&'a str>,
     /// Packages to remove after that.
     pub remove: Vec<&'a str>,
+    /// Answers as `debconf-set-selections` reads them.
+    pub debconf: Vec<&'a str>,
+    /// Where the recipe speaks of a package, by its name.
+    pub places: BTreeMap<&'a str, &'a Place>,
 }
 
 impl<'a> StageRequest<'a> {
     /// Collects what the steps of a stage want.
-    pub fn of(steps: &'a [Step]) -> Self {
-        let mut stage = Self::default();
-        for step in steps {
+    pub fn of(stage: &'a Stage) -> Self {
+        let mut request = Self { name: stage.name.name(), ..Self::default() };
+        for step in &stage.steps {
             match step {
-                Step::Repository(repository) => stage.repositories.push(repository),
+                Step::Repository(repository) => request.repositories.push(repository),
                 Step::Packages(packages) => {
-                    stage.install.extend(packages.install.iter().map(String::as_str));
-                    stage.remove.extend(packages.remove.iter().map(String::as_str));
+                    request.install.extend(packages.install.iter().map(String::as_str));
+                    request.recommends.extend(packages.recommends.iter().map(String::as_str));
+                    request.remove.extend(packages.remove.iter().map(String::as_str));
+                    request.debconf.extend(packages.debconf.iter().map(String::as_str));
+                    request.places.extend(packages.places.iter().map(|(name, place)| (name.as_str(), place)));
                 }
                 _ => {}
             }
         }
-        stage
+        request
     }
+
+    /// Whether there is nothing to resolve for it.
+    pub fn is_idle(&self) -> bool {
+        self.install.is_empty() && self.remove.is_empty() && self.debconf.is_empty()
+    }
+
+    /// Where the recipe speaks of a package: a line of a file, or else the stage.
+    fn place(&self, package: &str) -> String {
+        self.places.get(package).map_or_else(|| format!("stage {}", self.name), ToString::to_string)
+    }
+}
+
+/// A package that must not go, whatever the recipe installs and removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// Its name.
+    pub name: &'static str,
+    /// Why, as the end of a sentence that speaks of it: `the agent runs with`.
+    pub why: &'static str,
+}
+
+/// What apt answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// One set for each stage.
+    pub sets: Vec<PackageSet>,
+    /// Names and versions of everything that is installed in the end, sorted.
+    pub installed: Vec<(String, String)>,
 }
 
 /// What is to be resolved.
@@ -158,6 +205,8 @@ pub struct AptRequest<'a> {
     pub arch: Arch,
     /// Stages of the plan, in order.
     pub stages: &'a [StageRequest<'a>],
+    /// What must not go.
+    pub needed: &'a [Needed],
     /// Where indexes and package files are kept.
     pub cache_dir: &'a Path,
     /// Use only what is in the cache.
@@ -169,6 +218,7 @@ impl std::fmt::Debug for AptRequest<'_> {
         f.debug_struct("AptRequest")
             .field("arch", &self.arch)
             .field("stages", &self.stages)
+            .field("needed", &self.needed)
             .field("cache_dir", &self.cache_dir)
             .field("offline", &self.offline)
             .finish_non_exhaustive()
@@ -185,21 +235,15 @@ pub fn usable() -> Result<(), AptError> {
 
 /// Resolves every stage, and makes sure that all files it needs are in the cache and verified.
 ///
-/// Returns one set per stage. Safe to run in several processes with one cache.
+/// Safe to run in several processes with one cache.
 ///
 /// # Errors
-/// See [`AptError`].
-pub fn resolve(
-    request: AptRequest<'_>,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Vec<PackageSet>, AptError> {
-    let AptRequest { tree, arch, stages, cache_dir, offline } = request;
+/// [`AptError::Contradiction`] if the answer is not what the recipe asks, for example because a package that it
+/// installs goes with one that it removes. See [`AptError`] for the rest.
+pub fn resolve(request: AptRequest<'_>, events: &Events, cancel: &Cancel) -> Result<Resolution, AptError> {
+    let AptRequest { tree, arch, stages, needed, cache_dir, offline } = request;
     for name in stages.iter().flat_map(|stage| stage.install.iter().chain(&stage.remove)) {
         solve::check_name(name)?;
-    }
-    if stages.iter().all(|stage| stage.install.is_empty()) {
-        return Ok(vec![PackageSet::default(); stages.len()]);
     }
     let host = host::HostApt::probe()?;
     // apt changes directories, so paths must not depend on ours.
@@ -209,29 +253,39 @@ pub fn resolve(
     let temp = root.path().join("tmp");
     let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, events, cancel };
 
-    let mut status = status::Status::parse(&root.status, arch.debian());
-    solve::write(root.path(), &status)?;
+    let mut status = status::Status::parse(&root.status, &root.extended_states, arch.debian());
+    let mut ledger = contradiction::Ledger::new(needed);
+    let mut owners = Vec::new();
     let mut indexed = false;
     let mut sets = Vec::with_capacity(stages.len());
     for (index, stage) in stages.iter().enumerate() {
         cancel.check()?;
-        if !stage.install.is_empty() && !root.has_sources(index) {
-            return Err(AptError::NoSources);
-        }
-        if !indexed && !stage.install.is_empty() {
-            // Once, for the sources of all stages.
-            lists::provide(&apt(None), &cache, root.path(), root.digest, offline)?;
-            indexed = true;
-        }
-        let apt = apt(Some(index));
         let mut set = PackageSet::default();
+        let apt = apt(Some(index));
+        debconf::judge(stage, &status, &root.debconf, &mut owners)?;
         if !stage.install.is_empty() {
-            set = solve::install(&apt, &cache, &mut status, &stage.install)?;
-            archive::provide(&apt, &cache, root.path(), &set.files, &stage.install, offline)?;
+            if !root.has_sources(index) {
+                return Err(AptError::NoSources);
+            }
+            if !indexed {
+                // Once, for the sources of all stages.
+                let apt = host::Apt { config: root.config(None), ..apt };
+                lists::provide(&apt, &cache, root.path(), root.digest, offline)?;
+                indexed = true;
+            }
+            solve::write(root.path(), &status)?;
+            let before = status.clone();
+            let solved = solve::install(&apt, &cache, &mut status, stage)?;
+            ledger.installed(stage, &solved.chosen, &before, &status, events)?;
+            archive::provide(&apt, &cache, root.path(), &solved.set.files, &solved.names, offline)?;
+            set = solved.set;
         }
-        solve::remove(&apt, root.path(), &mut status, &stage.remove)?;
-        solve::write(root.path(), &status)?;
+        let before = status.clone();
+        set.removed = solve::remove(&apt, root.path(), &mut status, stage)?;
+        ledger.removed(stage, &before, &status, events)?;
         sets.push(set);
     }
-    Ok(sets)
+    ledger.finish(&status)?;
+    debconf::warn(&owners, &status, events);
+    Ok(Resolution { sets, installed: status.versions() })
 }

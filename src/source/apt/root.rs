@@ -37,6 +37,10 @@ pub(super) struct Root {
     pub(super) digest: Digest,
     /// Text of the image's package database.
     pub(super) status: String,
+    /// Text of the image's list of packages that came as dependencies only.
+    pub(super) extended_states: String,
+    /// debconf's databases of the image, the one of passwords included.
+    pub(super) debconf: String,
     /// Whether stage `k` has any source.
     has_sources: Vec<bool>,
 }
@@ -51,7 +55,7 @@ impl Root {
         stages: &[StageRequest<'_>],
         events: &Events,
     ) -> Result<Self, AptError> {
-        let mut copy = Copy { tree, root: directory.path().to_owned(), keys: 0, trust: Sha256::new() };
+        let mut copy = Copy { tree, root: directory.path().to_owned(), trust: Sha256::new() };
         for sub in [
             "etc/trusted.gpg.d",
             "etc/auth.conf.d",
@@ -86,6 +90,8 @@ impl Root {
         for (index, stage) in stages.iter().enumerate() {
             repositories.extend(stage.repositories.iter().copied());
             copy.write(&format!("sources-{index}/base.sources"), base.as_bytes())?;
+            let preferences = copy.root.join(format!("preferences-{index}"));
+            fs::create_dir_all(&preferences).map_err(AptError::io("create", preferences))?;
             copy.directory("/etc/apt/preferences.d", &format!("preferences-{index}"), false)?;
             for (number, repository) in repositories.iter().enumerate() {
                 repository::check(repository)?;
@@ -109,8 +115,15 @@ impl Root {
         copy.trust.update(base.replace(&copy.root.display().to_string(), ""));
         copy.trust.update(architectures.join(" "));
         let status = copy.text("/var/lib/dpkg/status", STATUS_LIMIT)?.unwrap_or_default();
+        let extended_states = copy.text("/var/lib/apt/extended_states", STATUS_LIMIT)?.unwrap_or_default();
+        let mut debconf = String::new();
+        for name in ["config.dat", "passwords.dat"] {
+            let path = format!("/var/cache/debconf/{name}");
+            debconf.push_str(&copy.text(&path, STATUS_LIMIT)?.unwrap_or_default());
+            debconf.push_str("\n\n");
+        }
         let digest = Digest::from_bytes(copy.trust.finalize().into());
-        Ok(Self { directory, digest, status, has_sources })
+        Ok(Self { directory, digest, status, extended_states, debconf, has_sources })
     }
 
     /// The directory itself.
@@ -134,7 +147,6 @@ impl Root {
 struct Copy<'a> {
     tree: &'a mut dyn Tree,
     root: PathBuf,
-    keys: usize,
     /// Everything that decides what is trusted and from where.
     trust: Sha256,
 }
@@ -198,11 +210,12 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Puts a keyring into the root and returns where.
+    /// Puts a keyring into the root and returns where. One keyring has one path, however many sources name it: apt
+    /// takes two paths for two opinions of who may sign a repository.
     fn key(&mut self, bytes: &[u8], extension: &str) -> Result<String, AptError> {
-        self.trust.update(Sha256::digest(bytes));
-        self.keys += 1;
-        let path = format!("keys/{}.{extension}", self.keys);
+        let digest = Digest::of(bytes);
+        self.trust.update(digest.to_bytes());
+        let path = format!("keys/{digest}.{extension}");
         self.write(&path, bytes)?;
         Ok(self.root.join(path).display().to_string())
     }
@@ -317,6 +330,7 @@ APT::Architecture "{native}";
 APT::Sandbox::User "";
 APT::Install-Recommends "false";
 APT::Install-Suggests "false";
+APT::NeverAutoRemove {{ "^firmware-linux.*"; "^linux-firmware$"; "^linux-image-[a-z0-9]*$"; "^linux-image-[a-z0-9]*-[a-z0-9]*$"; }};
 APT::Get::Assume-Yes "true";
 APT::Get::Allow-Downgrades "true";
 APT::Get::Always-Include-Phased-Updates "true";

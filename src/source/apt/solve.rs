@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::answer::{self, Simulated};
-use super::error::{AptError, UnknownPackage};
+use super::error::{AptError, Contradiction, Fault, UnknownPackage};
 use super::host::Apt;
 use super::status::{self, Status};
-use super::{Action, PackageFile, PackageSet, archive};
+use super::{Action, PackageFile, PackageSet, StageRequest, archive};
 
 /// Names offered instead of an unknown one.
 const SUGGESTIONS: usize = 3;
@@ -28,61 +28,99 @@ pub(super) fn check_name(name: &str) -> Result<(), AptError> {
     if good { Ok(()) } else { Err(invalid()) }
 }
 
-/// Brings `status` to what it is when the packages are removed, with all that depends on them.
+/// Removes the packages that a stage names, with their configuration, all that depends on them, and what came as
+/// a dependency and is not needed any more. Brings `status` to what it is afterwards, and returns their names in the
+/// order in which they go.
 pub(super) fn remove(
     apt: &Apt<'_>,
     root: &Path,
     status: &mut Status,
-    names: &[&str],
-) -> Result<(), AptError> {
-    let installed = status.installed();
+    stage: &StageRequest<'_>,
+) -> Result<Vec<String>, AptError> {
     // What is not there needs no removing, and apt need not know it.
-    let names: Vec<_> = names.iter().copied().filter(|name| installed.contains(*name)).collect();
+    let names: Vec<_> = stage.remove.iter().copied().filter(|name| status.knows(name)).collect();
     if names.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     write(root, status)?;
-    let arguments = ["-s", "-q", "purge", "--"].into_iter().chain(names);
-    for action in answer::simulation(&apt.call("resolving packages to remove", "apt-get", arguments)?)? {
-        if let Simulated::Remove { name } = action {
-            status.remove(&name);
+    // Essential packages and those on hold as well: what may go is decided by what the whole answer is.
+    let options = ["-s", "-q", "--auto-remove", "--allow-remove-essential", "--allow-change-held-packages"];
+    let arguments: Vec<_> = options.into_iter().chain(["purge", "--"]).chain(names.iter().copied()).collect();
+    let doing = "resolving packages to remove";
+    let text = match apt.call(doing, "apt-get", arguments.iter().copied()) {
+        Ok(text) => text,
+        Err(AptError::Failed { .. }) => return Err(with_holds(apt.explain(doing, arguments), status)),
+        Err(error) => return Err(error),
+    };
+    let mut removed = Vec::new();
+    for action in answer::simulation(&text)? {
+        match action {
+            Simulated::Remove { name } => {
+                status.remove(&name);
+                removed.push(name);
+            }
+            Simulated::Unpack { name, .. } => {
+                return Err(AptError::Contradiction(Box::new(Contradiction {
+                    summary: format!(
+                        "{}: removing `{}` makes apt install `{name}` in its place",
+                        stage.place(names[0]),
+                        names.join("`, `")
+                    ),
+                    details: Vec::new(),
+                    hint: format!("name what shall be there instead in `install`: `{name}`, for example"),
+                })));
+            }
+            Simulated::Configure { .. } => {}
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
-/// Writes the database where apt's configuration says it is.
+/// Writes dpkg's database and apt's own where apt's configuration says they are.
 pub(super) fn write(root: &Path, status: &Status) -> Result<(), AptError> {
     let path = root.join("status");
-    fs_err::write(&path, status.to_string()).map_err(AptError::io("write", path))
+    fs_err::write(&path, status.to_string()).map_err(AptError::io("write", path))?;
+    let path = root.join("extended_states");
+    fs_err::write(&path, status.extended_states()).map_err(AptError::io("write", path))
 }
 
-/// Resolves what installing `names` takes, and brings `status` to what it is afterwards.
+/// What installing the packages of a stage takes.
+pub(super) struct Solved<'a> {
+    pub(super) set: PackageSet,
+    /// The package that each name of the recipe stands for.
+    pub(super) chosen: Vec<(&'a str, String)>,
+    /// What apt was asked to install; asked again, it does the same.
+    pub(super) names: Vec<String>,
+}
+
+/// Resolves what installing the packages of `stage` takes, and brings `status` to what it is afterwards.
 ///
 /// The file that apt reads stays as it was, so that the same transaction can be fetched.
-pub(super) fn install(
+pub(super) fn install<'a>(
     apt: &Apt<'_>,
     cache: &Path,
     status: &mut Status,
-    names: &[&str],
-) -> Result<PackageSet, AptError> {
-    const DOING: &str = "resolving packages";
-    let arguments =
-        |first: &[&'static str]| first.iter().copied().chain(names.iter().copied()).collect::<Vec<_>>();
-    // Only without `quiet` does apt tell which provider it takes for a virtual package.
-    let simulate = arguments(&["-s", "-q=0", "-o", "quiet::NoProgress=true", "install", "--"]);
-    let text = match apt.call(DOING, "apt-get", simulate.iter().copied()) {
-        Ok(text) => text,
-        // What does not fit together is explained on stdout.
-        Err(AptError::Failed { .. }) => return Err(explained(apt, apt.explain(DOING, simulate))),
-        Err(error) => return Err(error),
+    stage: &StageRequest<'a>,
+) -> Result<Solved<'a>, AptError> {
+    let before = status.installed();
+    let held = status.held();
+    // What is on hold stays as it is, which is what a name without a version asks for.
+    let asked = stage.install.iter().filter(|name| !held.contains(**name));
+    let mut names: Vec<String> = asked.map(|&name| name.to_owned()).collect();
+    for name in recommended(apt, status, stage)? {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let arguments = |first: &[&'static str]| {
+        first.iter().copied().chain(names.iter().map(String::as_str)).map(str::to_owned).collect::<Vec<_>>()
     };
+    let text = simulate(apt, status, &arguments(&SIMULATE))?;
     let transaction = answer::simulation(&text)?;
     let selected = answer::selections(&text);
-    let before = status.installed();
-    let mut requested = HashSet::new();
+    let mut chosen = Vec::new();
     let mut unknown = Vec::new();
-    for name in names {
+    for &name in &stage.install {
         let package = name.split('=').next().unwrap_or(name);
         let package = selected.get(package).copied().unwrap_or(package);
         let known = before.contains(package)
@@ -93,22 +131,26 @@ pub(super) fn install(
         if !known {
             unknown.push(package.to_owned());
         }
-        requested.insert(package.to_owned());
+        chosen.push((name, package.to_owned()));
     }
     if !unknown.is_empty() {
         return Err(AptError::Unknown { unknown: suggest(apt, unknown) });
     }
+    let requested: HashSet<&str> = chosen.iter().map(|(_, package)| package.as_str()).collect();
+    for name in answer::downgraded(&text) {
+        if !stage.install.iter().any(|text| text.split_once('=').is_some_and(|(asked, _)| asked == name)) {
+            apt.events
+                .note(format!("`{name}` goes back to an older version, because its source has priority"));
+        }
+    }
 
     let mut set = PackageSet {
-        present: requested.iter().filter(|name| before.contains(*name)).cloned().collect(),
+        present: requested.iter().filter(|name| before.contains(**name)).map(|&n| n.to_owned()).collect(),
         ..PackageSet::default()
     };
     set.present.sort_unstable();
-    let fetches = answer::fetches(&apt.call(
-        DOING,
-        "apt-get",
-        arguments(&["--print-uris", "-qq", "install", "--"]),
-    )?)?;
+    let uris = arguments(&["--print-uris", "-qq", "--allow-remove-essential", "install", "--"]);
+    let fetches = answer::fetches(&apt.call(DOING, "apt-get", uris.iter().map(String::as_str))?)?;
     let stanzas = stanzas(apt, &transaction)?;
     for action in transaction {
         match action {
@@ -120,9 +162,12 @@ pub(super) fn install(
                 let kib: u64 =
                     status::field(stanza, "Installed-Size").and_then(|kib| kib.parse().ok()).unwrap_or(0);
                 status.install(stanza);
+                if !before.contains(&name) {
+                    status.set_automatic(&name, !requested.contains(name.as_str()));
+                }
                 set.order.push(Action::Unpack(set.files.len()));
                 set.files.push(PackageFile {
-                    requested: requested.contains(&name),
+                    requested: requested.contains(name.as_str()),
                     new: !before.contains(&name),
                     path: archive::path(cache, &fetch.sha256),
                     sha256: fetch.sha256.clone(),
@@ -140,7 +185,61 @@ pub(super) fn install(
             }
         }
     }
-    Ok(set)
+    set.present.iter().for_each(|name| status.set_automatic(name, false));
+    Ok(Solved { set, chosen, names })
+}
+
+const DOING: &str = "resolving packages";
+
+/// Only without `quiet` does apt tell which provider it takes for a virtual package. Whether an essential package
+/// may go is decided by what the whole answer is.
+const SIMULATE: [&str; 7] =
+    ["-s", "-q=0", "-o", "quiet::NoProgress=true", "--allow-remove-essential", "install", "--"];
+
+/// Asks apt what it would do.
+fn simulate(apt: &Apt<'_>, status: &Status, arguments: &[String]) -> Result<String, AptError> {
+    match apt.call(DOING, "apt-get", arguments.iter().map(String::as_str)) {
+        // What does not fit together is explained on stdout.
+        Err(AptError::Failed { .. }) => {
+            let error = apt.explain(DOING, arguments.iter().map(String::as_str));
+            Err(with_holds(explained(apt, error), status))
+        }
+        answer => answer,
+    }
+}
+
+/// Everything that is installed when those packages of a stage whose recommended ones are wanted are installed with
+/// these; nothing if there are none.
+fn recommended(apt: &Apt<'_>, status: &Status, stage: &StageRequest<'_>) -> Result<Vec<String>, AptError> {
+    if stage.recommends.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Together with the rest of the stage, so that nothing is recommended that the rest excludes.
+    let first = ["-o", "APT::Install-Recommends=true"].into_iter().chain(SIMULATE);
+    let alone: Vec<String> = first.chain(stage.recommends.iter().copied()).map(str::to_owned).collect();
+    let transaction = answer::simulation(&simulate(apt, status, &alone)?)?;
+    Ok(transaction
+        .into_iter()
+        .filter_map(|action| match action {
+            Simulated::Unpack { name, .. } => Some(name),
+            _ => None,
+        })
+        .collect())
+}
+
+/// Adds what the base has on hold to an error about packages that do not fit together: apt does not touch it.
+fn with_holds(error: AptError, status: &Status) -> AptError {
+    match error {
+        AptError::Failed { doing, reason, fault: Fault::Dependencies, mut lines } => {
+            let held = status.held();
+            if !held.is_empty() {
+                let held = held.into_iter().collect::<Vec<_>>().join(", ");
+                lines.push(format!("on hold in the base image, and left as it is: {held}"));
+            }
+            AptError::Failed { doing, reason, fault: Fault::Dependencies, lines }
+        }
+        error => error,
+    }
 }
 
 /// The index records of everything a transaction unpacks, by the SHA-256 of their files.
@@ -183,7 +282,17 @@ fn explained(apt: &Apt<'_>, error: AptError) -> AptError {
             }
         }
     }
-    if unknown.is_empty() { error } else { AptError::Unknown { unknown: suggest(apt, unknown) } }
+    if unknown.is_empty() {
+        return error;
+    }
+    let mut unknown = suggest(apt, unknown);
+    for package in &mut unknown {
+        let providers = answer::providers(lines, &package.name);
+        if !providers.is_empty() {
+            package.similar = providers;
+        }
+    }
+    AptError::Unknown { unknown }
 }
 
 fn suggest(apt: &Apt<'_>, names: Vec<String>) -> Vec<UnknownPackage> {

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{self, BootFiles, Identity};
 use super::{SourceError, System};
 use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::event::{Event, EventSink, Events};
 use crate::os::Arch;
 use crate::process;
 
@@ -103,8 +105,7 @@ impl Tree<'_> {
             // The namespace's root may not be allowed to enter the user's current directory.
             .current_dir("/");
         let what = format!("bootstrapping {}", self.system);
-        process::run(&mut command, events, cancel).map_err(SourceError::program(what, parent))?;
-        Ok(())
+        run(&mut command, what, parent, events, cancel)
     }
 
     /// Packs the tree into a file system of the size of the root partition and returns its path.
@@ -113,8 +114,7 @@ impl Tree<'_> {
         let size = (disk::ROOT_SIZE >> 10).to_string();
         let mut command = helper(&["sh", "-c", script, "filesystem"]);
         command.arg(&self.path).arg(size).env("TIB_ROOT_UUID", &self.identity.root);
-        let failed = SourceError::program("making the root file system", &self.path);
-        process::run(&mut command, events, cancel).map_err(failed)?;
+        run(&mut command, "making the root file system".to_owned(), &self.path, events, cancel)?;
         Ok(self.path.join("tmp/root.ext4"))
     }
 
@@ -129,6 +129,51 @@ impl Tree<'_> {
             core: read("i386-pc/core.img")?,
             efi: read("x86_64-efi/core.efi")?,
         })
+    }
+}
+
+/// Runs a program that writes below `place`. It is known for a full disk by anything it ever said: dpkg and apt go on
+/// talking long after that, and give other reasons in the end.
+fn run(
+    command: &mut Command,
+    what: String,
+    place: &Path,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<(), SourceError> {
+    let full = Arc::new(AtomicBool::new(false));
+    let listener = Listener { events: events.clone(), full: Arc::clone(&full) };
+    match process::run(command, &Events::new(listener), cancel) {
+        Ok(_) => Ok(()),
+        Err(process::ProcessError::Failed { .. }) if full.load(Ordering::Relaxed) => {
+            Err(SourceError::io("write below", place)(std::io::ErrorKind::StorageFull.into()))
+        }
+        Err(error) => Err(SourceError::program(what, place)(error)),
+    }
+}
+
+/// Passes events on and listens for a full disk.
+struct Listener {
+    events: Events,
+    full: Arc<AtomicBool>,
+}
+
+/// What programs say of a full disk: the C library, apt, and mke2fs.
+const FULL: [&str; 4] = [
+    "No space left on device",
+    "You don't have enough free space",
+    "Disk quota exceeded",
+    "Could not allocate block in ext2 filesystem",
+];
+
+impl EventSink for Listener {
+    fn emit(&self, event: Event) {
+        if let Event::Output { line, .. } = &event
+            && FULL.iter().any(|sign| line.contains(sign))
+        {
+            self.full.store(true, Ordering::Relaxed);
+        }
+        self.events.emit(event);
     }
 }
 
@@ -155,6 +200,27 @@ fn is_root() -> bool {
 mod tests {
     use super::*;
     use crate::error::{Diagnose, Exit};
+
+    #[test]
+    fn a_full_disk_is_known_however_much_is_said_after_it() {
+        let run_shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let place = Path::new("/tmp");
+            run(&mut command, "bootstrapping x".to_owned(), place, &Events::none(), &Cancel::new())
+        };
+        let chatter = "i=0; while [ $i -lt 60 ]; do echo \"I: $i\" >&2; i=$((i+1)); done; exit 1";
+        for sign in [
+            "dpkg: error: failed to write (No space left on device)",
+            "E: You don't have enough free space in /x/var/cache/apt/archives/.",
+        ] {
+            let error = run_shell(&format!("echo \"{sign}\" >&2; {chatter}")).unwrap_err();
+            assert_eq!(error.exit(), Exit::Space, "{error}");
+            assert!(error.to_string().contains("no space left on its file system"), "{error}");
+        }
+        assert_eq!(run_shell(chatter).unwrap_err().exit(), Exit::Host);
+        run_shell("echo 'No space left on device' >&2").unwrap();
+    }
 
     #[test]
     fn missing_subordinate_ids_are_the_hosts_fault_with_a_way_out() {

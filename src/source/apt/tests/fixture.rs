@@ -249,6 +249,39 @@ impl Archive {
     }
 }
 
+/// Runs the host's `apt-get update` with a directory as its root, its configuration as it stands there: what the
+/// guest's own apt would say. The error is what it says.
+pub(super) fn update_in_root(root: &Path) -> Result<(), String> {
+    for directory in ["var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "etc/apt/preferences.d"]
+    {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    // `RootDir` goes before every path but those in sources, so these are made to lead into the root.
+    let (own, lists) = (TempDir::new().unwrap(), root.join("etc/apt"));
+    let sources = own.path().join("sources.list.d");
+    fs::create_dir_all(&sources).unwrap();
+    let inside = |text: String| {
+        text.replace("/usr/share/keyrings", &root.join("usr/share/keyrings").display().to_string())
+    };
+    for (from, to) in [("sources.list", "a.list"), ("sources.list.d/debian.sources", "b.sources")] {
+        if let Ok(text) = fs::read_to_string(lists.join(from)) {
+            fs::write(sources.join(to), inside(text)).unwrap();
+        }
+    }
+    let set = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let output = Command::new("apt-get")
+        .env("APT_CONFIG", "/dev/null")
+        .args(["-o", "Dir::Etc::sourcelist=/dev/null", "-o", "APT::Sandbox::User="])
+        .args(["-o", &set("Dir::Etc::sourceparts", &sources)])
+        .args(["-o", &set("Dir::State", &root.join("var/lib/apt"))])
+        .args(["-o", &set("Dir::State::status", &root.join("var/lib/dpkg/status"))])
+        .args(["-o", &set("Dir::Cache", &root.join("var/cache/apt"))])
+        .args(["-o", "APT::Architecture=amd64", "-o", "APT::Update::Error-Mode=any", "update"])
+        .output()
+        .unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
 /// Serves a directory as long as the process lives.
 fn serve(root: PathBuf, cut: Arc<Mutex<Vec<&'static str>>>, asked: Arc<Mutex<Vec<String>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

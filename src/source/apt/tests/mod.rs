@@ -1,5 +1,6 @@
 //! Against an archive of our own, and against the real one (ignored by default).
 
+mod contradictions;
 mod fixture;
 mod real;
 
@@ -51,10 +52,26 @@ impl Base {
     }
 
     fn resolve(&self, stages: &[StageRequest<'_>], offline: bool) -> Result<Vec<PackageSet>, AptError> {
+        self.resolve_with(stages, &[], offline, &Events::none()).map(|resolution| resolution.sets)
+    }
+
+    fn resolve_with(
+        &self,
+        stages: &[StageRequest<'_>],
+        needed: &[Needed],
+        offline: bool,
+        events: &Events,
+    ) -> Result<Resolution, AptError> {
         let mut tree = HostTree(self.directory.path().to_owned());
-        let request =
-            AptRequest { tree: &mut tree, arch: Arch::X86_64, stages, cache_dir: self.cache.path(), offline };
-        resolve(request, &Events::none(), &Cancel::new())
+        let request = AptRequest {
+            tree: &mut tree,
+            arch: Arch::X86_64,
+            stages,
+            needed,
+            cache_dir: self.cache.path(),
+            offline,
+        };
+        resolve(request, events, &Cancel::new())
     }
 
     /// Resolves one stage that must fail.
@@ -84,7 +101,7 @@ fn names(set: &PackageSet) -> Vec<&str> {
 fn stages_install_what_the_ones_before_did_not() {
     let (_archive, base) = good();
     let stages =
-        [install(&["tib-dep"]), StageRequest::default(), install(&["tib-app", "tib-dep", "tib-mail"])];
+        [install(&["tib-dep"]), StageRequest::default(), install(&["tib-app", "tib-dep", "tib-mta"])];
     let sets = base.resolve(&stages, false).unwrap();
     assert_eq!(
         sets.iter().map(names).collect::<Vec<_>>(),
@@ -97,7 +114,7 @@ fn stages_install_what_the_ones_before_did_not() {
     assert_eq!(fs::metadata(&app.path).unwrap().len(), app.size);
     let lib = sets[2].files.iter().find(|file| file.name == "tib-lib").unwrap();
     assert_eq!((lib.requested, lib.new), (false, false), "an upgrade that a dependency asks for");
-    assert!(sets[2].files.iter().any(|file| file.name == "tib-mta" && file.requested), "chosen for tib-mail");
+    assert!(sets[2].files.iter().any(|file| file.name == "tib-mta" && file.requested), "asked for");
     assert_eq!(sets[2].present, ["tib-dep"]);
     assert_eq!(sets[0].digest_text().lines().count(), 1);
 
@@ -109,23 +126,22 @@ fn stages_install_what_the_ones_before_did_not() {
 }
 
 #[test]
-fn a_removed_package_is_installed_again_when_asked_for() {
+fn a_package_that_is_in_the_way_of_another_is_removed() {
     let (_archive, base) = good();
-    let stages = [
-        StageRequest { remove: vec!["tib-dep", "tib-absent"], ..install(&["tib-dep"]) },
-        install(&["tib-app"]),
-    ];
+    base.write(
+        "/var/lib/dpkg/status",
+        "Package: tib-dep\nStatus: install ok installed\nMaintainer: x\nArchitecture: all\nVersion: 1.0\nDescription: x\n\n",
+    );
+    let stages = [install(&["tib-clash"])];
     let sets = base.resolve(&stages, false).unwrap();
-    assert_eq!(names(&sets[1]), ["tib-app", "tib-dep", "tib-lib"]);
-    let stages = [install(&["tib-dep"]), install(&["tib-clash"])];
+    assert!(sets[0].order.contains(&Action::Remove("tib-dep".to_owned())));
+    assert!(sets[0].digest_text().contains("tib-dep removed"));
+    fs::remove_dir_all(base.cache.path().join("archives")).unwrap();
     let sets = base.resolve(&stages, true).err();
     assert!(
         matches!(sets, Some(AptError::Missing { ref files }) if files == &["tib-clash_1.0_all.deb"]),
         "{sets:?}"
     );
-    let sets = base.resolve(&stages, false).unwrap();
-    assert!(sets[1].order.contains(&Action::Remove("tib-dep".to_owned())));
-    assert!(sets[1].digest_text().contains("tib-dep removed"));
 }
 
 #[test]
@@ -335,6 +351,43 @@ fn every_way_to_name_a_source_and_its_key() {
     }
 }
 
+/// What apt takes in the guest it must take here, too: the same keyring is one, however often it is named.
+#[test]
+fn a_repository_that_is_named_twice() {
+    let key = Key::new();
+    let archive = Archive::new(&PACKAGES).signed(&key);
+    let url = archive.url();
+    let line = |options: &str, components: &str| {
+        format!("deb [{options}signed-by=/usr/share/keyrings/k.asc] {url} test {components}\n")
+    };
+    let stanza = format!(
+        "Types: deb\nURIs: {url}\nSuites: test\nComponents: main\nSigned-By: /usr/share/keyrings/k.asc\n"
+    );
+    let armoured = key.armoured();
+    let twice = [stanza.as_str(), stanza.as_str()].join("\n");
+    for (case, list, sources) in [
+        ("components on two lines", [line("", "main"), line("", "contrib")].concat(), ""),
+        ("another architecture", [line("", "main"), line("arch=arm64 ", "main")].concat(), ""),
+        ("two stanzas", String::new(), twice.as_str()),
+        ("a list and a stanza", line("", "main"), stanza.as_str()),
+    ] {
+        let files = [
+            ("/etc/apt/sources.list", list.as_str()),
+            ("/etc/apt/sources.list.d/debian.sources", sources),
+            ("/usr/share/keyrings/k.asc", armoured.as_str()),
+        ];
+        let base = Base::new(&files);
+        let oracle = fixture::update_in_root(base.directory.path());
+        assert!(oracle.is_ok(), "{case}: apt itself refuses it: {oracle:?}");
+        let sets = base.resolve(&[install(&["tib-dep"])], false);
+        assert_eq!(
+            sets.map(|sets| sets[0].files.len()).map_err(|e| (e.to_string(), e.context())),
+            Ok(1),
+            "{case}"
+        );
+    }
+}
+
 #[test]
 fn files_that_are_not_what_the_index_says() {
     let (archive, base) = good();
@@ -381,6 +434,7 @@ fn interrupted() {
         tree: &mut tree,
         arch: Arch::X86_64,
         stages: &stages,
+        needed: &[],
         cache_dir: base.cache.path(),
         offline: false,
     };

@@ -77,10 +77,11 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
                 tree: &mut tree,
                 arch: Arch::X86_64,
                 stages: &stages,
+                needed: &[],
                 cache_dir: &cache,
                 offline,
             };
-            let sets = resolve(request, &Events::none(), &Cancel::new()).unwrap();
+            let sets = resolve(request, &Events::none(), &Cancel::new()).unwrap().sets;
             let files = sets[0].files.iter();
             let ours: BTreeMap<_, _> = files.map(|file| (file.name.clone(), file.version.clone())).collect();
             assert_eq!(ours, expected, "{name}, offline: {offline}");

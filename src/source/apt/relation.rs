@@ -1,0 +1,151 @@
+//! What packages say of each other, for explaining apt's decisions: apt says what it does and not why.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::status::{Status, field};
+
+/// Installed packages, and who needs whom.
+#[derive(Debug)]
+pub(super) struct Relations<'a> {
+    /// Stanzas by the name apt uses.
+    stanzas: HashMap<String, &'a str>,
+    /// Who provides a name, besides the package of that name.
+    providers: HashMap<&'a str, Vec<String>>,
+}
+
+impl<'a> Relations<'a> {
+    /// Of what is installed in one of these databases; of a package in several, the last one counts.
+    pub(super) fn of(all: &[&'a Status]) -> Self {
+        let mut relations = Self { stanzas: HashMap::new(), providers: HashMap::new() };
+        for status in all {
+            relations.stanzas.extend(status.installed_stanzas().map(|stanza| (status.name(stanza), stanza)));
+        }
+        for (name, stanza) in &relations.stanzas {
+            for provided in alternatives(field(stanza, "Provides").unwrap_or_default()).flatten() {
+                relations.providers.entry(provided).or_default().push(name.clone());
+            }
+        }
+        relations.providers.values_mut().for_each(|names| names.sort_unstable());
+        relations
+    }
+
+    /// How `from` comes to need one of `goals`: a chain of packages, each of which depends on the next. Only
+    /// packages in `among` are looked at, if that is given.
+    pub(super) fn chain(
+        &self,
+        from: &str,
+        goals: &HashSet<&str>,
+        among: Option<&HashSet<String>>,
+    ) -> Option<Vec<String>> {
+        let mut came_from: HashMap<String, String> = HashMap::new();
+        let mut queue = VecDeque::from([from.to_owned()]);
+        while let Some(name) = queue.pop_front() {
+            if name != from && goals.contains(name.as_str()) {
+                let mut chain = vec![name];
+                while let Some(before) = chain.last().and_then(|last| came_from.get(last)) {
+                    chain.push(before.clone());
+                }
+                chain.reverse();
+                return Some(chain);
+            }
+            for needed in self.needs(&name) {
+                let counts = among.is_none_or(|among| among.contains(&needed));
+                if counts && needed != from && !came_from.contains_key(&needed) {
+                    came_from.insert(needed.clone(), name.clone());
+                    queue.push_back(needed);
+                }
+            }
+        }
+        None
+    }
+
+    /// Which of `names` excludes `name`, or is excluded by it.
+    pub(super) fn rival<'n>(
+        &self,
+        name: &str,
+        names: impl Iterator<Item = &'n String>,
+    ) -> Option<&'n String> {
+        names.into_iter().find(|other| self.excludes(other, name) || self.excludes(name, other))
+    }
+
+    fn excludes(&self, one: &str, other: &str) -> bool {
+        let Some(stanza) = self.stanzas.get(one) else { return false };
+        let bare = other.split(':').next().unwrap_or(other);
+        ["Conflicts", "Breaks"]
+            .iter()
+            .filter_map(|name| field(stanza, name))
+            .flat_map(alternatives)
+            .flatten()
+            .any(|excluded| {
+                excluded == bare
+                    || self.providers.get(excluded).is_some_and(|list| list.iter().any(|p| p == other))
+            })
+    }
+
+    /// The installed packages that `name` needs, by itself or through what they provide.
+    fn needs(&self, name: &str) -> Vec<String> {
+        let Some(stanza) = self.stanzas.get(name) else { return Vec::new() };
+        let fields = ["Pre-Depends", "Depends"].into_iter().filter_map(|name| field(stanza, name));
+        let mut needed = Vec::new();
+        for wanted in fields.flat_map(alternatives).flatten() {
+            if self.stanzas.contains_key(wanted) {
+                needed.push(wanted.to_owned());
+            }
+            needed.extend(self.providers.get(wanted).into_iter().flatten().cloned());
+        }
+        needed
+    }
+}
+
+/// The names in a field such as `Depends`: a list of lists of alternatives, without versions and architectures.
+fn alternatives(value: &str) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+    value.split(',').map(|group| {
+        group.split('|').filter_map(|one| {
+            let name = one.trim().split([' ', '(', '[', ':']).next().unwrap_or_default();
+            (!name.is_empty()).then_some(name)
+        })
+    })
+}
+
+/// `a depends on b, which depends on c`
+pub(super) fn sentence(chain: &[String]) -> String {
+    let mut links = chain.windows(2);
+    let first = links.next().map(|pair| format!("{} depends on {}", pair[0], pair[1])).unwrap_or_default();
+    links.fold(first, |text, pair| format!("{text}, which depends on {}", pair[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_follow_alternatives_and_what_is_provided() {
+        let package = |name: &str, fields: &str| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n{fields}\n"
+            )
+        };
+        let text = [
+            package("app", "Pre-Depends: lib (>= 2) | absent\nDepends: mail-agent, app\n"),
+            package("lib", "Depends: base:any\n"),
+            package("mta", "Provides: mail-agent (= 1), smtpd\nConflicts: smtpd\n"),
+            package("other", "Provides: smtpd\n"),
+            package("base", ""),
+        ]
+        .concat();
+        let status = Status::parse(&text, "", "amd64");
+        let relations = Relations::of(&[&status]);
+        let chain = |from: &str, to: &str| {
+            relations.chain(from, &HashSet::from([to]), None).map(|chain| sentence(&chain))
+        };
+        assert_eq!(chain("app", "base").as_deref(), Some("app depends on lib, which depends on base"));
+        assert_eq!(chain("app", "mta").as_deref(), Some("app depends on mta"));
+        assert_eq!(chain("base", "app"), None);
+        assert_eq!(chain("app", "app"), None, "what depends on itself needs nobody");
+        let few = HashSet::from(["base".to_owned()]);
+        assert_eq!(relations.chain("app", &HashSet::from(["base"]), Some(&few)), None);
+        let names = ["base".to_owned(), "other".to_owned()];
+        assert_eq!(relations.rival("mta", names.iter()).map(String::as_str), Some("other"));
+        assert_eq!(relations.rival("base", names.iter()), None);
+    }
+}
