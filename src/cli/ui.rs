@@ -140,7 +140,7 @@ impl Printer {
         self.0.clear();
         match self.0.progress {
             Progress::Json => self.0.json(&serde_json::json!({ "event": "interrupted", "exit_code": 130 })),
-            _ => self.0.write("interrupted: nothing was left half-written\n"),
+            _ => self.0.write("interrupted\n"),
         }
     }
 

@@ -89,6 +89,9 @@ impl Cache {
         let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
         // qemu and mmdebstrap run in other directories.
         let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
+        if root.to_str().is_none() {
+            return Err(SourceError::NotUtf8(root));
+        }
         for name in DIRECTORIES.iter().chain(&["work"]) {
             let path = root.join(name);
             fs_err::create_dir_all(&path).map_err(SourceError::io("create the cache directory", path))?;
