@@ -133,9 +133,19 @@ fn contents(tag: &str) -> [String; 3] {
     [format!("about {tag}"), format!("{digest}  image\n"), tag.to_owned()]
 }
 
+/// A directory to publish in, alone in another.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("out")
+    }
+}
+
 /// A directory, with a set that was published earlier if `old`.
-fn directory(old: bool) -> tempfile::TempDir {
-    let directory = scratch();
+fn directory(old: bool) -> Place {
+    let directory = Place(scratch());
+    fs::create_dir(directory.path()).unwrap();
     if old {
         for (name, content) in NAMES.iter().zip(contents("old")) {
             fs::write(directory.path().join(name), content).unwrap();
@@ -211,7 +221,7 @@ fn run_traced(directory: &Path, force: bool, arguments: &[String]) -> ExitStatus
 
 /// Where strace writes: beside the directory, which is looked at.
 fn log(directory: &Path) -> PathBuf {
-    directory.with_extension("strace")
+    directory.with_file_name("strace")
 }
 
 const MKDIR: &[&str] = &["mkdir", "mkdirat"];
@@ -244,13 +254,12 @@ fn occurrences(old: bool, names: &[&str], further: &[String]) -> Vec<Call> {
     let directory = directory(old);
     let names: Vec<_> = names.iter().map(|name| format!("?{name}")).collect();
     let trace = ["-e".to_owned(), format!("trace={}", names.join(","))];
-    run_traced(directory.path(), old, &[&trace[..], further].concat());
-    let text = fs::read_to_string(log(directory.path())).unwrap();
-    fs::remove_file(log(directory.path())).unwrap();
-    let place = directory.path().to_str().unwrap();
+    run_traced(&directory.path(), old, &[&trace[..], further].concat());
+    let text = fs::read_to_string(log(&directory.path())).unwrap();
+    let place = directory.path().to_str().unwrap().to_owned();
     // Each line begins with the thread, and strace counts the calls of each.
     let thread =
-        text.lines().find(|line| line.contains(place)).and_then(|line| line.split_once(' ')).unwrap().0;
+        text.lines().find(|line| line.contains(&place)).and_then(|line| line.split_once(' ')).unwrap().0;
     let mut numbers = BTreeMap::new();
     let mut found = Vec::new();
     for line in text.lines() {
@@ -258,7 +267,7 @@ fn occurrences(old: bool, names: &[&str], further: &[String]) -> Vec<Call> {
         let Some((name, _)) = line.trim_start().split_once('(') else { continue };
         let number = numbers.entry(name.to_owned()).or_insert(0);
         *number += 1;
-        if line.contains(place) {
+        if line.contains(&place) {
             found.push(Call { name: name.to_owned(), number: *number, line: line.trim_start().to_owned() });
         }
     }
@@ -289,7 +298,6 @@ fn mended(directory: &Path, expected: &[Seen], case: &str) {
     let seen = look(directory, case);
     assert!(expected.contains(&seen), "{case}: {seen:?} after it was mended");
     assert_eq!(leftovers(directory), Vec::<String>::new(), "{case}: after it was mended");
-    let _ = fs::remove_file(log(directory));
 }
 
 fn leftovers(directory: &Path) -> Vec<String> {
@@ -311,10 +319,10 @@ fn whichever_call_fails_all_files_are_new_or_none_is() {
         for old in [false, true] {
             for call in occurrences(old, names, &[]) {
                 let directory = directory(old);
-                let status = run_traced(directory.path(), old, &call.inject(&format!("error={error}"), ""));
+                let status = run_traced(&directory.path(), old, &call.inject(&format!("error={error}"), ""));
                 let case = format!("{error}, old set: {old}: {}", call.line);
                 // What cannot be removed is for the next one.
-                judge(directory.path(), old, status, names == RENAME || names == SYNC, &case);
+                judge(&directory.path(), old, status, names == RENAME || names == SYNC, &case);
             }
         }
     }
@@ -333,11 +341,11 @@ fn killed_before_any_change_of_names_the_next_publication_mends() {
 #[track_caller]
 fn killed(old: bool, call: &Call, further: &[String]) {
     let directory = directory(old);
-    let status = run_traced(directory.path(), old, &[further, &call.inject("signal=KILL", "")].concat());
+    let status = run_traced(&directory.path(), old, &[further, &call.inject("signal=KILL", "")].concat());
     let case = format!("killed, old set: {old}: {}", call.line);
     assert_eq!(status.code(), None, "{case}");
-    look(directory.path(), &case);
-    mended(directory.path(), &[if old { Seen::old() } else { Nothing }, Seen::new()], &case);
+    look(&directory.path(), &case);
+    mended(&directory.path(), &[if old { Seen::old() } else { Nothing }, Seen::new()], &case);
 }
 
 #[test]
@@ -359,10 +367,10 @@ fn if_undoing_fails_too_the_next_publication_does_it() {
         }
         for faults in cases {
             let directory = directory(true);
-            let status = run_traced(directory.path(), true, &faults);
+            let status = run_traced(&directory.path(), true, &faults);
             assert_eq!(status.code(), Some(2), "{faults:?}");
-            look(directory.path(), &format!("{faults:?}"));
-            mended(directory.path(), &[Seen::old()], &format!("{faults:?}"));
+            look(&directory.path(), &format!("{faults:?}"));
+            mended(&directory.path(), &[Seen::old()], &format!("{faults:?}"));
         }
     }
 }
@@ -377,8 +385,8 @@ fn file_systems_that_cannot_rename_without_replacing_are_no_worse() {
                 killed(old, &call, further);
                 let directory = directory(old);
                 let faults = [further, &call.inject("error=EIO", "")].concat();
-                let status = run_traced(directory.path(), old, &faults);
-                judge(directory.path(), old, status, false, &format!("{faults:?}: {}", call.line));
+                let status = run_traced(&directory.path(), old, &faults);
+                judge(&directory.path(), old, status, false, &format!("{faults:?}: {}", call.line));
             }
         }
     }
@@ -393,9 +401,9 @@ fn directories_that_cannot_be_synced_or_locked_are_published_in_all_the_same() {
     cases.push(inject("flock", "error=ENOLCK", "1+"));
     for faults in cases {
         let directory = directory(true);
-        let status = run_traced(directory.path(), true, &faults);
+        let status = run_traced(&directory.path(), true, &faults);
         assert_eq!(status.code(), Some(0), "{faults:?}");
-        judge(directory.path(), true, status, true, &format!("{faults:?}"));
+        judge(&directory.path(), true, status, true, &format!("{faults:?}"));
     }
 }
 
@@ -404,12 +412,12 @@ fn of_two_at_once_one_set_is_there() {
     for call in occurrences(true, RENAME, &[]) {
         let directory = directory(true);
         let held = call.inject("delay_enter=400000", "");
-        let mut first = traced(directory.path(), true, &held).spawn().unwrap();
+        let mut first = traced(&directory.path(), true, &held).spawn().unwrap();
         // Whatever the two do in whatever order, a set is whole.
         let tag = "other".to_owned();
-        publish_here(directory.path(), &tag, true).unwrap();
+        publish_here(&directory.path(), &tag, true).unwrap();
         assert_eq!(first.wait().unwrap().code(), Some(0));
-        mended(directory.path(), &[Seen::new(), Whole(tag)], &format!("held: {}", call.line));
+        mended(&directory.path(), &[Seen::new(), Whole(tag)], &format!("held: {}", call.line));
     }
     let directory = directory(true);
     std::thread::scope(|scope| {
@@ -417,13 +425,13 @@ fn of_two_at_once_one_set_is_there() {
             let directory = directory.path();
             scope.spawn(move || {
                 for round in 0..5 {
-                    publish_here(directory, &format!("{thread} {round}"), true).unwrap();
+                    publish_here(&directory, &format!("{thread} {round}"), true).unwrap();
                 }
             });
         }
     });
-    assert!(matches!(look(directory.path(), "eight threads"), Whole(tag) if tag.ends_with(" 4")));
-    assert_eq!(leftovers(directory.path()), Vec::<String>::new());
+    assert!(matches!(look(&directory.path(), "eight threads"), Whole(tag) if tag.ends_with(" 4")));
+    assert_eq!(leftovers(&directory.path()), Vec::<String>::new());
 }
 
 #[test]
@@ -433,7 +441,7 @@ fn without_force_exactly_one_of_many_wins_and_the_others_change_nothing() {
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let (directory, won) = (directory.path(), &won);
-            scope.spawn(move || match publish_here(directory, &thread.to_string(), false) {
+            scope.spawn(move || match publish_here(&directory, &thread.to_string(), false) {
                 Ok(()) => won.lock().unwrap().push(thread.to_string()),
                 Err(error) => assert!(matches!(error, BuildError::Exists(_)), "{error}"),
             });
@@ -441,7 +449,7 @@ fn without_force_exactly_one_of_many_wins_and_the_others_change_nothing() {
     });
     let won = won.into_inner().unwrap();
     assert_eq!(won.len(), 1);
-    assert_eq!(look(directory.path(), "eight threads"), Whole(won[0].clone()));
+    assert_eq!(look(&directory.path(), "eight threads"), Whole(won[0].clone()));
 }
 
 #[test]
@@ -449,7 +457,7 @@ fn what_somebody_makes_meanwhile_is_theirs() {
     for name in NAMES {
         let directory = directory(false);
         let (events, cancel) = (Events::none(), Cancel::new());
-        let publication = prepare(directory.path(), false, &events, &cancel).unwrap();
+        let publication = prepare(&directory.path(), false, &events, &cancel).unwrap();
         for (name, content) in NAMES.iter().zip(contents("new")) {
             publication.write(name.as_ref(), content.as_bytes()).unwrap();
         }
@@ -457,7 +465,7 @@ fn what_somebody_makes_meanwhile_is_theirs() {
         fs::write(&theirs, "theirs").unwrap();
         let error = publication.publish(&events, &cancel).unwrap_err();
         assert!(matches!(&error, BuildError::Exists(path) if *path == theirs), "{error}");
-        assert_eq!(listing(directory.path()), [format!("{name} file")]);
+        assert_eq!(listing(&directory.path()), [format!("{name} file")]);
         assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
     }
 }
@@ -467,17 +475,17 @@ fn what_somebody_makes_after_a_kill_is_not_replaced_nor_given_other_evidence() {
     // Killed before the image arrives: the old set is aside, the new evidence is there.
     let before_image = occurrences(true, RENAME, &[]).pop().unwrap();
     let directory = directory(true);
-    run_traced(directory.path(), true, &before_image.inject("signal=KILL", ""));
+    run_traced(&directory.path(), true, &before_image.inject("signal=KILL", ""));
     assert_eq!(
-        look(directory.path(), "killed"),
+        look(&directory.path(), "killed"),
         Else(BTreeSet::from(["image.manifest", "image.sha256"].map(str::to_owned)))
     );
     fs::write(directory.path().join("image"), "theirs").unwrap();
     let told = Told::default();
     let events = Events::new(told.clone());
-    let error = prepare(directory.path(), false, &events, &Cancel::new()).unwrap_err();
+    let error = prepare(&directory.path(), false, &events, &Cancel::new()).unwrap_err();
     assert!(matches!(error, BuildError::Exists(_)), "{error}");
-    let visible = || listing(directory.path()).into_iter().filter(|name| !name.starts_with(".tib-"));
+    let visible = || listing(&directory.path()).into_iter().filter(|name| !name.starts_with(".tib-"));
     assert_eq!(visible().collect::<Vec<_>>(), ["image file"]);
     assert_eq!(fs::read(directory.path().join("image")).unwrap(), b"theirs");
     let told = told.0.lock().unwrap().join("\n");
@@ -485,7 +493,7 @@ fn what_somebody_makes_after_a_kill_is_not_replaced_nor_given_other_evidence() {
 
     // Once they take it away, what was there before comes back.
     fs::remove_file(directory.path().join("image")).unwrap();
-    mended(directory.path(), &[Seen::old()], "taken away");
+    mended(&directory.path(), &[Seen::old()], "taken away");
 }
 
 /// Keeps notes and warnings.
@@ -509,12 +517,11 @@ fn what_was_mended_is_told() {
         (false, last(false, SYNC), "is complete, though"),
     ] {
         let directory = directory(old);
-        run_traced(directory.path(), old, &fault);
+        run_traced(&directory.path(), old, &fault);
         let told = Told::default();
-        let _ = prepare(directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap();
+        let _ = prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap();
         let told = told.0.lock().unwrap().clone();
         assert!(matches!(&told[..], [one] if one.contains(expected)), "{fault:?}: {told:?}");
-        let _ = fs::remove_file(log(directory.path()));
     }
 }
 
@@ -522,28 +529,28 @@ fn what_was_mended_is_told() {
 fn evidence_that_the_new_set_lacks_goes_with_the_old_one() {
     let directory = directory(true);
     let (events, cancel) = (Events::none(), Cancel::new());
-    let publication = prepare(directory.path(), true, &events, &cancel).unwrap();
+    let publication = prepare(&directory.path(), true, &events, &cancel).unwrap();
     for (name, content) in NAMES.iter().zip(contents("new")).skip(1) {
         publication.write(name.as_ref(), content.as_bytes()).unwrap();
     }
     publication.publish(&events, &cancel).unwrap();
-    assert_eq!(listing(directory.path()), ["image file", "image.sha256 file"]);
+    assert_eq!(listing(&directory.path()), ["image file", "image.sha256 file"]);
 }
 
 #[test]
 fn an_interruption_counts_until_names_change() {
     let directory = directory(true);
     let (events, cancel) = (Events::none(), Cancel::new());
-    let publication = prepare(directory.path(), true, &events, &cancel).unwrap();
+    let publication = prepare(&directory.path(), true, &events, &cancel).unwrap();
     publication.write(NAMES[2].as_ref(), b"new").unwrap();
     cancel.raise();
     let error = publication.publish(&events, &cancel).unwrap_err();
     assert_eq!(error.exit(), Exit::Interrupted, "{error}");
-    assert_eq!(look(directory.path(), "interrupted"), Seen::old());
-    assert_eq!(leftovers(directory.path()), Vec::<String>::new());
+    assert_eq!(look(&directory.path(), "interrupted"), Seen::old());
+    assert_eq!(leftovers(&directory.path()), Vec::<String>::new());
 
     let cancel = Cancel::new();
-    publish(directory.path(), "new", true, &events, &cancel).unwrap();
+    publish(&directory.path(), "new", true, &events, &cancel).unwrap();
     cancel.raise();
     assert_eq!(cancel.check(), Ok(()), "what is published cannot be interrupted");
 }
@@ -555,8 +562,7 @@ fn waiting_for_a_lock_of_somebody_else_is_told_and_can_be_interrupted() {
     lock.lock().unwrap();
     let (told, cancel) = (Told::default(), Cancel::new());
     let waiting = {
-        let (directory, events, cancel) =
-            (directory.path().to_owned(), Events::new(told.clone()), cancel.clone());
+        let (directory, events, cancel) = (directory.path(), Events::new(told.clone()), cancel.clone());
         std::thread::spawn(move || publish(&directory, "new", true, &events, &cancel))
     };
     while told.0.lock().unwrap().is_empty() {
@@ -567,10 +573,10 @@ fn waiting_for_a_lock_of_somebody_else_is_told_and_can_be_interrupted() {
     assert_eq!(error.exit(), Exit::Interrupted, "{error}");
     assert_eq!(told.0.lock().unwrap().len(), 1, "told once");
     drop(lock);
-    publish_here(directory.path(), "new", true).unwrap();
-    assert_eq!(look(directory.path(), "released"), Seen::new());
+    publish_here(&directory.path(), "new", true).unwrap();
+    assert_eq!(look(&directory.path(), "released"), Seen::new());
     assert_eq!(
-        leftovers(directory.path()),
+        leftovers(&directory.path()),
         Vec::<String>::new(),
         "a lock that nobody holds is used and removed"
     );
@@ -587,10 +593,10 @@ fn what_has_the_name_of_the_lock_is_refused_at_once() {
         let directory = directory(true);
         let lock = directory.path().join(".tib-publication.lock");
         make(&lock);
-        let error = publish_here(directory.path(), "new", true).unwrap_err();
+        let error = publish_here(&directory.path(), "new", true).unwrap_err();
         assert!(error.to_string().contains(".tib-publication.lock"), "{error}");
         assert_eq!(error.exit(), Exit::Usage);
-        assert_eq!(look(directory.path(), "lock"), Seen::old());
+        assert_eq!(look(&directory.path(), "lock"), Seen::old());
         assert!(lock.symlink_metadata().is_ok(), "it stays");
     }
 }
@@ -605,17 +611,17 @@ fn links_and_read_only_files_are_replaced_and_what_links_lead_to_is_not() {
     for (name, to) in [("image.sha256", &target), ("image.manifest", &elsewhere.path().join("nowhere"))] {
         fs::remove_file(directory.path().join(name)).unwrap();
         symlink(to, directory.path().join(name)).unwrap();
-        let error = prepare(directory.path(), false, &Events::none(), &Cancel::new()).unwrap_err();
+        let error = prepare(&directory.path(), false, &Events::none(), &Cancel::new()).unwrap_err();
         assert!(matches!(error, BuildError::Exists(_)), "{error}");
     }
-    publish_here(directory.path(), "new", true).unwrap();
-    assert_eq!(look(directory.path(), "links"), Seen::new());
-    assert!(listing(directory.path()).iter().all(|name| name.ends_with(" file")));
+    publish_here(&directory.path(), "new", true).unwrap();
+    assert_eq!(look(&directory.path(), "links"), Seen::new());
+    assert!(listing(&directory.path()).iter().all(|name| name.ends_with(" file")));
     assert_eq!(fs::read(&target).unwrap(), b"theirs");
     for (name, to) in [("image", Path::new("/dev/null")), ("image.sha256", elsewhere.path())] {
         fs::remove_file(directory.path().join(name)).unwrap();
         symlink(to, directory.path().join(name)).unwrap();
-        let error = publish_here(directory.path(), "new", true).unwrap_err();
+        let error = publish_here(&directory.path(), "new", true).unwrap_err();
         assert!(matches!(&error, BuildError::NotAFile(path) if path.ends_with(name)), "{error}");
         fs::remove_file(directory.path().join(name)).unwrap();
     }

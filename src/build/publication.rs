@@ -54,6 +54,10 @@ impl Publication {
     ) -> Result<Self, BuildError> {
         let failed = |source| BuildError::Output { path: directory.to_owned(), source };
         let place = Directory::open(directory).map_err(failed)?;
+        // Who names a device is told that, and not that nobody may write beside it.
+        for name in names.iter().rev() {
+            check_kind(&place, name)?;
+        }
         let _turn = Turn::wait(&place, events, cancel)?;
         mend(&place, events)?;
         for name in names.iter().rev() {
@@ -195,21 +199,27 @@ impl Publication {
     }
 }
 
+/// Finds out whether what is called `name`, if there is anything, is something that can be replaced. A link is replaced
+/// like a file; what it leads to is not touched. But who names a device by a link means the device.
+fn check_kind(place: &Directory, name: &OsStr) -> Result<Option<Stat>, BuildError> {
+    let failed = |source| BuildError::Output { path: place.join(name), source };
+    let stat = place.look(name).map_err(failed)?;
+    let behind =
+        if stat.as_ref().is_some_and(is_link) { place.look_behind(name).map_err(failed)? } else { stat };
+    match behind {
+        Some(behind) if !is_file(&behind) => Err(BuildError::NotAFile(place.join(name))),
+        _ => Ok(stat),
+    }
+}
+
 /// Finds out whether a file called `name` may and can be made or replaced.
 fn check(place: &Directory, name: &OsStr, force: bool) -> Result<(), BuildError> {
-    let path = || place.join(name);
-    let failed = |source| BuildError::Output { path: path(), source };
-    let Some(stat) = place.look(name).map_err(failed)? else { return Ok(()) };
-    // A link is replaced like a file; what it leads to is not touched. But who names a device by a link means the device.
-    let behind = if is_link(&stat) { place.look_behind(name).map_err(failed)? } else { Some(stat) };
-    if behind.is_some_and(|behind| !is_file(&behind)) {
-        return Err(BuildError::NotAFile(path()));
-    }
+    let Some(stat) = check_kind(place, name)? else { return Ok(()) };
     if !force {
-        return Err(BuildError::Exists(path()));
+        return Err(BuildError::Exists(place.join(name)));
     }
-    let directory = place.stat().map_err(failed)?;
-    if protects(&directory, &stat) {
+    let failed = |source| BuildError::Output { path: place.join(name), source };
+    if protects(&place.stat().map_err(failed)?, &stat) {
         return Err(failed(io::ErrorKind::PermissionDenied.into()));
     }
     Ok(())

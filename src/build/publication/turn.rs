@@ -36,6 +36,15 @@ impl Turn {
     /// [`BuildError::Cancelled`], [`BuildError::Busy`], [`BuildError::NotAFile`] if something else has the lock's name,
     /// or why the lock cannot be made.
     pub(super) fn wait(directory: &Directory, events: &Events, cancel: &Cancel) -> Result<Self, BuildError> {
+        Self::wait_at_most(LIMIT, directory, events, cancel)
+    }
+
+    fn wait_at_most(
+        limit: Duration,
+        directory: &Directory,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Self, BuildError> {
         let path = directory.join(OsStr::new(NAME));
         let failed = |source| BuildError::Output { path: path.clone(), source };
         let started = Instant::now();
@@ -58,7 +67,7 @@ impl Turn {
                 Err(TryLockError::Error(_)) => return Ok(Self { directory: directory.clone(), file }),
             }
             let waited = started.elapsed();
-            if waited >= LIMIT {
+            if waited >= limit {
                 return Err(BuildError::Busy(path));
             }
             if waited >= PATIENCE && !told {
@@ -111,4 +120,23 @@ fn open(directory: &Directory) -> Result<File, BuildError> {
 fn is_current(directory: &Directory, held: &Stat) -> io::Result<bool> {
     let current = directory.look(OsStr::new(NAME))?;
     Ok(current.is_some_and(|current| (current.st_dev, current.st_ino) == (held.st_dev, held.st_ino)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::open(home.path()).unwrap();
+        let wait =
+            || Turn::wait_at_most(Duration::from_millis(50), &directory, &Events::none(), &Cancel::new());
+        let held = wait().unwrap();
+        let error = wait().unwrap_err();
+        assert!(matches!(&error, BuildError::Busy(path) if path.ends_with(NAME)), "{error}");
+        drop(held);
+        drop(wait().unwrap());
+        assert!(directory.names().unwrap().is_empty());
+    }
 }
