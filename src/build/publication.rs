@@ -247,7 +247,7 @@ fn undo(place: &Directory, staging: &Staging, journal: &Journal) -> io::Result<(
         match place.look(item.name)? {
             // Where moving takes two steps, it was killed in between.
             Some(same) if (same.st_dev, same.st_ino) == (stat.st_dev, stat.st_ino) => {
-                old.remove(item.name)?
+                old.remove(item.name)?;
             }
             _ => replaced.push(item),
         }
