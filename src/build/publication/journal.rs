@@ -118,7 +118,7 @@ impl Journal {
         Ok(journal.filter(Self::is_plain))
     }
 
-    /// Whether it is one that tib writes: names of this directory, each once.
+    /// Whether it is one that tib writes, with nothing but names in one directory.
     fn is_plain(&self) -> bool {
         let plain =
             |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.iter().any(|b| matches!(b, b'/' | 0));
