@@ -1,7 +1,7 @@
 //! Cancellation: one flag for the whole process, and what to do the moment it is raised.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Diagnose, Exit};
 
@@ -10,6 +10,8 @@ type Action = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 struct Shared {
     raised: AtomicBool,
+    /// Held while the flag is raised, and while it cannot be; `true` once the work is done and it never will be.
+    done: Mutex<bool>,
     next: AtomicU64,
     actions: Mutex<Vec<(u64, Action)>>,
 }
@@ -42,10 +44,14 @@ impl Cancel {
         Self::default()
     }
 
-    /// Raises the flag and runs the registered actions, on the calling thread. Later calls do nothing.
+    /// Raises the flag and runs the registered actions, on the calling thread. Later calls do nothing. While the
+    /// flag is [held](Self::hold) this waits; if the work was done then, it does nothing.
     pub fn raise(&self) {
-        if self.0.raised.swap(true, Ordering::SeqCst) {
-            return;
+        {
+            let done = self.done();
+            if *done || self.0.raised.swap(true, Ordering::SeqCst) {
+                return;
+            }
         }
         let actions = std::mem::take(&mut *self.lock());
         for (_, action) in actions {
@@ -66,6 +72,16 @@ impl Cancel {
         if self.is_raised() { Err(Cancelled) } else { Ok(()) }
     }
 
+    /// Keeps the flag from being raised while the result lives, for work that must not be interrupted half-way.
+    ///
+    /// # Errors
+    /// [`Cancelled`], if it has been raised.
+    pub fn hold(&self) -> Result<Hold<'_>, Cancelled> {
+        let done = self.done();
+        self.check()?;
+        Ok(Hold(done))
+    }
+
     /// Runs `action` when the flag is raised, or now if it already has been. Dropping the guard forgets it.
     #[must_use = "dropping the guard forgets the action"]
     pub fn on_raise(&self, action: impl FnOnce() + Send + 'static) -> OnRaise {
@@ -80,8 +96,23 @@ impl Cancel {
         OnRaise { cancel: self.clone(), id }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Action)>> {
+    fn done(&self) -> MutexGuard<'_, bool> {
+        self.0.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Action)>> {
         self.0.actions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the flag of [`Cancel::hold`] from being raised.
+#[derive(Debug)]
+pub struct Hold<'a>(MutexGuard<'a, bool>);
+
+impl Hold<'_> {
+    /// The work is done: there is nothing left that could be interrupted, and the flag is never raised any more.
+    pub fn keep(mut self) {
+        *self.0 = true;
     }
 }
 
@@ -123,5 +154,25 @@ mod tests {
         let late = cancel.on_raise(add(&count));
         assert_eq!(count.load(Ordering::SeqCst), 2, "registered after the flag was raised: runs at once");
         drop(late);
+    }
+
+    #[test]
+    fn what_is_held_cannot_be_interrupted_and_what_is_done_never_can() {
+        let cancel = Cancel::new();
+        let hold = cancel.hold().unwrap();
+        let raising = {
+            let cancel = cancel.clone();
+            std::thread::spawn(move || cancel.raise())
+        };
+        assert_eq!(cancel.check(), Ok(()));
+        drop(hold);
+        raising.join().unwrap();
+        assert_eq!(cancel.check(), Err(Cancelled));
+        assert_eq!(cancel.hold().unwrap_err(), Cancelled);
+
+        let cancel = Cancel::new();
+        cancel.hold().unwrap().keep();
+        cancel.raise();
+        assert_eq!(cancel.check(), Ok(()));
     }
 }

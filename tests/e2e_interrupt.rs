@@ -3,12 +3,13 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::oracle::{guestfish, qemu_img_info};
-use common::{BASE, built_image, run_tib, scratch, tib};
+use common::{BASE, built_image, cache, outcome, run_tib, scratch, tib, tib_path};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -54,9 +55,7 @@ fn appliance_killed_at_random_moments() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_gone(&family, Duration::from_secs(10), &format!("seed {seed}, killed after {moment:?}"));
-        if image.exists() {
-            qemu_img_info(&image);
-        }
+        whole_if_there(&image);
     }
 
     recipe(directory.path(), 0);
@@ -64,7 +63,7 @@ fn appliance_killed_at_random_moments() {
     let image_argument = image.to_str().unwrap();
     run_tib(["build", "interrupted", "--base", BASE, "--force", "--recipe-dir", path, "-o", image_argument])
         .expect(0);
-    qemu_img_info(&image);
+    whole_if_there(&image);
     let [nonce] = guestfish(&image, ["cat /etc/nonce"]);
     assert_eq!(nonce.trim(), "0", "nothing of an earlier attempt is taken for this one");
     run_tib(["verify", image.to_str().unwrap(), "--recipe", "redis"]).expect(0);
@@ -91,6 +90,89 @@ fn appliance_interrupted_politely() {
         assert_gone(&family, Duration::from_secs(1), &case);
         assert_eq!(names(&out), Vec::<String>::new(), "{case}");
     }
+}
+
+/// Other people's tools find an image good and its evidence its own, unless there is no image.
+#[track_caller]
+fn whole_if_there(image: &Path) {
+    if !image.exists() {
+        return;
+    }
+    qemu_img_info(image);
+    let (directory, name) = (image.parent().unwrap(), image.file_name().unwrap().to_str().unwrap());
+    let mut check = Command::new("sha256sum");
+    outcome(check.args(["--check", "--strict", &format!("{name}.sha256")]).current_dir(directory)).expect(0);
+    let manifest = fs::read_to_string(directory.join(format!("{name}.manifest.json"))).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let sum = fs::read_to_string(directory.join(format!("{name}.sha256"))).unwrap();
+    assert_eq!(manifest["image"]["sha256"], sum[..64], "the manifest of another image");
+}
+
+#[test]
+fn appliance_published_whole_or_not_at_all() {
+    built_image("redis");
+    let directory = scratch();
+    let out = directory.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let image = out.join("image.qcow2");
+    // Only publishing renames by this call. It moves three files aside, if they are there, and three in.
+    let build = |fault: &str, further: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args([
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("inject=renameat2:{fault}"),
+        ]);
+        strace
+            .arg("--")
+            .arg(tib_path())
+            .args(["build", "redis", "--base", BASE, "-o"])
+            .arg(&image)
+            .args(further);
+        let output =
+            strace.env("TIB_CACHE_DIR", cache().join("tib")).output().expect("strace is there (make setup)");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let inode = || fs::metadata(&image).ok().map(|metadata| metadata.ino());
+    let set = ["image.qcow2", "image.qcow2.manifest.json", "image.qcow2.sha256"];
+
+    for (fault, code) in [("error=EIO:when=1", 2), ("error=ENOSPC:when=3", 9)] {
+        let (found, stderr) = build(fault, &[]);
+        assert_eq!(found, Some(code), "{fault}: {stderr}");
+        assert_eq!(names(&out), Vec::<String>::new(), "{fault}");
+    }
+    // A signal that comes meanwhile waits, and then there is nothing to interrupt.
+    let (code, stderr) = build("signal=INT:when=2", &[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(names(&out), set);
+    whole_if_there(&image);
+
+    let old = inode();
+    let (code, stderr) = build("error=EIO:when=6", &["--force"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!((names(&out), inode()), (set.map(str::to_owned).to_vec(), old));
+    whole_if_there(&image);
+
+    let (code, _) = build("signal=KILL:when=6", &["--force"]);
+    assert_eq!((code, inode()), (None, None), "killed before the image got its name");
+    // Any build that is going to write there mends, whatever becomes of itself.
+    let mut other = tib();
+    other
+        .args(["build", "redis", "--base", "debian-12", "--offline", "--cache-dir"])
+        .arg(directory.path().join("empty"));
+    let told = outcome(other.arg("-o").arg(out.join("other.qcow2")));
+    assert!(
+        told.stderr.contains("back, which a build that was killed was about to replace"),
+        "{}",
+        told.stderr
+    );
+    told.expect(4);
+    assert_eq!((names(&out), inode()), (set.map(str::to_owned).to_vec(), old));
+    whole_if_there(&image);
 }
 
 /// Lets a build run for a while, noting every process that comes from it.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::os::Arch;
 use crate::size::Size;
@@ -16,6 +17,9 @@ pub enum BuildError {
     /// The output is there and is no image.
     #[error("`{}` is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    /// The path of the output is to be told as JSON, which has no bytes.
+    #[error("the path `{}` is not UTF-8, so JSON cannot tell it", .0.display())]
+    NotUtf8(PathBuf),
     /// The output cannot be written.
     #[error("cannot write `{}`", path.display())]
     Output {
@@ -23,6 +27,25 @@ pub enum BuildError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Somebody else has locked the directory of the output, for longer than tib would.
+    #[error("another program has locked `{}`", .0.display())]
+    Busy(PathBuf),
+    /// The image could not be published, and what was there before could not be put back either.
+    #[error(
+        "what was in `{}` before could not be put back: {reason}; it is in `{}`",
+        directory.display(),
+        kept.display()
+    )]
+    NotRestored {
+        /// The output's directory.
+        directory: PathBuf,
+        /// Where the old files are.
+        kept: PathBuf,
+        /// Why they could not be put back.
+        reason: std::io::Error,
+        /// Why the image could not be published.
+        source: Box<BuildError>,
     },
     /// The base is for other machines than this one.
     #[error("the base image is for {guest}, and this host is {host}: its programs cannot run here")]
@@ -114,12 +137,18 @@ pub enum BuildError {
         /// The full log.
         log: PathBuf,
     },
+    /// The user interrupted.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl Diagnose for BuildError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Exists(_) | Self::NotAFile(_) | Self::NoBase { .. } => Exit::Usage,
+            Self::Exists(_) | Self::NotAFile(_) | Self::NotUtf8(_) | Self::Busy(_) | Self::NoBase { .. } => {
+                Exit::Usage
+            }
+            Self::NotRestored { source, .. } => source.exit(),
             Self::Output { source, .. } => io_exit(source, Exit::Usage),
             Self::Architecture { .. }
             | Self::OfflinePackages { .. }
@@ -131,14 +160,21 @@ impl Diagnose for BuildError {
             Self::TooSmall { .. } | Self::CacheFull { .. } => Exit::Space,
             Self::Checks { .. } => Exit::Checks,
             Self::Logged { source, .. } => source.exit(),
+            Self::Cancelled(cancelled) => cancelled.exit(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Exists(_) => Some("give `--force` to replace it, or another `--output`".to_owned()),
-            Self::Output { .. } | Self::NotAFile(_) => {
+            Self::Output { .. } | Self::NotAFile(_) | Self::Busy(_) => {
                 Some("choose another place with `--output`".to_owned())
+            }
+            Self::NotUtf8(_) => {
+                Some("choose another place with `--output`, or build without `--json`".to_owned())
+            }
+            Self::NotRestored { directory, .. } => {
+                Some(format!("the next build with its output in `{}` puts it back", directory.display()))
             }
             Self::NoBase { .. } => Some(
                 "name one with `--base` (`tib base list`), or put `base = \"debian-12\"` into the recipe"
@@ -170,6 +206,7 @@ impl Diagnose for BuildError {
                 Some(hint) => format!("{hint}; the full log is {}", log.display()),
                 None => format!("the full log is {}", log.display()),
             }),
+            Self::Cancelled(_) => None,
         }
     }
 

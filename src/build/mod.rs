@@ -5,6 +5,7 @@ mod inspect;
 mod log;
 mod materials;
 mod output;
+mod publication;
 mod size;
 mod space;
 mod stages;
@@ -30,6 +31,7 @@ use crate::verify::{self, Report};
 pub use error::BuildError;
 pub use inspect::{inspect, with_tree};
 use output::Output;
+pub use publication::Publication;
 
 /// What to build, and how.
 #[derive(Debug, Clone)]
@@ -137,13 +139,13 @@ pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<
 /// Builds an image: everything from a recipe's name to a checked file with its evidence.
 ///
 /// # Errors
-/// Any room's error. Nothing is left under the output's name then, and what is in the cache is good.
+/// Any room's error. No image has been made or replaced then, nor its evidence, and what is in the cache is good.
 pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Built> {
     let started = Instant::now();
     // What can be wrong with the request is found before anything slow happens.
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     recipe.check_settings(&request.settings)?;
-    let output = Output::prepare(request.output.clone(), recipe.name(), request.force)?;
+    let output = Output::prepare(request.output.clone(), recipe.name(), request.force, events, cancel)?;
     let cache = Cache::open(request.cache_dir.clone())?;
     let base = base(request, &recipe, &cache, events, cancel)?;
     let os = inspect(&base.path, &cache, events, cancel)?;
@@ -162,12 +164,12 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     let size = size::decide(request.size, base.virtual_size, used, &plan, &materials)?;
     let sealed = stages::run(&plan, &base, &materials, size, request.no_cache, &cache, events, cancel)?;
 
-    let unverified = output.temporary()?;
+    let unverified = output.begin(events, cancel)?;
     let exported = events.stage("export", format!("writing {}", output.image().display()), || {
         unverified.export(&sealed.disk.path(), &cache, request.compression, events, cancel)
     })?;
     let (report, packages) = events.stage("verify", "reading the finished image", || {
-        examine(unverified.path(), &plan, events, cancel)
+        examine(&unverified.path(), &plan, events, cancel)
     })?;
     cancel.check()?;
     if !report.passed() {
@@ -196,7 +198,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         export: &exported,
         compression: request.compression,
     });
-    output.publish(unverified, &exported, &manifest)?;
+    unverified.publish(&exported, &manifest, events, cancel)?;
     Ok(Built {
         manifest: output.manifest(),
         image: output.image().to_owned(),

@@ -1,9 +1,8 @@
-//! The files a build leaves: written under temporary names, renamed when everything is right.
+//! The files a build leaves: an image, and the evidence that belongs to it.
 
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::cancel::Cancel;
 use crate::disk::{self, Compression, ExportOptions, ExportStats, Policy};
@@ -13,139 +12,84 @@ use crate::evidence::Manifest;
 use crate::recipe::Digest;
 use crate::source::Cache;
 
-use super::BuildError;
-
-/// How the names of files begin that are not finished.
-const TEMPORARY: &str = ".tib-";
+use super::{BuildError, Publication};
 
 /// Where the image and its evidence go.
 #[derive(Debug)]
 pub(super) struct Output {
-    image: PathBuf,
     directory: PathBuf,
+    names: Names,
     force: bool,
+}
+
+/// What the files of one image are called.
+#[derive(Debug, Clone)]
+struct Names {
+    image: OsString,
+    manifest: OsString,
+    checksum: OsString,
 }
 
 /// An image that nobody has checked yet. It vanishes unless it is published.
 #[derive(Debug)]
 pub(super) struct Unverified {
-    file: NamedTempFile,
+    publication: Publication,
+    names: Names,
 }
 
 impl Output {
-    /// Finds out now whether the files can be written at the end, and removes what a killed build left there.
-    pub(super) fn prepare(asked: Option<PathBuf>, recipe: &str, force: bool) -> Result<Self, BuildError> {
+    /// Finds out now whether the files can be published at the end, and mends what a killed build left there.
+    pub(super) fn prepare(
+        asked: Option<PathBuf>,
+        recipe: &str,
+        force: bool,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Self, BuildError> {
         let image = asked.unwrap_or_else(|| PathBuf::from(format!("{recipe}.qcow2")));
-        let failed = |source| BuildError::Output { path: image.clone(), source };
-        let image = std::path::absolute(&image).map_err(failed)?;
-        let directory = image.parent().map(Path::to_owned).unwrap_or_default();
-        let output = Self { image, directory, force };
-        for path in [output.image.clone(), output.manifest(), output.checksum()] {
-            match path.metadata() {
-                Ok(found) if !found.is_file() => return Err(BuildError::NotAFile(path)),
-                Ok(_) if !force => return Err(BuildError::Exists(path)),
-                _ => {}
-            }
-        }
-        sweep(&output.directory);
-        output.temporary()?;
+        let absolute = std::path::absolute(&image);
+        let absolute = absolute.map_err(|source| BuildError::Output { path: image.clone(), source })?;
+        // `..`, `/` and what ends in `/` can only be directories.
+        let is_name = !image.as_os_str().as_bytes().ends_with(b"/");
+        let (Some(directory), Some(name), true) = (absolute.parent(), absolute.file_name(), is_name) else {
+            return Err(BuildError::NotAFile(image));
+        };
+        let output = Self { directory: directory.to_owned(), names: Names::new(name), force };
+        output.begin(events, cancel)?;
         Ok(output)
     }
 
-    pub(super) fn image(&self) -> &Path {
-        &self.image
+    pub(super) fn image(&self) -> PathBuf {
+        self.directory.join(&self.names.image)
     }
 
     pub(super) fn manifest(&self) -> PathBuf {
-        self.beside("manifest.json")
+        self.directory.join(&self.names.manifest)
     }
 
-    fn checksum(&self) -> PathBuf {
-        self.beside("sha256")
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = self.image.clone().into_os_string();
-        name.push(".");
-        name.push(suffix);
-        name.into()
-    }
-
-    pub(super) fn temporary(&self) -> Result<Unverified, BuildError> {
-        // The error names the temporary file, which means nothing to anybody.
-        let failed = |error: std::io::Error| BuildError::Output {
-            path: self.directory.clone(),
-            source: error.kind().into(),
-        };
-        let file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(&self.directory)
-            .map_err(failed)?;
-        // Tells the next build that somebody still writes it. Not every file system can; then nothing is swept.
-        let _ = file.as_file().try_lock();
-        Ok(Unverified { file })
-    }
-
-    /// Gives the image and its evidence their names. The evidence of an older image goes first, so that no image
-    /// is ever beside evidence of another.
-    pub(super) fn publish(
-        &self,
-        image: Unverified,
-        exported: &ExportStats,
-        manifest: &Manifest,
-    ) -> Result<(), BuildError> {
-        let name = self.image.file_name().unwrap_or_default().to_string_lossy();
-        let sum = format!("{}  {name}\n", Digest::from_bytes(exported.sha256));
-        let evidence =
-            [(self.manifest(), self.staged(&manifest.to_json())?), (self.checksum(), self.staged(&sum)?)];
-        let failed = |source| BuildError::Output { path: self.image.clone(), source };
-        if self.force {
-            for (path, _) in &evidence {
-                match fs_err::remove_file(path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-                    _ => {}
-                }
-            }
-            image.file.persist(&self.image).map_err(|error| failed(error.error))?;
-        } else {
-            // Somebody may have made the file while we were building.
-            image.file.persist_noclobber(&self.image).map_err(|error| match error.error.kind() {
-                std::io::ErrorKind::AlreadyExists => BuildError::Exists(self.image.clone()),
-                _ => failed(error.error),
-            })?;
-        }
-        for (path, file) in evidence {
-            file.persist(&path).map_err(|error| BuildError::Output { path, source: error.error })?;
-        }
-        fs_err::File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed)
-    }
-
-    fn staged(&self, text: &str) -> Result<NamedTempFile, BuildError> {
-        let mut file = self.temporary()?.file;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all());
-        written.map_err(|source| BuildError::Output { path: self.directory.clone(), source })?;
-        Ok(file)
+    /// A place for the image until it is published.
+    pub(super) fn begin(&self, events: &Events, cancel: &Cancel) -> Result<Unverified, BuildError> {
+        let names = self.names.clone();
+        let all = vec![names.manifest.clone(), names.checksum.clone(), names.image.clone()];
+        let publication = Publication::prepare(&self.directory, all, self.force, events, cancel)?;
+        Ok(Unverified { publication, names })
     }
 }
 
-/// Removes unfinished files that no living build holds.
-fn sweep(directory: &Path) {
-    for entry in fs_err::read_dir(directory).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            continue;
-        }
-        let abandoned = fs_err::File::open(entry.path()).is_ok_and(|file| file.file().try_lock().is_ok());
-        if abandoned {
-            // If it cannot be removed, it stays: it is in nobody's way.
-            let _ = fs_err::remove_file(entry.path());
-        }
+impl Names {
+    fn new(image: &OsStr) -> Self {
+        let beside = |suffix: &str| {
+            let mut name = image.to_owned();
+            name.push(suffix);
+            name
+        };
+        Self { image: image.to_owned(), manifest: beside(".manifest.json"), checksum: beside(".sha256") }
     }
 }
 
 impl Unverified {
-    pub(super) fn path(&self) -> &Path {
-        self.file.path()
+    pub(super) fn path(&self) -> PathBuf {
+        self.publication.path(&self.names.image)
     }
 
     /// Flattens `disk` with all its layers into this file.
@@ -159,26 +103,54 @@ impl Unverified {
     ) -> Result<ExportStats> {
         let policy = Policy::within(cache.root());
         let source = || disk::open(disk, &policy);
-        let failed = |source| BuildError::Output { path: self.path().to_owned(), source };
-        let out = fs_err::OpenOptions::new().read(true).write(true).open(self.path()).map_err(failed)?;
+        let file = self.publication.create(&self.names.image)?;
+        let out = fs_err::File::from_parts(file, self.path());
         let options = ExportOptions { compression, ..ExportOptions::default() };
         let mut progress = |done, total| events.progress("export", done, Some(total));
-        let stats = disk::export(&source, &out, &options, &mut progress, cancel)?;
-        out.sync_all().map_err(failed)?;
-        Ok(stats)
+        Ok(disk::export(&source, &out, &options, &mut progress, cancel)?)
     }
+
+    /// Gives the image and its evidence their names.
+    pub(super) fn publish(
+        self,
+        exported: &ExportStats,
+        manifest: &Manifest,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<(), BuildError> {
+        let Self { publication, names } = self;
+        publication.write(&names.manifest, manifest.to_json().as_bytes())?;
+        publication.write(&names.checksum, &checksum_line(exported.sha256, &names.image))?;
+        publication.publish(events, cancel)
+    }
+}
+
+/// The line that `sha256sum` writes for a file, and `sha256sum -c` reads.
+fn checksum_line(sha256: [u8; 32], name: &OsStr) -> Vec<u8> {
+    let digest = Digest::from_bytes(sha256).to_string().into_bytes();
+    let escaped: Vec<u8> = name
+        .as_bytes()
+        .iter()
+        .flat_map(|byte| match byte {
+            b'\\' => b"\\\\".to_vec(),
+            b'\n' => b"\\n".to_vec(),
+            b'\r' => b"\\r".to_vec(),
+            byte => vec![*byte],
+        })
+        .collect();
+    // A line with escapes begins with a backslash. A single dash would mean standard input.
+    let (mark, place) =
+        (if escaped == name.as_bytes() { "" } else { "\\" }, if name == "-" { "./" } else { "" });
+    [mark.as_bytes(), &digest, b"  ", place.as_bytes(), &escaped, b"\n"].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
-    fn names(dir: &Path) -> Vec<String> {
-        let entries = fs_err::read_dir(dir).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+    fn prepare(path: impl Into<PathBuf>, force: bool) -> Result<Output, BuildError> {
+        Output::prepare(Some(path.into()), "x", force, &Events::none(), &Cancel::new())
     }
 
     #[test]
@@ -186,15 +158,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("a.qcow2");
         fs_err::write(&image, "precious").unwrap();
-        let error = Output::prepare(Some(image.clone()), "x", false).unwrap_err();
-        assert!(matches!(error, BuildError::Exists(_)));
-        assert!(Output::prepare(Some(image.clone()), "x", true).is_ok());
-        let missing = Output::prepare(Some(dir.path().join("no/a.qcow2")), "x", false).unwrap_err();
+        assert!(matches!(prepare(&image, false), Err(BuildError::Exists(path)) if path == image));
+        assert_eq!(prepare(&image, true).unwrap().image(), image);
+        let missing = prepare(dir.path().join("no/a.qcow2"), false).unwrap_err();
         assert!(matches!(missing, BuildError::Output { .. }));
-        for place in [dir.path(), Path::new("/dev/null")] {
-            assert!(matches!(Output::prepare(Some(place.into()), "x", true), Err(BuildError::NotAFile(_))));
+        for place in
+            [dir.path().to_owned(), dir.path().join("new/"), "/".into(), "..".into(), "/dev/null".into()]
+        {
+            assert!(matches!(prepare(&place, true), Err(BuildError::NotAFile(_))), "{}", place.display());
         }
-        assert_eq!(names(dir.path()), ["a.qcow2"], "trying leaves nothing behind");
+        let names: Vec<_> = fs_err::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["a.qcow2"], "trying leaves nothing behind");
         assert_eq!(fs_err::read(&image).unwrap(), b"precious");
     }
 
@@ -202,18 +176,26 @@ mod tests {
     fn the_evidence_of_another_image_is_not_overwritten_unasked() {
         let dir = tempfile::tempdir().unwrap();
         fs_err::write(dir.path().join("a.qcow2.sha256"), "precious").unwrap();
-        let error = Output::prepare(Some(dir.path().join("a.qcow2")), "x", false).unwrap_err();
+        let error = prepare(dir.path().join("a.qcow2"), false).unwrap_err();
         assert!(matches!(error, BuildError::Exists(path) if path.ends_with("a.qcow2.sha256")));
     }
 
     #[test]
-    fn what_a_killed_build_left_is_swept_and_what_a_living_one_writes_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        fs_err::write(dir.path().join(".tib-dead"), "half an image").unwrap();
-        let output = Output::prepare(Some(dir.path().join("a.qcow2")), "x", false).unwrap();
-        assert_eq!(names(dir.path()), Vec::<String>::new());
-        let living = output.temporary().unwrap();
-        Output::prepare(Some(dir.path().join("b.qcow2")), "x", false).unwrap();
-        assert!(living.path().exists());
+    fn sha256sum_finds_files_of_any_name() {
+        let names: [&[u8]; 9] =
+            [b"a.qcow2", b"-", b"*a", b" a ", b"a\nb", b"a\\b", b"a\rb", b"\\", b"\xff\xfe"];
+        for name in names {
+            let dir = tempfile::tempdir().unwrap();
+            let name = OsStr::from_bytes(name);
+            fs_err::write(dir.path().join(name), "content").unwrap();
+            let line = checksum_line(Digest::of(b"content").to_bytes(), name);
+            fs_err::write(dir.path().join("list"), line).unwrap();
+            let mut check = Command::new("sha256sum");
+            let status =
+                check.args(["--check", "--strict", "list"]).current_dir(dir.path()).output().unwrap();
+            assert!(status.status.success(), "{name:?}: {status:?}");
+            fs_err::write(dir.path().join(name), "other").unwrap();
+            assert!(!check.output().unwrap().status.success(), "{name:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::build::{self, BuildRequest, Built};
+use crate::build::{self, BuildError, BuildRequest, Built};
 use crate::disk::Compression;
 use crate::error::{Diagnose, Exit, Result};
 use crate::recipe;
@@ -61,14 +61,25 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         }
         return Ok(Exit::Done);
     }
+    if json {
+        tellable(request.output.as_deref())?;
+    }
     let built = build::build(&request, &context.events, &context.cancel)?;
     context.printer.finish();
-    if json {
-        put_json(&built)?;
-    } else {
-        put(&summary(&built))?;
+    let told = if json { put_json(&built) } else { put(&summary(&built)) };
+    // The image is there, and that is what the exit code says.
+    if let Err(failure) = told {
+        context.events.warning(format!("{failure}; `{}` is complete all the same", built.image.display()));
     }
     Ok(Exit::Done)
+}
+
+/// Refuses an output whose path JSON could not tell, before it is built.
+fn tellable(output: Option<&Path>) -> Result<(), BuildError> {
+    match std::path::absolute(output.unwrap_or(Path::new("."))) {
+        Ok(path) if path.to_str().is_none() => Err(BuildError::NotUtf8(path)),
+        _ => Ok(()),
+    }
 }
 
 /// What a person wants to know of a new image, and what to type next.

@@ -91,7 +91,12 @@ fn tar_file(tree: &mut dyn Tree, path: &[u8], target: &Path, replace: bool) -> R
         .tempfile_in(parent)
         .map_err(host)?;
     let done = to_tar(tree, path, &mut BufWriter::new(file.as_file_mut()))?;
-    file.persist(target).map_err(|error| host(error.error))?;
+    // Somebody may have made it while we were copying.
+    let named = if replace { file.persist(target) } else { file.persist_noclobber(target) };
+    named.map_err(|error| match error.error.kind() {
+        std::io::ErrorKind::AlreadyExists => VerifyError::Exists { path: target.to_owned() },
+        _ => host(error.error),
+    })?;
     Ok(done)
 }
 

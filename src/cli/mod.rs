@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
     ui::tell_of_panics();
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return ExitCode::from(not_parsed(error) as u8),
+        Err(error) => return ExitCode::from(not_parsed(&error) as u8),
     };
     let settings = Settings::new(&args.global);
     let printer = Printer::new(&settings);
@@ -136,7 +136,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.
-fn not_parsed(error: clap::Error) -> Exit {
+fn not_parsed(error: &clap::Error) -> Exit {
     // clap repeats arguments as they are, so it gets them once more, escaped.
     let shown = std::env::args_os().map(|argument| show(argument.as_bytes()));
     let error = match Args::try_parse_from(shown) {

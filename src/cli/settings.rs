@@ -36,6 +36,7 @@ impl Settings {
     pub(super) fn new(args: &GlobalArgs) -> Self {
         let GlobalArgs { verbose, quiet, progress, color, explain, cache_dir, recipe_dir, catalogue_dir } =
             args;
+        #[expect(clippy::disallowed_methods, reason = "nothing is printed")]
         let terminal = std::io::stderr().is_terminal();
         let progress = match progress {
             _ if *quiet => Progress::Quiet,

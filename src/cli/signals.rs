@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM raise the cancel flag; the work then ends by itself, soon.
+//! Ctrl-C and SIGTERM raise the cancel flag; the work then ends by itself, soon. While files get their names, raising
+//! the flag waits: no signal ends the process in between.
 
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ pub(super) fn watch(cancel: &Cancel) {
                 _ = terminate.recv() => {}
                 () = tokio::time::sleep(GRACE) => {}
             }
+            // The flag is not raised any more once the image is there: then that is what the code says.
+            let exit = if cancel.is_raised() { Exit::Interrupted } else { Exit::Done };
             #[expect(clippy::exit, reason = "the work did not end by itself")]
-            std::process::exit(Exit::Interrupted as i32);
+            std::process::exit(exit as i32);
         });
     };
     // Without the thread Ctrl-C ends the process at once, as it does by default.

@@ -141,7 +141,7 @@ impl Printer {
         self.0.clear();
         match self.0.progress {
             Progress::Json => self.0.json(&serde_json::json!({ "event": "interrupted", "exit_code": 130 })),
-            _ => self.0.line("interrupted: nothing was left half-written"),
+            _ => self.0.line("interrupted"),
         }
     }
 

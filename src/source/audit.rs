@@ -186,7 +186,7 @@ mod tests {
             &work,
             &staged,
             digest,
-            BaseMeta { format: Format::Raw, virtual_size: 512, origin },
+            &BaseMeta { format: Format::Raw, virtual_size: 512, origin },
         )
         .unwrap();
         drop(work);

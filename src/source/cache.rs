@@ -74,6 +74,9 @@ impl Cache {
         let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
         // qemu and mmdebstrap run in other directories.
         let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
+        if root.to_str().is_none() {
+            return Err(SourceError::NotUtf8(root));
+        }
         Ok(Self { root: root.into() })
     }
 

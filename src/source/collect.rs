@@ -237,7 +237,7 @@ mod tests {
         fs_err::write(staged.join("disk.raw"), vec![1; 1 << 20]).unwrap();
         let origin = Origin::File { name: "x".into(), sha256: Digest::of(b"x") };
         let meta = BaseMeta { format: Format::Raw, virtual_size: 1 << 20, origin };
-        let base = base::store(&cache, &work, &staged, Digest::of(b"base"), meta).unwrap();
+        let base = base::store(&cache, &work, &staged, Digest::of(b"base"), &meta).unwrap();
         let layer = |name: &str, below: &str, format, parent| {
             let work = cache.work().unwrap();
             let overlay = work.path().join("disk.qcow2");

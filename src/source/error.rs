@@ -45,6 +45,9 @@ pub enum SourceError {
     /// No directory can be derived for the cache.
     #[error("no directory for the cache: neither TIB_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
     NoCacheDirectory,
+    /// The cache is where not all programs that work in it could find it.
+    #[error("the path of the cache, `{}`, is not UTF-8", .0.display())]
+    NotUtf8(PathBuf),
     /// `--base` says something that makes no sense.
     #[error("base `{text}` {problem}")]
     BadBase {
@@ -186,6 +189,7 @@ impl Diagnose for SourceError {
         match self {
             Self::Space { .. } => Exit::Space,
             Self::NoCacheDirectory
+            | Self::NotUtf8(_)
             | Self::BadBase { .. }
             | Self::UrlWithoutChecksum(_)
             | Self::NotHeld(_)
@@ -214,6 +218,7 @@ impl Diagnose for SourceError {
                 "use a cache of your own, with `--cache-dir` or TIB_CACHE_DIR; how users share one is said in docs/cache.md"
             }
             Self::NoCacheDirectory => "set TIB_CACHE_DIR",
+            Self::NotUtf8(_) => "set TIB_CACHE_DIR, or give `--cache-dir`: libguestfs takes no other paths",
             Self::UrlWithoutChecksum(_) => {
                 "add the digest its maker publishes: `--checksum sha256:…` (or sha512); \
                  `--insecure-skip-verify` takes whatever comes, and records that"

@@ -73,7 +73,7 @@ impl World {
         fs_err::write(staged.join("disk.raw"), BASE).unwrap();
         let origin = Origin::File { name: "x".into(), sha256: digest };
         let meta = base::BaseMeta { format: Format::Raw, virtual_size: SIZE, origin };
-        base::store(&self.cache, &work, &staged, digest, meta).unwrap()
+        base::store(&self.cache, &work, &staged, digest, &meta).unwrap()
     }
 
     /// What a build does: takes the newest layer there is, and makes those after it in one session.

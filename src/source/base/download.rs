@@ -99,7 +99,7 @@ fn keep(
     fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
     let disk = staged.join(disk_name(format));
     fs_err::rename(path, &disk).map_err(SourceError::io("create", &disk))?;
-    let base = store(cache, &work, &staged, digest, BaseMeta { format, virtual_size, origin: origin() })?;
+    let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin: origin() })?;
     cache.write_note(&work, &index_name(checksum), &Became { digest })?;
     Ok(base)
 }

@@ -47,7 +47,7 @@ pub(super) fn import(
     }
     check(&copy, digest, checksum, path, cancel)?;
     let origin = Origin::File { name, sha256: digest };
-    let base = store(cache, &work, &staged, digest, BaseMeta { format, virtual_size, origin })?;
+    let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin })?;
     // Only after the copy is safe, and only if the file is still the one that was copied.
     if index_name(path)? == known {
         cache.write_note(&work, &known, &digest)?;

@@ -214,11 +214,11 @@ pub(super) fn store(
     work: &super::WorkDir,
     staged: &Path,
     digest: Digest,
-    meta: BaseMeta,
+    meta: &BaseMeta,
 ) -> Result<Base, SourceError> {
     let target = cache.base(digest);
     let here = || find(cache, digest, Some(meta.origin.clone()), &Events::none(), &Cancel::new());
-    cache.seal(staged, disk_name(meta.format), digest, &meta)?;
+    cache.seal(staged, disk_name(meta.format), digest, meta)?;
     // One that is damaged may even be in use: it is named by what it ought to hold.
     if !cache.publish_entry(staged, &target)? && here()?.is_none() {
         cache.replace_entry(work, staged, &target)?;

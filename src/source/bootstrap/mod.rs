@@ -120,7 +120,7 @@ fn make(
         };
         let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
         let digest = hash(&path, events, cancel)?;
-        base::store(cache, work, &staged, digest, meta)
+        base::store(cache, work, &staged, digest, &meta)
     })
 }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::{Extracted, FirstNames, entries};
 use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree};
@@ -93,7 +95,7 @@ pub fn to_host(
         let to = root.join(OsStr::from_bytes(relative));
         finish_directory(&to, stat).map_err(|source| VerifyError::host("set the mode of", &to, source))?;
     }
-    put_in_place(work.0.path(), &root, target)?;
+    put_in_place(work.0.path(), &root, target, replace)?;
     Ok(done)
 }
 
@@ -115,31 +117,52 @@ impl Drop for Work {
     }
 }
 
-/// Gives the finished copy its name. What it replaces is out of the way before, and gone only afterwards.
-fn put_in_place(work: &Path, new: &Path, target: &Path) -> Result<(), VerifyError> {
+/// Gives the finished copy its name. A file takes the place of another in one step; where directories are about, what is
+/// replaced is out of the way before, and gone only afterwards.
+fn put_in_place(work: &Path, new: &Path, target: &Path, replace: bool) -> Result<(), VerifyError> {
+    let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
     let old = work.join("old");
-    let had_old = match fs::rename(target, &old) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(source) => return Err(VerifyError::host("replace", target, source)),
-    };
+    let had_old = replace
+        && (is_directory(new) || is_directory(target))
+        && match fs::rename(target, &old) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(VerifyError::host("replace", target, source)),
+        };
     // A directory that may not be written cannot be moved either, until it has arrived.
     let mode = new.symlink_metadata().ok().filter(std::fs::Metadata::is_dir).map(|meta| meta.permissions());
     let moved = match &mode {
         Some(_) => fs::set_permissions(new, Permissions::from_mode(0o700)),
         None => Ok(()),
     };
-    let moved = moved.and_then(|()| fs::rename(new, target)).and_then(|()| match mode {
+    let rename = || if replace { fs::rename(new, target) } else { rename_to_free(new, target) };
+    let moved = moved.and_then(|()| rename()).and_then(|()| match mode {
         Some(mode) => fs::set_permissions(target, mode),
         None => Ok(()),
     });
     moved.map_err(|source| {
+        // Somebody has made it while we were copying.
+        if !replace && source.kind() == io::ErrorKind::AlreadyExists {
+            return VerifyError::Exists { path: target.to_owned() };
+        }
         if had_old {
             // The old one goes back. If even that fails, there is nothing better to tell than the first reason.
             let _ = fs::rename(&old, target);
         }
         VerifyError::host("create", target, source)
     })
+}
+
+/// Renames unless something has the new name.
+fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows this kind of renaming. Then nobody can promise that the name is still free.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match to.symlink_metadata() {
+            Ok(_) => Err(Errno::EXIST.into()),
+            Err(_) => fs::rename(from, to),
+        },
+        done => Ok(done?),
+    }
 }
 
 fn copy(tree: &mut dyn Tree, path: &[u8], stat: &Stat, to: &Path) -> Result<u64, VerifyError> {
@@ -251,6 +274,42 @@ mod tests {
         for path in [b"/nothing".as_slice(), b"/d/pipe"] {
             assert!(to_host(&mut tree(), path, &host.path().join("x"), false).is_err());
             assert!(!host.path().join("x").exists());
+        }
+    }
+
+    #[test]
+    fn what_somebody_makes_meanwhile_is_replaced_only_if_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        for (new_is_directory, there_is_directory) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let make = |path: &Path, directory: bool, what: &str| {
+                let file = if directory { path.join("file") } else { path.to_owned() };
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, what).unwrap();
+            };
+            let read = |name: &str, directory: bool| {
+                let file = if directory { path(name).join("file") } else { path(name) };
+                std::fs::read_to_string(file).unwrap()
+            };
+            make(&path("work"), true, "");
+            make(&path("new"), new_is_directory, "new");
+            make(&path("there"), there_is_directory, "theirs");
+            let error = put_in_place(&path("work"), &path("new"), &path("there"), false).unwrap_err();
+            assert!(matches!(error, VerifyError::Exists { .. }), "{error}");
+            assert_eq!(read("there", there_is_directory), "theirs");
+            put_in_place(&path("work"), &path("new"), &path("there"), true).unwrap();
+            assert_eq!(read("there", new_is_directory), "new");
+            let old = path("work/old").symlink_metadata();
+            assert_eq!(
+                old.is_ok(),
+                new_is_directory || there_is_directory,
+                "a file replaces a file in one step"
+            );
+            for name in ["work", "new", "there"] {
+                let _ = std::fs::remove_dir_all(path(name)).or_else(|_| std::fs::remove_file(path(name)));
+            }
         }
     }
 }

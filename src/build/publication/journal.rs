@@ -1,0 +1,133 @@
+//! What is about to change in the directory of an output, written down before the first name changes, so that whoever
+//! comes after a killed process can undo it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use rustix::fs::Stat;
+use serde::{Deserialize, Serialize};
+
+use super::directory::Directory;
+
+/// What a journal begins with, and its version.
+const FORMAT: &str = "tib publication 1";
+const NAME: &str = "journal";
+const DRAFT: &str = "journal.new";
+/// A set has a few files; a longer journal is none.
+const LONGEST: u64 = 64 << 10;
+
+/// The files of one set, that which the others are about being the last.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Journal {
+    format: String,
+    files: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    /// The bytes of its name, which need not be UTF-8.
+    name: Vec<u8>,
+    /// The new file of that name; `None` if the new set has none.
+    new: Option<Identity>,
+}
+
+/// Tells a file from any other, also from one that got the number of its inode after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    inode: u64,
+    size: i64,
+    /// Seconds and nanoseconds.
+    modified: (i64, u64),
+}
+
+/// A file of the set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item<'a> {
+    pub(super) name: &'a OsStr,
+    pub(super) new: Option<Identity>,
+}
+
+/// What has a name in the directory of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    Nobody,
+    /// The new file.
+    Us,
+    Another,
+}
+
+impl Identity {
+    pub(super) fn of(stat: &Stat) -> Self {
+        // The types differ between architectures.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "not everywhere")]
+        Self {
+            inode: stat.st_ino.into(),
+            size: stat.st_size.into(),
+            modified: (stat.st_mtime.into(), stat.st_mtime_nsec as u64),
+        }
+    }
+}
+
+impl Item<'_> {
+    /// Who has its name in `place`.
+    pub(super) fn holder(&self, place: &Directory) -> io::Result<Holder> {
+        Ok(match place.look(self.name)? {
+            None => Holder::Nobody,
+            Some(stat) if self.new == Some(Identity::of(&stat)) => Holder::Us,
+            Some(_) => Holder::Another,
+        })
+    }
+}
+
+impl Journal {
+    pub(super) fn new(files: Vec<(OsString, Option<Identity>)>) -> Self {
+        let files = files.into_iter().map(|(name, new)| Entry { name: name.into_vec(), new }).collect();
+        Self { format: FORMAT.to_owned(), files }
+    }
+
+    /// The files in the order in which they get their names.
+    pub(super) fn items(&self) -> impl DoubleEndedIterator<Item = Item<'_>> + ExactSizeIterator {
+        self.files.iter().map(|entry| Item { name: OsStr::from_bytes(&entry.name), new: entry.new })
+    }
+
+    /// The file which the others are about.
+    pub(super) fn main(&self) -> io::Result<Item<'_>> {
+        self.items().next_back().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// Writes it, whole or not at all, and so that it survives a crash.
+    pub(super) fn write(&self, to: &Directory) -> io::Result<()> {
+        let mut file = to.create(OsStr::new(DRAFT))?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        to.rename(OsStr::new(DRAFT), OsStr::new(NAME))?;
+        to.sync()
+    }
+
+    /// Reads it; `None` if there is none, or one that was not written by [`write`](Self::write).
+    pub(super) fn read(from: &Directory) -> io::Result<Option<Self>> {
+        let file = match from.file(OsStr::new(NAME), false) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text)?;
+        let journal = serde_json::from_slice(&text).ok();
+        Ok(journal.filter(Self::is_plain))
+    }
+
+    /// Whether it is one that tib writes, with nothing but names in one directory.
+    fn is_plain(&self) -> bool {
+        let plain =
+            |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.iter().any(|b| matches!(b, b'/' | 0));
+        self.format == FORMAT && !self.files.is_empty() && self.files.iter().all(|entry| plain(&entry.name))
+    }
+
+    /// Removes it: nothing is left to be undone.
+    pub(super) fn remove(from: &Directory) -> io::Result<()> {
+        from.remove(OsStr::new(DRAFT))?;
+        from.remove(OsStr::new(NAME))
+    }
+}
