@@ -14,6 +14,8 @@ pub mod gpg;
 pub mod http;
 pub mod look;
 pub mod oracle;
+pub mod small;
+pub mod small_disk;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
