@@ -13,6 +13,7 @@ use crate::recipe::{Digest, Plan};
 use crate::source::{Base, Cache, Layer, LayerMeta, WorkDir};
 
 use super::materials::{Materials, has_agent};
+use super::size::Target;
 use super::space::{self, SpaceWatch};
 use super::{BuildError, log};
 
@@ -62,13 +63,13 @@ pub(super) fn run(
     plan: &Plan,
     base: &Base,
     materials: &Materials,
-    size: u64,
+    target: &Target,
     no_cache: bool,
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Sealed> {
-    let layers = layer_ids(plan, base, materials, size);
+    let layers = layer_ids(plan, base, materials, target.size);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
     let found = if no_cache { None } else { newest(&layers, cache, events)? };
@@ -85,8 +86,8 @@ pub(super) fn run(
         return Ok(Sealed { disk: SealedDisk::Layer(layer.clone()), layers, log });
     }
     let start = match &found {
-        Some((_, layer)) => Start { path: &layer.path, format: disk::Format::Qcow2 },
-        None => Start { path: &base.path, format: base.format },
+        Some((_, layer)) => Start { path: &layer.path, format: disk::Format::Qcow2, growth: None },
+        None => Start { path: &base.path, format: base.format, growth: target.growth.as_ref() },
     };
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
     space::require(cache.root(), 2 * materials.installed())?;
@@ -94,7 +95,7 @@ pub(super) fn run(
     let cancel = watch.cancel();
     let build =
         Build { plan, base, materials, layers: &layers, first, keep: !no_cache, cache, events, cancel };
-    let result = build.run(&start, size, &log);
+    let result = build.run(&start, target, &log);
     match (result, watch.verdict()) {
         (Ok(disk), _) => Ok(Sealed { disk, layers, log }),
         (Err(_), Some(full)) => Err(full.into()),
@@ -120,6 +121,8 @@ fn layer_ids(plan: &Plan, base: &Base, materials: &Materials, size: u64) -> Vec<
 struct Start<'a> {
     path: &'a Path,
     format: disk::Format,
+    /// What is left to do until the root fills the disk. In a layer it does.
+    growth: Option<&'a disk::Growth>,
 }
 
 enum Stop {
@@ -147,13 +150,13 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn run(&self, start: &Start<'_>, size: u64, log: &Path) -> Result<SealedDisk, Stop> {
+    fn run(&self, start: &Start<'_>, target: &Target, log: &Path) -> Result<SealedDisk, Stop> {
         let other = |failure: crate::error::Failure| Stop::Other(failure);
         let work = self.cache.work().map_err(|error| other(error.into()))?;
         let overlay = work.path().join(DISK);
-        let grow = size > disk_size(start.path, self.cache).map_err(|e| other(e.into()))?;
         let backing = relative(start.path, self.cache);
-        disk::create_overlay(&overlay, &backing, start.format, size).map_err(|error| other(error.into()))?;
+        disk::create_overlay(&overlay, &backing, start.format, target.size)
+            .map_err(|error| other(error.into()))?;
         let mut drives = vec![Drive::writable(&overlay, DriveFormat::Qcow2)];
         let payload = self.payload();
         let has_payload = !payload.is_empty();
@@ -169,8 +172,8 @@ impl Build<'_> {
 
         let mut session = self.events.stage("appliance", "starting, with the disk attached", || {
             let mut session = Session::launch(&options, self.events, self.cancel)?;
-            if grow {
-                session.grow_root()?;
+            if let Some(growth) = start.growth {
+                session.grow_root(growth)?;
             }
             session.mount_root(false)?;
             Ok::<_, Stop>(session)

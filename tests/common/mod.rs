@@ -10,6 +10,7 @@ pub mod boot;
 pub mod browser;
 pub mod catalogue;
 pub mod disks;
+pub mod filled;
 pub mod gpg;
 pub mod http;
 pub mod look;
