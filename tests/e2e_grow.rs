@@ -64,6 +64,13 @@ fn a_root_that_cannot_grow_is_refused_before_an_appliance_starts() {
     );
 }
 
+/// All that comes before an appliance is done without one, and finds nothing in the way.
+#[test]
+fn a_root_that_can_grow_comes_as_far_as_the_appliance() {
+    let base = small::base(&Shape::default());
+    refused(at_rest("small-large", &base, &[]), 7, &["the appliance did not start"]);
+}
+
 #[test]
 fn sizes_that_cannot_be_are_refused_before_an_appliance_starts() {
     let mbr = small::base(&Shape { table: Table::Mbr, ..Shape::default() });

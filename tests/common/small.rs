@@ -187,7 +187,8 @@ pub fn archive() -> Archive {
     let site = Site::new();
     for entry in fs::read_dir(&files).unwrap() {
         let entry = entry.unwrap();
-        site.put_file(&format!("/{}", entry.file_name().to_str().unwrap()), entry.path()).unwrap();
+        // apt asks with a dot for what lies directly in the archive.
+        site.put_file(&format!("/./{}", entry.file_name().to_str().unwrap()), entry.path()).unwrap();
     }
     let key = fs::read_to_string(files.join("fingerprint")).unwrap();
     let recipes = once("recipes", |directory| {

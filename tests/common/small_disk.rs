@@ -234,7 +234,7 @@ fn root(shape: &Shape, tree: &Path, file: &Path) {
             );
         }
         Root::Btrfs => {
-            as_root("mkfs.btrfs -q -U \"$1\" --rootdir \"$2\" \"$3\"", &[&ROOT_UUID, &tree, &file])
+            as_root("mkfs.btrfs -q -U \"$1\" --rootdir \"$2\" \"$3\"", &[&ROOT_UUID, &tree, &file]);
         }
         Root::BtrfsSubvolumes => subvolumes(tree, file),
     }
