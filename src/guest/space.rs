@@ -148,7 +148,11 @@ fn enlarge(g: &Handle, growth: &Growth, root: &str) -> Result<(), guestfs::Error
         let number = if growth.partition == 0 { String::new() } else { growth.partition.to_string() };
         g.pvresize(&format!("{DISK}{number}"))?;
         g.vg_activate_all(true)?;
-        g.lvresize_free(root, 100)?;
+        // Less than an extent is nothing, and LVM calls that an error.
+        let group = root.trim_start_matches("/dev/").split('/').next().unwrap_or_default();
+        if g.vgs_full()?.iter().any(|vg| vg.vg_name == group && vg.vg_free > 0) {
+            g.lvresize_free(root, 100)?;
+        }
     }
     Ok(())
 }
