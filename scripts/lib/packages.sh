@@ -8,12 +8,13 @@ package_groups() {
         cat <<LIST
 libguestfs, to change images without root|libguestfs-dev supermin
 QEMU, which runs libguestfs' appliance, and its image tools|qemu-system-x86 qemu-utils
+what the appliance mounts and enlarges bases with (XFS, Btrfs, LVM)|libguestfs-xfs xfsprogs btrfs-progs lvm2
 a DHCP client, which the appliance copies from this host|$(apt_dhcp_client)
 the default base image, made without root|mmdebstrap uidmap
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
-tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools xfsprogs grub-common systemd apparmor openssh-client patch skopeo sudo strace
+tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor openssh-client patch skopeo sudo strace
 tests: firmware for virtual machines that boot with UEFI|ovmf
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
 tests: a browser that shows reports|$(apt_browser)
@@ -24,12 +25,13 @@ LIST
         cat <<LIST
 libguestfs, to change images without root|libguestfs libguestfs-devel supermin
 QEMU, which runs libguestfs' appliance, and its image tools|$(dnf_qemu) qemu-img
+what the appliance mounts and enlarges bases with (XFS, LVM)|libguestfs-xfs xfsprogs lvm2
 a DHCP client, which the appliance copies from this host|$(dnf_dhcp_client)
 the default base image, made without root|mmdebstrap shadow-utils
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux
 Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
-tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools xfsprogs grub2-tools systemd openssh patch skopeo sudo strace
+tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd openssh patch skopeo sudo strace
 tests: firmware for virtual machines that boot with UEFI|edk2-ovmf
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
 tests: a browser that shows reports|chromium-headless

@@ -79,6 +79,34 @@ pub enum BuildError {
         /// What takes the space.
         reason: String,
     },
+    /// The base's root file system cannot have a larger disk.
+    #[error("the disk cannot grow from {from} to {to}")]
+    CannotGrow {
+        /// The base's disk.
+        from: Size,
+        /// What it would have to be.
+        to: Size,
+        /// The base's size, if the build would do with that.
+        without: Option<Size>,
+        /// Why not.
+        source: crate::disk::Obstacle,
+    },
+    /// The disk is made for other disks than those of instances.
+    #[error(
+        "the partition table counts sectors of {sector} bytes, and the virtual disks that instances get have 512"
+    )]
+    Sectors {
+        /// Bytes.
+        sector: u64,
+    },
+    /// The base's root file system cannot be enlarged with what this host has.
+    #[error(
+        "the base's root file system is on {kind}, and this host's appliance has no tools to enlarge that"
+    )]
+    NoTools {
+        /// `XFS`, say.
+        kind: &'static str,
+    },
     /// The file system of the cache is full, or nearly.
     #[error("no space left for the build in `{}` ({free} free)", directory.display())]
     CacheFull {
@@ -153,11 +181,12 @@ impl Diagnose for BuildError {
             Self::Architecture { .. }
             | Self::OfflinePackages { .. }
             | Self::NoPython { .. }
+            | Self::NoTools { .. }
             | Self::NoSystemd { .. } => Exit::Host,
             Self::Foreseen { .. } => Exit::Recipe,
             Self::OfflineScript { .. } => Exit::Network,
-            Self::NoOperatingSystem { .. } => Exit::Integrity,
-            Self::TooSmall { .. } | Self::CacheFull { .. } => Exit::Space,
+            Self::NoOperatingSystem { .. } | Self::Sectors { .. } => Exit::Integrity,
+            Self::TooSmall { .. } | Self::CannotGrow { .. } | Self::CacheFull { .. } => Exit::Space,
             Self::Checks { .. } => Exit::Checks,
             Self::Logged { source, .. } => source.exit(),
             Self::Cancelled(cancelled) => cancelled.exit(),
@@ -187,6 +216,15 @@ impl Diagnose for BuildError {
             Self::TooSmall { needed, .. } => {
                 Some(format!("give `--size {}M` or more, or leave it out", needed.0.div_ceil(1 << 20)))
             }
+            Self::CannotGrow { without: Some(size), source, .. } => Some(format!(
+                "leave out `--size`: the base's own {size} are enough; for more, {}",
+                source.remedy()
+            )),
+            Self::CannotGrow { source, .. } => Some(source.remedy()),
+            Self::Sectors { .. } => Some("give the maker's image for sectors of 512 bytes".to_owned()),
+            Self::NoTools { kind } => Some(format!(
+                "install libguestfs' support for {kind} (`make setup` does; `tib doctor` tells what is missing)"
+            )),
             Self::CacheFull { .. } => Some(
                 "make room there, or set TIB_CACHE_DIR to a larger place; the cache is safe to remove"
                     .to_owned(),

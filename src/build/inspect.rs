@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cancel::Cancel;
-use crate::disk::{self, DiskError, Policy, Tree};
+use crate::disk::{self, DiskError, GrowthPlan, Policy, Tree};
 use crate::error::{Failure, Result};
 use crate::event::Events;
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions, SessionTree};
@@ -34,6 +34,10 @@ pub fn with_tree<T>(
         Err(DiskError::Unsupported(reason)) => reason,
         Err(error) => return Err(error.into()),
     };
+    let sector = disk::sector_size(image, policy)?;
+    if sector != disk::SECTOR {
+        return Err(BuildError::Sectors { sector }.into());
+    }
     events.note(format!("reading {} through the appliance: {reason}", image.display()));
     let info = disk::gate(image, policy)?;
     let format = match info.format {
@@ -52,24 +56,31 @@ pub fn with_tree<T>(
     Ok(result)
 }
 
-/// Finds out what operating system `image` holds, and refuses one whose programs this host cannot run.
+/// Finds out what operating system `image` holds, and how its disk can grow. Refuses one whose programs this host cannot
+/// run.
 ///
 /// # Errors
 /// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], or what is wrong with the image.
-pub fn inspect(image: &Path, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<OsRelease> {
+pub fn inspect(
+    image: &Path,
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<(OsRelease, GrowthPlan)> {
     let policy = Policy::within(cache.root());
     let nothing = |reason| BuildError::NoOperatingSystem { path: image.to_owned(), reason };
     // Looked at first, so that the error can say what a base must be.
     if let Err(DiskError::NoSystem(reason)) = disk::open_os_tree(image, &policy) {
         return Err(nothing(reason).into());
     }
-    let os = with_tree(image, &policy, events, cancel, |tree| {
-        verify::detect_os(tree).map_err(|error| nothing(Failure::from(error).to_string()).into())
+    let (os, root) = with_tree(image, &policy, events, cancel, |tree| {
+        let os = verify::detect_os(tree).map_err(|error| nothing(Failure::from(error).to_string()))?;
+        Ok((os, tree.root()?))
     })?;
     match Arch::host() {
         Some(host) if host != os.arch => {
             Err(BuildError::Architecture { guest: os.arch.name().to_owned(), host }.into())
         }
-        _ => Ok(os),
+        _ => Ok((os, GrowthPlan::read(image, &policy, root)?)),
     }
 }

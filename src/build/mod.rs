@@ -132,7 +132,7 @@ pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<
     let cache = Cache::open(request.cache_dir.clone())?;
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     let base = base(request, &recipe, &cache, events, cancel)?;
-    let os = inspect(&base.path, &cache, events, cancel)?;
+    let (os, _) = inspect(&base.path, &cache, events, cancel)?;
     Ok(recipe.plan(&plan_request(request, &os))?)
 }
 
@@ -148,11 +148,13 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     let output = Output::prepare(request.output.clone(), recipe.name(), request.force, events, cancel)?;
     let cache = Cache::open(request.cache_dir.clone())?;
     let base = base(request, &recipe, &cache, events, cancel)?;
-    let os = inspect(&base.path, &cache, events, cancel)?;
+    let (os, disk) = inspect(&base.path, &cache, events, cancel)?;
     let plan = recipe.plan(&plan_request(request, &os))?;
     for note in &plan.notes {
         events.note(note.clone());
     }
+    // What cannot become a disk with room for the recipe itself will not have room for its packages either.
+    size::decide(request.size, &disk, plan.needs)?;
 
     warn_of_no_boot_loader(&plan, &base, &cache, events)?;
 
@@ -160,9 +162,8 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     let materials = events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, &base, &cache, request.offline, events, cancel)
     })?;
-    let used = disk::used(&base.path, &disk::Policy::within(cache.root()))?;
-    let size = size::decide(request.size, base.virtual_size, used, &plan, &materials)?;
-    let sealed = stages::run(&plan, &base, &materials, size, request.no_cache, &cache, events, cancel)?;
+    let target = size::decide(request.size, &disk, materials.installed().max(plan.needs))?;
+    let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, events, cancel)?;
 
     let unverified = output.begin(events, cancel)?;
     let exported = events.stage("export", format!("writing {}", output.image().display()), || {

@@ -1,65 +1,73 @@
-//! How large the image's disk must be.
+//! How large the image's disk must be, and whether the root file system can have it.
 
-use crate::recipe::Plan;
+use crate::disk::{Growth, GrowthPlan, Obstacle, SECTOR};
 use crate::size::Size;
 
 use super::BuildError;
-use super::materials::Materials;
 
 /// File systems lose a little to their own structures, and packages unpack beside what they replace.
 const SPARE: u64 = 256 << 20;
 /// Sizes are rounded up to this, so that small differences do not make other layers.
 const STEP: u64 = 1 << 30;
 
-/// Decides the size of the disk in bytes, for a base with a disk of `base` bytes of which `used` hold something.
-pub(super) fn decide(
-    asked: Option<Size>,
-    base: u64,
-    used: u64,
-    plan: &Plan,
-    materials: &Materials,
-) -> Result<u64, BuildError> {
-    let new = materials.installed().max(plan.needs);
-    let needed = used + new + new / 10 + SPARE;
-    choose(asked, base, needed, used, new)
+/// The disk that a build makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Its bytes.
+    pub(super) size: u64,
+    /// What is done to the base's disk first.
+    pub(super) growth: Option<Growth>,
 }
 
-fn choose(asked: Option<Size>, base: u64, needed: u64, used: u64, new: u64) -> Result<u64, BuildError> {
-    let minimum = needed.max(base);
-    let Some(asked) = asked else {
-        return Ok(if needed <= base { base } else { needed.next_multiple_of(STEP) });
-    };
-    if asked.0 >= minimum {
-        return Ok(asked.0.next_multiple_of(512));
+/// Decides the size of the disk for a recipe that adds `new` bytes to a base.
+pub(super) fn decide(asked: Option<Size>, base: &GrowthPlan, new: u64) -> Result<Target, BuildError> {
+    if base.sector() != SECTOR {
+        return Err(BuildError::Sectors { sector: base.sector() });
     }
-    let reason = if base >= needed {
-        format!("the base's own disk has {}", Size(base))
-    } else {
-        format!("the base uses {} and the recipe adds about {}", Size(used), Size(new))
+    let wanted = new + new / 10 + SPARE;
+    let missing = wanted.saturating_sub(base.free(base.size()));
+    // A file system needs a little of what it is given for itself.
+    let needed = base.size() + missing + missing / 32;
+    let size = match asked {
+        None if missing == 0 => base.size(),
+        None => needed.next_multiple_of(STEP),
+        Some(asked) if asked.0 >= needed => asked.0.next_multiple_of(SECTOR),
+        Some(asked) => {
+            let reason = if missing == 0 {
+                format!("the base's own disk has {}", Size(base.size()))
+            } else {
+                format!("the base uses {} and the recipe adds about {}", Size(base.used()), Size(new))
+            };
+            return Err(BuildError::TooSmall { asked, needed: Size(needed), reason });
+        }
     };
-    Err(BuildError::TooSmall { asked, needed: Size(minimum), reason })
+    let growth = match base.grow(size) {
+        Ok(growth) => growth,
+        // The root has all that it needs.
+        Err(_) if size == base.size() => None,
+        Err(obstacle) => return Err(cannot_grow(obstacle, asked, base, size, missing)),
+    };
+    if size > base.size()
+        && let Some(kind) = base.lacks()
+    {
+        return Err(BuildError::NoTools { kind });
+    }
+    // Where the appliance cannot, a base that is large enough stays as it is.
+    let growth = growth.filter(|_| base.lacks().is_none());
+    Ok(Target { size, growth })
+}
+
+fn cannot_grow(
+    obstacle: Obstacle,
+    asked: Option<Size>,
+    base: &GrowthPlan,
+    size: u64,
+    missing: u64,
+) -> BuildError {
+    let without = (missing == 0 && asked.is_some()).then(|| Size(base.size()));
+    BuildError::CannotGrow { from: Size(base.size()), to: Size(size), without, source: obstacle }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GIB: u64 = 1 << 30;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(choose(None, 4 * GIB, 3 * GIB, 0, 0).unwrap(), 4 * GIB, "the base is large enough");
-        assert_eq!(choose(None, 2 * GIB, 2 * GIB + 1, 0, 0).unwrap(), 3 * GIB, "rounded up");
-        assert_eq!(choose(Some(Size(10 * GIB + 1)), 4 * GIB, GIB, 0, 0).unwrap(), 10 * GIB + 512);
-        let error = choose(Some(Size(GIB)), 2 * GIB, 3 * GIB, GIB, GIB).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a disk of 1 GiB is too small: the base uses 1 GiB and the recipe adds about 1 GiB, so at least 3 GiB are needed"
-        );
-        let error = choose(Some(Size(GIB)), 2 * GIB, GIB, GIB, 0).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a disk of 1 GiB is too small: the base's own disk has 2 GiB, so at least 2 GiB are needed"
-        );
-    }
-}
+#[path = "size_tests.rs"]
+mod tests;

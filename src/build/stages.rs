@@ -14,6 +14,7 @@ use crate::recipe::{Digest, Plan};
 use crate::source::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 
 use super::materials::{Materials, has_agent};
+use super::size::Target;
 use super::space::{self, SpaceWatch};
 use super::{BuildError, log};
 
@@ -63,13 +64,13 @@ pub(super) fn run(
     plan: &Plan,
     base: &Base,
     materials: &Materials,
-    size: u64,
+    target: &Target,
     no_cache: bool,
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Sealed> {
-    let layers = layer_ids(plan, base, materials, size);
+    let layers = layer_ids(plan, base, materials, target.size);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
     let Claim { found, turns } =
@@ -87,8 +88,14 @@ pub(super) fn run(
         return Ok(Sealed { disk: SealedDisk::Layer(layer.clone()), layers, log });
     }
     let start = match &found {
-        Some((_, layer)) => Start { path: &layer.path, format: disk::Format::Qcow2, sha256: layer.sha256 },
-        None => Start { path: &base.path, format: base.format, sha256: base.digest },
+        Some((_, layer)) => {
+            let sha256 = layer.sha256;
+            Start { path: &layer.path, format: disk::Format::Qcow2, sha256, growth: None }
+        }
+        None => {
+            let growth = target.growth.as_ref();
+            Start { path: &base.path, format: base.format, sha256: base.digest, growth }
+        }
     };
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
     space::require(cache.root(), 2 * materials.installed())?;
@@ -96,7 +103,7 @@ pub(super) fn run(
     let cancel = watch.cancel();
     let build =
         Build { plan, base, materials, layers: &layers, first, keep: !no_cache, cache, events, cancel };
-    let result = build.run(&start, size, &log, turns);
+    let result = build.run(&start, target, &log, turns);
     match (result, watch.verdict()) {
         (Ok(disk), _) => Ok(Sealed { disk, layers, log }),
         (Err(_), Some(full)) => Err(full.into()),
@@ -125,6 +132,8 @@ struct Start<'a> {
     format: disk::Format,
     /// Of the file at `path`.
     sha256: Digest,
+    /// What is left to do until the root fills the disk. In a layer it does.
+    growth: Option<&'a disk::Growth>,
 }
 
 enum Stop {
@@ -155,16 +164,16 @@ impl Build<'_> {
     fn run(
         &self,
         start: &Start<'_>,
-        size: u64,
+        target: &Target,
         log: &Path,
         mut turns: VecDeque<FileLock>,
     ) -> Result<SealedDisk, Stop> {
         let other = |failure: crate::error::Failure| Stop::Other(failure);
         let work = self.cache.work().map_err(|error| other(error.into()))?;
         let overlay = work.path().join(DISK);
-        let grow = size > disk_size(start.path, self.cache).map_err(|e| other(e.into()))?;
         let backing = relative(start.path, self.cache);
-        disk::create_overlay(&overlay, &backing, start.format, size).map_err(|error| other(error.into()))?;
+        disk::create_overlay(&overlay, &backing, start.format, target.size)
+            .map_err(|error| other(error.into()))?;
         let mut drives = vec![Drive::writable(&overlay, DriveFormat::Qcow2)];
         let payload = self.payload();
         let has_payload = !payload.is_empty();
@@ -180,8 +189,8 @@ impl Build<'_> {
 
         let mut session = self.events.stage("appliance", "starting, with the disk attached", || {
             let mut session = Session::launch(&options, self.events, self.cancel)?;
-            if grow {
-                session.grow_root()?;
+            if let Some(growth) = start.growth {
+                session.grow_root(growth)?;
             }
             session.mount_root(false)?;
             Ok::<_, Stop>(session)
@@ -334,8 +343,4 @@ fn newest(
 fn relative(path: &Path, cache: &Cache) -> String {
     let below = path.strip_prefix(cache.root()).unwrap_or(path);
     format!("../../{}", below.display())
-}
-
-fn disk_size(path: &Path, cache: &Cache) -> Result<u64, disk::DiskError> {
-    Ok(disk::gate(path, &disk::Policy::within(cache.root()))?.virtual_size)
 }

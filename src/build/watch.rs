@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{Cancel, Cancelled};
-use crate::disk::{DiskError, Stat, Tree, Xattr};
+use crate::disk::{DiskError, Root, Stat, Tree, Xattr};
 use crate::event::Events;
 
 /// Work shorter than this needs no progress.
@@ -109,6 +109,10 @@ impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
         let Teller { what, events, cancel, .. } = &self.teller;
         Some(Box::new(Watched::new(self.tree.fork()?, what.clone(), events, cancel)))
+    }
+
+    fn root(&mut self) -> Result<Root, DiskError> {
+        self.tree.root()
     }
 
     fn explain(&self) -> String {

@@ -18,6 +18,7 @@ mod fat;
 pub mod filesystem;
 pub mod fstab;
 mod gate;
+mod growth;
 pub mod header;
 #[cfg(test)]
 mod hostile_tests;
@@ -47,6 +48,7 @@ pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
 pub use ext4::{ExtState, ExtVersion};
 pub use gate::{Backing, Format, ImageInfo, Policy, gate, open, open_own};
+pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace, SECTOR, sector_size};
 pub use header::Compression;
 pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind, layout};
 pub use overlay::create_overlay;
@@ -54,7 +56,7 @@ pub use partition::Partition;
 pub use system::{open_os_tree, open_tree};
 pub(crate) use tree::asks_for_directory;
 pub use tree::{FileKind, Stat, Timestamp, Tree, Xattr};
-pub use usage::used;
+pub use usage::Room;
 
 /// Random access to the bytes of a virtual disk, whatever its format.
 pub trait BlockRead: Send {

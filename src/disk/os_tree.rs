@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::inodes::{Directory, Inodes, Shared};
 use super::partition::place;
 use super::tree::asks_for_directory;
-use super::{DiskError, FileKind, Stat, Tree, Xattr};
+use super::{DiskError, FileKind, Root, RootPlace, Stat, Tree, Xattr};
 
 /// Links followed on the way to one file, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -70,7 +70,7 @@ impl OsTree {
         }
     }
 
-    fn root(&self) -> Node {
+    fn root_node(&self) -> Node {
         Node { mount: 0, inode: self.mounts[0].inode }
     }
 
@@ -122,10 +122,10 @@ impl OsTree {
         // Parts still to go, last first; the canonical path so far, and the directories on it with its length.
         let mut parts = parts(path);
         let mut done: Vec<u8> = Vec::new();
-        let mut way = vec![(0, self.root())];
+        let mut way = vec![(0, self.root_node())];
         let mut links = 0;
         while let Some(part) = parts.pop() {
-            let parent = way.last().map_or_else(|| self.root(), |(_, node)| *node);
+            let parent = way.last().map_or_else(|| self.root_node(), |(_, node)| *node);
             if part == b".." {
                 if way.len() > 1 {
                     way.pop();
@@ -175,7 +175,7 @@ impl OsTree {
                 _ => return Err(not_directory(&done)),
             }
         }
-        let (_, node) = way.last().copied().unwrap_or((0, self.root()));
+        let (_, node) = way.last().copied().unwrap_or((0, self.root_node()));
         let stat = self.stat_of(&done, node)?;
         Ok((done, node, stat))
     }
@@ -278,6 +278,11 @@ impl Tree for OsTree {
             budget: self.budget,
             disk,
         }))
+    }
+
+    fn root(&mut self) -> Result<Root, DiskError> {
+        let place = RootPlace::Partition(self.volumes[0].partition);
+        Ok(Root { place, room: None, lacks: None })
     }
 
     fn explain(&self) -> String {

@@ -9,6 +9,9 @@ use super::bytes::le64;
 use super::{BlockRead, DiskError, filesystem};
 
 const SECTOR: u64 = 512;
+/// What disks with larger sectors have, some of which vendors make images of.
+const LARGE_SECTOR: u64 = 4096;
+const GPT_MAGIC: &[u8; 8] = b"EFI PART";
 /// Entries of a GPT that are read; every real table has 128.
 const MAX_ENTRIES: u32 = 1024;
 /// Logical partitions that are followed.
@@ -76,8 +79,30 @@ pub fn list(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
     Err(DiskError::Unsupported("the disk has no partition table and no file system tib knows".to_owned()))
 }
 
+/// A partition table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Table {
+    /// Whether it is a GPT; otherwise it is an MBR.
+    pub(super) gpt: bool,
+    /// GPT whose master boot record lists partitions too.
+    pub(super) hybrid: bool,
+    /// Bytes of a sector, as the table counts them.
+    pub(super) sector: u64,
+    /// Bytes at the end of the disk that belong to the table.
+    pub(super) tail: u64,
+    /// In the order of their numbers, without extended ones.
+    pub(super) partitions: Vec<Partition>,
+    /// MBR: the partitions that hold those from 5 on.
+    pub(super) extended: Vec<Partition>,
+}
+
 /// The partitions a table lists, or `None` when there is no table.
 pub(super) fn table(disk: &mut dyn BlockRead) -> Result<Option<Vec<Partition>>, DiskError> {
+    Ok(read_table(disk)?.map(|table| table.partitions))
+}
+
+/// The partition table, or `None` when there is none.
+pub(super) fn read_table(disk: &mut dyn BlockRead) -> Result<Option<Table>, DiskError> {
     if disk.size() < 2 * SECTOR {
         return Ok(None);
     }
@@ -88,7 +113,8 @@ pub(super) fn table(disk: &mut dyn BlockRead) -> Result<Option<Vec<Partition>>, 
     }
     let entries = mbr_entries(&sector);
     if entries.iter().any(|entry| entry.kind == 0xee) {
-        return gpt(disk).map(Some);
+        let hybrid = entries.iter().any(|entry| entry.kind != 0xee);
+        return gpt(disk).map(|table| Some(Table { hybrid, ..table }));
     }
     // Boot sectors of FAT and NTFS carry the same signature; a table's flags are 0 or 0x80.
     let is_table = (0..4).all(|index| matches!(sector[446 + index * 16], 0 | 0x80));
@@ -132,7 +158,7 @@ fn mbr(
     disk: &mut dyn BlockRead,
     sector: &[u8; SECTOR as usize],
     entries: &[MbrEntry],
-) -> Result<Vec<Partition>, DiskError> {
+) -> Result<Table, DiskError> {
     let signature = u32::from_le_bytes([sector[440], sector[441], sector[442], sector[443]]);
     let partition = |number: u32, kind: u8, start: u64, sectors: u64| Partition {
         number,
@@ -147,6 +173,9 @@ fn mbr(
         .filter(|entry| !entry.is_extended())
         .map(|entry| partition(entry.number, entry.kind, entry.start, entry.sectors))
         .collect();
+    let extended = entries.iter().filter(|entry| entry.is_extended());
+    let extended: Vec<Partition> =
+        extended.map(|entry| partition(entry.number, entry.kind, entry.start, entry.sectors)).collect();
     for extended in entries.iter().filter(|entry| entry.is_extended()) {
         let mut next = Some(0);
         for number in (5..).take(MAX_LOGICAL) {
@@ -175,14 +204,29 @@ fn mbr(
             }
         }
     }
-    Ok(partitions)
+    Ok(Table { gpt: false, hybrid: false, sector: SECTOR, tail: 0, partitions, extended })
 }
 
-fn gpt(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
-    let last = disk.size() / SECTOR - 1;
-    match gpt_copy(disk, 1) {
+/// Reads a GPT. In the table itself only its place tells how large its sectors are.
+fn gpt(disk: &mut dyn BlockRead) -> Result<Table, DiskError> {
+    let mut sector = SECTOR;
+    // First copies before second ones; the smaller sector first, as an old table may lie where a larger one's would.
+    for (candidate, second) in [(SECTOR, false), (LARGE_SECTOR, false), (SECTOR, true), (LARGE_SECTOR, true)]
+    {
+        let at = if second { (disk.size() / candidate).saturating_sub(1) } else { 1 };
+        let mut magic = [0; 8];
+        if (at + 1) * candidate <= disk.size() {
+            disk.read_exact_at(&mut magic, at * candidate)?;
+        }
+        if &magic == GPT_MAGIC {
+            sector = candidate;
+            break;
+        }
+    }
+    let last = (disk.size() / sector).saturating_sub(1);
+    match gpt_copy(disk, 1, sector) {
         // An image that was made larger has its second copy in the middle; the first one is good then.
-        Err(DiskError::Damaged(first)) => gpt_copy(disk, last).map_err(|error| match error {
+        Err(DiskError::Damaged(first)) => gpt_copy(disk, last, sector).map_err(|error| match error {
             DiskError::Damaged(_) => DiskError::Damaged(first),
             other => other,
         }),
@@ -190,10 +234,10 @@ fn gpt(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
     }
 }
 
-fn gpt_copy(disk: &mut dyn BlockRead, at: u64) -> Result<Vec<Partition>, DiskError> {
+fn gpt_copy(disk: &mut dyn BlockRead, at: u64, sector: u64) -> Result<Table, DiskError> {
     let mut header = [0; SECTOR as usize];
-    disk.read_exact_at(&mut header, at * SECTOR)?;
-    if &header[..8] != b"EFI PART" {
+    disk.read_exact_at(&mut header, at * sector)?;
+    if &header[..8] != GPT_MAGIC {
         return damaged("there is a protective MBR but no GPT");
     }
     let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -212,7 +256,7 @@ fn gpt_copy(disk: &mut dyn BlockRead, at: u64) -> Result<Vec<Partition>, DiskErr
     }
     let mut table = vec![0; count as usize * entry_size as usize];
     let start = entries_at
-        .checked_mul(SECTOR)
+        .checked_mul(sector)
         .filter(|start| start.checked_add(table.len() as u64).is_some_and(|end| end <= disk.size()));
     let Some(start) = start else { return damaged("the GPT's entries lie outside the disk") };
     disk.read_exact_at(&mut table, start)?;
@@ -225,7 +269,7 @@ fn gpt_copy(disk: &mut dyn BlockRead, at: u64) -> Result<Vec<Partition>, DiskErr
             continue;
         }
         let (first, last) = (le64(entry, 32), le64(entry, 40));
-        if first > last || last >= disk.size() / SECTOR {
+        if first > last || last >= disk.size() / sector {
             return damaged(format!("partition {number} lies outside the disk"));
         }
         let name: Vec<u16> =
@@ -233,14 +277,15 @@ fn gpt_copy(disk: &mut dyn BlockRead, at: u64) -> Result<Vec<Partition>, DiskErr
         let name = String::from_utf16_lossy(name.split(|unit| *unit == 0).next().unwrap_or_default());
         partitions.push(Partition {
             number,
-            start: first * SECTOR,
-            length: (last - first + 1) * SECTOR,
+            start: first * sector,
+            length: (last - first + 1) * sector,
             kind: Kind::Gpt(guid(&entry[..16])),
             label: (!name.is_empty()).then_some(name),
             id: Some(guid(&entry[16..32])),
         });
     }
-    Ok(partitions)
+    let tail = (table.len() as u64).next_multiple_of(sector) + sector;
+    Ok(Table { gpt: true, hybrid: false, sector, tail, partitions, extended: Vec::new() })
 }
 
 /// A GUID in its usual notation: the first three groups are little-endian.

@@ -11,7 +11,10 @@ use super::fstab::{self, Entry, Spec};
 use super::inodes::{Inodes, Shared};
 use super::mounts::{Volume, volume_of};
 use super::os_tree::OsTree;
+use super::partition::Partition;
+use super::usage::room;
 use super::{BlockRead, DiskError, FileKind, Policy, Tree, open, partition};
+use crate::size::Size;
 
 /// Bytes that one tree gives, beside four times what the disk holds: files may claim more than any disk has.
 const MAX_READ: u64 = 64 << 30;
@@ -127,6 +130,10 @@ impl Search {
         let inodes = match volume.content.as_ref().map(|content| content.kind) {
             Some(FileSystemKind::Ext) => Ext::open(&self.disk, start, length).map_err(colon)?,
             Some(FileSystemKind::Vfat | FileSystemKind::Swap) => return Ok(None),
+            Some(other @ (FileSystemKind::Xfs | FileSystemKind::Btrfs | FileSystemKind::Lvm)) => {
+                self.check_size(index, other)?;
+                return Err(DiskError::Unsupported(format!(" is {}", other.name())));
+            }
             Some(other) => return Err(DiskError::Unsupported(format!(" is {}", other.name()))),
             None => {
                 if length < MIN_SYSTEM || self.is_blank(index)? {
@@ -138,6 +145,23 @@ impl Search {
         let mut tree = OsTree::new(&self.disk, volume.partition.number, Box::new(inodes), self.budget);
         let root = root_kind(&mut tree).map_err(colon)?;
         Ok(Some((tree, root)))
+    }
+
+    /// No appliance could mount what has lost its end, and none would say why.
+    fn check_size(&self, index: usize, kind: FileSystemKind) -> Result<(), DiskError> {
+        let Partition { number, start, length, .. } = self.volumes[index].partition;
+        let mut disk = self.disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let size = room(&mut **disk, kind, start)?.map_or(0, |room| room.size);
+        if size <= length {
+            return Ok(());
+        }
+        Err(DiskError::Damaged(format!(
+            "{} has {}, and its {} needs {}: the image has lost its end",
+            partition::place(number),
+            Size(length),
+            kind.name(),
+            Size(size)
+        )))
     }
 
     fn is_blank(&self, index: usize) -> Result<bool, DiskError> {

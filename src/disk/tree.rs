@@ -1,6 +1,6 @@
 //! A read-only file tree inside an image, however it is read.
 
-use super::DiskError;
+use super::{DiskError, Root};
 
 /// What a path in an image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -123,6 +123,12 @@ pub trait Tree: Send {
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
         None
     }
+
+    /// The file system at `/`.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    fn root(&mut self) -> Result<Root, DiskError>;
 
     /// How the tree is read, and why that way, for people.
     fn explain(&self) -> String;

@@ -1,47 +1,62 @@
-//! How much of a disk holds something.
-
-use std::path::Path;
+//! How large a file system is and how much of it is free, by its superblock.
 
 use super::ext4::Summary;
-use super::filesystem::{self, FileSystemKind};
-use super::{BlockRead, DiskError, Policy, open, partition};
+use super::filesystem::FileSystemKind;
+use super::{BlockRead, DiskError};
 
-/// Bytes in use on the disk of an image: what its ext file systems say, and all that is allocated elsewhere.
-///
-/// # Errors
-/// What is wrong with the image.
-pub fn used(path: &Path, policy: &Policy) -> Result<u64, DiskError> {
-    let mut disk = open(path, policy)?;
-    let mut total = 0;
-    for partition in partition::list(&mut *disk)? {
-        let content = filesystem::detect(&mut *disk, partition.start, partition.length)?;
-        total += match content.map(|content| content.kind) {
-            Some(FileSystemKind::Ext) => {
-                let ext = Summary::read(&mut *disk, partition.start)?;
-                ((ext.blocks - ext.free_blocks) * ext.block_size).min(partition.length)
-            }
-            _ => allocated(&mut *disk, partition.start, partition.length)?,
-        };
-    }
-    Ok(total)
+/// Room in a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Its size.
+    pub size: u64,
+    /// What root may still write.
+    pub free: u64,
 }
 
-fn allocated(disk: &mut dyn BlockRead, start: u64, length: u64) -> Result<u64, DiskError> {
-    let end = (start + length).min(disk.size());
-    let (mut at, mut total) = (start, 0);
-    while at < end {
-        let extent = disk.extent(at)?;
-        let length = extent.length.min(end - at);
-        if !extent.zero {
-            total += length;
+/// The room in the file system of this kind at `start`, or that a physical volume takes (all of it counts as used).
+/// `None` for kinds that tib does not know that well.
+///
+/// # Errors
+/// What is wrong with the superblock.
+pub(super) fn room(
+    disk: &mut dyn BlockRead,
+    kind: FileSystemKind,
+    start: u64,
+) -> Result<Option<Room>, DiskError> {
+    let mut read = |at: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        disk.read_exact_at(&mut bytes, start.saturating_add(at)).map(|()| bytes)
+    };
+    let le = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let be = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let (size, free) = match kind {
+        FileSystemKind::Ext => {
+            let ext = Summary::read(disk, start)?;
+            (ext.blocks.saturating_mul(ext.block_size), ext.free_blocks.saturating_mul(ext.block_size))
         }
-        at += length;
-    }
-    Ok(total)
+        // `xfs_dsb` in Linux' `fs/xfs/libxfs/xfs_format.h`: block size, blocks, free blocks.
+        FileSystemKind::Xfs => {
+            let block = read(0, 152)?;
+            let size = be(&block[4..8]);
+            (be(&block[8..16]).saturating_mul(size), be(&block[144..152]).saturating_mul(size))
+        }
+        // `btrfs_super_block` in Linux' `include/uapi/linux/btrfs_tree.h`: bytes, bytes used; bytes of this device.
+        FileSystemKind::Btrfs => {
+            let block = read(0x1_0000, 0xd9)?;
+            let (total, used) = (le(&block[0x70..0x78]), le(&block[0x78..0x80]));
+            (le(&block[0xd1..0xd9]), total.saturating_sub(used))
+        }
+        // LVM2's `pv_header`, behind the label in the second sector: its size follows its UUID.
+        FileSystemKind::Lvm => (le(&read(512 + 64, 8)?), 0),
+        _ => return Ok(None),
+    };
+    Ok(Some(Room { size, free }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::Lab;
+    use super::super::{Policy, filesystem, open};
     use super::*;
 
     /// dumpe2fs is the judge.
@@ -70,6 +85,52 @@ mod tests {
         };
         let expected = (field("Block count:") - field("Free blocks:")) * field("Block size:");
         assert!(expected > 5 << 20);
-        assert_eq!(used(&image, &Policy::default()).unwrap(), expected);
+        let mut disk = open(&image, &Policy::default()).unwrap();
+        let room = room(disk.as_mut(), FileSystemKind::Ext, 0).unwrap().unwrap();
+        assert_eq!((room.size, room.size - room.free), (64 << 20, expected));
+    }
+
+    /// Judged by what the programs that made them say.
+    #[test]
+    fn xfs_and_btrfs_tell_their_size() {
+        let lab = Lab::new();
+        let room = |kind| {
+            let mut disk = open(&lab.path("fs.img"), &Policy::default()).unwrap();
+            room(disk.as_mut(), kind, 0).unwrap().unwrap()
+        };
+        lab.run("truncate", &["-s", "400M", "fs.img"]);
+        lab.run("mkfs.xfs", &["-q", "fs.img"]);
+        let text = lab.run("xfs_db", &["-r", "-c", "sb 0", "-c", "p blocksize dblocks fdblocks", "fs.img"]);
+        let numbers: Vec<u64> =
+            text.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        let found = room(FileSystemKind::Xfs);
+        assert_eq!((found.size, found.free), (numbers[0] * numbers[1], numbers[0] * numbers[2]));
+
+        lab.run("mkfs.btrfs", &["-q", "-f", "fs.img"]);
+        let text = lab.run("btrfs", &["inspect-internal", "dump-super", "fs.img"]);
+        let field = |name: &str| -> u64 {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            line.rsplit([' ', '\t']).next().unwrap().parse().unwrap()
+        };
+        let found = room(FileSystemKind::Btrfs);
+        assert_eq!(found.size, field("dev_item.total_bytes"));
+        assert_eq!(found.free, field("total_bytes") - field("bytes_used"));
+    }
+
+    /// LVM itself wrote it.
+    #[test]
+    fn a_physical_volume_tells_its_size() {
+        let lab = Lab::new();
+        super::super::testing::write(
+            &lab.path("pv.xz"),
+            include_bytes!("../../tests/fixtures/lvm-physical-volume.xz"),
+        );
+        lab.run("sh", &["-c", "xz -dc pv.xz >pv.img; truncate -s 384M pv.img"]);
+        let mut disk = open(&lab.path("pv.img"), &Policy::default()).unwrap();
+        assert_eq!(
+            filesystem::detect(disk.as_mut(), 0, 384 << 20).unwrap().unwrap().kind,
+            FileSystemKind::Lvm
+        );
+        assert_eq!(room(disk.as_mut(), FileSystemKind::Lvm, 0).unwrap().unwrap().size, 384 << 20);
     }
 }

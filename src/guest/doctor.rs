@@ -76,6 +76,7 @@ pub fn examine(
         Ok((session, seconds)) => {
             let why = "every build runs in one";
             findings.push(Finding::new("appliance", why, State::Ok, format!("boots in {seconds:.0} s")));
+            findings.push(storage(session.lacks()));
             network(&session, sources, &mut findings);
             if let Err(error) = session.shutdown() {
                 findings.push(Finding::new("appliance end", why, State::Failed, error.to_string()));
@@ -228,6 +229,19 @@ fn no_appliance(error: &GuestError) -> Finding {
         .fix("see the findings above; `libguestfs-test-tool` shows every detail of the boot")
 }
 
+/// What roots may lie on, beside ext4, without which there is no appliance.
+fn storage(lacks: Result<Vec<&'static str>, GuestError>) -> Finding {
+    let name = "appliance storage";
+    let why = "a base whose root is on XFS (Enterprise Linux), Btrfs (Fedora) or LVM can only be enlarged with its tools";
+    match lacks {
+        Ok(lacks) if lacks.is_empty() => Finding::new(name, why, State::Ok, "tools for XFS, Btrfs and LVM"),
+        Ok(lacks) => Finding::new(name, why, State::Warning, format!("no tools for {}", lacks.join(", ")))
+            .fix("`make setup` installs what is missing: libguestfs-xfs, or btrfs-progs and lvm2"),
+        Err(error) => Finding::new(name, why, State::Failed, format!("could not be checked: {error}"))
+            .fix("`libguestfs-test-tool` shows what the appliance has"),
+    }
+}
+
 fn network(session: &Session, sources: &[(String, u16)], findings: &mut Vec<Finding>) {
     let why = "packages are installed over the appliance's network";
     // The DHCP client may still be at work when the appliance is ready.
@@ -301,6 +315,14 @@ mod tests {
         ] {
             assert_eq!(version(text), found, "{text}");
         }
+    }
+
+    #[test]
+    fn storage_that_cannot_be_enlarged_is_named() {
+        let finding = storage(Ok(vec!["XFS", "LVM"]));
+        assert_eq!((finding.state, finding.detail.as_str()), (State::Warning, "no tools for XFS, LVM"));
+        assert!(finding.fix.is_some_and(|fix| fix.contains("libguestfs-xfs")));
+        assert_eq!(storage(Ok(Vec::new())).state, State::Ok);
     }
 
     #[test]

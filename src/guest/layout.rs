@@ -12,7 +12,7 @@ use super::root::{Mount, What};
 use super::session::Session;
 use crate::disk::fstab::{self, Entry, Names, Spec};
 
-const DISK: &str = "/dev/sda";
+pub(super) const DISK: &str = "/dev/sda";
 /// Options of FAT, which has no owners and modes of its own.
 const FAT_OPTIONS: &[&str] = &["uid", "gid", "umask", "fmask", "dmask", "rodir", "showexec"];
 

@@ -23,7 +23,6 @@ pub use error::{Cause, GuestError};
 pub use partition::{FileSystem, NewPartition, PartitionKind};
 pub use probe::{Acceleration, acceleration};
 pub use session::{Drive, DriveFormat, Session, SessionOptions};
-pub use space::Space;
 pub use tree::SessionTree;
 
 use std::path::Path;

@@ -25,18 +25,40 @@ pub(super) enum What {
 }
 
 impl Session {
-    /// Finds the root file system on the first drive and mounts it and what its fstab names. After
-    /// [`unmount`](Self::unmount) it mounts the same again without searching.
+    /// Sees to it that the root file system of the first drive is mounted, with what its fstab names: finds it, unless
+    /// it has been found before, and mounts what is not mounted that way already.
     ///
     /// # Errors
     /// [`GuestError::NoOperatingSystem`], or a failed mount.
     pub fn mount_root(&mut self, read_only: bool) -> Result<(), GuestError> {
-        let layout = match &self.layout {
-            Some(layout) => layout.clone(),
-            None => self.find_layout()?,
-        };
+        if self.mounted == Some(read_only) {
+            return Ok(());
+        }
+        if self.mounted.is_some() {
+            self.unmount()?;
+        }
+        self.find_root()?;
+        let layout = self.layout.clone().unwrap_or_default();
+        if let Err(error) = self.mount_layout(&layout, read_only) {
+            // What is half mounted must not be in the way of whatever comes next.
+            let _ = self.unmount();
+            return Err(error);
+        }
+        self.mounted = Some(read_only);
+        Ok(())
+    }
+
+    /// Finds the root file system and what belongs to it, once. Mounts nothing.
+    pub(super) fn find_root(&mut self) -> Result<(), GuestError> {
+        if self.layout.is_none() {
+            self.layout = Some(self.find_layout()?);
+        }
+        Ok(())
+    }
+
+    fn mount_layout(&mut self, layout: &[Mount], read_only: bool) -> Result<(), GuestError> {
         self.bound.clear();
-        for mount in &layout {
+        for mount in layout {
             match &mount.what {
                 What::Device { device, options } => {
                     self.mount_device(device, options, &mount.at, read_only)?;
@@ -44,7 +66,6 @@ impl Session {
                 What::Path { path, recursive } => self.bind(path, &mount.at, *recursive)?,
             }
         }
-        self.layout = Some(layout);
         Ok(())
     }
 
@@ -74,6 +95,7 @@ impl Session {
         for at in std::mem::take(&mut self.payloads).into_iter().rev() {
             self.umount_payload(&at)?;
         }
+        self.mounted = None;
         self.call("umount_all", None, |g| g.umount_all().and_then(|()| g.sync()))
     }
 

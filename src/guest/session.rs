@@ -106,6 +106,8 @@ pub struct Session {
     tag: String,
     /// How the root file system is mounted, once it has been found.
     pub(super) layout: Option<Vec<Mount>>,
+    /// Whether it is mounted, and then whether read-only.
+    pub(super) mounted: Option<bool>,
     /// Canonical paths at which something is seen that is seen elsewhere too.
     pub(super) bound: Vec<String>,
     /// Directories made for payloads, to be removed again.
@@ -160,6 +162,7 @@ impl Session {
             cancel: cancel.clone(),
             tag: tag.clone(),
             layout: None,
+            mounted: None,
             bound: Vec::new(),
             payloads: Vec::new(),
             scripts: 0,

@@ -1,52 +1,46 @@
 //! Growing the root file system into a larger disk, and giving back what it does not use.
+//!
+//! Whether and how it grows has been decided over the partition table ([`GrowthPlan`](crate::disk::GrowthPlan)): here
+//! it is done.
 
 use guestfs::{BtrfsFilesystemResizeOptArgs, FstrimOptArgs, Handle, StatVFS, XfsGrowfsOptArgs};
 
 use super::GuestError;
+use super::layout::DISK;
 use super::session::Session;
-
-/// Sectors at the end of a GPT disk that hold the backup table, for any sector size.
-const GPT_TAIL: i64 = 34;
-/// Partitions end at a multiple of this: sgdisk and parted each keep some room of their own before the backup table.
-const ALIGNMENT: i64 = 2048;
-
-/// Room on a file system, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
-    /// Size of the file system.
-    pub total: u64,
-    /// What root may still write.
-    pub free: u64,
-}
+use crate::disk::{Growth, Room, Root, RootPlace};
 
 impl Session {
-    /// Enlarges the root partition and its file system to the end of the disk. The partition must be the last
-    /// *on the disk*; its number does not matter. Everything is mounted writable afterwards; payloads are not.
+    /// Enlarges what holds the root file system, and the file system itself. It is mounted writable afterwards; payloads
+    /// are not.
     ///
     /// # Errors
-    /// [`GuestError::Call`] when another partition follows, or a tool fails.
-    pub fn grow_root(&mut self) -> Result<(), GuestError> {
-        if self.layout.is_none() {
-            self.mount_root(true)?;
-        }
+    /// [`GuestError::Call`] when a tool fails, or the root is not where it was when the growth was planned.
+    pub fn grow_root(&mut self, growth: &Growth) -> Result<(), GuestError> {
+        self.find_root()?;
         self.unmount()?;
         let device = self.root_device()?.to_owned();
-        let partition = device.clone();
-        let follows = self.call("part_resize", Some(&device), move |g| enlarge(g, &partition))?;
-        if follows {
+        let place = place_of(&device);
+        let expected = match growth.volume {
+            true => RootPlace::LogicalVolume,
+            false => RootPlace::Partition(growth.partition),
+        };
+        if place != expected {
             return Err(GuestError::Call {
-                operation: "part_resize",
+                operation: "grow",
                 path: Some(device),
-                message: "another partition lies behind the root partition".to_owned(),
+                message: "the root file system is not where the partition table was looked at".to_owned(),
                 errno: 0,
             });
         }
+        let (plan, root) = (growth.clone(), device.clone());
+        self.call("part_resize", Some(&device), move |g| enlarge(g, &plan, &root))?;
         self.mount_root(false)?;
-        let about = device.clone();
-        self.call("resize", Some(&about), move |g| match g.vfs_type(&device)?.as_str() {
+        let root = device.clone();
+        self.call("resize", Some(&device), move |g| match g.vfs_type(&root)?.as_str() {
             "xfs" => g.xfs_growfs("/", XfsGrowfsOptArgs::default()),
             "btrfs" => g.btrfs_filesystem_resize("/", BtrfsFilesystemResizeOptArgs::default()),
-            _ => g.resize2fs(&device),
+            _ => g.resize2fs(&root),
         })
     }
 
@@ -69,48 +63,115 @@ impl Session {
         })
     }
 
-    /// Room on the root file system.
+    /// Room on the mounted root file system.
     ///
     /// # Errors
     /// [`GuestError::Call`].
-    pub fn space(&mut self) -> Result<Space, GuestError> {
+    pub fn space(&mut self) -> Result<Room, GuestError> {
         self.call("statvfs", Some("/"), |g| g.statvfs("/").map(|stat| room(&stat)))
+    }
+
+    /// The mounted root file system: where it is, and whether this appliance could enlarge it.
+    ///
+    /// # Errors
+    /// [`GuestError::NoOperatingSystem`] before it has been found, or [`GuestError::Call`].
+    pub fn root(&mut self) -> Result<Root, GuestError> {
+        let device = self.root_device()?.to_owned();
+        let place = place_of(&device);
+        let about = device.clone();
+        let lacks = self.call("feature_available", Some(&device), move |g| {
+            let kind = g.vfs_type(&about)?;
+            let needed = FEATURES.iter().filter(|(_, feature)| {
+                *feature == kind || *feature == "lvm2" && place == RootPlace::LogicalVolume
+            });
+            for (name, feature) in needed {
+                if !g.feature_available(&[*feature])? {
+                    return Ok(Some(*name));
+                }
+            }
+            Ok(None)
+        })?;
+        Ok(Root { place, room: Some(self.space()?), lacks })
+    }
+
+    /// What this appliance has no tools for, of all that a root file system may lie on.
+    pub(super) fn lacks(&self) -> Result<Vec<&'static str>, GuestError> {
+        self.call("feature_available", None, |g| {
+            let mut lacks = Vec::new();
+            for (name, feature) in FEATURES {
+                if !g.feature_available(&[feature])? {
+                    lacks.push(name);
+                }
+            }
+            Ok(lacks)
+        })
     }
 }
 
-fn room(stat: &StatVFS) -> Space {
+/// What people call it, and libguestfs.
+const FEATURES: [(&str, &str); 3] = [("XFS", "xfs"), ("Btrfs", "btrfs"), ("LVM", "lvm2")];
+
+/// Where a mountable of the appliance lies.
+fn place_of(mountable: &str) -> RootPlace {
+    let device = mountable.strip_prefix("btrfsvol:").unwrap_or(mountable);
+    let number = device.strip_prefix(DISK).map(|rest| rest.split('/').next().unwrap_or_default());
+    match number {
+        Some("") => RootPlace::Partition(0),
+        Some(number) => number.parse().map_or(RootPlace::LogicalVolume, RootPlace::Partition),
+        None => RootPlace::LogicalVolume,
+    }
+}
+
+fn room(stat: &StatVFS) -> Room {
     let bytes = |blocks: i64| {
         u64::try_from(blocks).unwrap_or(0).saturating_mul(u64::try_from(stat.frsize).unwrap_or(0))
     };
-    Space { total: bytes(stat.blocks), free: bytes(stat.bfree) }
+    Room { size: bytes(stat.blocks), free: bytes(stat.bfree) }
 }
 
-/// Enlarges an unmounted partition. Says whether another one follows, and then does nothing. A device that is no
-/// partition, such as a whole disk, needs nothing.
-fn enlarge(g: &Handle, partition: &str) -> Result<bool, guestfs::Error> {
-    if !g.list_partitions()?.iter().any(|other| other == partition) {
-        return Ok(false);
+/// Enlarges what an unmounted file system lies on.
+fn enlarge(g: &Handle, growth: &Growth, root: &str) -> Result<(), guestfs::Error> {
+    if growth.volume {
+        // A partition in use is not resized.
+        g.vg_activate_all(false)?;
     }
-    let disk = g.part_to_dev(partition)?;
-    let number = g.part_to_partnum(partition)?;
-    let parts = g.part_list(&disk)?;
-    let start = |part: &guestfs::Partition| part.part_start;
-    let own = parts.iter().find(|part| part.part_num == number).map(start).unwrap_or_default();
-    if parts.iter().any(|part| part.part_start > own) {
-        return Ok(true);
+    if growth.gpt {
+        g.part_expand_gpt(DISK)?;
     }
-    let sector = i64::from(g.blockdev_getss(&disk)?).max(512);
-    let sectors = g.blockdev_getsize64(&disk)? / sector;
-    let end = if g.part_get_parttype(&disk)? == "gpt" {
-        g.part_expand_gpt(&disk)?;
-        (sectors - GPT_TAIL) / ALIGNMENT * ALIGNMENT - 1
-    } else {
-        sectors - 1
-    };
-    // Never smaller than it is: rounding must not cut a file system.
-    let current = parts.iter().find(|part| part.part_num == number).map_or(0, |part| part.part_end);
-    if u64::try_from(end).unwrap_or(0) > current / u64::try_from(sector).unwrap_or(512) {
-        g.part_resize(&disk, number, end)?;
+    if let Some(end) = growth.end {
+        let last = i64::try_from(end / growth.sector).unwrap_or(i64::MAX) - 1;
+        for number in growth.extended.into_iter().chain([growth.partition]) {
+            g.part_resize(DISK, i32::try_from(number).unwrap_or(i32::MAX), last)?;
+        }
     }
-    Ok(false)
+    if growth.volume {
+        let number = if growth.partition == 0 { String::new() } else { growth.partition.to_string() };
+        g.pvresize(&format!("{DISK}{number}"))?;
+        g.vg_activate_all(true)?;
+        // Less than an extent is nothing, and LVM calls that an error.
+        let group = root.trim_start_matches("/dev/").split('/').next().unwrap_or_default();
+        if g.vgs_full()?.iter().any(|vg| vg.vg_name == group && vg.vg_free > 0) {
+            g.lvresize_free(root, 100)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_root_lies() {
+        for (mountable, place) in [
+            ("/dev/sda", RootPlace::Partition(0)),
+            ("/dev/sda14", RootPlace::Partition(14)),
+            ("btrfsvol:/dev/sda5/root", RootPlace::Partition(5)),
+            ("btrfsvol:/dev/sda/root", RootPlace::Partition(0)),
+            ("/dev/vg/root", RootPlace::LogicalVolume),
+            ("/dev/mapper/vg-root", RootPlace::LogicalVolume),
+        ] {
+            assert_eq!(place_of(mountable), place, "{mountable}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use super::GuestError;
 use super::ffi;
 use super::session::Session;
-use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr, asks_for_directory};
+use crate::disk::{DiskError, FileKind, Root, Stat, Tree, Xattr, asks_for_directory};
 
 /// A read-only session as a [`Tree`]. Names are bytes, as guests may have them.
 #[derive(Debug)]
@@ -110,6 +110,10 @@ impl Tree for SessionTree {
             .map_err(|error| self.missing(path, self::explain(path, error)))?;
         let copied = content.rewind().and_then(|()| std::io::copy(content.as_file_mut(), sink));
         copied.map_err(|source| host("copy", content.path(), source))
+    }
+
+    fn root(&mut self) -> Result<Root, DiskError> {
+        self.session.root().map_err(|error| explain(b"/", error))
     }
 
     fn explain(&self) -> String {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::disk::{BootSector, Content, EfiProgram, Format, ImageInfo, Layout, PartitionLayout, TableKind};
-use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree, Xattr, asks_for_directory};
+use crate::disk::{DiskError, FileKind, Root, RootPlace, Stat, Timestamp, Tree, Xattr, asks_for_directory};
 
 const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
 
@@ -270,6 +270,10 @@ impl Tree for MemTree {
 
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
         (!self.single).then(|| -> Box<dyn Tree> { Box::new(self.clone()) })
+    }
+
+    fn root(&mut self) -> Result<Root, DiskError> {
+        Ok(Root { place: RootPlace::Partition(1), room: None, lacks: None })
     }
 
     fn explain(&self) -> String {

@@ -10,11 +10,14 @@ pub mod boot;
 pub mod browser;
 pub mod catalogue;
 pub mod disks;
+pub mod filled;
 pub mod gpg;
 pub mod hostile;
 pub mod http;
 pub mod look;
 pub mod oracle;
+pub mod small;
+pub mod small_disk;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

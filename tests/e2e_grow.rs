@@ -1,0 +1,182 @@
+//! The disk grows and the root file system fills it, whatever the base is like; or it is said why not, at once.
+//!
+//! Other people's tools judge: sgdisk, sfdisk, e2fsck, resize2fs, xfs_info, btrfs, qemu-img.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::small::{self, Archive, Place, Root, Shape, Table};
+use common::{Outcome, filled, outcome, run, scratch, tib};
+use fs_err as fs;
+use tib::cancel::Cancel;
+use tib::disk::{GrowthPlan, Policy, RootPlace};
+use tib::event::Events;
+use tib::guest::{Drive, DriveFormat, Session, SessionOptions};
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// `tib build` of one of the small recipes, with further arguments.
+fn build(archive: &Archive, recipe: &str, base: &Path, output: &Path, more: &[&str]) -> Command {
+    let mut command = tib();
+    command.arg("--quiet").args(archive.build(recipe, base, output)).args(more);
+    command
+}
+
+/// The same where no appliance can start.
+fn at_rest(recipe: &str, base: &Path, more: &[&str]) -> Outcome {
+    let (archive, place) = (small::archive(), scratch());
+    let output = place.path().join("image.qcow2");
+    let mut command = build(&archive, recipe, base, &output, more);
+    let found = outcome(command.env("LIBGUESTFS_HV", "/nonexistent/hypervisor"));
+    assert!(!output.exists());
+    found
+}
+
+/// Checks code and message of a refusal.
+#[track_caller]
+fn refused(found: Outcome, code: i32, words: &[&str]) {
+    for word in words {
+        assert!(found.stderr.contains(word), "no `{word}` in\n{}", found.stderr);
+    }
+    found.expect(code);
+}
+
+#[test]
+fn a_root_that_cannot_grow_is_refused_before_an_appliance_starts() {
+    let gpt = small::base(&Shape { place: Place::Followed, ..Shape::default() });
+    refused(
+        at_rest("small-site", &gpt, &["--size", "2G"]),
+        9,
+        &[
+            "the disk cannot grow from 512 MiB to 2 GiB",
+            "partition 2 (Linux swap) lies behind partition 1",
+            "hint: leave out `--size`",
+        ],
+    );
+    let mbr = small::base(&Shape { table: Table::Mbr, place: Place::Followed, ..Shape::default() });
+    refused(
+        at_rest("small-large", &mbr, &[]),
+        9,
+        &["partition 2 (Linux swap / Solaris) lies behind partition 1", "virt-resize --expand /dev/sda1"],
+    );
+}
+
+/// All that comes before an appliance is done without one, and finds nothing in the way.
+#[test]
+fn a_root_that_can_grow_comes_as_far_as_the_appliance() {
+    let base = small::base(&Shape::default());
+    refused(at_rest("small-large", &base, &[]), 7, &["the appliance did not start"]);
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused_before_an_appliance_starts() {
+    let mbr = small::base(&Shape { table: Table::Mbr, ..Shape::default() });
+    refused(at_rest("small-site", &mbr, &["--size", "3T"]), 9, &["counts no further than 2 TiB", "a GPT"]);
+    refused(at_rest("small-site", &mbr, &["--size", "300M"]), 9, &["the base's own disk has 512 MiB"]);
+    refused(at_rest("small-large", &mbr, &["--size", "600M"]), 9, &["the recipe adds about", "give `--size"]);
+}
+
+#[test]
+fn disks_with_large_sectors_are_read_and_not_built_upon() {
+    let base = small::base(&Shape { sector_size: 4096, ..Shape::default() });
+    let listed = outcome(tib().arg("ls").arg(&base).arg("/etc").env("LIBGUESTFS_HV", "/nonexistent"));
+    assert!(listed.stdout.contains("os-release"), "{}", listed.stderr);
+    refused(at_rest("small-site", &base, &[]), 5, &["sectors of 4096 bytes", "have 512"]);
+}
+
+/// Whoever copied the image stopped too early, or someone made the partition smaller.
+#[test]
+fn a_file_system_that_has_lost_its_end_is_damage() {
+    for (root, name) in [(Root::Xfs, "XFS"), (Root::Btrfs, "Btrfs"), (Root::Lvm, "LVM")] {
+        let base = small::base(&Shape { table: Table::None, root, ..Shape::default() });
+        let place = scratch();
+        let cut = place.path().join("cut.qcow2");
+        fs::copy(&base, &cut).unwrap();
+        run("qemu-img", &[&"resize", &"-q", &"--shrink", &cut, &"320M"]);
+        let words = [format!("the disk without partitions has 320 MiB, and its {name} needs")];
+        refused(at_rest("small-site", &cut, &[]), 5, &[&words[0], "has lost its end"]);
+        refused(outcome(tib().arg("ls").arg(&cut)), 5, &[&words[0]]);
+    }
+}
+
+/// Nearly full, small, and shaped like Debian's and Ubuntu's images: it grows by itself, once.
+#[test]
+fn appliance_a_nearly_full_base_grows_as_the_recipe_needs() {
+    let (archive, place) = (small::archive(), scratch());
+    let base = small::base(&Shape { place: Place::First, ..Shape::default() }.mib(144));
+    let image = place.path().join("image.qcow2");
+    outcome(&mut build(&archive, "small-large", &base, &image, &[])).expect(0);
+    assert_eq!(filled::disk(&image, place.path()), 2 * GIB);
+    // From a layer: the file is another, and the disk as full.
+    let again = ["--set", "greeting=again", "--force"];
+    let changed = outcome(build(&archive, "small-large", &base, &image, &again).arg("--verbose"));
+    assert!(!changed.stderr.contains("resize2fs"), "{}", changed.stderr);
+    changed.expect(0);
+    assert_eq!(filled::disk(&image, place.path()), 2 * GIB);
+}
+
+#[test]
+fn appliance_an_mbr_disk_of_an_odd_size_is_filled() {
+    let (archive, place) = (small::archive(), scratch());
+    let base = small::base(&Shape { table: Table::Mbr, place: Place::BehindBoot, ..Shape::default() });
+    let image = place.path().join("image.qcow2");
+    let size = GIB + 300 * MIB + 512;
+    outcome(&mut build(&archive, "small-site", &base, &image, &["--size", &size.to_string()])).expect(0);
+    assert_eq!(filled::disk(&image, place.path()), size);
+}
+
+/// As Enterprise Linux has it: XFS behind `/boot`, with BIOS boot and EFI partitions in front.
+#[test]
+fn appliance_an_xfs_root_behind_boot_fills_its_disk() {
+    let (archive, place) = (small::archive(), scratch());
+    let shape = Shape { place: Place::BehindBoot, root: Root::Xfs, ..Shape::default() };
+    let base = small::base(&shape.mib(2048));
+    let image = place.path().join("image.qcow2");
+    outcome(&mut build(&archive, "small-site", &base, &image, &["--size", "3G"])).expect(0);
+    assert_eq!(filled::disk(&image, place.path()), 3 * GIB);
+}
+
+/// What a build does to the disk, without the rest of it: one appliance for each.
+#[test]
+fn appliance_other_roots_fill_their_disks() {
+    for (table, place, root) in [
+        (Table::Gpt, Place::BehindBoot, Root::BtrfsSubvolumes),
+        (Table::Mbr, Place::BehindBoot, Root::Lvm),
+        (Table::Mbr, Place::Logical, Root::Ext4),
+        (Table::None, Place::Last, Root::Ext4),
+    ] {
+        let shape = Shape { table, place, root, ..Shape::default() };
+        let work = scratch();
+        let disk = enlarged(&shape, work.path(), 1300 * MIB);
+        grow(&disk);
+        assert_eq!(filled::raw(&disk, work.path()), 1300 * MIB, "{shape:?}");
+    }
+}
+
+/// A raw copy of a base on a larger disk.
+fn enlarged(shape: &Shape, work: &Path, size: u64) -> PathBuf {
+    let disk = work.join("grown.raw");
+    run("qemu-img", &[&"convert", &"-O", &"raw", &small::base(shape), &disk]);
+    fs::OpenOptions::new().write(true).open(&disk).unwrap().set_len(size).unwrap();
+    disk
+}
+
+/// Grows a root as a build does.
+fn grow(disk: &Path) {
+    let size = fs::metadata(disk).unwrap().len();
+    let drives = vec![Drive::writable(disk, DriveFormat::Raw)];
+    let options = SessionOptions { drives, memory_mib: 768, ..SessionOptions::default() };
+    let mut session = Session::launch(&options, &Events::none(), &Cancel::new()).unwrap();
+    session.mount_root(true).unwrap();
+    let root = session.root().unwrap();
+    assert_eq!(root.lacks, None);
+    let is_volume = root.place == RootPlace::LogicalVolume;
+    let growth = GrowthPlan::read(disk, &Policy::default(), root).unwrap().grow(size).unwrap().unwrap();
+    assert_eq!(growth.volume, is_volume);
+    session.grow_root(&growth).unwrap();
+    session.mount_root(false).unwrap();
+    session.shutdown().unwrap();
+}
