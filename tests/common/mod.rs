@@ -14,6 +14,7 @@ pub mod gpg;
 pub mod http;
 pub mod look;
 pub mod oracle;
+pub mod sample;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
