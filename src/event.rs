@@ -66,6 +66,27 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The same with every text in it changed by `change`.
+    #[must_use]
+    pub fn with_texts(self, change: impl Fn(&str) -> String) -> Self {
+        // Without `..`, so that no field can be forgotten.
+        match self {
+            Self::StageStarted { stage, detail } => {
+                Self::StageStarted { stage: change(&stage), detail: change(&detail) }
+            }
+            Self::StageFinished { stage, elapsed, cached } => {
+                Self::StageFinished { stage: change(&stage), elapsed, cached }
+            }
+            Self::Step { number, total, summary } => Self::Step { number, total, summary: change(&summary) },
+            Self::Progress { what, done, total } => Self::Progress { what: change(&what), done, total },
+            Self::Output { source, line } => Self::Output { source: change(&source), line: change(&line) },
+            Self::Note { message } => Self::Note { message: change(&message) },
+            Self::Warning { message } => Self::Warning { message: change(&message) },
+        }
+    }
+}
+
 fn seconds<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((elapsed.as_secs_f64() * 1000.0).round() / 1000.0)
 }
@@ -142,5 +163,32 @@ impl Events {
         let elapsed = started.elapsed();
         self.emit(Event::StageFinished { stage: stage.to_owned(), elapsed, cached: false });
         Ok(result)
+    }
+}
+
+/// What tests share.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::{Arc, Mutex};
+
+    use super::{Event, EventSink};
+
+    /// Keeps notes and warnings.
+    #[derive(Clone, Default)]
+    pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+    impl Notes {
+        /// What was told since this was called last.
+        pub(crate) fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl EventSink for Notes {
+        fn emit(&self, event: Event) {
+            if let Event::Note { message } | Event::Warning { message } = event {
+                self.0.lock().unwrap().push(message);
+            }
+        }
     }
 }

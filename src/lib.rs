@@ -13,7 +13,7 @@
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
 //! | [`guest`] | the libguestfs session and the host probe |
-//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `sparse`, [`error`] | words everyone uses |
+//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `sparse`, [`shown`], [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
@@ -29,6 +29,7 @@ pub mod guest;
 pub mod os;
 pub mod process;
 pub mod recipe;
+pub mod shown;
 pub mod size;
 pub mod source;
 pub(crate) mod sparse;

@@ -1,13 +1,16 @@
 //! The cache under several processes at once, and under processes that are killed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tib::cancel::Cancel;
+use tib::disk::{self, Format};
+use tib::event::Events;
 use tib::recipe::Digest;
-use tib::source::{Cache, LayerMeta};
+use tib::source::{BaseRequest, BaseSpec, Cache, Layer, LayerMeta, resolve};
 
 const SIZE: usize = 96 << 20;
 
@@ -15,12 +18,33 @@ fn content() -> Vec<u8> {
     (0..SIZE).map(|index| (index >> 12) as u8 | 1).collect()
 }
 
-fn meta() -> LayerMeta {
+/// Fills `dir` with a cache that has a base, and with an overlay on it.
+fn prepare(dir: &Path) -> Vec<u8> {
+    let base = dir.join("base.raw");
+    let mut disk = vec![0; 1 << 20];
+    // ext4's magic number: a file system without a partition table.
+    disk[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
+    std::fs::write(&base, disk).unwrap();
+    let cache = Cache::open(Some(dir.join("cache"))).unwrap();
+    let request = BaseRequest::new(BaseSpec::File(base));
+    let base = resolve(&request, &cache, &Events::none(), &Cancel::new()).unwrap();
+    let overlay = dir.join("overlay");
+    disk::create_overlay(&overlay, &format!("../../bases/{}/disk.raw", base.digest), Format::Raw, 1 << 20)
+        .unwrap();
+    let mut file = std::fs::File::options().append(true).open(&overlay).unwrap();
+    file.write_all(&content()).unwrap();
+    std::fs::write(dir.join("parent"), base.digest.to_string()).unwrap();
+    std::fs::read(&overlay).unwrap()
+}
+
+fn meta(dir: &Path) -> LayerMeta {
+    let base = Digest::parse(&std::fs::read_to_string(dir.join("parent")).unwrap()).unwrap();
     LayerMeta {
         stage: "system".into(),
         recipe: "test".into(),
-        before: Digest::of(b"base"),
-        base: Digest::of(b"base"),
+        before: base,
+        base,
+        parent: base,
         tib: "0".into(),
         created: 0,
     }
@@ -30,6 +54,10 @@ fn digest() -> Digest {
     Digest::of(b"layer")
 }
 
+fn layer(cache: &Cache) -> Option<Layer> {
+    cache.layer(digest(), &Events::none(), &Cancel::new()).unwrap()
+}
+
 /// Not a test: what a child process does when one of the tests below starts this file's program again.
 #[test]
 fn child() {
@@ -37,7 +65,7 @@ fn child() {
     let dir = Path::new(&dir);
     let cache = Cache::open(Some(dir.join("cache"))).unwrap();
     std::fs::write(dir.join(format!("started-{}", std::process::id())), "").unwrap();
-    cache.store_layer(digest(), &dir.join("overlay"), &meta(), &Cancel::new()).unwrap();
+    cache.store_layer(digest(), &dir.join("overlay"), &meta(dir), &Cancel::new()).unwrap().unwrap();
 }
 
 fn start_child(dir: &Path) -> Child {
@@ -57,16 +85,15 @@ fn names(dir: &Path) -> Vec<String> {
 #[test]
 fn eight_processes_store_the_same_layer_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let content = content();
-    std::fs::write(dir.path().join("overlay"), &content).unwrap();
+    let content = prepare(dir.path());
     let children: Vec<Child> = (0..8).map(|_| start_child(dir.path())).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
     let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
-    let layer = cache.layer(digest()).unwrap().unwrap();
+    let layer = layer(&cache).unwrap();
     assert!(std::fs::read(&layer.path).unwrap() == content);
-    assert_eq!(layer.meta, meta());
+    assert_eq!(layer.meta, meta(dir.path()));
     assert_eq!(names(&cache.root().join("layers")), [digest().to_string()]);
     assert_eq!(names(&cache.root().join("work")), [""; 0]);
 }
@@ -74,8 +101,7 @@ fn eight_processes_store_the_same_layer_at_once() {
 #[test]
 fn a_killed_process_leaves_a_whole_layer_or_none() {
     let dir = tempfile::tempdir().unwrap();
-    let content = content();
-    std::fs::write(dir.path().join("overlay"), &content).unwrap();
+    let content = prepare(dir.path());
     let (mut without, mut left_work) = (0, 0);
     for round in 0..12 {
         let mut child = start_child(dir.path());
@@ -91,7 +117,7 @@ fn a_killed_process_leaves_a_whole_layer_or_none() {
         left_work += names(&root.join("work")).len();
         let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
         assert_eq!(names(&root.join("work")), [""; 0], "the next open removes what is left");
-        match cache.layer(digest()).unwrap() {
+        match layer(&cache) {
             Some(layer) => {
                 assert!(std::fs::read(&layer.path).unwrap() == content, "round {round}: a partial layer");
                 std::fs::remove_dir_all(layer.path.parent().unwrap()).unwrap();
@@ -104,5 +130,8 @@ fn a_killed_process_leaves_a_whole_layer_or_none() {
     }
     assert!(without > 0 && left_work > 0, "no process was killed at work: {without} {left_work}");
     let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
-    cache.store_layer(digest(), &dir.path().join("overlay"), &meta(), &Cancel::new()).unwrap();
+    cache
+        .store_layer(digest(), &dir.path().join("overlay"), &meta(dir.path()), &Cancel::new())
+        .unwrap()
+        .unwrap();
 }

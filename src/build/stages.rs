@@ -1,5 +1,6 @@
 //! Runs the stages whose layers are missing, all in one appliance, and keeps a layer of each.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +11,7 @@ use crate::error::Result;
 use crate::event::{Event, Events};
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
 use crate::recipe::{Digest, Plan};
-use crate::source::{Base, Cache, Layer, LayerMeta, WorkDir};
+use crate::source::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 
 use super::materials::{Materials, has_agent};
 use super::space::{self, SpaceWatch};
@@ -71,7 +72,8 @@ pub(super) fn run(
     let layers = layer_ids(plan, base, materials, size);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
-    let found = if no_cache { None } else { newest(&layers, cache, events)? };
+    let Claim { found, turns } =
+        if no_cache { Claim::default() } else { claim(&layers, &plan.recipe, cache, events, cancel)? };
     let first = found.as_ref().map_or(0, |(index, _)| index + 1);
     for layer in &layers[..first] {
         let detail = format!("layer {} is in the cache", layer.digest.short());
@@ -85,8 +87,8 @@ pub(super) fn run(
         return Ok(Sealed { disk: SealedDisk::Layer(layer.clone()), layers, log });
     }
     let start = match &found {
-        Some((_, layer)) => Start { path: &layer.path, format: disk::Format::Qcow2 },
-        None => Start { path: &base.path, format: base.format },
+        Some((_, layer)) => Start { path: &layer.path, format: disk::Format::Qcow2, sha256: layer.sha256 },
+        None => Start { path: &base.path, format: base.format, sha256: base.digest },
     };
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
     space::require(cache.root(), 2 * materials.installed())?;
@@ -94,7 +96,7 @@ pub(super) fn run(
     let cancel = watch.cancel();
     let build =
         Build { plan, base, materials, layers: &layers, first, keep: !no_cache, cache, events, cancel };
-    let result = build.run(&start, size, &log);
+    let result = build.run(&start, size, &log, turns);
     match (result, watch.verdict()) {
         (Ok(disk), _) => Ok(Sealed { disk, layers, log }),
         (Err(_), Some(full)) => Err(full.into()),
@@ -117,9 +119,12 @@ fn layer_ids(plan: &Plan, base: &Base, materials: &Materials, size: u64) -> Vec<
     layers
 }
 
+/// What the overlay of a build is made upon.
 struct Start<'a> {
     path: &'a Path,
     format: disk::Format,
+    /// Of the file at `path`.
+    sha256: Digest,
 }
 
 enum Stop {
@@ -147,7 +152,13 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn run(&self, start: &Start<'_>, size: u64, log: &Path) -> Result<SealedDisk, Stop> {
+    fn run(
+        &self,
+        start: &Start<'_>,
+        size: u64,
+        log: &Path,
+        mut turns: VecDeque<FileLock>,
+    ) -> Result<SealedDisk, Stop> {
         let other = |failure: crate::error::Failure| Stop::Other(failure);
         let work = self.cache.work().map_err(|error| other(error.into()))?;
         let overlay = work.path().join(DISK);
@@ -183,11 +194,8 @@ impl Build<'_> {
                 session.trim()?;
                 // Errors in writing back are told only here.
                 session.shutdown()?;
-                let disk = if self.keep {
-                    SealedDisk::Layer(self.store(&overlay, index)?)
-                } else {
-                    SealedDisk::Work(work)
-                };
+                let layer = if self.keep { self.store(&overlay, start, index)? } else { None };
+                let disk = layer.map_or_else(|| SealedDisk::Work(work), SealedDisk::Layer);
                 self.stage_finished(stage, index);
                 return Ok(disk);
             }
@@ -207,7 +215,9 @@ impl Build<'_> {
             scaffold.leave(&mut session)?;
             if self.keep {
                 session.unmount()?;
-                self.store(&overlay, index)?;
+                self.store(&overlay, start, index)?;
+                // Whoever waits for this very layer goes on with it.
+                drop(turns.pop_front());
                 session.mount_root(false)?;
             }
             self.stage_finished(stage, index);
@@ -233,19 +243,29 @@ impl Build<'_> {
         payload
     }
 
-    fn store(&self, overlay: &Path, index: usize) -> Result<Layer, Stop> {
+    /// Keeps a copy of the overlay; `None` if another tib is in its way.
+    fn store(&self, overlay: &Path, start: &Start<'_>, index: usize) -> Result<Option<Layer>, Stop> {
         let layer = &self.layers[index];
         let meta = LayerMeta {
             stage: layer.stage.clone(),
             recipe: self.plan.recipe.clone(),
             before: index.checked_sub(1).map_or(self.base.digest, |before| self.layers[before].digest),
             base: self.base.digest,
+            parent: start.sha256,
             tib: env!("CARGO_PKG_VERSION").to_owned(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         };
-        self.cache
+        let kept = self
+            .cache
             .store_layer(layer.digest, overlay, &meta, self.cancel)
-            .map_err(|error| Stop::Other(error.into()))
+            .map_err(|error| Stop::Other(error.into()))?;
+        if kept.is_none() {
+            let digest = layer.digest.short();
+            self.events.note(format!(
+                "layer {digest} is not kept: another tib still reads the one that is in its place"
+            ));
+        }
+        Ok(kept)
     }
 
     fn stage_started(&self, index: usize) -> Instant {
@@ -263,16 +283,48 @@ impl Build<'_> {
     }
 }
 
+/// What a build takes from the cache, and what it has to make.
+#[derive(Debug, Default)]
+struct Claim {
+    /// The newest layer, and its place in the chain.
+    found: Option<(usize, Layer)>,
+    /// For each missing layer, in order: nobody else makes it while its lock is held.
+    turns: VecDeque<FileLock>,
+}
+
+/// Finds the newest layer, and waits until nobody else makes one of those that are missing. Locks are taken along the
+/// chain, and a layer has one chain only, so two builds cannot wait for each other.
+fn claim(layers: &[LayerId], recipe: &str, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Claim> {
+    let lock = |layer: &LayerId| {
+        let path = cache.lock_path(&format!("making-{}", layer.digest));
+        FileLock::exclusive(&path, &format!("stage {} of {recipe}", layer.stage), events, cancel)
+    };
+    loop {
+        let found = newest(layers, cache, events, cancel)?;
+        let first = found.as_ref().map_or(0, |(index, _)| index + 1);
+        let Some(missing) = layers.get(first) else { return Ok(Claim { found, ..Claim::default() }) };
+        let mut turns = VecDeque::from([lock(missing)?]);
+        // It may have been made while we waited.
+        if cache.layer(missing.digest, &Events::none(), cancel)?.is_some() {
+            continue;
+        }
+        for layer in &layers[first + 1..] {
+            turns.push_back(lock(layer)?);
+        }
+        return Ok(Claim { found, turns });
+    }
+}
+
 /// The newest layer that the cache has, and its place in the chain.
-fn newest(layers: &[LayerId], cache: &Cache, events: &Events) -> Result<Option<(usize, Layer)>> {
+fn newest(
+    layers: &[LayerId],
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Option<(usize, Layer)>> {
     for (index, layer) in layers.iter().enumerate().rev() {
-        let Some(layer) = cache.layer(layer.digest)? else { continue };
-        // The gate follows the whole chain: a layer is worth nothing without what it is backed by.
-        match disk_size(&layer.path, cache) {
-            Ok(_) => return Ok(Some((index, layer))),
-            Err(error) => {
-                events.warning(format!("layer {} is made again: {error}", layers[index].digest.short()));
-            }
+        if let Some(layer) = cache.layer(layer.digest, events, cancel)? {
+            return Ok(Some((index, layer)));
         }
     }
     Ok(None)

@@ -6,6 +6,7 @@ use crate::build::{self, BuildRequest, Built};
 use crate::disk::Compression;
 use crate::error::{Diagnose, Exit, Result};
 use crate::recipe;
+use crate::shown::Text;
 use crate::size::Size;
 
 use super::args::BuildArgs;
@@ -56,7 +57,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         if json {
             put_json(&plan)?;
         } else {
-            put(recipe::render(&plan).as_bytes())?;
+            put(&recipe::render(&plan))?;
         }
         return Ok(Exit::Done);
     }
@@ -65,36 +66,32 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     if json {
         put_json(&built)?;
     } else {
-        put(summary(&built).as_bytes())?;
+        put(&summary(&built))?;
     }
     Ok(Exit::Done)
 }
 
 /// What a person wants to know of a new image, and what to type next.
-fn summary(built: &Built) -> String {
+fn summary(built: &Built) -> Text {
     let image = built.image.display();
     let agent = built.agent.as_deref().map_or(String::new(), |agent| format!(", agent {agent}"));
     let name = built.image.file_stem().unwrap_or_default().to_string_lossy();
     let tag = built.datastore.as_deref().unwrap_or("mysql");
-    format!(
-        "{image}\n  \
-         size      {file} file, {disk} disk\n  \
-         holds     {os}, {packages} packages{agent}\n  \
-         sha256    {sha256}\n  \
-         manifest  {manifest}\n  \
-         checks    {checks} passed\n\n\
-         Upload it as the user Trove's service project belongs to:\n  \
-         openstack image create {name} --private --disk-format qcow2 --container-format bare \\\n    \
-         --min-disk {min_disk} --property hw_rng_model=virtio --tag trove --tag {tag} --file {image}\n",
-        file = Size(built.file_size),
-        disk = Size(built.virtual_size),
-        os = built.os,
-        packages = built.packages,
-        sha256 = built.sha256,
-        manifest = built.manifest.display(),
-        checks = built.checks,
-        min_disk = built.virtual_size.div_ceil(1 << 30),
-    )
+    Text::from_iter([
+        format!("{image}"),
+        format!("  size      {} file, {} disk", Size(built.file_size), Size(built.virtual_size)),
+        format!("  holds     {}, {} packages{agent}", built.os, built.packages),
+        format!("  sha256    {}", built.sha256),
+        format!("  manifest  {}", built.manifest.display()),
+        format!("  checks    {} passed", built.checks),
+        String::new(),
+        "Upload it as the user Trove's service project belongs to:".to_owned(),
+        format!("  openstack image create {name} --private --disk-format qcow2 --container-format bare \\"),
+        format!(
+            "    --min-disk {} --property hw_rng_model=virtio --tag trove --tag {tag} --file {image}",
+            built.virtual_size.div_ceil(1 << 30)
+        ),
+    ])
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,27 +1,36 @@
 //! `tib cache status|gc|verify|path`
 
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use crate::error::{Exit, Result};
+use crate::shown::Text;
 use crate::size::Size;
 use crate::source::{self, Audited, Cache, Collected, Item, Kind, Limits};
 
+use super::Context;
 use super::args::{CacheArgs, CacheCommand};
-use super::{Context, put, put_json};
+use super::stdout::{Stdout, content, put, put_json};
 
 const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
-    let cache = Cache::open(context.settings.cache_dir.clone())?;
+    let directory = context.settings.cache_dir.clone();
     match &args.command {
         CacheCommand::Path => {
-            put(format!("{}\n", cache.root().display()).as_bytes())?;
+            // A script may use it, whatever it is called.
+            let cache = Cache::look(directory)?;
+            let mut out = content(false);
+            let line = [cache.root().as_os_str().as_bytes(), b"\n"].concat();
+            out.write_all(&line).and_then(|()| out.flush()).map_err(Stdout)?;
             Ok(Exit::Done)
         }
-        CacheCommand::Status { json } => status(&cache, context, *json),
+        CacheCommand::Status { json } => status(&Cache::look(directory)?, context, *json),
         CacheCommand::Gc { keep_days, max_size, dry_run, json } => {
+            let cache = Cache::open(directory)?;
             let limits = Limits {
                 unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
                 max_size: max_size.map(|s| s.0),
@@ -31,11 +40,11 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
             if *json {
                 put_json(&collected)?;
             } else {
-                put(collection(&collected, *dry_run).as_bytes())?;
+                put(&collection(&collected, *dry_run))?;
             }
             Ok(Exit::Done)
         }
-        CacheCommand::Verify { json } => verify(&cache, context, *json),
+        CacheCommand::Verify { json } => verify(&Cache::open(directory)?, context, *json),
     }
 }
 
@@ -55,20 +64,21 @@ fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
         put_json(&Status { path: cache.root(), bytes, free, items: &items })?;
         return Ok(Exit::Done);
     }
-    let mut text = format!("{}\n", cache.root().display());
+    let mut text = Text::default();
+    text.line(cache.root().display().to_string());
     for (kind, (count, bytes)) in source::totals(&items) {
-        text.push_str(&format!("  {:<18} {count:>5}  {:>10}\n", plural(kind), Size(bytes).to_string()));
+        text.line(format!("  {:<18} {count:>5}  {:>10}", plural(kind), Size(bytes).to_string()));
     }
     let free = free.map_or(String::new(), |free| format!(", {} free on its file system", Size(free)));
-    text.push_str(&format!("  {:<18} {:>5}  {:>10}{free}\n", "together", "", Size(bytes).to_string()));
+    text.line(format!("  {:<18} {:>5}  {:>10}{free}", "together", "", Size(bytes).to_string()));
     if context.settings.verbose {
         let now = SystemTime::now();
-        text.push('\n');
+        text.blank();
         for item in &items {
-            text.push_str(&line(item, now));
+            text.line(line(item, now));
         }
     }
-    put(text.as_bytes())?;
+    put(&text)?;
     Ok(Exit::Done)
 }
 
@@ -78,30 +88,30 @@ fn line(item: &Item, now: SystemTime) -> String {
     let short = item.name.get(..12).filter(|_| item.name.len() == 64).unwrap_or(&item.name);
     let state = if item.unusable { ", unusable" } else { "" };
     format!(
-        "  {:<8} {short:<12} {:>10}  used {days} days ago  {}{state}\n",
+        "  {:<8} {short:<12} {:>10}  used {days} days ago  {}{state}",
         singular(item.kind),
         Size(item.bytes).to_string(),
         item.about,
     )
 }
 
-fn collection(collected: &Collected, rehearsal: bool) -> String {
+fn collection(collected: &Collected, rehearsal: bool) -> Text {
     let now = SystemTime::now();
-    let mut text: String = collected.removed.iter().map(|item| line(item, now)).collect();
+    let mut text: Text = collected.removed.iter().map(|item| line(item, now)).collect();
     let count = collected.removed.len();
     let (would, left) = if rehearsal { ("would free", "would be left") } else { ("freed", "left") };
-    text.push_str(&format!(
-        "{would} {} ({count} thing{}); {} {left}\n",
+    text.line(format!(
+        "{would} {} ({count} thing{}); {} {left}",
         Size(collected.freed),
         if count == 1 { "" } else { "s" },
         Size(collected.left),
     ));
     if !collected.in_use.is_empty() {
-        text.push_str(&format!(
-            "kept, since somebody uses it or what is made upon it: {}\n",
+        text.line(format!(
+            "kept, since somebody uses it or what is made upon it: {}",
             collected.in_use.len()
         ));
-        text.extend(collected.in_use.iter().map(|item| line(item, now)));
+        text.append(&collected.in_use.iter().map(|item| line(item, now)).collect());
     }
     text
 }
@@ -115,9 +125,9 @@ fn verify(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
     if json {
         put_json(&found)?;
     } else {
-        let mut text: String = found.iter().filter_map(damage_line).collect();
-        text.push_str(&format!("{} good, {damaged} damaged\n", found.len() - damaged));
-        put(text.as_bytes())?;
+        let mut text: Text = found.iter().filter_map(damage_line).collect();
+        text.line(format!("{} good, {damaged} damaged", found.len() - damaged));
+        put(&text)?;
     }
     Ok(if damaged == 0 { Exit::Done } else { Exit::Integrity })
 }
@@ -129,7 +139,7 @@ pub(super) fn damage_line(found: &Audited) -> Option<String> {
         Some(path) => format!("set aside in {}; the next use makes or fetches it again", path.display()),
         None => "somebody uses it; look again when they are done".to_owned(),
     };
-    Some(format!("damaged: {} {} ({}): {damage}; {then}\n", singular(found.kind), found.name, found.about))
+    Some(format!("damaged: {} {} ({}): {damage}; {then}", singular(found.kind), found.name, found.about))
 }
 
 fn singular(kind: Kind) -> &'static str {

@@ -1,13 +1,13 @@
 //! `tib diff`
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 use crate::error::{Exit, Result};
-use crate::verify::diff::{self, Side, Style};
+use crate::verify::diff::{self, Diff, Side, Style};
 
 use super::args::DiffArgs;
-use super::cat::Patient;
-use super::{Context, in_image, put, put_json};
+use super::stdout::{Stdout, content, lines, put, put_json};
+use super::{Context, in_image};
 
 pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Exit> {
     let paths: Vec<Vec<u8>> = args.paths.iter().map(|path| in_image(path)).collect();
@@ -20,14 +20,31 @@ pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Exit> {
             if args.json {
                 put_json(&found)?;
             } else if args.patch {
-                let mut out = Patient(BufWriter::new(std::io::stdout().lock()));
-                diff::patches(&found, &mut old, &mut new, &mut out)?;
-                out.flush().map_err(super::Stdout)?;
+                patches(args.raw, &found, &mut old, &mut new, context)?;
             } else {
                 let style = Style { all_files: args.files, color: context.settings.color };
-                put(found.to_text(style).as_bytes())?;
+                put(&found.to_text(style))?;
             }
             Ok(found.exit(args.exit_code))
         })
     })
+}
+
+/// What changed in text files. A patch that was escaped is for people: to be applied, it must be raw.
+fn patches(raw: bool, found: &Diff, old: &mut Side<'_>, new: &mut Side<'_>, context: &Context) -> Result<()> {
+    if raw {
+        let mut out = content(true);
+        diff::patches(found, old, new, &mut out)?;
+        out.flush().map_err(Stdout)?;
+        return Ok(());
+    }
+    let mut out = lines();
+    diff::patches(found, old, new, &mut out)?;
+    out.flush().map_err(Stdout)?;
+    if out.has_altered() {
+        context
+            .events
+            .warning("characters were escaped that are not to be seen: for `patch`, give `--raw` too");
+    }
+    Ok(())
 }

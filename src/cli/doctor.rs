@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::error::{Exit, Result};
 use crate::guest::doctor::{self, Finding, State};
 use crate::process;
+use crate::shown::{Line, Text};
 use crate::size::Size;
 use crate::source::Cache;
 
@@ -30,32 +31,32 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Exit> {
     if args.json {
         put_json(&serde_json::json!({ "version": 1, "able": !failed, "findings": findings }))?;
     } else {
-        put(text(&findings, context.settings.color).as_bytes())?;
+        put(&text(&findings, context.settings.color))?;
     }
     Ok(if failed { Exit::Host } else { Exit::Done })
 }
 
-fn text(findings: &[Finding], color: bool) -> String {
-    let mut text = String::new();
+fn text(findings: &[Finding], color: bool) -> Text {
+    let mut text = Text::default();
     for finding in findings {
         let (word, code) = match finding.state {
             State::Ok => ("ok", "32"),
             State::Warning => ("warning", "33"),
             State::Failed => ("FAILED", "31"),
         };
-        let word = if color { format!("\x1b[{code}m{word:<8}\x1b[0m") } else { format!("{word:<8}") };
-        text.push_str(&format!("{word} {}: {}\n", finding.name, finding.detail));
+        let line = Line::default().painted(if color { code } else { "" }, &format!("{word:<8}"));
+        text.line(line.with(&format!(" {}: {}", finding.name, finding.detail)));
         if finding.state != State::Ok {
-            text.push_str(&format!("         why it matters: {}\n", finding.why));
+            text.line(format!("         why it matters: {}", finding.why));
         }
         if let Some(fix) = &finding.fix {
-            text.push_str(&format!("         fix: {fix}\n"));
+            text.line(format!("         fix: {fix}"));
         }
     }
     let failed = findings.iter().filter(|finding| finding.state == State::Failed).count();
-    text.push_str(&match failed {
-        0 => "This host can build images.\n".to_owned(),
-        n => format!("This host cannot build images yet: {n} to mend.\n"),
+    text.line(match failed {
+        0 => "This host can build images.".to_owned(),
+        n => format!("This host cannot build images yet: {n} to mend."),
     });
     text
 }

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{FileKind, Tree};
 use crate::error::{Exit, Result};
+use crate::shown::show;
 use crate::size::Size;
 use crate::verify::VerifyError;
 use crate::verify::extract::{Extracted, to_host, to_tar};
-use crate::verify::look::show;
 
 use super::args::ExtractArgs;
-use super::cat::Patient;
+use super::stdout::{Stdout, content, content_to};
 use super::{Context, in_image, is_stream};
 
 pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
@@ -25,12 +25,12 @@ pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
         let as_tar = args.tar || output.is_some_and(|path| path.extension() == Some(OsStr::new("tar")));
         match output {
             Some(to) if to == Path::new("-") => {
-                return to_stream(tree, &path, as_tar, std::io::stdout().lock());
+                return to_stream(tree, &path, as_tar, content(args.raw));
             }
             Some(to) if is_stream(to) => {
                 let host = |source| VerifyError::Host { action: "write", path: to.to_owned(), source };
                 let file = std::fs::OpenOptions::new().write(true).open(to).map_err(host)?;
-                return to_stream(tree, &path, as_tar, file);
+                return to_stream(tree, &path, as_tar, content_to(file, args.raw));
             }
             _ => {}
         }
@@ -46,14 +46,13 @@ pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn to_stream(tree: &mut dyn Tree, path: &[u8], as_tar: bool, stream: impl Write) -> Result<()> {
-    let mut out = Patient(BufWriter::new(stream));
+fn to_stream(tree: &mut dyn Tree, path: &[u8], as_tar: bool, mut out: Box<dyn Write>) -> Result<()> {
     if as_tar || tree.stat(path)?.kind == FileKind::Directory {
         to_tar(tree, path, &mut out)?;
     } else {
         tree.read_to(path, &mut out)?;
     }
-    out.flush().map_err(super::Stdout)?;
+    out.flush().map_err(Stdout)?;
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
         put_json(&inspection)?;
     } else {
         let style = Style { color: context.settings.color, all: args.all };
-        put(inspection.to_text(style).as_bytes())?;
+        put(&inspection.to_text(style))?;
     }
     match failure {
         Some(failure) => Err(failure),

@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use crate::disk::Tree;
 use crate::error::{Exit, Result};
+use crate::shown::Text;
 use crate::size::Size;
 use crate::verify::log::{self, Filter, Form, LogFile, Selection};
 
+use super::Context;
 use super::args::LogArgs;
-use super::cat::Patient;
-use super::{Context, put, put_json};
+use super::stdout::{Stdout, lines, put, put_json};
 
 /// What is printed where there is no journal: the file that everything is written to, by the name of either family.
 const MAIN_LOGS: [&str; 2] = ["syslog", "messages"];
@@ -36,21 +37,21 @@ fn list(args: &LogArgs, tree: &mut dyn Tree, context: &Context) -> Result<()> {
     if logs.is_empty() {
         context.events.note("the image has no logs");
     }
-    put(table(&logs).as_bytes())
+    put(&table(&logs))
 }
 
 /// Size, time and path of each log, in columns.
-fn table(logs: &[LogFile]) -> String {
+fn table(logs: &[LogFile]) -> Text {
     let lines = logs.iter().map(|log| {
         let modified = log.modified.as_deref().unwrap_or("-");
-        format!("{:>10}  {modified:<20}  {}\n", Size(log.size).to_string(), log.path)
+        format!("{:>10}  {modified:<20}  {}", Size(log.size).to_string(), log.path)
     });
     lines.collect()
 }
 
 fn file(args: &LogArgs, tree: &mut dyn Tree, name: &str) -> Result<()> {
     let path = log::find(tree, name)?;
-    let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
+    let mut out = lines();
     Ok(log::print(tree, &path, args.lines, args.grep.as_ref(), &mut out)?)
 }
 
@@ -71,9 +72,9 @@ fn journal(args: &LogArgs, tree: &mut dyn Tree, context: &Context) -> Result<()>
         lines: args.lines,
         form: if args.json { Form::Json } else { Form::Text },
     };
-    let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
+    let mut out = lines();
     let warnings = log::print_journal(tree, &files, &selection, &mut out)?;
-    out.flush().map_err(super::Stdout)?;
+    out.flush().map_err(Stdout)?;
     for warning in warnings {
         context.events.warning(warning);
     }
@@ -119,6 +120,6 @@ mod tests {
             log("/var/log/syslog", 8 << 20, None),
         ];
         let expected = "     2 KiB  2024-05-01T12:30:00Z  /var/log/dpkg.log\n     8 MiB  -                     /var/log/syslog\n";
-        assert_eq!(table(&logs), expected);
+        assert_eq!(&*table(&logs), expected);
     }
 }

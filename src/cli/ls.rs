@@ -1,12 +1,12 @@
 //! `tib ls`
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 use crate::error::{Exit, Result};
 use crate::verify::ls::{self, ListOptions};
 
 use super::args::LsArgs;
-use super::cat::Patient;
+use super::stdout::{Stdout, lines};
 use super::{Context, in_image};
 
 pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
@@ -14,7 +14,7 @@ pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
         let entries = ls::list(tree, &in_image(&args.path), &options)?;
         context.printer.finish();
-        let mut out = Patient(BufWriter::new(std::io::stdout().lock()));
+        let mut out = lines();
         if args.json {
             ls::json(&entries, &mut out)?;
         } else if args.csv {
@@ -22,7 +22,7 @@ pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
         } else {
             ls::text(&entries, &options, &mut out)?;
         }
-        Ok(out.flush().map_err(super::Stdout)?)
+        Ok(out.flush().map_err(Stdout)?)
     })?;
     Ok(Exit::Done)
 }

@@ -15,12 +15,12 @@ mod recipe;
 mod settings;
 mod signals;
 mod stat;
+mod stdout;
 mod tail;
 mod ui;
 mod verify;
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,13 +30,15 @@ use clap::Parser;
 use crate::build::with_tree;
 use crate::cancel::Cancel;
 use crate::disk::{Policy, Tree};
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Result};
 use crate::event::Events;
+use crate::shown::{Text, show};
 use crate::source::Cache;
 
 pub use args::Args;
 use args::Command;
 use settings::Settings;
+use stdout::{put, put_json};
 use ui::Printer;
 
 /// What every subcommand gets.
@@ -107,16 +109,10 @@ fn is_stream(path: &Path) -> bool {
 
 /// Runs the program with the arguments of the process, and says how it shall end.
 pub fn main() -> ExitCode {
+    ui::tell_of_panics();
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
-            // Help and version are no mistakes. A closed stream is nobody's fault.
-            let told = match error.print() {
-                Err(error) => error.kind() == std::io::ErrorKind::BrokenPipe,
-                Ok(()) => true,
-            };
-            return ExitCode::from(if told && !error.use_stderr() { Exit::Done } else { Exit::Usage } as u8);
-        }
+        Err(error) => return ExitCode::from(not_parsed(error) as u8),
     };
     let settings = Settings::new(&args.global);
     let printer = Printer::new(&settings);
@@ -139,6 +135,26 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
+/// Tells what is wrong with the command line, or the help that was asked for.
+fn not_parsed(error: clap::Error) -> Exit {
+    // clap repeats arguments as they are, so it gets them once more, escaped.
+    let shown = std::env::args_os().map(|argument| show(argument.as_bytes()));
+    let error = match Args::try_parse_from(shown) {
+        Err(shown) => shown,
+        // What is wrong with an argument is what had to be escaped.
+        Ok(_) => {
+            ui::tell(&Text::of_file(&error.render().to_string()));
+            return Exit::Usage;
+        }
+    };
+    // Help and version are no mistakes. A closed stream is nobody's fault.
+    let told = match error.print() {
+        Err(error) => error.kind() == std::io::ErrorKind::BrokenPipe,
+        Ok(()) => true,
+    };
+    if told && !error.use_stderr() { Exit::Done } else { Exit::Usage }
+}
+
 fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
         Command::Build(args) => build::run(args, context),
@@ -155,31 +171,5 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
-    }
-}
-
-/// Writes a command's data to stdout. A reader that has seen enough (`| head`) is no error.
-fn put(data: &[u8]) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(data).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::from(Stdout(error))),
-        _ => Ok(()),
-    }
-}
-
-/// Writes JSON for scripts to stdout, with a line end.
-fn put_json(value: &impl serde::Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| Stdout(error.into()))?;
-    text.push(b'\n');
-    put(&text)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write to stdout")]
-struct Stdout(#[source] std::io::Error);
-
-impl crate::error::Diagnose for Stdout {
-    fn exit(&self) -> Exit {
-        crate::error::io_exit(&self.0, Exit::Internal)
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::{Diagnose, Exit, Failure, Result};
 use crate::os;
 use crate::recipe::{self, Library, Request};
+use crate::shown::Text;
 
 use super::args::{RecipeArgs, RecipeCommand};
 use super::{Context, put, put_json};
@@ -27,7 +28,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
     match args.command {
         RecipeCommand::List { json } => list(&library, json),
         RecipeCommand::Show { recipe, text: true, .. } => {
-            put(library.text(&recipe)?.as_bytes())?;
+            put(&Text::of_file(&library.text(&recipe)?))?;
             Ok(Exit::Done)
         }
         RecipeCommand::Show { recipe, os, set, agent, json, text: false } => {
@@ -45,7 +46,9 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
             if json {
                 put_json(&plan)?;
             } else {
-                put(format!("{}{}", describe(&recipe), recipe::render(&plan)).as_bytes())?;
+                let mut text = describe(&recipe);
+                text.append(&recipe::render(&plan));
+                put(&text)?;
             }
             Ok(Exit::Done)
         }
@@ -58,20 +61,22 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
 }
 
 /// What a recipe is for, and what can be set.
-fn describe(recipe: &recipe::Recipe) -> String {
-    let mut text = format!("{}\n", recipe.summary());
+fn describe(recipe: &recipe::Recipe) -> Text {
+    let mut text = Text::default();
+    text.line(recipe.summary());
     if let Some(base) = recipe.base() {
-        text.push_str(&format!("Made from the catalogue's {base}, unless `--base` names another.\n"));
+        text.line(format!("Made from the catalogue's {base}, unless `--base` names another."));
     }
     let options = recipe.options();
     if !options.is_empty() {
-        text.push_str("\nOptions (--set KEY=VALUE):\n");
+        text.blank();
+        text.line("Options (--set KEY=VALUE):");
     }
     for option in options {
         let default = option.default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
-        text.push_str(&format!("  {}  {}{default}\n", option.name, option.description));
+        text.line(format!("  {}  {}{default}", option.name, option.description));
     }
-    text.push('\n');
+    text.blank();
     text
 }
 
@@ -82,8 +87,8 @@ fn list(library: &Library, json: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let width = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
-    let lines = recipes.iter().map(|recipe| format!("{:width$}  {}\n", recipe.name, recipe.summary));
-    put(lines.collect::<String>().as_bytes())?;
+    let lines = recipes.iter().map(|recipe| format!("{:width$}  {}", recipe.name, recipe.summary));
+    put(&lines.collect())?;
     Ok(Exit::Done)
 }
 
@@ -121,14 +126,15 @@ fn check(library: &Library, recipes: Vec<String>, json: bool) -> Result<Exit> {
         put_json(&results)?;
     } else {
         for result in &results {
-            let mut text = match &result.problem {
-                None => format!("{}: good\n", result.recipe),
-                Some(problem) => format!("{}: {problem}\n", result.recipe),
-            };
+            let mut text = Text::default();
+            text.line(match &result.problem {
+                None => format!("{}: good", result.recipe),
+                Some(problem) => format!("{}: {problem}", result.recipe),
+            });
             if let Some(hint) = &result.hint {
-                text.push_str(&format!("  hint: {hint}\n"));
+                text.line(format!("  hint: {hint}"));
             }
-            put(text.as_bytes())?;
+            put(&text)?;
         }
     }
     Ok(if results.iter().all(|result| result.ok) { Exit::Done } else { Exit::Recipe })

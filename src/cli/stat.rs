@@ -1,10 +1,14 @@
 //! `tib stat`
 
+use std::io::Write;
+
 use crate::error::{Exit, Result};
+use crate::shown::Text;
 use crate::verify::ls;
 
 use super::args::StatArgs;
-use super::{Context, for_each, in_image, put};
+use super::stdout::{Stdout, lines, put};
+use super::{Context, for_each, in_image};
 
 pub(super) fn run(args: &StatArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
@@ -15,13 +19,19 @@ pub(super) fn run(args: &StatArgs, context: &Context) -> Result<Exit> {
         })?;
         context.printer.finish();
         if args.json {
-            let mut out = Vec::new();
+            let mut out = lines();
             ls::json(&entries, &mut out)?;
-            put(&out)?;
+            out.flush().map_err(Stdout)?;
             return Ok(exit);
         }
-        let texts: Vec<String> = entries.iter().map(|entry| ls::describe(tree, entry)).collect();
-        put(texts.join("\n").as_bytes())?;
+        let mut text = Text::default();
+        for (index, entry) in entries.iter().enumerate() {
+            if index > 0 {
+                text.blank();
+            }
+            text.append(&ls::describe(tree, entry));
+        }
+        put(&text)?;
         Ok(exit)
     })
 }

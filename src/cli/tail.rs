@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use crate::error::{Exit, Result};
+use crate::shown::show;
 use crate::verify::tail;
 
 use super::args::TailArgs;
-use super::cat::Patient;
 use super::settings::Progress;
-use super::{Context, Stdout, for_each, in_image};
+use super::stdout::{Stdout, content};
+use super::{Context, for_each, in_image};
 
 pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
     let end = args.bytes.unwrap_or(args.lines);
@@ -19,13 +20,13 @@ pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
         _ => args.paths.len() > 1,
     };
     context.with_tree(&args.image, |tree| {
-        let mut out = Patient(std::io::BufWriter::new(std::io::stdout().lock()));
+        let mut out = content(args.raw);
         let mut gap = "";
         let exit = for_each(context, &args.paths, |path| {
             // Said before there is a heading for it.
             tree.stat(&in_image(path))?;
             if headed {
-                writeln!(out, "{gap}==> {} <==", path.display()).map_err(Stdout)?;
+                writeln!(out, "{gap}==> {} <==", show(path.as_encoded_bytes())).map_err(Stdout)?;
                 gap = "\n";
             }
             tail(tree, &in_image(path), end, &mut out)?;

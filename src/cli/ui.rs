@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::error::Failure;
 use crate::event::{self, Event, EventSink, Events};
+use crate::shown::{self, Line, Text, escape};
 use crate::size::Size;
 
 use super::settings::{Progress, Settings};
@@ -17,7 +18,7 @@ use super::settings::{Progress, Settings};
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(120);
 
-/// The only one who writes to stderr.
+/// The only one who writes to stderr. Whatever it is given is escaped here.
 #[derive(Clone)]
 pub(super) struct Printer(Arc<Inner>);
 
@@ -118,19 +119,19 @@ impl Printer {
             }));
             return;
         }
-        let first = printable(chain.first().map_or("", String::as_str));
-        let mut text = format!("{} {first}\n", self.0.paint("1;31", "error:"));
+        let mut text = Text::default();
+        text.line(self.0.headed("1;31", "error:", chain.first().map_or("", String::as_str)));
         for cause in chain.iter().skip(1) {
-            text.push_str(&format!("  because: {}\n", printable(cause)));
+            text.line(format!("  because: {cause}"));
         }
         if !context.is_empty() {
-            text.push_str("last lines of output:\n");
+            text.line("last lines of output:");
             for line in &context {
-                text.push_str(&format!("  {} {}\n", self.0.paint("2", "|"), printable(line)));
+                text.line(self.0.paint(Line::from("  "), "2", "|").with(" ").with(line));
             }
         }
         if let Some(hint) = hint {
-            text.push_str(&format!("{} {hint}\n", self.0.paint("1;36", "hint:")));
+            text.line(self.0.headed("1;36", "hint:", &hint));
         }
         self.0.write(&text);
     }
@@ -140,7 +141,7 @@ impl Printer {
         self.0.clear();
         match self.0.progress {
             Progress::Json => self.0.json(&serde_json::json!({ "event": "interrupted", "exit_code": 130 })),
-            _ => self.0.write("interrupted: nothing was left half-written\n"),
+            _ => self.0.line("interrupted: nothing was left half-written"),
         }
     }
 
@@ -154,11 +155,12 @@ impl EventSink for Printer {
     fn emit(&self, event: Event) {
         match self.0.progress {
             Progress::Json => self.0.emit_json(&event),
-            Progress::Bars => self.0.emit_bars(event),
+            // Bars are drawn by a library, which takes a string for what it is.
+            Progress::Bars => self.0.emit_bars(event.with_texts(escape)),
             Progress::Plain => self.0.emit_plain(event),
             Progress::Quiet => {
                 if let Event::Warning { message } = event {
-                    self.0.write(&format!("{} {message}\n", self.0.paint("1;33", "warning:")));
+                    self.0.line(self.0.warning(&message));
                 }
             }
         }
@@ -170,17 +172,32 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A closed stderr must not stop a build.
-    fn write(&self, text: &str) {
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    fn write(&self, text: &Text) {
+        write(text);
     }
 
-    fn json(&self, value: &serde_json::Value) {
-        self.write(&format!("{value}\n"));
+    fn line(&self, line: impl Into<Line>) {
+        self.write(&Text::from_iter([line]));
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    fn json(&self, value: &impl serde::Serialize) {
+        // Events are plain data.
+        if let Ok(text) = shown::json(value) {
+            write(&format!("{text}\n"));
+        }
+    }
+
+    fn paint(&self, line: Line, code: &'static str, text: &str) -> Line {
+        line.painted(if self.color { code } else { "" }, text)
+    }
+
+    /// A line that begins with a word in a colour.
+    fn headed(&self, code: &'static str, word: &str, text: &str) -> Line {
+        self.paint(Line::default(), code, word).with(" ").with(text)
+    }
+
+    fn warning(&self, message: &str) -> Line {
+        self.headed("1;33", "warning:", message)
     }
 
     fn clear(&self) {
@@ -203,41 +220,37 @@ impl Inner {
             Event::Progress { what, done, total } if !self.due(what, *done, *total) => return,
             _ => {}
         }
-        // Events are plain data.
-        if let Ok(value) = serde_json::to_value(event) {
-            self.json(&value);
-        }
+        self.json(event);
     }
 
-    fn finished_line(&self, stage: &str, elapsed: Duration, cached: bool) -> String {
+    fn finished_line(&self, stage: &str, elapsed: Duration, cached: bool) -> Line {
         let note = if cached { " (cached)" } else { "" };
-        format!("{} {stage:<10} {:>6.1} s{note}", self.paint("32", "done"), elapsed.as_secs_f64())
+        let text = format!(" {stage:<10} {:>6.1} s{note}", elapsed.as_secs_f64());
+        self.paint(Line::default(), "32", "done").with(&text)
     }
 
     fn emit_plain(&self, event: Event) {
-        let text = match event {
+        let indented = |text: String| Line::from("         ").with(&text);
+        self.line(match event {
             Event::StageStarted { stage, detail } => {
-                format!("[{:6.1}] {stage}: {detail}\n", self.started.elapsed().as_secs_f64())
+                Line::from(format!("[{:6.1}] {stage}: {detail}", self.started.elapsed().as_secs_f64()))
             }
             Event::StageFinished { stage, elapsed, cached } => {
-                format!("         {}\n", self.finished_line(&stage, elapsed, cached))
+                Line::from("         ").and(&self.finished_line(&stage, elapsed, cached))
             }
             Event::Step { number, total, summary } if self.verbose => {
-                format!("         step {number}/{total}: {summary}\n")
+                indented(format!("step {number}/{total}: {summary}"))
             }
-            Event::Output { source, line } if self.verbose => {
-                format!("         {source}| {}\n", printable(&line))
-            }
-            Event::Note { message } => format!("         {message}\n"),
-            Event::Warning { message } => format!("{} {message}\n", self.paint("1;33", "warning:")),
+            Event::Output { source, line } if self.verbose => indented(format!("{source}| {line}")),
+            Event::Note { message } => indented(message),
+            Event::Warning { message } => self.warning(&message),
             Event::Step { .. } | Event::Output { .. } | Event::Progress { .. } => return,
-        };
-        self.write(&text);
+        });
     }
 
     fn emit_bars(&self, event: Event) {
         let mut state = self.lock();
-        let print = |state: &State, text: &str| state.lines.suspend(|| self.write(text));
+        let print = |state: &State, line: Line| state.lines.suspend(|| self.line(line));
         match event {
             Event::StageStarted { stage, detail } => {
                 state.clear();
@@ -248,28 +261,48 @@ impl Inner {
             }
             Event::StageFinished { stage, elapsed, cached } => {
                 state.clear();
-                self.write(&format!("{}\n", self.finished_line(&stage, elapsed, cached)));
+                self.line(self.finished_line(&stage, elapsed, cached));
             }
             Event::Step { number, total, summary } => state.say(format!("[{number}/{total}] {summary}")),
             Event::Progress { what, done, total } => state.progress(what, done, total),
             // The newest line shows that something moves, without scrolling.
-            Event::Output { line, .. } => state.say(printable(&line)),
-            Event::Note { message } => print(&state, &format!("     {message}\n")),
-            Event::Warning { message } => {
-                print(&state, &format!("{} {message}\n", self.paint("1;33", "warning:")));
-            }
+            Event::Output { line, .. } => state.say(line),
+            Event::Note { message } => print(&state, Line::from(format!("     {message}"))),
+            Event::Warning { message } => print(&state, self.warning(&message)),
         }
     }
 }
 
-/// Text from programs and images, without what would command the terminal.
-fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' | '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(shown).collect()
+/// Tells something before there is a [`Printer`].
+pub(super) fn tell(text: &Text) {
+    write(text);
+}
+
+/// Has faults of tib told in the same way as everything else: what a panic says may be of an image, too.
+pub(super) fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no reason given");
+        let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+        // Empty unless RUST_BACKTRACE asks for it.
+        let trace = std::backtrace::Backtrace::capture();
+        let is_wanted = trace.status() == std::backtrace::BacktraceStatus::Captured;
+        let trace = if is_wanted { trace.to_string() } else { String::new() };
+        tell(&fault(message, &place, &trace));
+    }));
+}
+
+fn fault(message: &str, place: &str, backtrace: &str) -> Text {
+    let mut text = Text::default();
+    text.line(format!("error: a fault of tib itself{place}: {message}"));
+    text.line("hint: please report it, with what is above and the command that led to it");
+    text.append(&Text::of_file(backtrace));
+    text
+}
+
+/// A closed stderr must not stop a build.
+#[expect(clippy::disallowed_methods, reason = "everybody else goes through this file")]
+fn write(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 fn spinner() -> ProgressStyle {
@@ -282,4 +315,19 @@ fn known() -> ProgressStyle {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_tib_cannot_command_the_terminal() {
+        let text = fault("index\u{1b}[2J\nout of bounds", " at src/x.rs:1:2", "  0: x\n");
+        assert_eq!(
+            &*text,
+            "error: a fault of tib itself at src/x.rs:1:2: index\\u{1b}[2J\\nout of bounds\n\
+             hint: please report it, with what is above and the command that led to it\n  0: x\n"
+        );
+    }
 }

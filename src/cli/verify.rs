@@ -65,7 +65,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     if args.json {
         put_json(&report.to_json())?;
     } else {
-        put(report.to_text(context.settings.color).as_bytes())?;
+        put(&report.to_text(context.settings.color))?;
     }
     Ok(if report.passed() { Exit::Done } else { Exit::Checks })
 }

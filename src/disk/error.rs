@@ -105,17 +105,8 @@ impl DiskError {
 
     /// A link that leads to `target`, where nothing is.
     pub(crate) fn dangling(link: &[u8], target: &[u8]) -> Self {
-        Self::NotFound(format!("{}` → `{}", String::from_utf8_lossy(link), shown(target)))
+        Self::NotFound(format!("{}` → `{}", String::from_utf8_lossy(link), String::from_utf8_lossy(target)))
     }
-}
-
-/// A name out of an image, which must not talk to a terminal.
-fn shown(name: &[u8]) -> String {
-    let name = String::from_utf8_lossy(name);
-    let letters = name.chars().map(|letter| {
-        if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() }
-    });
-    letters.collect()
 }
 
 fn list(numbers: &[u32]) -> String {

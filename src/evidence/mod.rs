@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::disk::{Compression, ExportStats};
 use crate::recipe::{Digest, Plan};
+use crate::shown;
 use crate::source::agent::AgentBundle;
 use crate::source::{Base, Origin};
 use crate::verify::{Counts, Package, Report};
@@ -112,7 +113,7 @@ impl Manifest {
             },
         };
         // Plain data with text keys always serialises.
-        let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+        let mut text = shown::json_pretty(&document).unwrap_or_default();
         text.push('\n');
         Self(text)
     }

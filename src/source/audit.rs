@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::base::BaseMeta;
-use super::cache::read_sealed;
+use super::base;
 use super::inventory::{Item, Kind, entries, inventory};
 use super::lock::FileLock;
-use super::{Cache, SourceError, files};
+use super::record::State;
+use super::{Cache, SourceError, files, layers};
 use crate::cancel::Cancel;
-use crate::disk::{self, Policy};
 use crate::event::Events;
 use crate::recipe::Digest;
 
@@ -29,17 +28,20 @@ pub struct Audited {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Looks at everything that has a digest or a structure: bases and wheels are read and hashed, layers are looked
-/// through. What is damaged is set aside.
+/// Reads and hashes everything that has a digest: bases, layers and wheels. What is damaged is set aside, and so are
+/// layers that lie on other bytes than they were made on.
 ///
 /// # Errors
 /// When the cache cannot be read.
 pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audited>, SourceError> {
     let mut found = audit_bases(cache, None, events, cancel)?;
-    for item in inventory(cache)? {
+    let mut items = inventory(cache)?;
+    // What others are made upon first: they are no good without it.
+    items.sort_by_key(|item| item.needs.len());
+    for item in items {
         match item.kind {
             Kind::Layer => {
-                let damage = layer_damage(&item, cache);
+                let damage = layer_damage(&item, cache, events, cancel)?;
                 found.push(judge(cache, item, damage)?);
             }
             Kind::Agents => found.extend(wheels(cache, &item.path.join("wheels"), events, cancel)?),
@@ -66,7 +68,7 @@ pub fn audit_bases(
     let bases = inventory(cache)?.into_iter().filter(wanted);
     bases
         .map(|item| {
-            let damage = base_damage(&item, events, cancel)?;
+            let damage = base_damage(&item, cache, events, cancel)?;
             judge(cache, item, damage)
         })
         .collect()
@@ -77,13 +79,19 @@ fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, S
     Ok(Audited { kind: item.kind, name: item.name, about: item.about, damage, set_aside })
 }
 
-fn base_damage(item: &Item, events: &Events, cancel: &Cancel) -> Result<Option<String>, SourceError> {
-    for disk in ["disk.raw", "disk.qcow2"] {
-        if read_sealed::<BaseMeta>(&item.path, disk)?.is_some() {
-            return hash_damage(&item.path.join(disk), &item.name, &item.about, events, cancel);
+fn base_damage(
+    item: &Item,
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Option<String>, SourceError> {
+    let digest = Digest::parse(&item.name);
+    match digest.map(|digest| base::record(cache, digest)).transpose()?.flatten() {
+        Some((record, disk)) if record.state(&disk) != State::Damaged => {
+            hash_damage(&disk, &item.name, &item.about, events, cancel)
         }
+        _ => Ok(Some("its length is wrong, or its record is missing".to_owned())),
     }
-    Ok(Some("its length is wrong, or its record is missing".to_owned()))
 }
 
 fn hash_damage(
@@ -99,11 +107,22 @@ fn hash_damage(
     Ok((digest.to_string() != name).then(|| format!("its SHA-256 is {digest}")))
 }
 
-fn layer_damage(item: &Item, cache: &Cache) -> Option<String> {
-    match disk::gate(&item.path.join("disk.qcow2"), &Policy::within(cache.root())) {
-        Err(error) => Some(crate::error::Failure::from(error).to_string()),
-        Ok(_) => item.unusable.then(|| "its length is wrong, or its record is missing".to_owned()),
+/// A layer is as good as what it lies on: that it was made upon other bytes is damage as well.
+fn layer_damage(
+    item: &Item,
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Option<String>, SourceError> {
+    let Some(digest) = Digest::parse(&item.name) else {
+        return Ok(Some("its name is no digest".to_owned()));
+    };
+    let standing = cache.standing(digest)?;
+    if standing.problem.is_some() {
+        return Ok(standing.problem);
     }
+    let sha256 = standing.sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
+    hash_damage(&item.path.join(layers::DISK), &sha256, &item.about, events, cancel)
 }
 
 fn wheels(
@@ -151,7 +170,7 @@ pub(super) fn move_aside(cache: &Cache, path: &Path) -> Result<PathBuf, SourceEr
 mod tests {
     use super::*;
     use crate::disk::Format;
-    use crate::source::base::{self, Origin};
+    use crate::source::base::{BaseMeta, Origin};
 
     fn cache_with_base(content: &[u8]) -> (tempfile::TempDir, Cache, Digest) {
         let dir = tempfile::tempdir().unwrap();
@@ -172,6 +191,10 @@ mod tests {
         .unwrap();
         drop(work);
         (dir, cache, digest)
+    }
+
+    fn find(cache: &Cache, digest: Digest) -> Option<base::Base> {
+        base::find(cache, digest, None, &Events::none(), &Cancel::new()).unwrap()
     }
 
     fn run(cache: &Cache) -> Vec<Audited> {
@@ -198,19 +221,18 @@ mod tests {
         // As long as before: only the digest tells.
         fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
         wheel(b"wheeL");
-        assert!(base::find(&cache, digest, None).unwrap().is_some(), "use looks at the length alone");
         let bad = run(&cache);
         let aside: Vec<_> = bad.iter().map(|found| found.set_aside.clone().unwrap()).collect();
         assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory("damaged"))));
-        assert!(base::find(&cache, digest, None).unwrap().is_none());
+        assert!(find(&cache, digest).is_none());
         assert_eq!(run(&cache), [], "and it is no longer there");
     }
 
     #[test]
     fn one_in_use_stays_and_is_told_of() {
         let (_dir, cache, digest) = cache_with_base(b"content");
+        let used = find(&cache, digest).unwrap();
         fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
-        let used = base::find(&cache, digest, None).unwrap().unwrap();
         let found = run_bases(&cache, &[digest]);
         assert!(found[0].damage.is_some() && found[0].set_aside.is_none(), "{found:?}");
         assert!(used.path.exists());

@@ -4,10 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::Access;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::lock::{self, FileLock};
+use super::record::Record;
 use super::work::WorkDir;
 use super::{SourceError, files};
 use crate::cancel::Cancel;
@@ -44,56 +46,34 @@ pub struct Cache {
     root: Arc<Path>,
 }
 
-/// What is known of a layer beside its disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerMeta {
-    /// The stage that made it.
-    pub stage: String,
-    /// The recipe it was made for first; another recipe with an equal stage uses it too.
-    pub recipe: String,
-    /// The layer or base below it.
-    pub before: Digest,
-    /// The base at the bottom.
-    pub base: Digest,
-    /// The version of tib that made it.
-    pub tib: String,
-    /// When it was made, in seconds since 1970.
-    pub created: u64,
-}
-
-/// A layer in the cache. It is not removed while this value lives.
-#[derive(Debug, Clone)]
-pub struct Layer {
-    /// Its disk: a qcow2 overlay, never to be written to.
-    pub path: PathBuf,
-    /// What is known of it.
-    pub meta: LayerMeta,
-    _lock: Arc<FileLock>,
-}
-
-/// `meta.json` of a directory with a disk: the length of the disk tells a torn copy from a good one.
-#[derive(Debug, Serialize, Deserialize)]
-struct Sealed<T> {
-    bytes: u64,
-    #[serde(flatten)]
-    meta: T,
-}
-
 impl Cache {
     /// Opens the cache, making it if there is none: `dir`, else `TIB_CACHE_DIR`, else `XDG_CACHE_HOME/tib`,
     /// else `HOME/.cache/tib`. Working directories of dead processes are removed.
     ///
     /// # Errors
-    /// When there is no such place or it cannot be written.
+    /// When there is no such place, or [`SourceError::NotOurs`] when it cannot be written.
     pub fn open(dir: Option<PathBuf>) -> Result<Self, SourceError> {
+        let cache = Self::look(dir)?;
+        for name in DIRECTORIES.iter().chain(&["work"]) {
+            let path = cache.root.join(name);
+            fs_err::create_dir_all(&path).map_err(SourceError::in_cache("create", &path))?;
+            // Found out now, and not when the first result is to be kept.
+            let usable = rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+            usable.map_err(|errno| SourceError::in_cache("write", &path)(errno.into()))?;
+        }
+        WorkDir::sweep(&cache.root)?;
+        Ok(cache)
+    }
+
+    /// The same cache for who only looks: it need not be there, nothing is made or removed in it, and it may belong to
+    /// somebody else.
+    ///
+    /// # Errors
+    /// When there is no such place.
+    pub fn look(dir: Option<PathBuf>) -> Result<Self, SourceError> {
         let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
         // qemu and mmdebstrap run in other directories.
         let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
-        for name in DIRECTORIES.iter().chain(&["work"]) {
-            let path = root.join(name);
-            fs_err::create_dir_all(&path).map_err(SourceError::io("create the cache directory", path))?;
-        }
-        WorkDir::sweep(&root)?;
         Ok(Self { root: root.into() })
     }
 
@@ -140,43 +120,6 @@ impl Cache {
         WorkDir::create(&self.root)
     }
 
-    /// The layer with this digest, if the cache has it.
-    ///
-    /// # Errors
-    /// When the cache cannot be read. A damaged layer counts as absent.
-    pub fn layer(&self, digest: Digest) -> Result<Option<Layer>, SourceError> {
-        // Locked first: what is found then stays.
-        let Some(lock) = self.in_use("layer", digest)? else { return Ok(None) };
-        let dir = self.entry("layers", digest);
-        let Some(meta) = read_sealed(&dir, "disk.qcow2")? else { return Ok(None) };
-        touch(&dir.join(META));
-        Ok(Some(Layer { path: dir.join("disk.qcow2"), meta, _lock: lock }))
-    }
-
-    /// Puts a copy of the overlay `from` into the cache as the layer `digest`; one that is already there stays.
-    /// The file shares its blocks with `from` where the file system can.
-    ///
-    /// # Errors
-    /// When the copy cannot be made; then the cache is as it was.
-    pub fn store_layer(
-        &self,
-        digest: Digest,
-        from: &Path,
-        meta: &LayerMeta,
-        cancel: &Cancel,
-    ) -> Result<Layer, SourceError> {
-        if let Some(layer) = self.layer(digest)? {
-            return Ok(layer);
-        }
-        let work = self.work()?;
-        let staged = work.path().join("layer");
-        fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
-        files::copy(from, &staged.join("disk.qcow2"), cancel)?;
-        self.publish_sealed(&work, &staged, "disk.qcow2", meta, &self.entry("layers", digest))?;
-        let path = self.entry("layers", digest).join("disk.qcow2");
-        self.layer(digest)?.ok_or_else(|| vanished(&path))
-    }
-
     /// The directory of the base with this digest.
     pub(super) fn base(&self, digest: Digest) -> PathBuf {
         self.entry("bases", digest)
@@ -206,29 +149,35 @@ impl Cache {
         files::publish(&staged, &self.root.join(name))
     }
 
-    /// Writes `meta.json` beside `disk` in `staged`, makes all of it durable and renames the directory to
-    /// `target`. Nothing happens if there is a good one already.
-    pub(super) fn publish_sealed<T: Serialize + DeserializeOwned>(
+    /// Makes an entry in `staged` durable, all but its name: the record of its disk and the directory.
+    pub(super) fn seal<T: Serialize>(
         &self,
-        work: &WorkDir,
         staged: &Path,
         disk: &str,
+        sha256: Digest,
         meta: &T,
-        target: &Path,
     ) -> Result<(), SourceError> {
         let path = staged.join(disk);
         files::sync_file(&path)?;
-        let bytes = fs_err::metadata(&path).map_err(SourceError::io("read", &path))?.len();
-        write_json(&staged.join(META), &Sealed { bytes, meta })?;
-        files::sync_dir(staged)?;
+        Record::of(&path, sha256, meta)?.write(staged)?;
+        files::sync_dir(staged)
+    }
+
+    /// Gives a sealed entry its name. `false` if something bears it already.
+    pub(super) fn publish_entry(&self, staged: &Path, target: &Path) -> Result<bool, SourceError> {
         match files::publish(staged, target) {
-            Err(SourceError::Io { source, .. }) if is_taken(&source) => {}
-            other => return other,
+            Err(SourceError::Io { source, .. }) if is_taken(&source) => Ok(false),
+            other => other.map(|()| true),
         }
-        if read_sealed::<T>(target, disk)?.is_some() {
-            return Ok(());
-        }
-        // A damaged one is in the way; it goes with the working directory.
+    }
+
+    /// Puts a sealed entry in the place of one that is no good, which goes with the working directory.
+    pub(super) fn replace_entry(
+        &self,
+        work: &WorkDir,
+        staged: &Path,
+        target: &Path,
+    ) -> Result<(), SourceError> {
         let aside = work.path().join("damaged");
         fs_err::rename(target, &aside).map_err(SourceError::io("replace", target))?;
         files::publish(staged, target)
@@ -242,9 +191,10 @@ impl Cache {
 
 /// Notes that something is used, for whoever collects what is not. It is no harm if that fails.
 pub(super) fn touch(path: &Path) {
-    use rustix::fs::{CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
-    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    let now = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
+    use rustix::fs::{CWD, Timespec, Timestamps, UTIME_NOW};
+    // Both times: with one alone only the owner may do it, and a cache may be shared.
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let now = Timestamps { last_access: now, last_modification: now };
     let _ = rustix::fs::utimensat(CWD, path, &now, rustix::fs::AtFlags::empty());
 }
 
@@ -257,20 +207,7 @@ fn default_directory(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> O
         .or_else(|| set("HOME").map(|dir| dir.join(".cache/tib")))
 }
 
-/// Reads the `meta.json` of `dir`; `None` if it or its disk is missing, damaged or of another length.
-pub(super) fn read_sealed<T: DeserializeOwned>(dir: &Path, disk: &str) -> Result<Option<T>, SourceError> {
-    let path = dir.join(META);
-    let text = match fs_err::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(SourceError::io("read", path)(error)),
-    };
-    let Ok(sealed) = serde_json::from_slice::<Sealed<T>>(&text) else { return Ok(None) };
-    let whole = fs_err::metadata(dir.join(disk)).is_ok_and(|meta| meta.len() == sealed.bytes);
-    Ok(whole.then_some(sealed.meta))
-}
-
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), SourceError> {
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), SourceError> {
     let write = || {
         let mut text = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
         text.push(b'\n');
@@ -294,17 +231,6 @@ pub(super) fn vanished(path: &Path) -> SourceError {
 mod tests {
     use super::*;
 
-    fn meta() -> LayerMeta {
-        LayerMeta {
-            stage: "system".into(),
-            recipe: "mariadb".into(),
-            before: Digest::of(b"before"),
-            base: Digest::of(b"base"),
-            tib: "0".into(),
-            created: 1,
-        }
-    }
-
     #[test]
     fn the_environment_decides_in_order() {
         type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
@@ -323,67 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn layers_round_trip_and_the_first_one_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
-        let (digest, cancel) = (Digest::of(b"layer"), Cancel::new());
-        assert!(cache.layer(digest).unwrap().is_none());
-        let overlay = cache.work().unwrap();
-        let from = overlay.path().join("overlay.qcow2");
-        fs_err::write(&from, "first").unwrap();
-        let layer = cache.store_layer(digest, &from, &meta(), &cancel).unwrap();
-        assert_eq!(layer.meta, meta());
-        fs_err::write(&from, "second").unwrap();
-        cache.store_layer(digest, &from, &meta(), &cancel).unwrap();
-        assert_eq!(fs_err::read(&layer.path).unwrap(), b"first");
-        assert!(from.exists(), "the working overlay goes on being used");
-        assert_eq!(layer.path.strip_prefix(cache.root()).unwrap().components().count(), 3);
-        assert_eq!(from.strip_prefix(cache.root()).unwrap().components().count(), 3);
-    }
-
-    #[test]
-    fn a_damaged_layer_counts_as_absent_and_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
-        let (digest, cancel) = (Digest::of(b"layer"), Cancel::new());
-        let from = dir.path().join("from");
-        fs_err::write(&from, "content").unwrap();
-        let damage: [fn(&Path); 4] = [
-            |dir| fs_err::write(dir.join("disk.qcow2"), "cut").unwrap(),
-            |dir| fs_err::remove_file(dir.join("disk.qcow2")).unwrap(),
-            |dir| fs_err::write(dir.join("meta.json"), "{").unwrap(),
-            |dir| fs_err::remove_file(dir.join("meta.json")).unwrap(),
-        ];
-        for (number, damage) in damage.iter().enumerate() {
-            let layer = cache.store_layer(digest, &from, &meta(), &cancel).unwrap();
-            damage(layer.path.parent().unwrap());
-            assert!(cache.layer(digest).unwrap().is_none(), "{number}");
-            let layer = cache.store_layer(digest, &from, &meta(), &cancel).unwrap();
-            assert_eq!(fs_err::read(&layer.path).unwrap(), b"content", "{number}");
-        }
-    }
-
-    #[test]
-    fn a_layer_in_use_is_locked_against_removal() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
-        let digest = Digest::of(b"layer");
-        let from = dir.path().join("from");
-        fs_err::write(&from, "content").unwrap();
-        let layer = cache.store_layer(digest, &from, &meta(), &Cancel::new()).unwrap();
-        let lock = cache.lock_path(&format!("layer-{digest}"));
-        assert!(FileLock::try_exclusive(&lock).unwrap().is_none());
-        drop(layer);
-        let _removing = FileLock::try_exclusive(&lock).unwrap().unwrap();
-        assert!(cache.layer(digest).unwrap().is_none(), "one that is being removed is not handed out");
-    }
-
-    #[test]
     fn a_cache_that_cannot_be_made_says_where() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs_err::write(&file, "").unwrap();
         let error = Cache::open(Some(file)).unwrap_err().to_string();
-        assert!(error.starts_with("cannot create the cache directory"), "{error}");
+        assert!(error.starts_with("cannot create `"), "{error}");
     }
 }

@@ -238,7 +238,7 @@ mod tests {
         let origin = Origin::File { name: "x".into(), sha256: Digest::of(b"x") };
         let meta = BaseMeta { format: Format::Raw, virtual_size: 1 << 20, origin };
         let base = base::store(&cache, &work, &staged, Digest::of(b"base"), meta).unwrap();
-        let layer = |name: &str, below: &str, format| {
+        let layer = |name: &str, below: &str, format, parent| {
             let work = cache.work().unwrap();
             let overlay = work.path().join("disk.qcow2");
             disk::create_overlay(&overlay, below, format, 1 << 20).unwrap();
@@ -247,15 +247,21 @@ mod tests {
                 recipe: "r".into(),
                 before: base.digest,
                 base: base.digest,
+                parent,
                 tib: "0".into(),
                 created: 0,
             };
-            cache.store_layer(Digest::of(name.as_bytes()), &overlay, &meta, &Cancel::new()).unwrap();
+            let stored = cache.store_layer(Digest::of(name.as_bytes()), &overlay, &meta, &Cancel::new());
+            stored.unwrap().unwrap().sha256
         };
-        layer("low", &format!("../../bases/{}/disk.raw", base.digest), Format::Raw);
-        layer("top", &format!("../../layers/{}/disk.qcow2", Digest::of(b"low")), Format::Qcow2);
+        let parent = layer("low", &format!("../../bases/{}/disk.raw", base.digest), Format::Raw, base.digest);
+        layer("top", &format!("../../layers/{}/disk.qcow2", Digest::of(b"low")), Format::Qcow2, parent);
         let (base, low, top) = (base.digest, Digest::of(b"low"), Digest::of(b"top"));
         Filled { _dir: dir, cache, base, low, top }
+    }
+
+    fn layer(cache: &Cache, digest: Digest) -> Option<crate::source::Layer> {
+        cache.layer(digest, &Events::none(), &Cancel::new()).unwrap()
     }
 
     const ALL: Limits = Limits { unused_for: Duration::ZERO, max_size: None };
@@ -273,13 +279,13 @@ mod tests {
         assert_eq!(run(&filled.cache, true).0, expected);
         assert_eq!(run(&filled.cache, false).0, expected);
         assert_eq!(inventory(&filled.cache).unwrap(), []);
-        assert!(filled.cache.layer(filled.top).unwrap().is_none());
+        assert!(layer(&filled.cache, filled.top).is_none());
     }
 
     #[test]
     fn what_is_in_use_stays_with_all_below_it() {
         let filled = fill();
-        let low = filled.cache.layer(filled.low).unwrap().unwrap();
+        let low = layer(&filled.cache, filled.low).unwrap();
         let (removed, in_use) = run(&filled.cache, false);
         assert_eq!(
             (removed, in_use),
@@ -309,7 +315,7 @@ mod tests {
         cache.write_note(&work, "catalogue/gone.json", &Digest::of(b"gone")).unwrap();
         drop(work);
         let used = cache.use_shelves(&Events::none(), &Cancel::new()).unwrap();
-        let base = base::find(cache, filled.base, None).unwrap().unwrap();
+        let base = base::find(cache, filled.base, None, &Events::none(), &Cancel::new()).unwrap().unwrap();
         let (_, in_use) = run(cache, false);
         assert!(in_use.contains(&"package indexes and packages".to_owned()), "{in_use:?}");
         assert!(cache.directory("apt").join("x.deb").exists());

@@ -32,6 +32,16 @@ pub enum SourceError {
         /// What is free there, for people.
         free: String,
     },
+    /// The cache, or something in it, belongs to somebody else.
+    #[error("cannot {action} `{}` in the cache", path.display())]
+    NotOurs {
+        /// What was being done: `create`, `write`, `lock`.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// No directory can be derived for the cache.
     #[error("no directory for the cache: neither TIB_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
     NoCacheDirectory,
@@ -122,6 +132,17 @@ impl SourceError {
         }
     }
 
+    /// The same for what everybody who uses the cache must be able to do: [`SourceError::NotOurs`] when it is not allowed.
+    pub(super) fn in_cache(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotOurs { action, path, source }
+            }
+            _ => Self::io(action, path)(source),
+        }
+    }
+
     /// Says what a program was run for, and where it wrote: if it complains of a full disk, that one is meant.
     pub fn program(what: impl Into<String>, place: impl Into<PathBuf>) -> impl FnOnce(ProcessError) -> Self {
         let (what, path) = (what.into(), place.into());
@@ -172,7 +193,7 @@ impl Diagnose for SourceError {
             Self::Offline(_) | Self::NotHere { .. } | Self::NoKey(_) => Exit::Network,
             Self::WrongChecksum { .. } | Self::NotListed { .. } | Self::Unprotected(_) => Exit::Integrity,
             Self::Program { .. } if self.unreachable() => Exit::Network,
-            Self::Io { .. } | Self::Host { .. } | Self::Program { .. } => Exit::Host,
+            Self::Io { .. } | Self::NotOurs { .. } | Self::Host { .. } | Self::Program { .. } => Exit::Host,
             Self::Incomplete(_) => Exit::Integrity,
             Self::Cancelled(_) => Exit::Interrupted,
         }
@@ -189,6 +210,9 @@ impl Diagnose for SourceError {
             }
             Self::BadBase { hint, .. } => return Some(hint.clone()),
             Self::Host { fix, .. } => return Some(fix.clone()),
+            Self::NotOurs { .. } => {
+                "use a cache of your own, with `--cache-dir` or TIB_CACHE_DIR; how users share one is said in docs/cache.md"
+            }
             Self::NoCacheDirectory => "set TIB_CACHE_DIR",
             Self::UrlWithoutChecksum(_) => {
                 "add the digest its maker publishes: `--checksum sha256:…` (or sha512); \

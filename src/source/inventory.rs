@@ -7,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::base::BaseMeta;
-use super::cache::{META, SHELVES, read_sealed};
-use super::{Cache, LayerMeta, SourceError};
-use crate::disk::{self, Policy};
+use super::base;
+use super::cache::{META, SHELVES};
+use super::record::State;
+use super::{Cache, SourceError};
+use crate::recipe::Digest;
 
 /// What kind of thing lies in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -85,7 +86,7 @@ impl Item {
 pub fn inventory(cache: &Cache) -> Result<Vec<Item>, SourceError> {
     let mut items = Vec::new();
     for path in entries(&cache.directory("bases"))? {
-        items.push(base(&path)?);
+        items.push(base(&path, cache)?);
     }
     for path in entries(&cache.directory("layers"))? {
         items.push(layer(&path, cache)?);
@@ -111,35 +112,25 @@ pub fn inventory(cache: &Cache) -> Result<Vec<Item>, SourceError> {
     Ok(items)
 }
 
-fn base(path: &Path) -> Result<Item, SourceError> {
-    let found = match read_sealed::<BaseMeta>(path, "disk.raw")? {
-        None => read_sealed::<BaseMeta>(path, "disk.qcow2")?,
-        found => found,
-    };
-    let about = found.as_ref().map_or_else(|| "damaged".to_owned(), |meta| meta.origin.to_string());
-    let item = item(Kind::Base, path, about)?;
-    Ok(Item { used: used(&path.join(META)), unusable: found.is_none(), ..item })
+fn base(path: &Path, cache: &Cache) -> Result<Item, SourceError> {
+    let item = item(Kind::Base, path, "damaged".to_owned())?;
+    let record = Digest::parse(&item.name).map(|digest| base::record(cache, digest)).transpose()?.flatten();
+    // Whether one that was touched still holds what it should is found out when it is used.
+    let whole = record.filter(|(record, disk)| record.state(disk) != State::Damaged);
+    let about = whole.as_ref().map_or(item.about, |(record, _)| record.meta.origin.to_string());
+    Ok(Item { about, used: used(&path.join(META)), unusable: whole.is_none(), ..item })
 }
 
 fn layer(path: &Path, cache: &Cache) -> Result<Item, SourceError> {
-    let disk = path.join("disk.qcow2");
-    let meta = read_sealed::<LayerMeta>(path, "disk.qcow2")?;
-    // The header says what it really stands on.
-    let chain = disk::gate(&disk, &Policy::within(cache.root()));
-    let needs =
-        chain.as_ref().map_or_else(|_| Vec::new(), |info| info.backing.iter().filter_map(name_of).collect());
-    let about = match &meta {
-        Some(meta) => format!("{} of {}", meta.stage, meta.recipe),
-        None => "damaged".to_owned(),
+    let item = item(Kind::Layer, path, "damaged".to_owned())?;
+    let used = used(&path.join(META));
+    let Some(digest) = Digest::parse(&item.name) else {
+        return Ok(Item { used, unusable: true, ..item });
     };
-    let item = item(Kind::Layer, path, about)?;
-    let unusable = meta.is_none() || chain.is_err();
-    Ok(Item { used: used(&path.join(META)), unusable, needs, ..item })
-}
-
-/// The name of the entry that a disk lies in.
-fn name_of(backing: &disk::Backing) -> Option<String> {
-    Some(backing.path.parent()?.file_name()?.to_string_lossy().into_owned())
+    let standing = cache.standing(digest)?;
+    let about =
+        standing.meta.as_ref().map_or(item.about, |meta| format!("{} of {}", meta.stage, meta.recipe));
+    Ok(Item { about, used, unusable: standing.problem.is_some(), needs: standing.needs(), ..item })
 }
 
 fn item(kind: Kind, path: &Path, about: String) -> Result<Item, SourceError> {

@@ -95,7 +95,7 @@ impl FileLock {
 fn open(path: &Path) -> Result<File, SourceError> {
     // Never truncated: another process may have written its id there.
     let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
-    file.map_err(SourceError::io("open the lock", path))
+    file.map_err(SourceError::in_cache("lock", path))
 }
 
 fn lock(file: &File, path: &Path, kind: Kind) -> Result<bool, SourceError> {
@@ -130,19 +130,7 @@ pub(super) fn path(root: &Path, name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, EventSink};
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Notes(Arc<Mutex<Vec<String>>>);
-
-    impl EventSink for Notes {
-        fn emit(&self, event: Event) {
-            if let Event::Note { message } = event {
-                self.0.lock().unwrap().push(message);
-            }
-        }
-    }
+    use crate::event::testing::Notes;
 
     #[test]
     fn shared_locks_exclude_an_exclusive_one_until_they_are_gone() {
@@ -171,7 +159,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1500));
         drop(held);
         waiter.join().unwrap().unwrap();
-        let told = notes.0.lock().unwrap().clone();
+        let told = notes.take();
         let expected = format!("waiting for another tib (process {}) to finish the base", std::process::id());
         assert_eq!(told, [expected]);
 

@@ -12,18 +12,21 @@ mod error;
 pub mod fetch;
 mod files;
 mod inventory;
+mod layers;
 mod lock;
 pub mod openpgp;
+mod record;
 mod work;
 
 pub use audit::{Audited, audit, audit_bases};
 pub use base::{
     Base, BaseRequest, BaseSpec, Held, Origin, Provenance, Trust, held, import_as, remove, resolve, today,
 };
-pub use cache::{Cache, Layer, LayerMeta};
+pub use cache::Cache;
 pub use collect::{Collected, Limits, collect};
 pub use error::SourceError;
 pub use inventory::{Item, Kind, inventory, totals};
+pub use layers::{Layer, LayerMeta};
 pub use lock::FileLock;
 pub use work::WorkDir;
 pub mod apt;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::io;
 
 use super::VerifyError;
-pub(crate) use super::shown::{escape, show};
 use crate::disk::{DiskError, FileKind, Stat, Tree};
+pub(crate) use crate::shown::{escape, show};
 
 /// The longest text file (package database, unit, passwd) that is read whole.
 pub(super) const TEXT_LIMIT: u64 = 64 << 20;

@@ -24,7 +24,6 @@ mod pyvenv;
 mod report;
 pub mod rpm;
 mod sealing;
-mod shown;
 mod sudoers;
 mod tail;
 #[cfg(test)]

@@ -6,9 +6,8 @@ use fs_err as fs;
 
 use super::run;
 
-/// A raw disk: GPT, one ext4 partition that holds `files` (path, content, mode).
+/// A raw disk: GPT, one ext4 partition that holds `files` (path, content).
 pub fn disk_with_files(directory: &Path, files: &[(&str, &[u8])]) -> PathBuf {
-    const MIB: u64 = 1 << 20;
     let tree = directory.join("tree");
     fs::create_dir_all(&tree).unwrap();
     for (path, content) in files {
@@ -17,11 +16,23 @@ pub fn disk_with_files(directory: &Path, files: &[(&str, &[u8])]) -> PathBuf {
         fs::write(path, content).unwrap();
     }
     let disk = directory.join("disk.raw");
-    fs_err::File::create(&disk).unwrap().set_len(66 * MIB).unwrap();
-    run("/sbin/sgdisk", &[&"-n", &"1:2048:+64M", &"-t", &"1:8300", &disk]);
-    let offset = format!("offset={MIB}");
-    run("/sbin/mke2fs", &[&"-q", &"-t", &"ext4", &"-E", &offset, &"-d", &tree, &disk, &"64M"]);
+    disk_of_tree(&disk, &tree, "", "");
     disk
+}
+
+/// Makes a raw disk: GPT, one ext4 partition that holds what is in the directory `tree`: files, links and attributes
+/// with the names they have there. The labels are the partition's and the file system's.
+pub fn disk_of_tree(disk: &Path, tree: &Path, partition_label: &str, label: &str) {
+    const MIB: u64 = 1 << 20;
+    fs_err::File::create(disk).unwrap().set_len(66 * MIB).unwrap();
+    let name = format!("1:{partition_label}");
+    run("/sbin/sgdisk", &[&"-n", &"1:2048:+64M", &"-t", &"1:8300", &"-c", &name, &disk]);
+    let offset = format!("offset={MIB}");
+    let options = ["-q", "-t", "ext4", "-L", label, "-E", &offset, "-d"];
+    let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
+    arguments.extend(options.iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
+    arguments.extend([&tree as &dyn AsRef<std::ffi::OsStr>, &disk, &"64M"]);
+    run("/sbin/mke2fs", &arguments);
 }
 
 /// The smallest thing that passes for a Debian 12 of a processor architecture (an ELF machine number).
@@ -44,7 +55,7 @@ pub fn debian_of_machine(directory: &Path, machine: u16) -> PathBuf {
     )
 }
 
-fn elf_header(machine: u16) -> Vec<u8> {
+pub fn elf_header(machine: u16) -> Vec<u8> {
     let mut header = vec![0; 64];
     // 64-bit, little-endian, version 1.
     header[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");

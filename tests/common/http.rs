@@ -162,7 +162,7 @@ impl Connection {
             }
             Body::Endless => None,
         };
-        let mut head = format!("HTTP/1.1 {} Whatever\r\n", reply.status);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", reply.status, reply.reason);
         for (name, value) in &reply.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

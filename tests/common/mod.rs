@@ -11,6 +11,7 @@ pub mod browser;
 pub mod catalogue;
 pub mod disks;
 pub mod gpg;
+pub mod hostile;
 pub mod http;
 pub mod look;
 pub mod oracle;

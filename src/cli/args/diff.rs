@@ -7,6 +7,7 @@ pub(super) const DIFF_HELP: &str = "Examples:
   tib diff old.qcow2 new.qcow2
   tib diff --files old.qcow2 new.qcow2 /etc /usr/lib/systemd
   tib diff --patch old.qcow2 new.qcow2 /etc | less
+  tib diff --patch --raw old.qcow2 new.qcow2 /etc | patch -p1 -d tree
   tib diff --exit-code --json old.qcow2 new.qcow2 > changes.json
 
 Files are compared by kind, mode, owner, attributes and content, not by time.";
@@ -25,6 +26,9 @@ pub(in crate::cli) struct DiffArgs {
     /// What changed in text files, as `diff -u` writes it
     #[arg(short, long, conflicts_with = "json")]
     pub(in crate::cli) patch: bool,
+    /// With --patch: the bytes of the files as they are, for `patch`; not for a terminal
+    #[arg(long, requires = "patch")]
+    pub(in crate::cli) raw: bool,
     /// As JSON, with every path
     #[arg(long)]
     pub(in crate::cli) json: bool,

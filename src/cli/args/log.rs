@@ -78,6 +78,9 @@ pub(in crate::cli) struct TailArgs {
     /// Files in it
     #[arg(required = true)]
     pub(in crate::cli) paths: Vec<OsString>,
+    /// On a terminal too, print the bytes as they are: they may command it
+    #[arg(long)]
+    pub(in crate::cli) raw: bool,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap asks for")]

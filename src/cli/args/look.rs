@@ -81,6 +81,9 @@ pub(in crate::cli) struct CatArgs {
     /// Files in it
     #[arg(required = true)]
     pub(in crate::cli) paths: Vec<OsString>,
+    /// On a terminal too, print the bytes as they are: they may command it
+    #[arg(long)]
+    pub(in crate::cli) raw: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,6 +113,9 @@ pub(in crate::cli) struct ExtractArgs {
     /// As a tar file, which a name that ends in `.tar` means anyway
     #[arg(long)]
     pub(in crate::cli) tar: bool,
+    /// With `-o -` on a terminal too, print the bytes as they are: they may command it
+    #[arg(long)]
+    pub(in crate::cli) raw: bool,
     /// Replace what is there
     #[arg(short, long)]
     pub(in crate::cli) force: bool,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Exit, Result};
+use crate::shown::Text;
 use crate::source::catalogue::{Entry, ImageSource, Selection};
 use crate::source::fetch::{Fetcher, Options};
 
@@ -42,13 +43,13 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
     if json {
         put_json(&outcome)?;
     } else {
-        let mut text = String::new();
+        let mut text = Text::default();
         for Finding { id, file, message } in &outcome.problems {
-            text.push_str(&format!("{file}: {id}: {message}\n"));
+            text.line(format!("{file}: {id}: {message}"));
         }
         let asked = if online { format!(", {} images asked for", outcome.asked) } else { String::new() };
-        text.push_str(&format!("{} entries{asked}, {} problems\n", outcome.entries, outcome.problems.len()));
-        put(text.as_bytes())?;
+        text.line(format!("{} entries{asked}, {} problems", outcome.entries, outcome.problems.len()));
+        put(&text)?;
     }
     Ok(if good { Exit::Done } else { Exit::Recipe })
 }

@@ -77,7 +77,7 @@ pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
     if json {
         put_json(&outcome)?;
     } else {
-        put(outcome.fetched.iter().map(line).collect::<String>().as_bytes())?;
+        put(&outcome.fetched.iter().map(line).collect())?;
     }
     Ok(exit)
 }
@@ -128,5 +128,5 @@ fn line(fetched: &Fetched) -> String {
     let origin = fetched.origin.to_string();
     let origin = if origin == fetched.what { String::new() } else { format!("{origin}, ") };
     let (disk, sha256) = (Size(fetched.virtual_size), fetched.digest.short());
-    format!("{}: {origin}disk of {disk}, sha256 {sha256}{trust}\n", fetched.what)
+    format!("{}: {origin}disk of {disk}, sha256 {sha256}{trust}", fetched.what)
 }

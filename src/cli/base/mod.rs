@@ -6,6 +6,7 @@ mod show;
 
 use crate::error::{Exit, Failure, Result};
 use crate::os::Arch;
+use crate::shown::Text;
 use crate::source::catalogue::Catalogue;
 use crate::source::{self, Cache, Held};
 
@@ -31,7 +32,7 @@ pub(super) fn run(args: BaseArgs, context: &Context) -> Result<Exit> {
             if json {
                 put_json(&held)?;
             } else {
-                put(line(&held).as_bytes())?;
+                put(&Text::from_iter([line(&held)]))?;
             }
             Ok(Exit::Done)
         }
@@ -49,6 +50,11 @@ fn open_cache(context: &Context) -> Result<Cache> {
     Ok(Cache::open(context.settings.cache_dir.clone())?)
 }
 
+/// The cache for commands that change nothing in it.
+fn look_into_cache(context: &Context) -> Result<Cache> {
+    Ok(Cache::look(context.settings.cache_dir.clone())?)
+}
+
 fn open_catalogue(context: &Context) -> Result<Catalogue> {
     Ok(Catalogue::load(&context.settings.catalogue_dirs)?)
 }
@@ -57,7 +63,7 @@ fn open_catalogue(context: &Context) -> Result<Catalogue> {
 fn line(held: &Held) -> String {
     let build = held.build.as_ref().map_or_else(String::new, |build| format!("@{build}"));
     let trust = held.origin.trust().map_or_else(String::new, |trust| format!(", {trust}"));
-    format!("{}{build} ({}): {}{trust}\n", held.id, held.arch, held.digest)
+    format!("{}{build} ({}): {}{trust}", held.id, held.arch, held.digest)
 }
 
 /// The catalogue's own names for what was asked for.
@@ -89,9 +95,9 @@ fn verify(context: &Context, ids: &[String], json: bool) -> Result<Exit> {
         put_json(&found)?;
     } else {
         let lines = found.iter().map(|found| {
-            damage_line(found).unwrap_or_else(|| format!("good: {} {}\n", found.name, found.about))
+            damage_line(found).unwrap_or_else(|| format!("good: {} {}", found.name, found.about))
         });
-        put(lines.collect::<String>().as_bytes())?;
+        put(&lines.collect())?;
     }
     Ok(if damaged { Exit::Integrity } else { Exit::Done })
 }
@@ -105,7 +111,7 @@ fn remove(context: &Context, ids: &[String], arch: Option<Arch>, json: bool) -> 
     if json {
         put_json(&removed)?;
     } else {
-        put(removed.iter().map(|held| format!("removed {}", line(held))).collect::<String>().as_bytes())?;
+        put(&removed.iter().map(|held| format!("removed {}", line(held))).collect())?;
     }
     Ok(Exit::Done)
 }

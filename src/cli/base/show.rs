@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use crate::error::{Exit, Result};
+use crate::shown::Text;
 use crate::source::catalogue::{Catalogue, Entry};
 use crate::source::{self, Held};
 
 use super::super::{Context, put, put_json};
-use super::{line, open_cache, open_catalogue};
+use super::{line, look_into_cache, open_catalogue};
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -18,7 +19,7 @@ struct Listed<'a> {
 }
 
 pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
-    let (cache, catalogue) = (open_cache(context)?, open_catalogue(context)?);
+    let (cache, catalogue) = (look_into_cache(context)?, open_catalogue(context)?);
     let held = source::held(&cache)?;
     let listed: Vec<_> = catalogue.entries().iter().map(|entry| listed(entry, &held)).collect();
     // Scripts choose for themselves.
@@ -31,17 +32,17 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
         .filter(|listed| all || !listed.past_end_of_life || !listed.in_cache.is_empty())
         .collect();
     let width = shown.iter().map(|listed| listed.entry.id.len()).max().unwrap_or(0);
-    let mut text = String::new();
+    let mut text = Text::default();
     for listed in &shown {
         let here = if listed.in_cache.is_empty() { "" } else { "here" };
-        text.push_str(&format!(
-            "{:width$}  {here:<4}  {:<23}  {}\n",
+        text.line(format!(
+            "{:width$}  {here:<4}  {:<23}  {}",
             listed.entry.id,
             state(listed),
             listed.entry.title
         ));
     }
-    put(text.as_bytes())?;
+    put(&text)?;
     if shown.len() < listed.len() {
         let hidden = listed.len() - shown.len();
         context
@@ -75,22 +76,23 @@ struct Shown<'a> {
 }
 
 pub(super) fn show(context: &Context, id: &str, json: bool) -> Result<Exit> {
-    let (cache, catalogue) = (open_cache(context)?, open_catalogue(context)?);
+    let (cache, catalogue) = (look_into_cache(context)?, open_catalogue(context)?);
     let held = source::held(&cache)?;
     let entry = catalogue.find(id)?;
     let shown = Shown { listed: listed(entry, &held), keys: catalogue.keys(entry) };
     if json {
         put_json(&shown)?;
     } else {
-        put(describe(&shown, &catalogue).as_bytes())?;
+        put(&describe(&shown, &catalogue))?;
     }
     Ok(Exit::Done)
 }
 
-fn describe(shown: &Shown<'_>, catalogue: &Catalogue) -> String {
+fn describe(shown: &Shown<'_>, catalogue: &Catalogue) -> Text {
     let entry = shown.listed.entry;
-    let mut text = format!("{}: {}\n", entry.id, entry.title);
-    let mut row = |name: &str, value: String| text.push_str(&format!("  {name:<14} {value}\n"));
+    let mut text = Text::default();
+    text.line(format!("{}: {}", entry.id, entry.title));
+    let mut row = |name: &str, value: String| text.line(format!("  {name:<14} {value}"));
     if !entry.aliases.is_empty() {
         row("also called", entry.aliases.join(", "));
     }
@@ -131,7 +133,7 @@ fn describe(shown: &Shown<'_>, catalogue: &Catalogue) -> String {
     }
     row("entry", entry.origin.clone());
     for held in &shown.listed.in_cache {
-        row("in the cache", line(held).trim_end().to_owned());
+        row("in the cache", line(held));
     }
     text
 }

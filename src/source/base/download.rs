@@ -63,7 +63,7 @@ pub(super) fn obtain(
     let lock_path = cache.lock_path(&format!("download-{key}"));
     let what = format!("downloading {}", wanted.what);
     let _lock = FileLock::exclusive(&lock_path, &what, events, cancel)?;
-    if let Some(arrived) = known(wanted.expected.as_ref(), cache, events)? {
+    if let Some(arrived) = known(wanted.expected.as_ref(), cache, events, cancel)? {
         return Ok(arrived);
     }
     let place = cache.directory("downloads").join(&key);
@@ -109,12 +109,13 @@ pub(super) fn known(
     expected: Option<&Checksum>,
     cache: &Cache,
     events: &Events,
+    cancel: &Cancel,
 ) -> Result<Option<Arrived>, SourceError> {
     let Some(expected) = expected else { return Ok(None) };
     let noted = cache.read_note::<Became>(&index_name(expected)).map(|became| became.digest);
     // An image that is not packed is named by its SHA-256, whoever brought it.
     let Some(digest) = noted.or_else(|| expected.sha256()) else { return Ok(None) };
-    let base = find_or_set_aside(cache, digest, events)?;
+    let base = find_or_set_aside(cache, digest, events, cancel)?;
     Ok(base.map(|base| Arrived { base, checksum: *expected, from: None }))
 }
 
@@ -123,8 +124,9 @@ pub(super) fn find_or_set_aside(
     cache: &Cache,
     digest: Digest,
     events: &Events,
+    cancel: &Cancel,
 ) -> Result<Option<Base>, SourceError> {
-    let found = find(cache, digest, None)?;
+    let found = find(cache, digest, None, events, cancel)?;
     let directory = cache.base(digest);
     if found.is_none() && directory.is_dir() {
         let lock = FileLock::try_exclusive(&cache.lock_path(&format!("base-{digest}")))?;
@@ -161,7 +163,7 @@ pub(super) fn by_url(
         size: None,
         compression: Compression::of_name(file),
     };
-    if let Some(arrived) = known(expected, cache, events)? {
+    if let Some(arrived) = known(expected, cache, events, cancel)? {
         return Ok(arrived.base);
     }
     if request.offline {

@@ -25,7 +25,7 @@ pub(super) fn import(
     let known = index_name(path)?;
     if let Some(digest) = cache.read_note::<Digest>(&known) {
         let origin = Origin::File { name: name.clone(), sha256: digest };
-        if let Some(base) = find(cache, digest, Some(origin))? {
+        if let Some(base) = find(cache, digest, Some(origin), events, cancel)? {
             check(&base.path, digest, checksum, path, cancel)?;
             return Ok(base);
         }

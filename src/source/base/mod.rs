@@ -17,6 +17,7 @@ use super::catalogue::Selection;
 use super::checksum::Checksum;
 use super::fetch::{self, Fetcher};
 use super::lock::FileLock;
+use super::record::Record;
 use super::{Cache, SourceError, bootstrap, cache};
 use crate::cancel::Cancel;
 use crate::disk::Format;
@@ -91,7 +92,14 @@ pub struct Base {
     pub virtual_size: u64,
     /// Where it comes from.
     pub origin: Origin,
-    _lock: Arc<FileLock>,
+    lock: Arc<FileLock>,
+}
+
+impl Base {
+    /// What keeps it from being removed.
+    pub(super) fn lock(&self) -> Arc<FileLock> {
+        Arc::clone(&self.lock)
+    }
 }
 
 /// `meta.json` of a base.
@@ -209,31 +217,45 @@ pub(super) fn store(
     meta: BaseMeta,
 ) -> Result<Base, SourceError> {
     let target = cache.base(digest);
-    cache.publish_sealed(work, staged, disk_name(meta.format), &meta, &target)?;
-    find(cache, digest, Some(meta.origin))?.ok_or_else(|| cache::vanished(&target))
+    let here = || find(cache, digest, Some(meta.origin.clone()), &Events::none(), &Cancel::new());
+    cache.seal(staged, disk_name(meta.format), digest, &meta)?;
+    // One that is damaged may even be in use: it is named by what it ought to hold.
+    if !cache.publish_entry(staged, &target)? && here()?.is_none() {
+        cache.replace_entry(work, staged, &target)?;
+    }
+    here()?.ok_or_else(|| cache::vanished(&target))
 }
 
-/// The base with this digest, if the cache has it; with `origin` if one is given, else the recorded one.
+/// The base with this digest, if the cache has it whole; with `origin` if one is given, else the recorded one.
 pub(super) fn find(
     cache: &Cache,
     digest: Digest,
     origin: Option<Origin>,
+    events: &Events,
+    cancel: &Cancel,
 ) -> Result<Option<Base>, SourceError> {
     let Some(lock) = cache.in_use("base", digest)? else { return Ok(None) };
-    let dir = cache.base(digest);
-    for format in [Format::Raw, Format::Qcow2] {
-        let Some(meta) = cache::read_sealed::<BaseMeta>(&dir, disk_name(format))? else { continue };
-        cache::touch(&dir.join(cache::META));
-        return Ok(Some(Base {
-            path: dir.join(disk_name(format)),
-            format,
-            digest,
-            virtual_size: meta.virtual_size,
-            origin: origin.unwrap_or(meta.origin),
-            _lock: lock,
-        }));
+    let Some((record, path)) = record(cache, digest)? else { return Ok(None) };
+    if !record.holds(&path, digest, (cache, &format!("base {}", digest.short())), events, cancel)? {
+        return Ok(None);
     }
-    Ok(None)
+    cache::touch(&path.with_file_name(cache::META));
+    let BaseMeta { format, virtual_size, origin: recorded } = record.meta;
+    let origin = origin.unwrap_or(recorded);
+    Ok(Some(Base { path, format, digest, virtual_size, origin, lock }))
+}
+
+/// The record of a base, and where its disk is.
+pub(super) fn record(
+    cache: &Cache,
+    digest: Digest,
+) -> Result<Option<(Record<BaseMeta>, PathBuf)>, SourceError> {
+    let dir = cache.base(digest);
+    let record: Option<Record<BaseMeta>> = Record::read(&dir)?;
+    Ok(record.map(|record| {
+        let path = dir.join(disk_name(record.meta.format));
+        (record, path)
+    }))
 }
 
 fn disk_name(format: Format) -> &'static str {

@@ -77,7 +77,7 @@ pub(super) fn resolve(
     if let Some(note) = entry.end_of_life_note(today()) {
         events.warning(note);
     }
-    let here = || in_cache(entry, selection, request, cache, events);
+    let here = || in_cache(entry, selection, request, cache, events, cancel);
     if !request.refresh
         && let Some(base) = here()?
     {
@@ -136,7 +136,7 @@ fn fetch(question: &Question<'_>, request: &BaseRequest, shown: &str) -> Result<
         return obtain(question, request, shown, &nothing);
     }
     let published = question.ask()?;
-    if let Some(arrived) = download::known(published.checksum.as_ref(), cache, events)? {
+    if let Some(arrived) = download::known(published.checksum.as_ref(), cache, events, cancel)? {
         let origin = provenance(image, request, question, &published, None);
         return Ok(Base { origin, ..arrived.base });
     }
@@ -207,6 +207,7 @@ fn in_cache(
     request: &BaseRequest,
     cache: &Cache,
     events: &Events,
+    cancel: &Cancel,
 ) -> Result<Option<Base>, SourceError> {
     let note = cache.read_note::<Held>(&Held::name(entry.id(), request.arch, build_of(selection)));
     let Some(held) = note else { return Ok(None) };
@@ -217,7 +218,7 @@ fn in_cache(
             _ => events.warning(format!("{} in the cache has never been verified", entry.id())),
         }
     }
-    let base = find_or_set_aside(cache, held.digest, events)?;
+    let base = find_or_set_aside(cache, held.digest, events, cancel)?;
     Ok(base.map(|base| Base { origin: held.origin, ..base }))
 }
 

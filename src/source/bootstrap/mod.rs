@@ -46,7 +46,7 @@ pub(super) fn resolve(
     let sources = sources::of_host(system, events);
     let key = key(system, &sources);
     let note = format!("bootstrap/{key}.json");
-    if let Some(base) = made(cache, &note)? {
+    if let Some(base) = made(cache, &note, events, cancel)? {
         found(events, system);
         return Ok(base);
     }
@@ -56,7 +56,7 @@ pub(super) fn resolve(
     let lock = cache.lock_path(&format!("bootstrap-{key}"));
     let _lock = FileLock::exclusive(&lock, &format!("bootstrapping {system}"), events, cancel)?;
     // Another tib may have made it while we waited.
-    if let Some(base) = made(cache, &note)? {
+    if let Some(base) = made(cache, &note, events, cancel)? {
         found(events, system);
         return Ok(base);
     }
@@ -66,8 +66,9 @@ pub(super) fn resolve(
     Ok(base)
 }
 
-fn made(cache: &Cache, note: &str) -> Result<Option<Base>, SourceError> {
-    cache.read_note::<Made>(note).map_or(Ok(None), |made| base::find(cache, made.digest, None))
+fn made(cache: &Cache, note: &str, events: &Events, cancel: &Cancel) -> Result<Option<Base>, SourceError> {
+    let Some(made) = cache.read_note::<Made>(note) else { return Ok(None) };
+    base::find(cache, made.digest, None, events, cancel)
 }
 
 /// The bases in the cache that a bootstrap made.

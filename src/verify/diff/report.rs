@@ -1,8 +1,7 @@
 //! Differences as a person likes to read them.
 
-use std::fmt::{self, Write as _};
-
 use super::{Compared, Diff, FileChange, Lists};
+use crate::shown::{Line, Text};
 use crate::size::Size;
 
 /// Paths shown where not all are asked for.
@@ -19,25 +18,22 @@ pub struct Style {
 
 impl Diff {
     /// The differences as text.
-    pub fn to_text(&self, style: Style) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.write(style, &mut text);
+    pub fn to_text(&self, style: Style) -> Text {
+        let mut text = Text::default();
+        text.line(format!("{} → {}", self.old, self.new));
+        for (title, lists) in self.lists() {
+            text.blank();
+            match lists {
+                Compared::Done(lists) => add_lists(title, lists, style, &mut text),
+                Compared::Failed { unreadable } => text.line(format!("{title}: not compared: {unreadable}")),
+            }
+        }
+        text.blank();
+        self.add_files(style, &mut text);
         text
     }
 
-    fn write(&self, style: Style, out: &mut String) -> fmt::Result {
-        writeln!(out, "{} → {}", self.old, self.new)?;
-        for (title, lists) in self.lists() {
-            match lists {
-                Compared::Done(lists) => write_lists(title, lists, style, out)?,
-                Compared::Failed { unreadable } => writeln!(out, "\n{title}: not compared: {unreadable}")?,
-            }
-        }
-        self.write_files(style, out)
-    }
-
-    fn write_files(&self, style: Style, out: &mut String) -> fmt::Result {
+    fn add_files(&self, style: Style, text: &mut Text) {
         let files = &self.files;
         let count = |of: fn(&FileChange) -> bool| files.changes.iter().filter(|change| of(change)).count();
         let counts = counts(
@@ -45,8 +41,7 @@ impl Diff {
             count(|change| change.new.is_none()),
             count(|change| change.old.is_some() && change.new.is_some()),
         );
-        write!(out, "\nFiles: {counts}")?;
-        writeln!(out, "; {} → {}", Size(files.old_size), Size(files.new_size))?;
+        text.line(format!("Files: {counts}; {} → {}", Size(files.old_size), Size(files.new_size)));
         let shown = if style.all_files { files.changes.len() } else { SHORT };
         for change in files.changes.iter().take(shown) {
             let (sign, note) = match (&change.old, &change.new) {
@@ -54,27 +49,26 @@ impl Diff {
                 (_, None) => ('-', String::new()),
                 _ => ('~', format!("  {}", change.what.join(", "))),
             };
-            line(sign, &format!("{}{note}", change.path), style, out)?;
+            text.line(line(sign, &format!("{}{note}", change.path), style));
         }
         match files.changes.len().saturating_sub(shown) {
-            0 => Ok(()),
-            more => writeln!(out, "  … and {more} more (--files)"),
+            0 => {}
+            more => text.line(format!("  … and {more} more (--files)")),
         }
     }
 }
 
-fn write_lists(title: &str, lists: &Lists, style: Style, out: &mut String) -> fmt::Result {
-    writeln!(out, "\n{title}: {}", counts(lists.added.len(), lists.removed.len(), lists.changed.len()))?;
+fn add_lists(title: &str, lists: &Lists, style: Style, text: &mut Text) {
+    text.line(format!("{title}: {}", counts(lists.added.len(), lists.removed.len(), lists.changed.len())));
     for item in &lists.added {
-        line('+', &format!("{}  {}", item.name, item.value), style, out)?;
+        text.line(line('+', &format!("{}  {}", item.name, item.value), style));
     }
     for item in &lists.removed {
-        line('-', &format!("{}  {}", item.name, item.value), style, out)?;
+        text.line(line('-', &format!("{}  {}", item.name, item.value), style));
     }
     for item in &lists.changed {
-        line('~', &format!("{}  {} → {}", item.name, item.old, item.new), style, out)?;
+        text.line(line('~', &format!("{}  {} → {}", item.name, item.old, item.new), style));
     }
-    Ok(())
 }
 
 fn counts(added: usize, removed: usize, changed: usize) -> String {
@@ -86,11 +80,11 @@ fn counts(added: usize, removed: usize, changed: usize) -> String {
     counts.collect::<Vec<_>>().join(", ")
 }
 
-fn line(sign: char, text: &str, style: Style, out: &mut String) -> fmt::Result {
-    let (on, off) = match (sign, style.color) {
-        ('+', true) => ("\u{1b}[32m", "\u{1b}[0m"),
-        ('-', true) => ("\u{1b}[31m", "\u{1b}[0m"),
-        _ => ("", ""),
+fn line(sign: char, text: &str, style: Style) -> Line {
+    let code = match (sign, style.color) {
+        ('+', true) => "32",
+        ('-', true) => "31",
+        _ => "",
     };
-    writeln!(out, "  {on}{sign} {text}{off}")
+    Line::from("  ").painted(code, &format!("{sign} {text}"))
 }

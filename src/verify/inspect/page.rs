@@ -1,6 +1,6 @@
 //! Text for people: headings, facts and tables.
 
-use crate::verify::look::escape;
+use crate::shown::{Line, Text, escape};
 
 /// Rows of a table that are shown unless all are asked for.
 const ROWS: usize = 12;
@@ -68,7 +68,7 @@ impl From<Option<String>> for Cell {
 /// Text that grows.
 #[derive(Debug)]
 pub(super) struct Page {
-    text: String,
+    text: Text,
     style: Style,
     /// Something stands below the last heading.
     in_section: bool,
@@ -76,10 +76,10 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(style: Style) -> Self {
-        Self { text: String::new(), style, in_section: false }
+        Self { text: Text::default(), style, in_section: false }
     }
 
-    pub(super) fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> Text {
         self.text
     }
 
@@ -89,16 +89,15 @@ impl Page {
 
     /// The title of a section.
     pub(super) fn heading(&mut self, title: &str) {
-        let title = self.paint(&escape(title), Some(Tone::Heading));
-        self.text += &format!("\n{title}\n");
+        self.text.blank();
+        self.text.line(self.paint(Line::default(), title, Some(Tone::Heading)));
         self.in_section = false;
     }
 
     /// A line.
     pub(super) fn line(&mut self, text: impl Into<Cell>) {
         let Cell { text, tone } = text.into();
-        let text = self.paint(&text, tone);
-        self.text += &format!("  {text}\n");
+        self.text.line(self.paint(Line::from("  "), &text, tone));
         self.in_section = true;
     }
 
@@ -107,9 +106,8 @@ impl Page {
         let facts: Vec<_> = facts.into_iter().filter(|(_, cell)| !cell.text.is_empty()).collect();
         let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, cell) in facts {
-            let value = self.paint(&cell.text, cell.tone);
-            let name = self.paint(&format!("{name:width$}"), Some(Tone::Quiet));
-            self.text += &format!("  {name}  {value}\n");
+            let line = self.paint(Line::from("  "), &format!("{name:width$}"), Some(Tone::Quiet)).with("  ");
+            self.text.line(self.paint(line, &cell.text, cell.tone));
             self.in_section = true;
         }
     }
@@ -133,7 +131,7 @@ impl Page {
             return;
         }
         if self.in_section {
-            self.text.push('\n');
+            self.text.blank();
         }
         self.in_section = true;
         let columns: Vec<usize> = (0..titles.len())
@@ -153,23 +151,24 @@ impl Page {
         };
         let widths: Vec<usize> = columns.iter().map(|&column| width(column)).collect();
         for row in &rows {
-            let mut line = String::new();
+            let mut line = Line::default();
             for (&column, &width) in columns.iter().zip(&widths) {
                 let Some(cell) = row.get(column) else { continue };
                 let padding = " ".repeat(width.saturating_sub(cell.text.chars().count()));
-                let text = self.paint(&cell.text, cell.tone);
-                line += "  ";
-                line += &if titles[column].starts_with('>') { padding + &text } else { text + &padding };
+                line = line.with("  ");
+                line = if titles[column].starts_with('>') {
+                    self.paint(line.with(&padding), &cell.text, cell.tone)
+                } else {
+                    self.paint(line, &cell.text, cell.tone).with(&padding)
+                };
             }
-            self.text += &format!("{}\n", line.trim_end());
+            self.text.line(line.trimmed());
         }
     }
 
-    fn paint(&self, text: &str, tone: Option<Tone>) -> String {
-        match tone.filter(|_| self.style.color && !text.is_empty()) {
-            Some(tone) => format!("\u{1b}[{}m{text}\u{1b}[0m", tone.code()),
-            None => text.to_owned(),
-        }
+    /// A line with text added in a colour.
+    fn paint(&self, line: Line, text: &str, tone: Option<Tone>) -> Line {
+        line.painted(tone.filter(|_| self.style.color).map_or("", Tone::code), text)
     }
 }
 
@@ -187,7 +186,7 @@ mod tests {
     fn columns_are_aligned_and_empty_ones_left_out() {
         let mut page = Page::new(Style::default());
         page.table(&["NAME", "NOTHING", ">SIZE"], rows(2));
-        assert_eq!(page.into_text(), "  NAME  SIZE\n  r0       9\n  r1      99\n");
+        assert_eq!(&*page.into_text(), "  NAME  SIZE\n  r0       9\n  r1      99\n");
     }
 
     #[test]
@@ -214,7 +213,7 @@ mod tests {
         page.facts(vec![("name", Cell::from("v")), ("none", Cell::from(None))]);
         page.table(&["C"], vec![vec![Cell::from("z")]]);
         assert_eq!(
-            page.into_text(),
+            &*page.into_text(),
             "  \u{1b}[2mA\u{1b}[0m            \u{1b}[2mB\u{1b}[0m\n  \u{1b}[31mx\\u{1b}[31m\u{1b}[0m  y\n  \u{1b}[2mname\u{1b}[0m  v\n\n  \u{1b}[2mC\u{1b}[0m\n  z\n"
         );
     }

@@ -7,8 +7,9 @@ use zstd::stream::raw::DParameter;
 
 use super::super::VerifyError;
 use super::super::look::{join, show, write_error};
-use super::{Text, legible, list};
+use super::{Text, list};
 use crate::disk::{FileKind, Tree};
+use crate::shown::legible;
 
 /// Where they lie.
 pub(super) const ROOT: &[u8] = b"/var/log";
@@ -47,7 +48,7 @@ pub fn find(tree: &mut dyn Tree, name: &str) -> Result<Vec<u8>, VerifyError> {
     }
     let there = list(tree)?.into_iter().filter(|log| log.kind == super::LogKind::File);
     Err(VerifyError::NoSuchLog {
-        name: super::super::look::escape(name),
+        name: crate::shown::escape(name),
         there: there.map(|log| log.path).collect(),
     })
 }

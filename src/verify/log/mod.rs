@@ -17,7 +17,7 @@ use merge::{Merge, Moment};
 
 use super::VerifyError;
 use super::journal::{FILE_LIMIT, Field, Reader};
-use super::look::{escape, join, names, show, write_error};
+use super::look::{join, names, show, write_error};
 use crate::disk::{FileKind, Tree};
 
 /// Where journals lie, below a directory with the machine's identifier.
@@ -29,13 +29,6 @@ const FILES_LIMIT: usize = 10_000;
 /// The value of a field; the first, if it is there more than once.
 fn field<'a>(fields: &'a [Field<'_>], name: &[u8]) -> Option<&'a [u8]> {
     fields.iter().find(|field| field.name() == name).map(Field::value)
-}
-
-/// Text of a log for people. A tab is no harm; everything else that could talk to a terminal is escaped.
-fn legible(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let parts: Vec<_> = text.split('\t').map(escape).collect();
-    parts.join("\t")
 }
 
 /// What to print of the journal.

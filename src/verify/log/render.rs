@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::super::journal::{Entry, Field, Header};
-use super::{field, legible};
+use super::field;
+use crate::shown::{self, legible};
 
 /// How entries are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum Form {
 pub(super) fn line(form: Form, header: &Header, entry: &Entry<'_>, fields: &[Field<'_>]) -> Option<Vec<u8>> {
     let mut line = match form {
         Form::Text => text(entry, fields)?.into_bytes(),
-        Form::Json => json(header, entry, fields).to_string().into_bytes(),
+        Form::Json => shown::json(&json(header, entry, fields)).ok()?.into_bytes(),
     };
     line.push(b'\n');
     Some(line)

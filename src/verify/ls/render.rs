@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::attributes::meaning;
 use super::{Entry, ListOptions};
 use crate::disk::{FileKind, Stat, Xattr};
+use crate::shown;
 use crate::verify::VerifyError;
 use crate::verify::look::{show, write_error};
 
@@ -29,8 +30,8 @@ pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-/// Writes a listing as comma-separated values: the columns of `virt-ls -lR --csv`. Names are written as they
-/// are, quoted where needed.
+/// Writes a listing as comma-separated values: the columns of `virt-ls -lR --csv`. Names are escaped as in text, and
+/// quoted where needed.
 ///
 /// # Errors
 /// [`VerifyError::Write`].
@@ -54,8 +55,8 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
         if options.checksums {
             fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
         }
-        fields.push(quote(&entry.path));
-        fields.extend(entry.target.as_deref().map(quote));
+        fields.push(quote(show(&entry.path).as_bytes()));
+        fields.extend(entry.target.as_deref().map(|target| quote(show(target).as_bytes())));
         let mut line = fields.join(&b',');
         line.push(b'\n');
         out.write_all(&line).map_err(write_error("the listing"))?;
@@ -72,7 +73,7 @@ pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), VerifyError> {
     let mut write = || -> std::io::Result<()> {
         for (index, entry) in entries.iter().enumerate() {
             out.write_all(if index == 0 { b"[\n  " } else { b",\n  " })?;
-            serde_json::to_writer(&mut *out, &object(entry))?;
+            out.write_all(shown::json(&object(entry))?.as_bytes())?;
         }
         out.write_all(if entries.is_empty() { b"[]\n" } else { b"\n]\n" })
     };

@@ -1,10 +1,9 @@
 //! All that is known of single paths.
 
-use std::fmt::Write as _;
-
 use super::render::{hex, human, letter, permissions, time};
 use super::{Entry, ListOptions, entry};
 use crate::disk::{FileKind, Timestamp, Tree};
+use crate::shown::Text;
 use crate::verify::look::{base_name, show};
 use crate::verify::{VerifyError, accounts};
 
@@ -22,7 +21,7 @@ pub fn look_at(tree: &mut dyn Tree, path: &[u8], follow: bool) -> Result<Entry, 
 }
 
 /// A paragraph about an entry, in the manner of `stat`.
-pub fn describe(tree: &mut dyn Tree, entry: &Entry) -> String {
+pub fn describe(tree: &mut dyn Tree, entry: &Entry) -> Text {
     let stat = &entry.stat;
     let kind = match stat.kind {
         FileKind::File if stat.size == 0 => "empty file",
@@ -68,11 +67,7 @@ pub fn describe(tree: &mut dyn Tree, entry: &Entry) -> String {
         let value = super::attributes::meaning(xattr).unwrap_or_else(|| format!("0x{}", hex(&xattr.value)));
         lines.push(("Attribute", format!("{} = {value}", show(&xattr.name))));
     }
-    lines.iter().fold(String::new(), |mut text, (name, value)| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:>10}: {value}");
-        text
-    })
+    lines.iter().map(|(name, value)| format!("{name:>10}: {value}")).collect()
 }
 
 fn precise(moment: Timestamp) -> String {

@@ -9,8 +9,8 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::{CheckGroup, CheckResult, Outcome, Report};
+use crate::shown::escape;
 use crate::verify::VerifyError;
-use crate::verify::look::escape;
 
 /// Its name ends in `.html`, which is what makes the engine escape.
 const NAME: &str = "page.html";

@@ -3,8 +3,8 @@
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::{CheckGroup, Outcome, Report};
+use crate::shown::escape;
 use crate::verify::VerifyError;
-use crate::verify::look::escape;
 
 impl Report {
     /// The report as JUnit XML, one suite for each group. What could not be checked is an error.
@@ -46,7 +46,7 @@ impl Report {
 
 fn failure(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_message(message);
+    status.set_message(escape(message));
     status
 }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::VerifyError;
-use super::look::escape;
 use crate::error::Failure;
+use crate::shown::escape;
 
 /// The version of the JSON form.
 pub const VERSION: u32 = 1;
@@ -228,7 +228,7 @@ mod tests {
         let (plain, coloured) = (sample().to_text(false), sample().to_text(true));
         assert!(!plain.contains('\u{1b}'));
         let stripped = coloured.replace("\u{1b}[32m", "").replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
-        assert_eq!(stripped, plain);
+        assert_eq!(stripped, *plain);
         assert_ne!(coloured, plain);
     }
 

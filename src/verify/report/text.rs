@@ -1,48 +1,49 @@
 //! A report for a terminal.
 
-use std::fmt::Write as _;
-
 use super::{CheckGroup, CheckResult, Outcome, Report};
-use crate::verify::look::escape;
+use crate::shown::{Line, Text};
 
 impl Report {
-    /// The report for people, one line for each check and more for those that failed. Ends with a newline.
-    pub fn to_text(&self, color: bool) -> String {
-        let mut text = format!("{}\n", escape(&self.image.to_string_lossy()));
+    /// The report for people, one line for each check and more for those that failed.
+    pub fn to_text(&self, color: bool) -> Text {
+        let mut text = Text::default();
+        text.line(self.image.to_string_lossy().as_ref());
         for group in CheckGroup::ALL {
             let results: Vec<_> = self.of_group(group).collect();
             if results.is_empty() {
                 continue;
             }
-            text += &format!("\n{}\n", group.name());
+            text.blank();
+            text.line(group.name());
             for result in results {
-                line(&mut text, result, color);
+                add(&mut text, result, color);
             }
         }
         let counts = self.counts();
-        let _ = write!(text, "\n{} passed, {} failed", counts.passed, counts.failed);
+        let mut last = format!("{} passed, {} failed", counts.passed, counts.failed);
         if counts.not_checked > 0 {
-            let _ = write!(text, ", {} could not be checked", counts.not_checked);
+            last += &format!(", {} could not be checked", counts.not_checked);
         }
-        text.push('\n');
+        text.blank();
+        text.line(last);
         text
     }
 }
 
-fn line(text: &mut String, result: &CheckResult, color: bool) {
+fn add(text: &mut Text, result: &CheckResult, color: bool) {
     let (mark, code, detail) = match &result.outcome {
         Outcome::Passed => ("ok", "32", None),
         Outcome::Failed { found } => ("FAILED", "31", Some(("found", found))),
         Outcome::NotChecked { reason } => ("NOT CHECKED", "31", Some(("because", reason))),
     };
-    let shown = if color { format!("\u{1b}[{code}m{mark}\u{1b}[0m") } else { mark.to_owned() };
     let padding = " ".repeat("NOT CHECKED".len() - mark.len());
-    *text += &format!("  {shown}{padding}  {}\n", escape(&result.title));
+    let line = Line::from("  ").painted(if color { code } else { "" }, mark);
+    text.line(line.with(&format!("{padding}  {}", result.title)));
     let Some((word, detail)) = detail else { return };
     let lines = [(word, Some(detail)), ("why", result.why.as_ref()), ("fix", result.fix.as_ref())];
     for (word, detail) in lines {
         if let Some(detail) = detail {
-            *text += &format!("                 {word}: {detail}\n");
+            text.line(format!("                 {word}: {detail}"));
         }
     }
 }

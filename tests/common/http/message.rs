@@ -50,6 +50,8 @@ pub enum Framing {
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
+    /// What stands behind the status.
+    pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: Body,
     pub framing: Framing,
@@ -71,6 +73,7 @@ impl Reply {
     pub fn of(status: u16, body: Body) -> Self {
         Self {
             status,
+            reason: "Whatever".to_owned(),
             headers: Vec::new(),
             body,
             framing: Framing::Length,

@@ -6,12 +6,13 @@ mod content;
 use super::page::{Cell, Page, Style, Tone};
 use super::{Boot, Firmware, Init, Inspection, Kernels, Packages, Part, Section, System, Units};
 use crate::disk::{Content, ExtState, Layout, TableKind};
+use crate::shown::Text;
 use crate::size::Size;
 use crate::verify::unit::Unit;
 
 impl Inspection {
     /// The sections that were read, as text. Ends with a newline.
-    pub fn to_text(&self, style: Style) -> String {
+    pub fn to_text(&self, style: Style) -> Text {
         let mut page = Page::new(style);
         if let Some(layout) = &self.disk {
             page.heading(Part::Disk.title());
@@ -43,7 +44,10 @@ impl Inspection {
             });
             page.table(&["SECTION", "WHY"], rows.collect());
         }
-        format!("{}\n{}", self.image, page.into_text())
+        let mut text = Text::default();
+        text.line(self.image.as_str());
+        text.append(&page.into_text());
+        text
     }
 }
 
