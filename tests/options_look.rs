@@ -5,7 +5,8 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::sample::{JOURNAL, Sample, journal};
+use common::sample::{JOURNAL, Sample, journal, said};
+use common::terminal::on_a_terminal;
 use common::{outcome, run, run_tib, tib};
 use fs_err as fs;
 
@@ -199,16 +200,20 @@ fn tail_prints_the_end_it_is_asked_for() {
 #[test]
 fn log_prints_the_entries_it_is_asked_for() {
     const SECOND: u64 = 1_000_000;
+    let entry = |time, boot, unit: &str, priority, message| {
+        let identifier = unit.split('.').next().unwrap();
+        (time, boot, said(612, identifier, &format!("_SYSTEMD_UNIT={unit}"), priority, message))
+    };
     let journal = journal(&[
-        (0, 1, "redis.service", 6, "first boot"),
-        (SECOND, 1, "ssh.service", 3, "refused"),
-        (60 * SECOND, 2, "redis.service", 4, "Memory is low"),
-        (120 * SECOND, 2, "ssh.service", 6, "listening"),
-        (180 * SECOND, 2, "redis.service", 2, "crashed"),
+        entry(0, 1, "redis.service", 6, "first boot"),
+        entry(SECOND, 1, "ssh.service", 3, "refused"),
+        entry(60 * SECOND, 2, "redis.service", 4, "Memory is low"),
+        entry(120 * SECOND, 2, "ssh.service", 6, "listening"),
+        entry(180 * SECOND, 2, "redis.service", 2, "crashed"),
     ]);
     let sample = Sample::debian().file(JOURNAL, journal).file("/var/log/dpkg.log", "one\ntwo\nthree\n");
     let place = Place::new(&sample);
-    let said = |arguments: &[&str]| -> Vec<String> {
+    let messages = |arguments: &[&str]| -> Vec<String> {
         let text = place.tib(&[&["log", "db.raw"], arguments].concat());
         text.lines().map(|line| line.split_once("]: ").unwrap().1.to_owned()).collect()
     };
@@ -224,7 +229,7 @@ fn log_prints_the_entries_it_is_asked_for() {
         (&["--until", "2023-11-14 22:13:30"], &["first boot", "refused"]),
         (&["--boot"], &["Memory is low", "listening", "crashed"]),
     ] {
-        assert_eq!(said(arguments), expected, "{arguments:?}");
+        assert_eq!(messages(arguments), expected, "{arguments:?}");
     }
     let json = place.tib(&["log", "db.raw", "--json", "--lines", "1"]);
     let entry: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -245,4 +250,28 @@ fn explain_says_how_an_image_is_read() {
     assert_eq!(told.expect(0), "debian\n");
     assert_eq!(place.run(&["cat", "db.raw", "/etc/hostname"]).stderr, "");
     assert_eq!(run_tib(["--version"]).expect(0), concat!("tib ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+/// Bytes that command a terminal reach it only on request; elsewhere they are what they are.
+#[test]
+fn raw_bytes_reach_a_terminal_on_request() {
+    const COMMANDING: &str = "\x1b[2Jgone\n";
+    let old = Sample::debian().file("/srv/text", "old\n");
+    let place = Place::new(&old);
+    old.file("/srv/text", COMMANDING).write(place.directory.path(), "new");
+    for command in [
+        &["cat", "new.raw", "/srv/text"][..],
+        &["tail", "new.raw", "/srv/text"],
+        &["extract", "new.raw", "/srv/text", "--output", "-"],
+    ] {
+        let shown = |more: &[&str]| {
+            let mut tib = tib();
+            on_a_terminal(tib.args(command).args(more).current_dir(place.directory.path()))
+        };
+        assert!(shown(&["--raw"]).contains("\x1b[2J") && !shown(&[]).contains('\x1b'), "{command:?}");
+        assert_eq!(place.tib(command), COMMANDING, "{command:?}");
+    }
+    let patch = ["diff", "--patch", "db.raw", "new.raw", "/srv"];
+    assert!(place.tib(&[&patch[..], &["--raw"]].concat()).contains("+\x1b[2Jgone\n"));
+    assert!(!place.tib(&patch).contains('\x1b'));
 }

@@ -369,7 +369,10 @@ fn a_recipe_is_verified_with_its_options_and_its_agent() {
 #[test]
 fn reports_are_written_in_every_form() {
     let place = Place::new(&image());
-    place.write("site.toml", "[[check]]\ncheck = 'package'\nname = 'rpm'\n[[check]]\ncheck = 'unit-links'\n");
+    place.write(
+        "site.toml",
+        "[[checks]]\ncheck = 'package'\nname = 'rpm'\n[[checks]]\ncheck = 'unit-links'\n",
+    );
     let found = place.verify(&["--checks", "site.toml", "--html", "report.html", "--junit", "report.xml"]);
     assert_eq!(found.code, Some(8));
     assert!(found.stdout.contains("package rpm is installed"), "{}", found.stdout);

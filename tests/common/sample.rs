@@ -189,16 +189,19 @@ fn program() -> Vec<u8> {
 /// Where a system keeps its journal.
 pub const JOURNAL: &str = "/var/log/journal/0123456789abcdef0123456789abcdef/system.journal";
 
-/// A journal as systemd itself writes it: (microseconds after 2023-11-14 22:13:20 UTC, boot, unit, priority, message).
-pub fn journal(entries: &[(u64, u32, &str, u8, &str)]) -> Vec<u8> {
+/// What a journal entry says: process, identifier, `FIELD=unit`, priority, message.
+pub fn said(pid: u32, identifier: &str, unit: &str, priority: u8, message: &str) -> String {
+    format!("_PID={pid}\nSYSLOG_IDENTIFIER={identifier}\n{unit}\nPRIORITY={priority}\nMESSAGE={message}\n")
+}
+
+/// A journal as systemd itself writes it, of entries with microseconds after 2023-11-14 22:13:20 UTC, boot, and fields.
+pub fn journal(entries: &[(u64, u32, String)]) -> Vec<u8> {
     const START: u64 = 1_700_000_000_000_000;
     let mut export = String::new();
-    for (time, boot, unit, priority, message) in entries {
-        let identifier = unit.split('.').next().unwrap();
-        write!(
+    for (time, boot, fields) in entries {
+        writeln!(
             export,
-            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={}\n_BOOT_ID={boot:032x}\n_HOSTNAME=db\n\
-             SYSLOG_IDENTIFIER={identifier}\n_PID=612\n_SYSTEMD_UNIT={unit}\nPRIORITY={priority}\nMESSAGE={message}\n\n",
+            "__REALTIME_TIMESTAMP={}\n__MONOTONIC_TIMESTAMP={}\n_BOOT_ID={boot:032x}\n_HOSTNAME=db\n{fields}",
             START + time,
             time + 1,
         )
