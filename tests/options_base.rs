@@ -301,10 +301,10 @@ fn bases_are_verified_and_removed_by_name_and_architecture() {
     let other = machine.import(3, &["--as", "rhel-10"]);
     let verified = |arguments: &[&str]| machine.json(&[&["base", "verify", "--json"], arguments].concat());
     assert_eq!(verified(&[]).as_array().unwrap().len(), 3);
-    assert_eq!(names(&verified(&["rhel-10"]), "name"), [other.clone()]);
+    assert_eq!(names(&verified(&["rhel-10"]), "name"), [other.as_str()]);
 
     let removed = machine.json(&["base", "remove", "rhel-9", "--arch", "aarch64", "--json"]);
-    assert_eq!(names(&removed, "digest"), [there.clone()]);
+    assert_eq!(names(&removed, "digest"), [there.as_str()]);
     let left = machine.cached("bases");
     assert!(left.contains(&here) && left.contains(&other) && !left.contains(&there), "{left:?}");
 
@@ -361,14 +361,14 @@ fn the_cache_is_collected_by_age_and_size() {
         removed
     };
     let mut bases = machine.cached("bases");
-    assert_eq!(removed(&["--dry-run"]), [ancient.clone()]);
+    assert_eq!(removed(&["--dry-run"]), [ancient.as_str()]);
     assert_eq!(machine.cached("bases"), bases, "only said");
-    assert_eq!(removed(&[]), [ancient.clone()]);
+    assert_eq!(removed(&[]), [ancient.as_str()]);
     bases.retain(|digest| *digest != ancient);
     assert_eq!(machine.cached("bases"), bases);
     assert_eq!(removed(&["--keep-days", "20"]), [""; 0]);
-    assert_eq!(removed(&["--max-size", "12M"]), [old.clone()]);
-    assert_eq!(machine.cached("bases"), [new.clone()]);
+    assert_eq!(removed(&["--max-size", "12M"]), [old.as_str()]);
+    assert_eq!(machine.cached("bases"), [new.as_str()]);
     let told = machine.tib(&["cache", "gc", "--keep-days", "0"]);
     assert!(told.contains("freed ") && told.contains(&new[..12]), "{told}");
     assert_eq!(machine.cached("bases"), [""; 0]);

@@ -13,6 +13,13 @@ pub(crate) struct Line {
     pub(crate) form: Form,
 }
 
+impl Line {
+    /// The command line without a comment behind it.
+    pub(crate) fn without_comment(&self) -> &str {
+        self.command.split_once(" #").map_or(self.command.as_str(), |(command, _)| command).trim_end()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Behind a prompt in a block of code.
