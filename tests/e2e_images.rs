@@ -64,6 +64,9 @@ fn appliance_image_postgresql() {
         packages: &["postgresql-15", "cloud-init"],
         enabled: &["postgresql.service"],
     });
+    // It is built with these options.
+    assert_eq!(qemu_img_info(&built_image("postgresql"))["virtual-size"], 6u64 << 30);
+    assert!(account(&image.read("/etc/passwd"), "trove").is_some());
     // Agents find the cluster by this file, so it must have been made when the image was.
     assert!(!image.glob("/var/lib/postgresql/*/main/PG_VERSION").is_empty());
 }
@@ -177,7 +180,8 @@ fn check(expected: &Expected) -> Look {
     check_neighbours(&image);
     let look = Look::into(&image);
     check_guest(&look, expected);
-    run_tib(["verify", image.to_str().unwrap(), "--recipe", expected.recipe]).expect(0);
+    let options = common::asked(expected.recipe).iter().skip_while(|option| **option != "--set");
+    run_tib(["verify", image.to_str().unwrap(), "--recipe", expected.recipe].iter().chain(options)).expect(0);
     look
 }
 

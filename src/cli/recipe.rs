@@ -76,6 +76,11 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
 fn describe(recipe: &recipe::Recipe) -> Text {
     let mut text = Text::default();
     text.line(recipe.summary());
+    if let Some(description) = recipe.description() {
+        text.blank();
+        description.trim().lines().for_each(|line| text.line(line));
+        text.blank();
+    }
     if let Some(base) = recipe.base() {
         text.line(format!("Made from the catalogue's {base}, unless `--base` names another."));
     }

@@ -15,9 +15,12 @@ pub mod gpg;
 pub mod hostile;
 pub mod http;
 pub mod look;
+pub mod makers;
 pub mod oracle;
+pub mod sample;
 pub mod small;
 pub mod small_disk;
+pub mod terminal;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -109,7 +112,8 @@ pub fn scratch() -> tempfile::TempDir {
 /// What the tests build upon: it needs no more than a package archive.
 pub const BASE: &str = "bootstrap:debian-12";
 
-/// The image of an embedded recipe, built once per run, with everything by default. Not to be changed.
+/// The image of an embedded recipe, built once per run, with everything by default but for what is [`asked`] of it. Not
+/// to be changed.
 pub fn built_image(recipe: &str) -> PathBuf {
     let directory = cache().join("images");
     fs::create_dir_all(&directory).unwrap();
@@ -129,9 +133,18 @@ pub fn built_image(recipe: &str) -> PathBuf {
     }
     fs::write(&record, format!("{run} failed")).unwrap();
     let image_argument = image.to_str().unwrap();
-    run_tib(["build", recipe, "--base", BASE, "-o", image_argument, "--force"]).expect(0);
+    let common = ["build", recipe, "--base", BASE, "-o", image_argument, "--force"];
+    run_tib(common.iter().chain(asked(recipe))).expect(0);
     fs::write(&record, run).unwrap();
     image
+}
+
+/// What is asked of the image of a recipe: one is built as the README says, and so serves both.
+pub fn asked(recipe: &str) -> &'static [&'static str] {
+    match recipe {
+        "postgresql" => &["--size", "6G", "--set", "guest_user=trove"],
+        _ => &[],
+    }
 }
 
 /// Tells this test run from others: by nextest's number, or at least by the program under test.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::verify::inspect::Part;
 
 pub(super) const INSPECT_HELP: &str = "Examples:
-  tib inspect mariadb.qcow2                    all sections, long tables shortened
-  tib inspect mariadb.qcow2 --only disk,boot   how it is laid out and how it boots
-  tib inspect mariadb.qcow2 --only units --all every unit, as systemd would resolve it
+  tib inspect mariadb.qcow2                     all sections, long tables shortened
+  tib inspect mariadb.qcow2 --only disk,boot    how it is laid out and how it boots
+  tib inspect mariadb.qcow2 --only units --all  every unit, as systemd would resolve it
   tib inspect mariadb.qcow2 --json | jq '.packages.packages[].name'
 
 Sections: disk, system, boot, kernels, init, packages, units, accounts, ssh, cloud, selinux,

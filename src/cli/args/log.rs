@@ -10,12 +10,12 @@ use crate::verify::End;
 use crate::verify::log::{Priority, Text, parse_time, unit_name};
 
 pub(super) const LOG_HELP: &str = "Examples:
-  tib log db.qcow2 -n 50              the journal's newest entries
-  tib log db.qcow2 -u mariadb --boot  what MariaDB said since the last boot
+  tib log db.qcow2 -n 50               the journal's newest entries
+  tib log db.qcow2 -u mariadb --boot   what MariaDB said since the last boot
   tib log db.qcow2 -p err --since 2024-05-01
-  tib log db.qcow2 --list             which logs there are
-  tib log db.qcow2 cloud-init         /var/log/cloud-init.log
-  tib log db.qcow2 syslog.2.gz -g ntp lines of an older syslog, unpacked
+  tib log db.qcow2 --list              which logs there are
+  tib log db.qcow2 cloud-init          /var/log/cloud-init.log
+  tib log db.qcow2 syslog.2.gz -g ntp  lines of an older syslog, unpacked
 
 Times are UTC, of entries too. Without a journal, /var/log/syslog or /var/log/messages is printed.";
 
