@@ -11,7 +11,7 @@ QEMU, which runs libguestfs' appliance, and its image tools|qemu-system-x86 qemu
 what the appliance mounts and enlarges bases with (XFS, Btrfs, LVM)|libguestfs-xfs xfsprogs btrfs-progs lvm2
 a DHCP client, which the appliance copies from this host|$(apt_dhcp_client)
 the default base image, made without root|mmdebstrap uidmap
-file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk
+file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk parted
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor openssh-client patch skopeo sudo strace jq
@@ -28,7 +28,7 @@ QEMU, which runs libguestfs' appliance, and its image tools|$(dnf_qemu) qemu-img
 what the appliance mounts and enlarges bases with (XFS, LVM)|libguestfs-xfs xfsprogs lvm2
 a DHCP client, which the appliance copies from this host|$(dnf_dhcp_client)
 the default base image, made without root|mmdebstrap shadow-utils
-file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux
+file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux parted
 Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
 tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd openssh patch skopeo sudo strace jq

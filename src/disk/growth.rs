@@ -196,7 +196,9 @@ impl GrowthPlan {
         };
         let growth = Growth { partition: own.number, gpt: table.gpt, ..whole };
         let current = own.start + own.length;
-        let end = (size - table.tail.min(size)) / ALIGNMENT * ALIGNMENT;
+        // sgdisk keeps 2048 sectors in front of the backup it moves, whatever the table needs.
+        let tail = if table.gpt { table.tail.max(ALIGNMENT) } else { 0 };
+        let end = size.saturating_sub(tail) / ALIGNMENT * ALIGNMENT;
         if end < current + ALIGNMENT {
             // Also a file system that nobody has enlarged with its partition gets what it is due, and the second copy
             // of a GPT belongs to the end of whatever disk there is.

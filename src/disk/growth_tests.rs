@@ -43,7 +43,7 @@ fn a_root_grows_to_the_end_of_the_disk() {
         // The last MiB of a GPT disk holds its backup; sizes need not be round.
         (LAST, 2, None, true, GIB, GIB - MIB),
         (LAST, 2, None, true, GIB + 512, GIB - MIB),
-        (LAST, 2, None, true, GIB + 100 * 512, GIB),
+        (LAST, 2, None, true, GIB + 100 * 512, GIB - MIB),
         (FIRST, 1, None, true, 3 * GIB, 3 * GIB - MIB),
         (MBR, 2, None, false, GIB + 512, GIB),
         (LOGICAL, 5, Some(2), false, GIB, GIB),
@@ -54,6 +54,26 @@ fn a_root_grows_to_the_end_of_the_disk() {
         let expected =
             Growth { partition: number, end: Some(end), extended, gpt, volume: false, sector: SECTOR };
         assert_eq!(growth, expected, "{script}");
+    }
+}
+
+/// The tools that the appliance has take the end that was decided on, whatever the size.
+#[test]
+fn sgdisk_and_parted_agree_on_the_end() {
+    let lab = Lab::new();
+    for sectors in [0, 1, 33, 34, 100, 1000, 2047] {
+        let size = GIB + sectors * SECTOR;
+        let growth = plan(FIRST, root(1)).grow(size).unwrap().unwrap();
+        lab.run("rm", &["-f", "disk.raw"]);
+        lab.run("truncate", &["-s", "64M", "disk.raw"]);
+        std::fs::write(lab.path("script"), FIRST).unwrap();
+        lab.run("sh", &["-c", "sfdisk -q disk.raw < script"]);
+        lab.run("truncate", &["-s", &size.to_string(), "disk.raw"]);
+        lab.run("sgdisk", &["-e", "disk.raw"]);
+        let last = format!("{}s", growth.end.unwrap() / growth.sector - 1);
+        lab.run("parted", &["-s", "--", "disk.raw", "unit", "s", "resizepart", "1", &last]);
+        let verified = lab.run("sgdisk", &["-v", "disk.raw"]);
+        assert!(verified.contains("No problems found"), "{sectors}: {verified}");
     }
 }
 

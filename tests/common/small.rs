@@ -181,7 +181,7 @@ pub struct Archive {
     pub recipes: PathBuf,
 }
 
-/// Serves an archive with the package `tib-small`, on a port of its own.
+/// Serves an archive with the package `pebble`, on a port of its own.
 pub fn archive() -> Archive {
     let files = once("archive", make_archive);
     let site = Site::new();
@@ -225,15 +225,16 @@ impl Archive {
 fn make_archive(directory: &Path) {
     fs::create_dir(directory).unwrap();
     let package = tempfile::tempdir_in(cache()).unwrap();
-    let control = "Package: tib-small\nVersion: 1.0\nArchitecture: all\nMaintainer: tib <tib@example.org>\n\
+    let control = "Package: pebble\nVersion: 1.0\nArchitecture: all\nMaintainer: tib <tib@example.org>\n\
                    Installed-Size: 64\nDescription: what the tests install\n";
-    let postinst = "#!/bin/sh\nset -e\nmkdir -p /var/lib/tib-small\necho \"configured $1\" >/var/lib/tib-small/configured\n";
+    let postinst =
+        "#!/bin/sh\nset -e\nmkdir -p /var/lib/pebble\necho \"configured $1\" >/var/lib/pebble/configured\n";
     for (path, text) in [
         ("DEBIAN/control", control),
-        ("DEBIAN/conffiles", "/etc/tib-small/package.conf\n"),
+        ("DEBIAN/conffiles", "/etc/pebble/package.conf\n"),
         ("DEBIAN/postinst", postinst),
-        ("etc/tib-small/package.conf", "# settings of the package\n"),
-        ("usr/share/tib-small/data", &"sixteen bytes...".repeat(4096)),
+        ("etc/pebble/package.conf", "# settings of the package\n"),
+        ("usr/share/pebble/data", &"sixteen bytes...".repeat(4096)),
     ] {
         let path = package.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -71,7 +71,7 @@ pub(super) fn lay(shape: &Shape, work: &Path) -> PathBuf {
             }
             What::Boot => {
                 let boot = work.join("boot");
-                fs::create_dir(&boot).unwrap();
+                fs::create_dir_all(boot.join("efi")).unwrap();
                 fs::write(boot.join("marker"), "a file of /boot\n").unwrap();
                 let options = ["-q", "-t", "ext4", "-U", BOOT_UUID, "-d"];
                 tool(
