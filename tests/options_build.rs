@@ -211,7 +211,11 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
     let built = outcome(&mut build);
     assert_eq!(built.code, Some(0), "{}", built.stderr);
     let result: serde_json::Value = serde_json::from_str(&built.stdout).unwrap();
-    assert_eq!((&result["datastore"], &result["agent"]), (&"nothing".into(), &"99.0".into()), "{result}");
+    assert_eq!(
+        (&result["datastore"], &result["agent"]),
+        (&"nothing".into(), &"trove 99.0".into()),
+        "{result}"
+    );
     assert_eq!(result["sha256"], sha256sum(&place.path("image.qcow2")).as_str());
     let info = qemu_img_info(&place.path("image.qcow2"));
     assert_eq!(
