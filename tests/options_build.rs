@@ -104,6 +104,7 @@ impl Archive {
         fs::create_dir_all(pool.join("dists/stable/main/binary-amd64")).unwrap();
         fs::create_dir(&flat).unwrap();
         package(place, "tib-choice", "1.0", &pool);
+        package(place, "tib-companion", "1.0", &pool);
         package(place, "tib-choice", "2.0", &flat);
         package(place, "tib-pinned", "1.0", &flat);
         package(place, "tib-pinned", "2.0", &flat);
@@ -158,11 +159,12 @@ fn package(place: &Place, name: &str, version: &str, to: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
+    let recommends = if name == "tib-choice" { "Recommends: tib-companion\n" } else { "" };
     file(
         "DEBIAN/control",
         &format!(
             "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: tib <tib@example.org>\n\
-             Depends: debconf\nDescription: what a test installs\n"
+             Depends: debconf\n{recommends}Description: what a test installs\n"
         ),
     );
     file(
@@ -259,6 +261,8 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
         ["4321", "1234", "/srv/keeper", "/bin/sh"]
     );
     assert!(field(&passwd, "servant", 2).parse::<u32>().unwrap() < 1000, "{passwd}");
+    let shadow = image.read("/etc/shadow");
+    assert!(field(&shadow, "keeper", 1).starts_with("$6$saltstring$svn8"), "{shadow}");
     assert!(!passwd.contains("nobody-else") && !group.contains("never:"));
     let sudo = "[[check]]\ncheck = 'sudo'\nwho = 'keeper'\npassword = false\n\
                 [[check]]\ncheck = 'sudo'\nwho = 'servant'\nallowed = false\n";
@@ -278,6 +282,7 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
     // Packages and repositories.
     let installed = packages(&image.read("/var/lib/dpkg/status"));
     assert_eq!([&installed["tib-choice"], &installed["tib-pinned"]], ["1.0", "1.0"]);
+    assert!(installed.contains_key("tib-companion"), "recommended by tib-choice");
     assert!(!installed.contains_key("rsync") && !image.is("file", "/etc/default/rsync"));
     assert_eq!(image.read("/etc/tib-choice.answer"), "forty-two\n");
     let source = image.read("/etc/apt/sources.list.d/everything-pool.sources");

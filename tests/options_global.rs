@@ -170,6 +170,11 @@ fn recipes_are_shown_as_they_are_asked_for() {
     assert_eq!(plan["recipe"], "ours");
     assert!(plan["stages"].to_string().contains("26.0.0"), "{plan}");
 
+    Sample::debian().write(&place.path(""), "base");
+    let of_base = show(&["--base", "base.raw", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&of_base).unwrap();
+    assert_eq!(plan["os"]["pretty"], "Debian GNU/Linux 12 (bookworm)", "{plan}");
+
     let list: serde_json::Value =
         serde_json::from_str(&place.run(&["recipe", "list", "--json"]).expect(0)).unwrap();
     assert!(list.as_array().unwrap().iter().any(|recipe| recipe["name"] == "trove-guest"));

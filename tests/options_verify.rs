@@ -367,6 +367,19 @@ fn a_recipe_is_verified_with_its_options_and_its_agent() {
 }
 
 #[test]
+fn an_image_that_is_given_a_kernel_needs_no_boot_loader() {
+    let place = Place::new(&Sample::debian());
+    for (name, boots, asked) in [("plain", "", true), ("kernel", "boots = false\n", false)] {
+        let head = format!("name = '{name}'\nsummary = 'A test'\n{boots}");
+        place.write(&format!("{name}.toml"), &format!("{head}[[check]]\ncheck = 'path'\npath = '/etc'\n"));
+        let recipe = format!("./{name}.toml");
+        let found = place.outcomes("image", &["--recipe", &recipe]);
+        let missing = found.contains(&("failed".to_owned(), "firmware finds a boot loader".to_owned()));
+        assert_eq!(missing, asked, "{name}: {found:?}");
+    }
+}
+
+#[test]
 fn reports_are_written_in_every_form() {
     let place = Place::new(&image());
     place.write(
