@@ -304,6 +304,7 @@ fn appliance_is_cancelled_while_it_boots() {
 /// Not a test of its own: what `appliance_ends_with_its_process` runs in a process that it kills.
 #[test]
 #[ignore = "run by appliance_ends_with_its_process"]
+#[expect(clippy::disallowed_methods, reason = "the parent reads its stdout")]
 fn session_in_a_child() {
     let Some(image) = std::env::var_os("TIB_TEST_CHILD") else { return };
     let mut guest = launch(&[Path::new(&image)], &Cancel::new());
