@@ -1,6 +1,7 @@
 //! `bootstrap:debian-12` for real: packages from the host's sources, a disk that boots. Takes minutes without a
 //! filled cache; `TIB_TEST_CACHE` names one to share with other tests.
-#![allow(clippy::unwrap_used, missing_docs)]
+// What it prints is for whoever watches a test.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod common;
 
