@@ -154,7 +154,7 @@ fn recipes_are_shown_as_they_are_asked_for() {
         |arguments: &[&str]| place.run(&[&["recipe", "show", "./ours.toml"], arguments].concat()).expect(0);
     let plain = show(&[]);
     for said in [
-        "One of ours\n\nWith a long story.\n\n",
+        "One of ours\n\n| With a long story.\n\n",
         "catalogue's debian-12",
         "place  Where [default: /srv/a]",
         "/srv/a",

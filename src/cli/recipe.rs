@@ -78,7 +78,8 @@ fn describe(recipe: &recipe::Recipe) -> Text {
     text.line(recipe.summary());
     if let Some(description) = recipe.description() {
         text.blank();
-        description.trim().lines().for_each(|line| text.line(line));
+        // Marked as its author's words: a line of it could look like one of tib's own.
+        description.trim().lines().for_each(|line| text.line(format!("| {line}")));
         text.blank();
     }
     if let Some(base) = recipe.base() {

@@ -84,7 +84,8 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("97531").spawn().unwrap();
         // A program is started a moment before the kernel knows its arguments.
         let started = std::time::Instant::now();
-        while command_line(i32::try_from(child.id()).unwrap()).is_empty() && started.elapsed().as_secs() < 10 {
+        while command_line(i32::try_from(child.id()).unwrap()).is_empty() && started.elapsed().as_secs() < 10
+        {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let found = appliances("97531");
