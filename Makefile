@@ -27,6 +27,10 @@ demo: setup build ## From nothing to a checked trove-guest image
 test: setup ## Run every test, as an unprivileged user
 	@scripts/test.sh full
 
+.PHONY: test-all
+test-all: setup ## The same with every combination of options, which takes some minutes longer
+	@TIB_TEST_COMBINATIONS=all scripts/test.sh full
+
 .PHONY: test-quick
 test-quick: ## Run the tests that need neither an appliance nor any set-up
 	@scripts/test.sh default

@@ -21,8 +21,8 @@ pub enum Acceleration {
     },
 }
 
-/// How long qemu may take to start a processor, and the processor to run the program.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long qemu may take to start a processor, and the processor to run the program: together 0.3 s on an idle host.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 /// Where only its start can be tried: a broken processor ends qemu within 0.1 s.
 const SETTLE: Duration = Duration::from_millis(300);

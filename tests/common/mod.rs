@@ -45,6 +45,11 @@ pub fn tib() -> Command {
         command.env_remove(name);
     }
     command.env("TIB_CACHE_DIR", cache().join("tib")).env("NO_COLOR", "1");
+    // Found out once in a run: a processor that does not get on costs seconds each time it is tried.
+    let starts_appliances = std::thread::current().name().is_some_and(|name| name.contains("appliance_"));
+    if starts_appliances && !kvm_works() {
+        command.env("TIB_ACCEL", "tcg");
+    }
     command
 }
 
@@ -155,7 +160,20 @@ fn this_run() -> String {
     })
 }
 
-/// Whether KVM works here. By tib's own probe: what it decides is what the tests' other tools must do, too.
+/// Whether KVM works here, tried once in a run. By tib's own probe: what it decides is what the tests' other tools must do,
+/// too.
 pub fn kvm_works() -> bool {
-    tib::guest::acceleration() == tib::guest::Acceleration::Kvm
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let record = cache().join("kvm.run");
+        let lock = std::fs::File::create(cache().join("kvm.lock")).unwrap();
+        lock.lock().unwrap();
+        let known = fs::read_to_string(&record).unwrap_or_default();
+        if let Some(answer) = known.strip_prefix(&format!("{} ", this_run())) {
+            return answer == "true";
+        }
+        let works = tib::guest::acceleration() == tib::guest::Acceleration::Kvm;
+        fs::write(&record, format!("{} {works}", this_run())).unwrap();
+        works
+    })
 }

@@ -160,6 +160,8 @@ pub(super) fn unpack(directory: &Path, fstab: &str) {
     assert_eq!(outcome.code, Some(0), "{command:?}: {}", outcome.stderr);
     fs::write(directory.join("etc/fstab"), fstab).unwrap();
     fs::write(directory.join("etc/machine-id"), "").unwrap();
+    // A first process, as tib asks of every system.
+    fs::os::unix::fs::symlink("/bin/sh", directory.join("usr/sbin/init")).unwrap();
     fs::write(directory.join("etc/apt/sources.list"), "").unwrap();
 }
 
