@@ -64,7 +64,17 @@ impl Failure {
 
     /// One sentence that says what to do next.
     pub fn hint(&self) -> Option<String> {
+        if self.is_out_of_files() {
+            return Some("let tib have more files open at once: `ulimit -n 1024`".to_owned());
+        }
         self.0.hint()
+    }
+
+    /// Whether the cause of it all is the limit of open files, which is nobody's fault but the shell's.
+    fn is_out_of_files(&self) -> bool {
+        let first: &dyn std::error::Error = &*self.0;
+        std::iter::successors(Some(first), |error| error.source())
+            .any(|error| error.downcast_ref().is_some_and(is_out_of_files))
     }
 
     /// The last relevant lines of output behind the error, oldest first.
@@ -99,9 +109,20 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The exit code for an I/O error: [`Exit::Space`] when a disk or quota is full, otherwise `other`.
+/// Whether no more files may be open. Libraries wrap the error of the system in one of their own, and keep its text alone.
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| {
+        error.raw_os_error() == Some(errno.raw_os_error())
+            || error.to_string().contains(&format!("(os error {})", errno.raw_os_error()))
+    })
+}
+
+/// The exit code for an I/O error: [`Exit::Space`] when a disk or quota is full, [`Exit::Host`] when no more files may be
+/// open, otherwise `other`.
 pub fn io_exit(error: &std::io::Error, other: Exit) -> Exit {
     match error.kind() {
+        _ if is_out_of_files(error) => Exit::Host,
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::Space,
         _ => other,
     }
@@ -130,6 +151,16 @@ mod tests {
         let failure = Failure::from(Sample { path: "/x", source });
         assert_eq!(failure.chain(), ["cannot open `/x`", "entity not found"]);
         assert_eq!(failure.exit(), Exit::Integrity);
+    }
+
+    #[test]
+    fn too_few_files_are_the_hosts_fault_however_deep_they_lie() {
+        let source = || std::io::Error::from_raw_os_error(24);
+        for source in [source(), std::io::Error::other(format!("failed to open `/x`: {}", source()))] {
+            let failure = Failure::from(Sample { path: "/x", source });
+            assert_eq!(failure.exit(), Exit::Host);
+            assert!(failure.hint().is_some_and(|hint| hint.contains("ulimit -n")));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use fs_err as fs;
 use gptman::{GPT, GPTPartitionEntry};
 
+use super::oracle::guestfish_in;
 use super::run;
 use super::small::{Place, Root, Shape, Table, unpack};
 
@@ -291,12 +292,7 @@ fn subvolumes(tree: &Path, file: &Path) {
          btrfs-subvolume-create /home\ntar-in {} /root\n",
         packed.display()
     );
-    let mut command = Command::new("guestfish");
-    command.args(["--format=raw", "-a"]).arg(file).env("LIBGUESTFS_BACKEND", "direct");
-    let commands = file.with_extension("commands");
-    fs::write(&commands, script).unwrap();
-    let outcome = super::outcome(command.arg("-f").arg(commands));
-    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    guestfish_in(file.parent().unwrap(), &[file.file_name().unwrap().to_str().unwrap()], &script);
 }
 
 /// Copies what is not zero.
