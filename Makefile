@@ -28,7 +28,7 @@ test: setup ## Run every test, as an unprivileged user
 	@scripts/test.sh full
 
 .PHONY: test-all
-test-all: setup ## The same with every combination of options, which takes some minutes longer
+test-all: setup ## The same with every file system in every combination, which takes a quarter of an hour longer
 	@TIB_TEST_COMBINATIONS=all scripts/test.sh full
 
 .PHONY: test-quick

@@ -1,7 +1,7 @@
 //! Options together: every value of each with every value of every other, in as few builds as that takes.
 //!
-//! `TIB_TEST_COMBINATIONS=all` (`make test-all`) adds the file systems that take longest: each image on them is read through
-//! an appliance, before and after its build. Agents have tests of their own: they need a base with Python.
+//! `TIB_TEST_COMBINATIONS=all` (`make test-all`) adds the file systems other than ext4: each image on them is read through an
+//! appliance, before and after its build. Agents have tests of their own: they need a base with Python.
 
 mod common;
 
@@ -88,7 +88,7 @@ fn chosen(roots: &[Root]) -> Vec<Row> {
 
 #[test]
 fn every_pair_of_values_is_in_a_row() {
-    for (roots, most) in [(&ROOTS[..2], 8), (&ROOTS[..], 14)] {
+    for (roots, most) in [(&ROOTS[..1], 7), (&ROOTS[..], 18)] {
         let rows = chosen(roots);
         let meets = |one: &dyn Fn(&Row) -> bool, other: &dyn Fn(&Row) -> bool| {
             rows.iter().any(|row| one(row) && other(row))
@@ -116,7 +116,7 @@ fn every_pair_of_values_is_in_a_row() {
 fn appliance_options_work_together() {
     let all = std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all");
     let (archive, place) = (small::archive(), scratch());
-    let rows = chosen(if all { &ROOTS } else { &ROOTS[..2] });
+    let rows = chosen(if all { &ROOTS } else { &ROOTS[..1] });
     rows.iter().for_each(|row| check(row, &archive, place.path()));
 }
 

@@ -105,7 +105,7 @@ fn whole_if_there(image: &Path) {
     let manifest = fs::read_to_string(directory.join(format!("{name}.manifest.json"))).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     let sum = fs::read_to_string(directory.join(format!("{name}.sha256"))).unwrap();
-    assert_eq!(manifest["image"]["sha256"], sum[..64], "the manifest of another image");
+    assert_eq!(manifest["recorded"]["image"]["sha256"], sum[..64], "the manifest of another image");
 }
 
 #[test]

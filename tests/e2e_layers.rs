@@ -62,7 +62,7 @@ impl Lab {
         let disk = format!("{}?offset={}", raw.display(), largest["start"].as_u64().unwrap() * 512);
         let checked = outcome(Command::new("/sbin/e2fsck").args(["-fn", &disk]));
         assert_eq!(checked.code, Some(0), "{history:#?}\n{}{}", checked.stdout, checked.stderr);
-        let found = outcome(self.tib().arg("cat").arg(&image).arg("/etc/tib-small/site"));
+        let found = outcome(self.tib().arg("cat").arg(&image).arg("/etc/pebble/site"));
         assert_eq!(found.stdout, format!("{greeting}\n"), "{history:#?}\n{}", found.stderr);
     }
 }
