@@ -23,12 +23,13 @@ use fs_err as fs;
 use markdown::{Form, Line};
 
 /// What is not run, and why not.
-const LEFT_OUT: [(&str, &str); 7] = [
+const LEFT_OUT: [(&str, &str); 8] = [
     (
         "make demo",
         "`make setup` and `make build` with scripts/demo.sh behind them, which builds what the README builds",
     ),
     ("make test", "runs these tests"),
+    ("make test-all", "runs these tests, and for longer"),
     ("make test-network", "needs other people's servers"),
     ("make setup", "is what every run of these tests starts with"),
     ("sudo usermod -aG kvm $USER", "changes the host, as root"),
