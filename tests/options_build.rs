@@ -351,7 +351,7 @@ fn appliance_stages_run_again_without_the_cache() {
     assert_eq!((&stages, layers.len()), (&all_anew, STAGES.len()));
     let manifest = fs::read(place.path("image.qcow2.manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    assert_eq!(manifest["base"]["origin"]["trust"]["by"], "nothing", "{manifest}");
+    assert_eq!(manifest["recorded"]["origin"]["trust"]["by"], "nothing", "{manifest}");
     // The first stage is in the cache, and the second one would be kept.
     let (stages, kept) = build(&["--no-cache", "--set", "text=two"]);
     assert_eq!((stages, kept), (all_anew, layers));

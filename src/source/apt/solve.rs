@@ -108,7 +108,8 @@ pub(super) fn install<'a>(
     let asked = stage.install.iter().filter(|name| !held.contains(**name));
     let mut names: Vec<String> = asked.map(|&name| name.to_owned()).collect();
     for name in recommended(apt, status, stage)? {
-        if !names.contains(&name) {
+        // What was asked for keeps the version that was asked for.
+        if !names.iter().any(|known| known.split('=').next() == Some(&name)) {
             names.push(name);
         }
     }
@@ -216,7 +217,9 @@ fn recommended(apt: &Apt<'_>, status: &Status, stage: &StageRequest<'_>) -> Resu
     }
     // Together with the rest of the stage, so that nothing is recommended that the rest excludes.
     let first = ["-o", "APT::Install-Recommends=true"].into_iter().chain(SIMULATE);
-    let alone: Vec<String> = first.chain(stage.recommends.iter().copied()).map(str::to_owned).collect();
+    let package = |text: &&str| stage.recommends.contains(&text.split('=').next().unwrap_or(text));
+    let asked = stage.install.iter().copied().filter(package);
+    let alone: Vec<String> = first.chain(asked).map(str::to_owned).collect();
     let transaction = answer::simulation(&simulate(apt, status, &alone)?)?;
     Ok(transaction
         .into_iter()
