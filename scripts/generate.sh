@@ -7,7 +7,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/common.sh"
 cd "$here/.."
 
-tib() { cargo run --quiet --locked --bin tib -- "$@"; }
+# With what the tests are compiled with, features of libraries and all: so `make test` need not compile it again.
+cargo build --quiet --locked --test cli
+tib() { "${CARGO_TARGET_DIR:-target}/debug/tib" "$@"; }
 
 # One `file<TAB>command` a line.
 generated() {

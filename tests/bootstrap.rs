@@ -1,12 +1,10 @@
-//! `bootstrap:debian-12` for real: packages from the host's sources, a disk that boots. Takes minutes without a
-//! filled cache; `TIB_TEST_CACHE` names one to share with other tests.
+//! `bootstrap:debian-12` for real: packages from the host's sources, a disk that boots.
 // What it prints is for whoever watches a test.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod common;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -33,9 +31,8 @@ impl EventSink for Stderr {
 /// One at a time: they share the base.
 static BASE: Mutex<()> = Mutex::new(());
 
-fn base(dir: &tempfile::TempDir, offline: bool) -> Base {
-    let place = std::env::var_os("TIB_TEST_CACHE").map_or_else(|| dir.path().to_owned(), PathBuf::from);
-    let cache = Cache::open(Some(place)).unwrap();
+fn base(offline: bool) -> Base {
+    let cache = Cache::open(Some(common::cache().join("tib"))).unwrap();
     let spec: BaseSpec = "bootstrap:debian-12".parse().unwrap();
     let base = resolve(
         &BaseRequest { offline, ..BaseRequest::new(spec) },
@@ -62,10 +59,10 @@ fn output(command: &mut Command) -> String {
 fn appliance_bootstrap_makes_a_sound_disk_and_reuses_it() {
     let _one = BASE.lock();
     let dir = tempfile::tempdir().unwrap();
-    let base = base(&dir, false);
+    let base = base(false);
     let Origin::Bootstrap { system, .. } = &base.origin else { panic!("{:?}", base.origin) };
     assert_eq!(system, "debian-12");
-    let again = self::base(&dir, true);
+    let again = self::base(true);
     assert_eq!(again.digest, base.digest, "found in the cache, offline");
 
     // sfdisk as an independent reader of the table.
@@ -118,8 +115,7 @@ fn appliance_bootstrap_makes_a_sound_disk_and_reuses_it() {
 #[test]
 fn appliance_bootstrap_boots_to_a_login_prompt() {
     let _one = BASE.lock();
-    let dir = tempfile::tempdir().unwrap();
-    let base = base(&dir, false);
+    let base = base(false);
     for uefi in [false, true] {
         let mut machine = Vm::start(&base.path, &Options { uefi, ..Options::bare("raw") });
         machine.wait_for_login(Duration::from_secs(400));

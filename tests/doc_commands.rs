@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
+use common::agents;
 use common::gpg::{digest, sha256sum};
 use common::http::{Server, Site};
 use common::makers::{catalogue_for, lay_out, maker, publish_all};
@@ -127,7 +128,7 @@ impl Desk {
     fn new() -> Self {
         let directory = common::scratch();
         let desk = Self { cache: directory.path().join("cache"), directory };
-        for place in ["bin", "home/.ssh", "house", "trove/trove"] {
+        for place in ["bin", "home/.ssh", "house"] {
             fs::create_dir_all(desk.path(place)).unwrap();
         }
         fs::os::unix::fs::symlink(tib_path(), desk.path("bin/tib")).unwrap();
@@ -142,17 +143,7 @@ impl Desk {
         ] {
             desk.write(name, &markdown::block(page, start));
         }
-        desk.write(
-            "trove/pyproject.toml",
-            "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n\
-             [project]\nname = \"trove\"\nversion = \"99.0\"\n\
-             [project.scripts]\ntrove-guestagent = \"trove.cmd.guest:main\"\ntrove-docker-plugin = \"trove.cmd.guest:main\"\n\
-             [tool.setuptools]\npackages = [\"trove\", \"trove.cmd\"]\n",
-        );
-        for module in ["trove/trove/__init__.py", "trove/trove/cmd/__init__.py"] {
-            desk.write(module, "");
-        }
-        desk.write("trove/trove/cmd/guest.py", "def main():\n    pass\n");
+        agents::source(&desk.path("trove"));
         desk.image("db.qcow2", &database());
         desk.image("any.qcow2", &Sample::debian());
         desk
@@ -346,9 +337,8 @@ fn with_images(recipes: &[&str]) -> (Desk, Server) {
     for shelf in ["agents", "apt", "bases", "bootstrap", "index", "layers", "pip"] {
         run("cp", &[&"-al", &cache().join("tib/v1").join(shelf), &desk.cache.join("v1")]);
     }
-    // It is mostly holes.
     let disk = desk.cache.join("v1/bases").join(digest).join("disk.raw");
-    run("cp", &[&"--sparse=always", &disk, &desk.path("my-base.qcow2")]);
+    fs::hard_link(disk, desk.path("my-base.qcow2")).unwrap();
     let server = desk.makers(Some(digest));
     (desk, server)
 }

@@ -1,18 +1,18 @@
-//! Options together: every value of each with every value of every other, in as few builds as that takes.
+//! Options together: every value of each with every value of every other, in few builds.
 //!
 //! `TIB_TEST_COMBINATIONS=all` (`make test-all`) adds the file systems other than ext4: each image on them is read through an
-//! appliance, before and after its build. Agents have tests of their own: they need a base with Python.
+//! appliance, before and after its build.
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::gpg::sha256sum;
 use common::http::{Server, Site};
+use common::look::Look;
 use common::oracle::qemu_img_info;
 use common::small::{self, Archive, Root, Shape, Table};
-use common::{filled, outcome, run, scratch, tib};
+use common::{agents, filled, outcome, run, scratch, tib};
 use fs_err as fs;
 
 const MIB: u64 = 1 << 20;
@@ -25,90 +25,86 @@ enum Given {
     Url,
 }
 
+/// Where the agent comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agent {
+    None,
+    /// A release, from a package index.
+    Index,
+    /// A source tree.
+    Source,
+}
+
 #[derive(Debug, Clone)]
 struct Row {
     given: Given,
+    agent: Agent,
     table: Table,
     root: Root,
-    grow: bool,
-    compat: bool,
-    offline: bool,
+    flags: &'static str,
 }
 
-const GIVEN: [Given; 2] = [Given::Qcow2File, Given::Url];
-const TABLES: [Table; 3] = [Table::Gpt, Table::Mbr, Table::None];
 const ROOTS: [Root; 4] = [Root::Ext4, Root::Xfs, Root::Btrfs, Root::Lvm];
-const BOTH: [bool; 2] = [false, true];
 
-/// All rows there are with these file systems; each value also as a number.
-fn every(roots: &[Root]) -> Vec<(Row, [usize; 6])> {
-    let mut rows = Vec::new();
-    for (g, given) in GIVEN.into_iter().enumerate() {
-        for (t, table) in TABLES.into_iter().enumerate() {
-            for (r, root) in roots.iter().copied().enumerate() {
-                for flags in 0..8 {
-                    let [grow, compat, offline] = [1, 2, 4].map(|bit| flags & bit != 0);
-                    let row = Row { given, table, root, grow, compat, offline };
-                    rows.push((row, [g, t, r, grow.into(), compat.into(), offline.into()]));
-                }
-            }
-        }
+/// Every pair of values there is on ext4.
+const ON_EXT4: [Row; 9] = [
+    row(Given::Url, Agent::Index, Table::None, Root::Ext4, "grow compat"),
+    row(Given::Qcow2File, Agent::Source, Table::None, Root::Ext4, "grow"),
+    row(Given::Url, Agent::None, Table::Mbr, Root::Ext4, "grow"),
+    row(Given::Qcow2File, Agent::Index, Table::Gpt, Root::Ext4, "compat"),
+    row(Given::Qcow2File, Agent::None, Table::Gpt, Root::Ext4, "offline"),
+    row(Given::Url, Agent::Source, Table::Mbr, Root::Ext4, "compat offline"),
+    row(Given::Qcow2File, Agent::Index, Table::Mbr, Root::Ext4, "grow offline"),
+    row(Given::Url, Agent::None, Table::None, Root::Ext4, "compat offline"),
+    row(Given::Url, Agent::Source, Table::Gpt, Root::Ext4, "grow compat offline"),
+];
+
+/// Every pair of values there is.
+const ON_ALL: [Row; 12] = [
+    row(Given::Qcow2File, Agent::Index, Table::Mbr, Root::Ext4, "compat"),
+    row(Given::Url, Agent::None, Table::Mbr, Root::Xfs, ""),
+    row(Given::Url, Agent::Source, Table::Gpt, Root::Xfs, "grow compat"),
+    row(Given::Url, Agent::Index, Table::Gpt, Root::Btrfs, "grow compat"),
+    row(Given::Qcow2File, Agent::Source, Table::Gpt, Root::Lvm, ""),
+    row(Given::Url, Agent::Index, Table::None, Root::Lvm, "grow"),
+    row(Given::Url, Agent::Source, Table::None, Root::Ext4, "offline"),
+    row(Given::Url, Agent::None, Table::Gpt, Root::Ext4, "grow compat offline"),
+    row(Given::Qcow2File, Agent::Index, Table::None, Root::Xfs, "grow compat offline"),
+    row(Given::Qcow2File, Agent::Source, Table::Mbr, Root::Btrfs, "compat offline"),
+    row(Given::Url, Agent::None, Table::None, Root::Btrfs, "grow offline"),
+    row(Given::Qcow2File, Agent::None, Table::Mbr, Root::Lvm, "grow compat offline"),
+];
+
+/// A row; `flags` is some of `grow`, `compat` and `offline`.
+const fn row(given: Given, agent: Agent, table: Table, root: Root, flags: &'static str) -> Row {
+    Row { given, agent, table, root, flags }
+}
+
+impl Row {
+    fn has(&self, flag: &str) -> bool {
+        self.flags.split(' ').any(|given| given == flag)
     }
-    rows
-}
 
-type Pair = ((usize, usize), (usize, usize));
-
-/// Two columns each, with their values.
-fn pairs(values: &[usize; 6]) -> Vec<Pair> {
-    let cells: Vec<_> = values.iter().copied().enumerate().collect();
-    let with = |(at, cell): (usize, &(usize, usize))| {
-        let first = *cell;
-        cells[at + 1..].iter().map(move |second| (first, *second)).collect::<Vec<_>>()
-    };
-    cells.iter().enumerate().flat_map(with).collect()
-}
-
-/// Rows in which every pair of values occurs: always the next that has the most new ones.
-fn chosen(roots: &[Root]) -> Vec<Row> {
-    let all = every(roots);
-    let mut open: BTreeSet<Pair> = all.iter().flat_map(|(_, values)| pairs(values)).collect();
-    let mut rows = Vec::new();
-    while !open.is_empty() {
-        let new = |values: &[usize; 6]| pairs(values).iter().filter(|pair| open.contains(pair)).count();
-        let (row, values) = all.iter().rev().max_by_key(|(_, values)| new(values)).unwrap();
-        let met = pairs(values);
-        open.retain(|pair| !met.contains(pair));
-        rows.push(row.clone());
+    /// The row as numbers: which value each column has.
+    fn values(&self) -> Vec<usize> {
+        let [grow, compat, offline] = ["grow", "compat", "offline"].map(|flag| usize::from(self.has(flag)));
+        let root = ROOTS.iter().position(|root| *root == self.root).unwrap();
+        vec![self.given as usize, self.agent as usize, self.table as usize, root, grow, compat, offline]
     }
-    // Offline, what an earlier build has fetched is there.
-    rows.sort_by_key(|row| row.offline);
-    rows
 }
 
+/// The tables are made by hand, so nothing may be missing in them.
 #[test]
 fn every_pair_of_values_is_in_a_row() {
-    for (roots, most) in [(&ROOTS[..1], 7), (&ROOTS[..], 18)] {
-        let rows = chosen(roots);
-        let meets = |one: &dyn Fn(&Row) -> bool, other: &dyn Fn(&Row) -> bool| {
-            rows.iter().any(|row| one(row) && other(row))
-        };
-        for root in roots {
-            let root = |row: &Row| row.root == *root;
-            assert!(TABLES.iter().all(|table| meets(&root, &|row| row.table == *table)), "{rows:#?}");
-            assert!(GIVEN.iter().all(|given| meets(&root, &|row| row.given == *given)), "{rows:#?}");
-            for flag in BOTH {
-                assert!(meets(&root, &|row| row.grow == flag), "{rows:#?}");
-                assert!(meets(&root, &|row| row.compat == flag), "{rows:#?}");
-                assert!(meets(&root, &|row| row.offline == flag), "{rows:#?}");
+    for (rows, roots) in [(&ON_EXT4[..], 1), (&ON_ALL[..], ROOTS.len())] {
+        let rows: Vec<_> = rows.iter().map(Row::values).collect();
+        let counts = [2, 3, 3, roots, 2, 2, 2];
+        for (a, b) in (0..counts.len()).flat_map(|b| (0..b).map(move |a| (a, b))) {
+            for (one, other) in (0..counts[a]).flat_map(|one| (0..counts[b]).map(move |other| (one, other))) {
+                let met = rows.iter().any(|row| row[a] == one && row[b] == other);
+                assert!(met, "no row has value {one} in column {a} and value {other} in column {b}");
             }
         }
-        for (one, other) in [(false, false), (false, true), (true, false), (true, true)] {
-            assert!(meets(&|row| row.grow == one, &|row| row.compat == other), "{rows:#?}");
-            assert!(meets(&|row| row.grow == one, &|row| row.offline == other), "{rows:#?}");
-            assert!(meets(&|row| row.compat == one, &|row| row.offline == other), "{rows:#?}");
-        }
-        assert!(rows.len() <= most && !rows[0].offline, "{rows:#?}");
     }
 }
 
@@ -116,52 +112,69 @@ fn every_pair_of_values_is_in_a_row() {
 fn appliance_options_work_together() {
     let all = std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all");
     let (archive, place) = (small::archive(), scratch());
-    let rows = chosen(if all { &ROOTS } else { &ROOTS[..1] });
+    fs::create_dir(place.path().join("wheels")).unwrap();
+    agents::wheel(&place.path().join("wheels"), "trove", "99.0", "trove/small.py");
+    agents::source(&place.path().join("source"));
+    let rows = if all { &ON_ALL[..] } else { &ON_EXT4 };
     rows.iter().for_each(|row| check(row, &archive, place.path()));
 }
 
 /// Builds one row, and has others look at the image.
 #[track_caller]
 fn check(row: &Row, archive: &Archive, place: &Path) {
-    let Row { given, table, root, grow, compat, offline } = *row;
-    let base = small::base(&Shape { table, root, ..Shape::default() });
+    let Row { given, agent, table, root, .. } = *row;
+    let [grow, compat, offline] = ["grow", "compat", "offline"].map(|flag| row.has(flag));
+    let base = small::base(&Shape { table, root, python: true, ..Shape::default() });
     let image = place.join("image.qcow2");
-    let mut build = tib();
-    build.args(["--quiet", "--cache-dir"]).arg(place.join("cache"));
-    let raw = place.join("base.raw");
     let site = Site::new();
     let server = Server::http(site.handler());
-    match given {
-        Given::Qcow2File => drop(build.args(archive.build("small-site", &base, &image))),
-        Given::Url => {
-            run("qemu-img", &[&"convert", &"-O", &"raw", &base, &raw]);
-            site.put_file("/base.raw", &raw).unwrap();
-            let url = server.url("/base.raw");
-            let checksum = format!("sha256:{}", sha256sum(&raw));
-            build.args(archive.build("small-site", Path::new(&url), &image)).args(["--checksum", &checksum]);
-            if offline {
-                let mut fetch = tib();
-                fetch.args(["--quiet", "--cache-dir"]).arg(place.join("cache"));
-                fetch
-                    .args(archive.build("small-site", Path::new(&url), &image))
-                    .args(["--checksum", &checksum]);
-                assert_eq!(outcome(fetch.arg("--dry-run")).code, Some(0), "{row:?}");
+    let mut base_arguments = Vec::new();
+    let mut spec = base.clone();
+    if given == Given::Url {
+        let raw = place.join("base.raw");
+        run("qemu-img", &[&"convert", &"-O", &"raw", &base, &raw]);
+        site.put_file("/base.raw", &raw).unwrap();
+        spec = server.url("/base.raw").into();
+        base_arguments.extend(["--checksum".to_owned(), format!("sha256:{}", sha256sum(&raw))]);
+    }
+    let build = |further: &[&str]| {
+        let mut build = tib();
+        build.args(["--quiet", "--cache-dir"]).arg(place.join("cache"));
+        build.args(archive.build("small-agent", &spec, &image)).args(&base_arguments);
+        match agent {
+            Agent::None => {}
+            Agent::Index => {
+                build.args(["--agent", "pypi:99.0"]);
+                build.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", place.join("wheels"));
+            }
+            Agent::Source => {
+                build.arg("--agent").arg(format!("path:{}", place.join("source").display()));
             }
         }
+        let built = outcome(build.args(further));
+        assert_eq!(built.code, Some(0), "{row:?} {further:?}\n{}", built.stderr);
+    };
+    let mut options = vec!["--force"];
+    options.extend(compat.then_some("--compat"));
+    options.extend(if grow { vec!["--size", "700M"] } else { Vec::new() });
+    if offline {
+        // What is asked for has been fetched once.
+        build(&["--dry-run"]);
+        options.push("--offline");
     }
-    for (wanted, option) in [(compat, "--compat"), (offline, "--offline")] {
-        build.args(wanted.then_some(option));
-    }
-    if grow {
-        build.args(["--size", "700M"]);
-    }
-    let built = outcome(build.arg("--force"));
-    assert_eq!(built.code, Some(0), "{row:?}\n{}", built.stderr);
+    build(&options);
     let info = qemu_img_info(&image);
     let size = if grow { 700 * MIB } else { 512 * MIB };
     let compression = if compat { "zlib" } else { "zstd" };
     assert_eq!(info["virtual-size"], size, "{row:?}");
     assert_eq!(info["format-specific"]["data"]["compression-type"], compression, "{row:?}");
     assert_eq!(filled::disk(&image, place), size, "{row:?}");
+    let modules = Look::into(&image).glob("/opt/agent/lib/*/site-packages/trove/*.py").len();
+    let expected = match agent {
+        Agent::None => 0,
+        Agent::Index => 2,
+        Agent::Source => 1,
+    };
+    assert_eq!(modules, expected, "{row:?}");
     fs::remove_file(&image).unwrap();
 }

@@ -3,42 +3,65 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::oracle::{guestfish, qemu_img_info};
-use common::{BASE, built_image, cache, outcome, run_tib, scratch, tib, tib_path};
+use common::look::Look;
+use common::oracle::qemu_img_info;
+use common::small::{self, Archive, Shape};
+use common::{BASE, built_image, cache, outcome, scratch, tib, tib_path};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A recipe that always has something to do: its last stage is new every time.
-fn recipe(directory: &Path, nonce: u64) {
-    let text = format!(
-        "name = \"interrupted\"\nsummary = \"A test\"\nextends = [\"redis\"]\nstage = \"site\"\n\
-         [[script]]\npurpose = \"a test\"\ntext = 'sleep 10; echo {nonce} >/etc/nonce'\n"
-    );
-    fs::write(directory.join("interrupted.toml"), text).unwrap();
+/// Where builds are interrupted: a cache, recipes, and a directory for the image alone.
+struct Place {
+    directory: tempfile::TempDir,
+    archive: Archive,
+    base: PathBuf,
 }
 
-fn start(directory: &Path, image: &Path) -> Child {
-    let mut command = tib();
-    command
-        .args(["build", "interrupted", "--base", BASE, "--force", "--recipe-dir"])
-        .arg(directory)
-        .arg("-o")
-        .arg(image);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+impl Place {
+    fn new() -> Self {
+        let directory = scratch();
+        fs::create_dir(directory.path().join("out")).unwrap();
+        Self { directory, archive: small::archive(), base: small::base(&Shape::default()) }
+    }
+
+    fn out(&self) -> PathBuf {
+        self.directory.path().join("out")
+    }
+
+    fn image(&self) -> PathBuf {
+        self.out().join("image.qcow2")
+    }
+
+    /// A build that always has something to do: its last stage is new with every `nonce`.
+    fn build(&self, nonce: u64, script: &str) -> Command {
+        let text = format!(
+            "name = \"interrupted\"\nsummary = \"A test\"\nextends = [\"small-site\"]\nstage = \"site\"\n\
+             [[script]]\npurpose = \"a test\"\ntext = 'echo {nonce} >/etc/nonce; {script}'\n"
+        );
+        fs::write(self.directory.path().join("interrupted.toml"), text).unwrap();
+        let mut command = tib();
+        command.env("TIB_CACHE_DIR", self.directory.path().join("cache"));
+        command.args(self.archive.build("interrupted", &self.base, &self.image()));
+        command.arg("--force").arg("--recipe-dir").arg(self.directory.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
 }
 
 #[test]
 fn appliance_killed_at_random_moments() {
-    built_image("redis");
-    let directory = scratch();
-    let out = directory.path().join("out");
-    fs::create_dir(&out).unwrap();
-    let image = out.join("image.qcow2");
+    let place = Place::new();
+    let started = Instant::now();
+    // What does not change is in the cache from here on.
+    outcome(&mut place.build(0, "true")).expect(0);
+    outcome(&mut place.build(1, "sleep 2")).expect(0);
+    let whole = started.elapsed() / 2;
 
     // One moment in each of ten slices of the time a build takes; chance decides where in the slice.
     let seed = u64::from(std::process::id());
@@ -48,47 +71,47 @@ fn appliance_killed_at_random_moments() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let moment = Duration::from_millis(slice * 4500 + random % 4500);
-        recipe(directory.path(), random);
-        let mut child = start(directory.path(), &image);
+        let moment = whole / 10 * slice + whole / 1000 * u32::try_from(random % 100).unwrap();
+        let mut child = place.build(random, "sleep 2").stderr(Stdio::null()).spawn().unwrap();
         let family = sleep_and_collect(&mut child, moment);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_gone(&family, Duration::from_secs(10), &format!("seed {seed}, killed after {moment:?}"));
-        whole_if_there(&image);
+        whole_if_there(&place.image());
     }
 
-    recipe(directory.path(), 0);
-    let path = directory.path().to_str().unwrap();
-    let image_argument = image.to_str().unwrap();
-    run_tib(["build", "interrupted", "--base", BASE, "--force", "--recipe-dir", path, "-o", image_argument])
-        .expect(0);
-    whole_if_there(&image);
-    let [nonce] = guestfish(&image, ["cat /etc/nonce"]);
-    assert_eq!(nonce.trim(), "0", "nothing of an earlier attempt is taken for this one");
-    run_tib(["verify", image.to_str().unwrap(), "--recipe", "redis"]).expect(0);
-    assert_eq!(names(&out), ["image.qcow2", "image.qcow2.manifest.json", "image.qcow2.sha256"]);
+    outcome(&mut place.build(2, "true")).expect(0);
+    whole_if_there(&place.image());
+    let nonce = Look::into(&place.image()).read("/etc/nonce");
+    assert_eq!(nonce.trim(), "2", "nothing of an earlier attempt is taken for this one");
+    assert_eq!(names(&place.out()), ["image.qcow2", "image.qcow2.manifest.json", "image.qcow2.sha256"]);
 }
 
+/// In three situations: nothing has started yet, the appliance starts, a script runs in it.
 #[test]
 fn appliance_interrupted_politely() {
-    built_image("redis");
-    let directory = scratch();
-    let out = directory.path().join("out");
-    fs::create_dir(&out).unwrap();
-    for (signal, moment) in [(Signal::INT, 1), (Signal::TERM, 8), (Signal::INT, 25)] {
-        recipe(directory.path(), moment);
-        let mut child = start(directory.path(), &out.join("image.qcow2"));
-        let family = sleep_and_collect(&mut child, Duration::from_secs(moment));
-        let case = format!("{signal:?} after {moment} s");
+    let place = Place::new();
+    for (signal, said) in
+        [(Signal::INT, "\"start\""), (Signal::TERM, "\"system\""), (Signal::INT, "now asleep")]
+    {
+        let mut command = place.build(3, "echo now asleep; sleep 1000");
+        let mut child =
+            command.args(["--verbose", "--progress", "json"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let told = lines.by_ref().map(Result::unwrap).find(|line| line.contains(said));
+        assert!(told.is_some(), "{said} is said");
+        let rest = std::thread::spawn(move || lines.map(Result::unwrap).collect::<Vec<_>>());
+        let family = sleep_and_collect(&mut child, Duration::from_secs(1));
+        let case = format!("{signal:?} after {said}");
         assert_eq!(child.try_wait().unwrap(), None, "{case}: still at work");
         kill_process(Pid::from_child(&child), signal).unwrap();
         let sent = Instant::now();
         let status = child.wait().unwrap();
-        assert_eq!(status.code(), Some(130), "{case}");
+        let rest = rest.join().unwrap();
+        assert_eq!(status.code(), Some(130), "{case}: {rest:#?}");
         assert!(sent.elapsed() < Duration::from_secs(5), "{case}: took {:?}", sent.elapsed());
         assert_gone(&family, Duration::from_secs(1), &case);
-        assert_eq!(names(&out), Vec::<String>::new(), "{case}");
+        assert_eq!(names(&place.out()), Vec::<String>::new(), "{case}");
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::agents::wheel;
 use common::disks::debian_of_machine;
 use common::gpg::{Gpg, sha256sum};
 use common::http::{Request, Server, Site};
@@ -73,22 +74,6 @@ impl Place {
         );
         archive
     }
-}
-
-/// A wheel with one module and, for an agent, its program.
-fn wheel(directory: &Path, name: &str, version: &str, module: &str) {
-    let program = "import base64, hashlib, sys, zipfile\n\
-        directory, name, version, module = sys.argv[1:]\n\
-        info = f'{name}-{version}.dist-info/'\n\
-        files = {module: '', info + 'METADATA': f'Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n',\n\
-        \x20   info + 'WHEEL': 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'}\n\
-        if '/' in module: files[module.split('/')[0] + '/__init__.py'] = ''\n\
-        digest = lambda text: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()\n\
-        record = ''.join(f'{path},sha256={digest(text)},{len(text)}\\n' for path, text in files.items())\n\
-        files[info + 'RECORD'] = record + info + 'RECORD,,\\n'\n\
-        with zipfile.ZipFile(f'{directory}/{name}-{version}-py3-none-any.whl', 'w') as wheel:\n\
-        \x20   for path, text in files.items(): wheel.writestr(path, text)\n";
-    run("python3", &[&"-c", &program, &directory, &name, &version, &module]);
 }
 
 /// Two archives with the same packages in other versions, signed by one key.

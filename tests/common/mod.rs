@@ -6,6 +6,7 @@
 // Every test program compiles this module for itself and uses a part of it; only within that program is it public.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod agents;
 pub mod boot;
 pub mod browser;
 pub mod catalogue;

@@ -2,7 +2,8 @@
 //!
 //! The tree, the archive and each disk are made once per cache (`TIB_TEST_CACHE`), in seconds and without an appliance,
 //! except for Btrfs with subvolumes. `tests/recipes/` holds recipes for it: `small` (stages `system` and `datastore`),
-//! `small-site` and `small-large`, which needs more room than a small disk has.
+//! `small-site`, `small-large`, which needs more room than a small disk has, and `small-agent`, which needs Python if it is
+//! given an agent.
 //!
 //! ```ignore
 //! let archive = small::archive();
@@ -70,6 +71,8 @@ pub struct Shape {
     pub sector_size: u64,
     /// Bytes at the end of the disk that no partition uses, beside the backup of a GPT.
     pub unused: u64,
+    /// With Python, which an agent needs: some 30 MB more.
+    pub python: bool,
 }
 
 impl Default for Shape {
@@ -82,6 +85,7 @@ impl Default for Shape {
             sectors: 512 << 11,
             sector_size: 512,
             unused: 0,
+            python: false,
         }
     }
 }
@@ -93,8 +97,9 @@ impl Shape {
     }
 
     fn name(&self) -> String {
-        let Self { table, place, root, sectors, sector_size, unused } = self;
-        format!("{table:?}-{place:?}-{root:?}-{sectors}x{sector_size}-{unused}").to_lowercase()
+        let Self { table, place, root, sectors, sector_size, unused, python } = self;
+        let python = if *python { "-python" } else { "" };
+        format!("{table:?}-{place:?}-{root:?}-{sectors}x{sector_size}-{unused}{python}").to_lowercase()
     }
 }
 
@@ -127,15 +132,19 @@ fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
 }
 
 /// The tree as a tar file.
-fn tree() -> PathBuf {
+fn tree(python: bool) -> PathBuf {
     const LEFT_OUT: [&str; 4] =
         ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"];
-    once("tree.tar", |path| {
+    once(if python { "tree-python.tar" } else { "tree.tar" }, |path| {
         let options: Vec<String> =
             LEFT_OUT.iter().map(|paths| format!("--dpkgopt=path-exclude={paths}")).collect();
         let unpacked = path.with_added_extension("tar");
         let mut command = Command::new("mmdebstrap");
-        command.args(["--quiet", "--variant=essential"]).args(&options).arg("bookworm").arg(&unpacked);
+        command.args(["--quiet", "--variant=essential"]).args(&options);
+        if python {
+            command.arg("--include=python3-minimal");
+        }
+        command.arg("bookworm").arg(&unpacked);
         let outcome = super::outcome(&mut command);
         assert_eq!(outcome.code, Some(0), "{command:?}: {}", outcome.stderr);
         fs::rename(unpacked, path).unwrap();
@@ -144,7 +153,7 @@ fn tree() -> PathBuf {
 
 /// Unpacks the tree into a directory, as the caller's own: who made it does not matter for what is tested. What it needed to
 /// configure itself stays out, and so does what takes privileges to make.
-pub(super) fn unpack(directory: &Path, fstab: &str) {
+pub(super) fn unpack(directory: &Path, fstab: &str, python: bool) {
     const LEFT_OUT: [&str; 6] = [
         "./dev/*",
         "./usr/share/perl",
@@ -155,7 +164,7 @@ pub(super) fn unpack(directory: &Path, fstab: &str) {
     ];
     fs::create_dir_all(directory).unwrap();
     let mut command = Command::new("tar");
-    command.arg("-xpf").arg(tree()).arg("--no-same-owner").arg("-C").arg(directory);
+    command.arg("-xpf").arg(tree(python)).arg("--no-same-owner").arg("-C").arg(directory);
     let outcome = super::outcome(command.args(LEFT_OUT.map(|path| format!("--exclude={path}"))));
     assert_eq!(outcome.code, Some(0), "{command:?}: {}", outcome.stderr);
     fs::write(directory.join("etc/fstab"), fstab).unwrap();
@@ -202,6 +211,7 @@ pub fn archive() -> Archive {
         ("small", include_str!("../recipes/small.toml")),
         ("small-site", include_str!("../recipes/small-site.toml")),
         ("small-large", include_str!("../recipes/small-large.toml")),
+        ("small-agent", include_str!("../recipes/small-agent.toml")),
     ] {
         let new = tempfile::NamedTempFile::new_in(&recipes).unwrap();
         fs::write(new.path(), text).unwrap();

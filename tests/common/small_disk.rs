@@ -58,7 +58,7 @@ pub(super) fn lay(shape: &Shape, work: &Path) -> PathBuf {
         _ => table(&disk, shape, &parts),
     }
     let tree = work.join("tree");
-    unpack(&tree, &fstab(shape, &parts));
+    unpack(&tree, &fstab(shape, &parts), shape.python);
     for part in &parts {
         let file = work.join("part.raw");
         fs::File::create(&file).unwrap().set_len(part.length).unwrap();
