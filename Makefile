@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# rustup puts its tools into a directory that not every shell has in its path.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 TIB := $(or $(CARGO_TARGET_DIR),target)/release/tib
 DEMO_IMAGE := trove-guest.qcow2
 
@@ -24,7 +26,7 @@ demo: setup build ## From nothing to a checked trove-guest image
 	@scripts/demo.sh "$(TIB)" "$(DEMO_IMAGE)"
 
 .PHONY: test
-test: setup ## Run every test, as an unprivileged user
+test: setup ## Run the tests, as an unprivileged user
 	@scripts/test.sh full
 
 .PHONY: test-all
@@ -32,7 +34,7 @@ test-all: setup ## The same with every file system in every combination, which t
 	@TIB_TEST_COMBINATIONS=all scripts/test.sh full
 
 .PHONY: test-quick
-test-quick: ## Run the tests that need neither an appliance nor any set-up
+test-quick: ## Run the tests that start no appliance, once `make setup` has been there
 	@scripts/test.sh default
 
 .PHONY: test-network

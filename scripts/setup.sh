@@ -17,7 +17,10 @@ check_rust() {
     local user=$1 wanted found
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../Cargo.toml")
     # rustup puts its tools into a directory that not every shell has in its path.
-    have rustc || PATH="$(home_of "$user")/.cargo/bin:$PATH"
+    if ! have rustc && [ -x "$(home_of "$user")/.cargo/bin/rustc" ]; then
+        PATH="$(home_of "$user")/.cargo/bin:$PATH"
+        say 'Rust is not in the path of this shell: `. ~/.cargo/env`, or open a new one (make finds it by itself)'
+    fi
     if ! have rustc || ! have cargo; then
         die "no Rust: get it from https://rustup.rs or your distribution (rustc $wanted or newer), then run again"
     fi
@@ -34,6 +37,8 @@ main() {
     local user
     # With sudo, the user to prepare for is the one who called it.
     user=${SUDO_USER:-$(id -un)}
+    # Before anything is installed: nothing here can bring a Rust that is new enough.
+    check_rust "$user"
 
     if have apt-get; then
         install_packages apt
@@ -54,7 +59,6 @@ main() {
     fi
     check_user_namespaces "$user"
     check_kvm "$user"
-    check_rust "$user"
     say "setup: done; \`tib doctor\` tries everything for real"
 }
 

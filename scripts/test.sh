@@ -16,10 +16,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 profile=${1:-full}
 # What needs the network is ignored otherwise.
 selection=() filter=()
-if [ "$profile" = network ]; then
+case $profile in
+network)
     selection=(--run-ignored only)
     filter=(--ignored network_)
-fi
+    ;;
+default) filter=(--skip appliance_) ;;
+esac
 root=$(dirname "$here")
 cd "$root"
 tester=tib-test

@@ -46,9 +46,9 @@ const APPLIANCE: [&str; 21] = [
     "tib doctor",
     "tib doctor --json",
     "tib build mariadb -o mariadb.qcow2",
-    "tib build mariadb --force --base bootstrap:debian-12",
+    "tib build trove-guest --base bootstrap:debian-12 -o trove.qcow2",
     "tib build postgresql --base ./my-base.qcow2 --size 6G --set guest_user=trove",
-    "tib build trove-guest --agent path:./trove --ssh-key ~/.ssh/id_ed25519.pub",
+    "tib build trove-guest --agent path:./trove --ssh-key ~/.ssh/id_ed25519.pub -o trove-dev.qcow2",
     "tib build redis --dry-run",
     "tib build ./mydb.toml",
     "tib ls -lR mariadb.qcow2 /etc/mysql",
@@ -360,9 +360,9 @@ fn appliance_the_readme_runs_as_it_is_written() {
     let read = |image: &str, path: &str| tib_in(&desk, &["cat", image, path]);
     assert!(read("postgresql.qcow2", "/etc/passwd").contains("\ntrove:"));
     let key = fs::read_to_string(desk.path("home/.ssh/id_ed25519.pub")).unwrap();
-    assert!(read("trove-guest.qcow2", "/home/ubuntu/.ssh/authorized_keys").contains(key.trim()));
+    assert!(read("trove-dev.qcow2", "/home/ubuntu/.ssh/authorized_keys").contains(key.trim()));
     assert!(
-        read("trove-guest.qcow2", "/opt/guest-agent-venv/lib/python3.11/site-packages/trove/cmd/guest.py")
+        read("trove-dev.qcow2", "/opt/guest-agent-venv/lib/python3.11/site-packages/trove/cmd/guest.py")
             .contains("pass")
     );
     for file in ["mariadb.qcow2.manifest.json", "mariadb.qcow2.sha256", "report.xml", "report.html"] {

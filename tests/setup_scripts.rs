@@ -108,3 +108,26 @@ fn every_group_of_packages_says_what_it_is_for() {
         }
     }
 }
+
+/// Whoever has neither apt nor dnf goes by the page.
+#[test]
+fn the_page_names_every_package() {
+    let page = fs_err::read_to_string("docs/host.md").unwrap();
+    let stubs = "os_id() { printf debian; }; apt_installed() { false; }; apt_offers() { true; }; \
+                 have_kernel() { false; }; dpkg() { printf amd64; }; ";
+    let (code, output) = shell(&format!("{stubs} package_groups apt"), &[], "");
+    assert_eq!(code, Some(0));
+    let packages = output.lines().flat_map(|line| line.split_once('|').unwrap().1.split_whitespace());
+    let missing: Vec<_> = packages.filter(|package| !page.contains(package)).collect();
+    assert_eq!(missing, [""; 0], "not in docs/host.md");
+}
+
+#[test]
+fn the_pages_name_the_rust_that_is_needed() {
+    let manifest = fs_err::read_to_string("Cargo.toml").unwrap();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    for page in ["README.md", "docs/host.md"] {
+        let wanted = format!("Rust {}", version.trim_matches('"'));
+        assert!(fs_err::read_to_string(page).unwrap().contains(&wanted), "{page}: {wanted}");
+    }
+}

@@ -82,7 +82,7 @@ pub(in crate::cli) struct GlobalArgs {
     #[arg(long, global = true)]
     pub(in crate::cli) explain: bool,
 
-    /// Where bases, layers, packages and agents are kept [default: $XDG_CACHE_HOME/tib]
+    /// Where bases, layers, packages and agents are kept [default: $XDG_CACHE_HOME/tib, or ~/.cache/tib]
     #[arg(long, global = true, env = "TIB_CACHE_DIR", hide_env_values = true, value_name = "DIR")]
     pub(in crate::cli) cache_dir: Option<PathBuf>,
 
@@ -118,7 +118,7 @@ pub(in crate::cli) enum ProgressChoice {
     Plain,
     /// JSON lines, the version of the format in the first
     Json,
-    /// Nothing
+    /// Only warnings and errors
     None,
 }
 
@@ -196,7 +196,7 @@ pub(in crate::cli) struct BuildArgs {
     #[arg(long, value_name = "BASE")]
     pub(in crate::cli) base: Option<BaseSpec>,
 
-    /// Digest that the base must have, such as `sha256:…`; a URL needs one
+    /// Digest that a URL or a file must have, such as `sha256:…`; a URL needs one
     #[arg(long, value_name = "CHECKSUM", requires = "base")]
     pub(in crate::cli) checksum: Option<Checksum>,
 
