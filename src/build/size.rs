@@ -17,6 +17,9 @@ pub(super) struct Target {
     pub(super) size: u64,
     /// What is done to the base's disk first.
     pub(super) growth: Option<Growth>,
+    /// Whether the root fills the disk then. Where the appliance cannot enlarge it, a base that is large enough stays as it
+    /// is, and layers on it are others than where it can.
+    pub(super) filled: bool,
 }
 
 /// Decides the size of the disk for a recipe that adds `new` bytes to a base.
@@ -52,9 +55,8 @@ pub(super) fn decide(asked: Option<Size>, base: &GrowthPlan, new: u64) -> Result
     {
         return Err(BuildError::NoTools { kind });
     }
-    // Where the appliance cannot, a base that is large enough stays as it is.
-    let growth = growth.filter(|_| base.lacks().is_none());
-    Ok(Target { size, growth })
+    let filled = growth.is_none() || base.lacks().is_none();
+    Ok(Target { size, growth: growth.filter(|_| filled), filled })
 }
 
 fn cannot_grow(

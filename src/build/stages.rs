@@ -70,14 +70,17 @@ pub(super) fn run(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Sealed> {
-    let layers = layer_ids(plan, base, materials, target.size);
+    let layers = layer_ids(plan, base, materials, target);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
     let Claim { found, turns } =
         if no_cache { Claim::default() } else { claim(&layers, &plan.recipe, cache, events, cancel)? };
     let first = found.as_ref().map_or(0, |(index, _)| index + 1);
     for layer in &layers[..first] {
-        let detail = format!("layer {} is in the cache", layer.digest.short());
+        // Only the newest is read, but a change in a late stage needs the others again.
+        let is_there = cache.touch_layer(layer.digest);
+        let state = if is_there { "is in the cache" } else { "is not needed: a later one is in the cache" };
+        let detail = format!("layer {} {state}", layer.digest.short());
         events.emit(Event::StageStarted { stage: layer.stage.clone(), detail });
         let elapsed = std::time::Duration::ZERO;
         events.emit(Event::StageFinished { stage: layer.stage.clone(), elapsed, cached: true });
@@ -113,8 +116,9 @@ pub(super) fn run(
 }
 
 /// The chain of digests: base and size, every stage, sealing.
-fn layer_ids(plan: &Plan, base: &Base, materials: &Materials, size: u64) -> Vec<LayerId> {
-    let mut digest = Digest::of(format!("base {} size {size}", base.digest).as_bytes());
+fn layer_ids(plan: &Plan, base: &Base, materials: &Materials, target: &Target) -> Vec<LayerId> {
+    let filled = if target.filled { "" } else { " not filled" };
+    let mut digest = Digest::of(format!("base {} size {}{filled}", base.digest, target.size).as_bytes());
     let mut layers = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         let resolved = materials.resolved(index, stage);
@@ -308,8 +312,11 @@ fn claim(layers: &[LayerId], recipe: &str, cache: &Cache, events: &Events, cance
         let path = cache.lock_path(&format!("making-{}", layer.digest));
         FileLock::exclusive(&path, &format!("stage {} of {recipe}", layer.stage), events, cancel)
     };
+    let mut told = events.clone();
     loop {
-        let found = newest(layers, cache, events, cancel)?;
+        let found = newest(layers, cache, &told, cancel)?;
+        // What is wrong with a layer is told once, however often it is looked at.
+        told = Events::none();
         let first = found.as_ref().map_or(0, |(index, _)| index + 1);
         let Some(missing) = layers.get(first) else { return Ok(Claim { found, ..Claim::default() }) };
         let mut turns = VecDeque::from([lock(missing)?]);

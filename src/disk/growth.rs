@@ -155,10 +155,11 @@ impl GrowthPlan {
         self.root.lacks
     }
 
-    /// Bytes that the root file system has free when it has grown into a disk of `size` bytes, about.
+    /// Bytes that the root file system has free when it has grown into a disk of `size` bytes, about. Where the appliance
+    /// lacks the tools it does not grow.
     pub fn free(&self, size: u64) -> u64 {
         let gained = match self.grow(size) {
-            Ok(Some(growth)) => {
+            Ok(Some(growth)) if self.root.lacks.is_none() => {
                 let (start, length) = self.place().map_or((0, self.size), |own| (own.start, own.length));
                 let end = growth.end.unwrap_or(if growth.partition == 0 { size } else { start + length });
                 // A logical volume gains what its partition gains; a file system may also lag behind its partition.
@@ -205,9 +206,11 @@ impl GrowthPlan {
             let moves = table.gpt && size > self.size;
             return Ok((moves || !volume && lags(self.room.size, own.length)).then_some(growth));
         }
-        if let Some(next) =
-            table.partitions.iter().filter(|other| other.start > own.start).min_by_key(|p| p.start)
-        {
+        let behind = |partitions: &[Partition]| {
+            partitions.iter().filter(|other| other.start > own.start).min_by_key(|p| p.start).cloned()
+        };
+        // An extended partition is in the way even if it is empty.
+        if let Some(next) = behind(&table.partitions).or_else(|| behind(&table.extended)) {
             let (root, number) = (own.number, next.number);
             let what =
                 next.kind.name().map_or_else(|| "of a kind tib does not know".to_owned(), str::to_owned);

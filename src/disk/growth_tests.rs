@@ -35,6 +35,7 @@ const FIRST: &str = "label: gpt\n14: start=2048, size=8192, type=21686148-6449-6
                      15: start=10240, size=20480, type=U\n1: start=30720, type=L\n";
 const FOLLOWED: &str = "label: gpt\nsize=40M, type=L\ntype=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F\n";
 const MBR: &str = "label: dos\nsize=8M, type=83\ntype=83\n";
+const EMPTY: &str = "label: dos\nsize=8M, type=83\ntype=5\n";
 const LOGICAL: &str = "label: dos\ndisk.raw1: size=8M, type=83\ndisk.raw2: type=5\ndisk.raw5: type=83\n";
 
 #[test]
@@ -112,6 +113,13 @@ fn what_is_in_the_way_is_named_with_what_to_do() {
             "partition 5 (Linux) lies behind partition 1, which holds the root file system",
             "sda1",
         ),
+        (
+            EMPTY,
+            1,
+            GIB,
+            "partition 2 (Extended) lies behind partition 1, which holds the root file system",
+            "sda1",
+        ),
     ] {
         let obstacle = plan(script, root(number)).grow(size).unwrap_err();
         assert_eq!(obstacle.to_string(), said);
@@ -156,6 +164,9 @@ fn room_is_that_of_the_root_and_what_it_can_gain() {
     // What the root cannot have is not its room.
     let followed = plan(FOLLOWED, RootPlace::Partition(1));
     assert_eq!([64 * MIB, GIB].map(|size| followed.free(size)), [10 * MIB; 2]);
+    let mut without_tools = whole;
+    without_tools.root.lacks = Some("XFS");
+    assert_eq!([64 * MIB, GIB].map(|size| without_tools.free(size)), [free; 2]);
 }
 
 /// fdisk is the judge: it is told of the sectors, and tib finds out.

@@ -30,17 +30,20 @@ const GPT: [(&str, &str); 25] = [
     ("af9b60a0-1431-4f62-bc68-3311714a69ad", "Microsoft LDM data"),
 ];
 
-const MBR: [(u8, &str); 14] = [
+const MBR: [(u8, &str); 17] = [
     (0x01, "FAT12"),
     (0x04, "FAT16 <32M"),
+    (0x05, "Extended"),
     (0x06, "FAT16"),
     (0x07, "HPFS/NTFS/exFAT"),
     (0x0b, "W95 FAT32"),
     (0x0c, "W95 FAT32 (LBA)"),
     (0x0e, "W95 FAT16 (LBA)"),
+    (0x0f, "W95 Ext'd (LBA)"),
     (0x41, "PPC PReP Boot"),
     (0x82, "Linux swap / Solaris"),
     (0x83, "Linux"),
+    (0x85, "Linux extended"),
     (0x8e, "Linux LVM"),
     (0xea, "Linux extended boot"),
     (0xef, "EFI (FAT-12/16/32)"),

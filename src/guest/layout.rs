@@ -126,10 +126,11 @@ impl Session {
         let roots = self.call("inspect_os", None, |g| {
             g.inspect_os()?
                 .into_iter()
-                .filter(|root| !is_on_other_drive(root))
+                .filter(|root| !is_on_other_drive(&of_first_drive(root)))
                 .map(|root| {
                     let (kind, points) = (g.inspect_get_type(&root)?, g.inspect_get_mountpoints(&root)?);
-                    Ok((root, kind, points))
+                    let points = points.into_iter().map(|(at, what)| (at, of_first_drive(&what)));
+                    Ok((of_first_drive(&root), kind, points.collect()))
                 })
                 .collect::<Result<Vec<_>, guestfs::Error>>()
         })?;
@@ -195,6 +196,16 @@ fn describe(volumes: &[Volume]) -> String {
     match kinds.as_slice() {
         [] => "the disk is empty".to_owned(),
         _ => format!("no file system with an os-release file ({})", kinds.join(", ")),
+    }
+}
+
+/// The name by which something that inspection found can be mounted. The kernel may find the drives in any order, and
+/// libguestfs (1.48) gives devices the names of the order in which they were added, but for those of subvolumes. No other
+/// drive of a session holds Btrfs.
+fn of_first_drive(mountable: &str) -> String {
+    match mountable.strip_prefix("btrfsvol:/dev/sd") {
+        Some(rest) => format!("btrfsvol:{DISK}{}", rest.trim_start_matches(|c: char| c.is_ascii_lowercase())),
+        None => mountable.to_owned(),
     }
 }
 
@@ -266,9 +277,23 @@ mod tests {
             ("/dev/vg/root", false),
             ("/dev/sdb", true),
             ("/dev/sdaa1", true),
-            ("btrfsvol:/dev/sdb5/root", true),
         ] {
             assert_eq!(is_on_other_drive(mountable), other, "{mountable}");
+        }
+    }
+
+    /// As libguestfs names them where the kernel has found the appliance's own drive first.
+    #[test]
+    fn subvolumes_are_on_the_first_drive_whatever_the_kernel_found_first() {
+        for (found, name) in [
+            ("btrfsvol:/dev/sdb4/root", "btrfsvol:/dev/sda4/root"),
+            ("btrfsvol:/dev/sda4/root", "btrfsvol:/dev/sda4/root"),
+            ("btrfsvol:/dev/sdb/@/.snapshots/1", "btrfsvol:/dev/sda/@/.snapshots/1"),
+            ("btrfsvol:/dev/vg/data/home", "btrfsvol:/dev/vg/data/home"),
+            ("/dev/sdb1", "/dev/sdb1"),
+        ] {
+            assert_eq!(of_first_drive(found), name);
+            assert_eq!(is_on_other_drive(&of_first_drive(found)), name == "/dev/sdb1", "{found}");
         }
     }
 

@@ -149,7 +149,9 @@ fn enlarge(g: &Handle, growth: &Growth, root: &str) -> Result<(), guestfs::Error
         g.pvresize(&format!("{DISK}{number}"))?;
         g.vg_activate_all(true)?;
         // Less than an extent is nothing, and LVM calls that an error.
-        let group = root.trim_start_matches("/dev/").split('/').next().unwrap_or_default();
+        // `/dev/GROUP/VOLUME`, also for what is called `/dev/mapper/GROUP-VOLUME`.
+        let name = g.lvm_canonical_lv_name(root)?;
+        let group = name.trim_start_matches("/dev/").split('/').next().unwrap_or_default();
         if g.vgs_full()?.iter().any(|vg| vg.vg_name == group && vg.vg_free > 0) {
             g.lvresize_free(root, 100)?;
         }

@@ -1,5 +1,6 @@
 //! Whether what lies in the cache is still what it was.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -35,16 +36,29 @@ pub struct Audited {
 /// When the cache cannot be read.
 pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audited>, SourceError> {
     let mut found = audit_bases(cache, None, events, cancel)?;
+    // Also what somebody uses, and what therefore stays.
+    let mut bad: BTreeSet<String> =
+        found.iter().filter(|base| base.damage.is_some()).map(|base| base.name.clone()).collect();
     let mut items = inventory(cache)?;
     // What others are made upon first: they are no good without it.
     items.sort_by_key(|item| item.needs.len());
     for item in items {
         match item.kind {
             Kind::Layer => {
-                let damage = layer_damage(&item, cache, events, cancel)?;
+                let look = || match item.needs.iter().any(|below| bad.contains(below)) {
+                    true => Ok(Some("what it is made upon is damaged".to_owned())),
+                    false => layer_damage(&item, cache, events, cancel),
+                };
+                let Some(damage) = held(cache, &item, look)? else { continue };
+                if damage.is_some() {
+                    bad.insert(item.name.clone());
+                }
                 found.push(judge(cache, item, damage)?);
             }
-            Kind::Agents => found.extend(wheels(cache, &item.path.join("wheels"), events, cancel)?),
+            Kind::Agents => {
+                let look = || wheels(cache, &item.path.join("wheels"), events, cancel);
+                found.extend(held(cache, &item, look)?.unwrap_or_default());
+            }
             _ => {}
         }
     }
@@ -65,13 +79,24 @@ pub fn audit_bases(
         let listed = |only: &[Digest]| Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest));
         item.kind == Kind::Base && only.is_none_or(listed)
     };
-    let bases = inventory(cache)?.into_iter().filter(wanted);
-    bases
-        .map(|item| {
-            let damage = base_damage(&item, cache, events, cancel)?;
-            judge(cache, item, damage)
-        })
-        .collect()
+    let mut found = Vec::new();
+    for item in inventory(cache)?.into_iter().filter(wanted) {
+        if let Some(damage) = held(cache, &item, || base_damage(&item, cache, events, cancel))? {
+            found.push(judge(cache, item, damage)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Looks at something while nobody may remove it; `None` if somebody has, or is about to.
+fn held<T>(
+    cache: &Cache,
+    item: &Item,
+    look: impl FnOnce() -> Result<T, SourceError>,
+) -> Result<Option<T>, SourceError> {
+    let Some(name) = item.lock() else { return look().map(Some) };
+    let Some(_lock) = FileLock::try_shared(&cache.lock_path(&name))? else { return Ok(None) };
+    if item.path.exists() { look().map(Some) } else { Ok(None) }
 }
 
 fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, SourceError> {
@@ -226,6 +251,45 @@ mod tests {
         assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory("damaged"))));
         assert!(find(&cache, digest).is_none());
         assert_eq!(run(&cache), [], "and it is no longer there");
+    }
+
+    #[test]
+    fn what_is_being_removed_is_left_alone() {
+        let (_dir, cache, digest) = cache_with_base(b"content");
+        let name = cache.lock_path(&format!("base-{digest}"));
+        let removing = FileLock::try_exclusive(&name).unwrap().unwrap();
+        assert_eq!(run(&cache), []);
+        drop(removing);
+        assert_eq!(run(&cache).len(), 1);
+    }
+
+    /// It cannot be set aside while somebody uses it; what is made upon it is no better for that.
+    #[test]
+    fn layers_on_a_damaged_base_are_damaged_even_where_the_base_stays() {
+        let (_dir, cache, digest) = cache_with_base(&[7; 512]);
+        let work = cache.work().unwrap();
+        let overlay = work.path().join("disk.qcow2");
+        let below = format!("../../bases/{digest}/disk.raw");
+        crate::disk::create_overlay(&overlay, &below, Format::Raw, 512).unwrap();
+        let meta = crate::source::LayerMeta {
+            stage: "system".into(),
+            recipe: "r".into(),
+            before: digest,
+            base: digest,
+            parent: digest,
+            tib: "0".into(),
+            created: 0,
+        };
+        cache.store_layer(Digest::of(b"layer"), &overlay, &meta, &Cancel::new()).unwrap().unwrap();
+        assert!(run(&cache).iter().all(|found| found.damage.is_none()));
+        let _used = find(&cache, digest).unwrap();
+        let disk = cache.base(digest).join("disk.raw");
+        let time = fs_err::metadata(&disk).unwrap().modified().unwrap();
+        fs_err::write(&disk, [8; 512]).unwrap();
+        std::fs::File::options().write(true).open(&disk).unwrap().set_modified(time).unwrap();
+        let damaged: Vec<_> =
+            run(&cache).into_iter().map(|found| (found.kind, found.damage.is_some())).collect();
+        assert_eq!(damaged, [(Kind::Base, true), (Kind::Layer, true)]);
     }
 
     #[test]

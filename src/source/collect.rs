@@ -294,6 +294,19 @@ mod tests {
         assert!(low.path.exists() && filled.cache.base(filled.base).is_dir());
     }
 
+    /// Stages of one build are all made upon the base, so the newest needs none of the others.
+    #[test]
+    fn what_a_build_skips_is_in_use_as_well() {
+        let filled = fill();
+        let meta = filled.cache.entry("layers", filled.low).join("meta.json");
+        let long_ago = SystemTime::now() - Duration::from_secs(100 * DAY);
+        let age = || fs_err::metadata(&meta).unwrap().modified().unwrap().elapsed().unwrap();
+        std::fs::File::options().write(true).open(&meta).unwrap().set_modified(long_ago).unwrap();
+        assert!(filled.cache.touch_layer(filled.low));
+        assert!(age() < Duration::from_secs(DAY));
+        assert!(!filled.cache.touch_layer(Digest::of(b"never made")));
+    }
+
     #[test]
     fn a_layer_whose_base_is_gone_goes_whatever_its_age() {
         let filled = fill();

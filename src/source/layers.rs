@@ -122,6 +122,13 @@ impl Cache {
         }
     }
 
+    /// Notes that a layer is in use although its disk is not read, because a newer one is. Tells whether it is there.
+    pub fn touch_layer(&self, digest: Digest) -> bool {
+        let meta = self.entry("layers", digest).join(META);
+        touch(&meta);
+        meta.is_file()
+    }
+
     fn usable(
         &self,
         digest: Digest,
