@@ -113,7 +113,7 @@ fn appliance_options_work_together() {
     let all = std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all");
     let (archive, place) = (small::archive(), scratch());
     fs::create_dir(place.path().join("wheels")).unwrap();
-    agents::wheel(&place.path().join("wheels"), "trove", "99.0", "trove/small.py");
+    agents::wheel(&place.path().join("wheels"), "trove", "99.0", "trove/cmd/guest.py");
     agents::source(&place.path().join("source"));
     let rows = if all { &ON_ALL[..] } else { &ON_EXT4 };
     rows.iter().for_each(|row| check(row, &archive, place.path()));
@@ -169,11 +169,11 @@ fn check(row: &Row, archive: &Archive, place: &Path) {
     assert_eq!(info["virtual-size"], size, "{row:?}");
     assert_eq!(info["format-specific"]["data"]["compression-type"], compression, "{row:?}");
     assert_eq!(filled::disk(&image, place), size, "{row:?}");
-    let modules = Look::into(&image).glob("/opt/agent/lib/*/site-packages/trove/*.py").len();
+    let modules = Look::into(&image).glob("/opt/agent/lib/*/site-packages/trove/cmd/*.py").len();
     let expected = match agent {
         Agent::None => 0,
-        Agent::Index => 2,
-        Agent::Source => 1,
+        Agent::Index => 1,
+        Agent::Source => 2,
     };
     assert_eq!(modules, expected, "{row:?}");
     fs::remove_file(&image).unwrap();

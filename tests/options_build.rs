@@ -12,11 +12,9 @@ use common::http::{Request, Server, Site};
 use common::look::Look;
 use common::oracle::{packages, qemu_img_info};
 use common::sample::Sample;
+use common::small::{self, Shape};
 use common::{BASE, Outcome, outcome, run, tib};
 use fs_err as fs;
-use tib::cancel::Cancel;
-use tib::event::Events;
-use tib::source::{BaseRequest, Cache, resolve};
 
 /// A directory with recipes, what they need, and a cache if it is asked for.
 struct Place {
@@ -305,15 +303,15 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
 fn appliance_stages_run_again_without_the_cache() {
     let place = Place::new();
     let head = |name: &str| format!("name = '{name}'\nsummary = 'A test'\n");
-    let below = "stage = 'system'\n[[file]]\npath = '/srv/below'\ntext = 'below'\n";
+    let below = "stage = 'system'\nboots = false\n[[file]]\npath = '/srv/below'\ntext = 'below'\n";
     place.write("recipes/below.toml", head("below") + below);
     let above = "extends = ['below']\nstage = 'site'\n[options.text]\ndescription = 'What'\ndefault = 'one'\n\
                  [[file]]\npath = '/srv/above'\ntext = '{{ text }}'\n";
     place.write("recipes/above.toml", head("above") + above);
     let site = Site::new();
-    site.put_file("/base.raw", bootstrapped()).unwrap();
+    site.put_file("/base.qcow2", small::base(&Shape::default())).unwrap();
     let server = Server::http(site.handler());
-    let url = server.url("/base.raw");
+    let url = server.url("/base.qcow2");
     let build = |more: &[&str]| {
         let base = ["above", "--base", &url, "--insecure-skip-verify"];
         let output = ["--output", "image.qcow2", "--force", "--progress", "json"];
@@ -345,13 +343,6 @@ fn appliance_stages_run_again_without_the_cache() {
 
 /// What a build of the recipe `above` goes through.
 const STAGES: [&str; 3] = ["system", "site", "seal"];
-
-/// The disk of [`BASE`].
-fn bootstrapped() -> PathBuf {
-    let cache = Cache::open(Some(common::cache().join("tib"))).unwrap();
-    let request = BaseRequest::new(BASE.parse().unwrap());
-    resolve(&request, &cache, &Events::none(), &Cancel::new()).unwrap().path.clone()
-}
 
 /// What needs no appliance to be seen.
 #[test]

@@ -31,3 +31,31 @@ pub(super) fn path(cache: &Cache, recipe: &str) -> Result<PathBuf, BuildError> {
         .map_or(0, |elapsed| elapsed.as_secs());
     Ok(directory.join(format!("{recipe}-{seconds}-{}.log", std::process::id())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn the_last_logs_are_kept_and_there_is_room_for_one_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
+        path(&cache, "first").unwrap();
+        for age in 0..25 {
+            let log = cache.directory("logs").join(format!("{age}.log"));
+            fs_err::write(&log, "").unwrap();
+            let time = SystemTime::now() - Duration::from_secs(age * 60);
+            std::fs::File::options().write(true).open(&log).unwrap().set_modified(time).unwrap();
+        }
+        let new = path(&cache, "mariadb").unwrap();
+        assert!(new.file_name().unwrap().to_str().unwrap().starts_with("mariadb-") && !new.exists());
+        let mut left: Vec<u32> = fs_err::read_dir(cache.directory("logs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().parse().unwrap())
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, (0..19).collect::<Vec<_>>(), "the newest");
+    }
+}
