@@ -56,22 +56,24 @@ impl Place {
 
 #[test]
 fn appliance_killed_at_random_moments() {
+    const SLICES: u32 = 8;
     let place = Place::new();
-    let started = Instant::now();
     // What does not change is in the cache from here on.
     outcome(&mut place.build(0, "true")).expect(0);
+    let started = Instant::now();
     outcome(&mut place.build(1, "sleep 2")).expect(0);
-    let whole = started.elapsed() / 2;
+    let whole = started.elapsed();
 
-    // One moment in each of ten slices of the time a build takes; chance decides where in the slice.
+    // One moment in each slice of that time; chance decides where in the slice.
     let seed = u64::from(std::process::id());
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    for slice in 0..10 {
+    for slice in 0..SLICES {
         // Xorshift: the test needs variety, not quality.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let moment = whole / 10 * slice + whole / 1000 * u32::try_from(random % 100).unwrap();
+        let part = whole / SLICES;
+        let moment = part * slice + part / 100 * u32::try_from(random % 100).unwrap();
         let mut child = place.build(random, "sleep 2").stderr(Stdio::null()).spawn().unwrap();
         let family = sleep_and_collect(&mut child, moment);
         child.kill().unwrap();
