@@ -11,6 +11,7 @@ use super::relation::{Relations, sentence};
 use super::status::{Status, field};
 use super::{Needed, StageRequest};
 use crate::event::Events;
+use crate::recipe::package_name;
 
 /// What all stages so far ask for.
 #[derive(Debug)]
@@ -65,8 +66,10 @@ impl<'a> Ledger<'a> {
             let root = rival.and_then(|rival| on_account_of(stage, &relations, rival, &changed));
             Cause {
                 act: Act::Install,
-                names: root
-                    .map_or_else(|| stage.install.iter().map(|n| bare(n).to_owned()).collect(), |r| vec![r]),
+                names: root.map_or_else(
+                    || stage.install.iter().map(|n| package_name(n).to_owned()).collect(),
+                    |r| vec![r],
+                ),
                 why: rival.map(|rival| format!("{rival} and {name} exclude each other")),
             }
         };
@@ -271,15 +274,10 @@ fn on_account_of(
     changed: &HashSet<String>,
 ) -> Option<String> {
     let goal = HashSet::from([name]);
-    let mut asked = stage.install.iter().map(|text| bare(text));
+    let mut asked = stage.install.iter().map(|text| package_name(text));
     asked
         .find(|asked| *asked == name || relations.chain(asked, &goal, Some(changed)).is_some())
         .map(str::to_owned)
-}
-
-/// A package's name without the version that is asked for.
-fn bare(text: &str) -> &str {
-    text.split('=').next().unwrap_or(text)
 }
 
 /// Why no system does without a package.

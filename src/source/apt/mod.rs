@@ -118,11 +118,6 @@ impl PackageSet {
         })
     }
 
-    /// Bytes of all files.
-    pub fn size(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
-    }
-
     /// Bytes that everything takes when installed.
     pub fn installed_size(&self) -> u64 {
         self.files.iter().map(|file| file.installed_size).sum()
@@ -136,7 +131,7 @@ pub struct StageRequest<'a> {
     pub name: &'a str,
     /// Repositories it adds; they stay for the stages after it.
     pub repositories: Vec<&'a RepositoryStep>,
-    /// Packages to install, `name`, `name:arch` or `name=version`.
+    /// Packages to install, `name` or `name=version`.
     pub install: Vec<&'a str>,
     /// Those of them whose recommended packages are to be installed, too.
     pub recommends: Vec<&'a str>,
