@@ -133,6 +133,7 @@ fn packages(
             arch: plan.os.arch,
             stages: &wanted,
             needed: &needed(plan),
+            boots: plan.boots,
             cache_dir: &cache.directory("apt"),
             offline,
         };

@@ -17,6 +17,8 @@ use crate::recipe::package_name;
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {
     needed: &'a [Needed],
+    /// The image starts with a kernel of its own.
+    boots: bool,
     /// By the name of the package.
     asked: BTreeMap<String, Asked<'a>>,
     /// What is to be removed, and where that is said.
@@ -32,8 +34,8 @@ struct Asked<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(needed: &'a [Needed]) -> Self {
-        Self { needed, asked: BTreeMap::new(), unwanted: BTreeMap::new() }
+    pub(super) fn new(needed: &'a [Needed], boots: bool) -> Self {
+        Self { needed, boots, asked: BTreeMap::new(), unwanted: BTreeMap::new() }
     }
 
     /// Judges what installing the packages of a stage did. `chosen` has the package for each name.
@@ -168,7 +170,7 @@ impl<'a> Ledger<'a> {
             if let Some(needed) = self.needed.iter().find(|needed| needed.name == name) {
                 return Some(format!("which {}", needed.why));
             }
-            if let Some(why) = vital(before, after, name) {
+            if let Some(why) = vital(before, after, name, self.boots) {
                 return Some(format!("which {why}"));
             }
             (held.contains(name) && !named.contains(name)).then(|| "which the base has on hold".to_owned())
@@ -280,8 +282,8 @@ fn on_account_of(
         .map(str::to_owned)
 }
 
-/// Why no system does without a package.
-fn vital(before: &Status, after: &Status, name: &str) -> Option<&'static str> {
+/// Why no system does without a package. `boots`: nobody gives it a kernel.
+fn vital(before: &Status, after: &Status, name: &str, boots: bool) -> Option<&'static str> {
     let stanza = before.installed_stanza(name)?;
     let yes = |key| field(stanza, key).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
     let kernel = |name: &String| name.starts_with("linux-image-");
@@ -291,7 +293,7 @@ fn vital(before: &Status, after: &Status, name: &str) -> Option<&'static str> {
         Some("is protected: no system boots without it")
     } else if ["apt", "dpkg"].contains(&name) {
         Some("is needed to install packages")
-    } else if kernel(&name.to_owned()) && !after.installed().iter().any(kernel) {
+    } else if boots && kernel(&name.to_owned()) && !after.installed().iter().any(kernel) {
         Some("is the last kernel of the image")
     } else {
         None

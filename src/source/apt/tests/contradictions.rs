@@ -270,6 +270,24 @@ fn recommended_packages_come_only_where_they_are_asked_for() {
 }
 
 #[test]
+fn an_image_that_is_given_a_kernel_needs_none() {
+    let (_archive, base) = base();
+    let mut tree = super::HostTree(base.directory.path().to_owned());
+    let stages = [remove(&["linux-image-6.1-amd64"])];
+    let request = super::AptRequest {
+        tree: &mut tree,
+        arch: super::Arch::X86_64,
+        stages: &stages,
+        needed: &[],
+        boots: false,
+        cache_dir: base.cache.path(),
+        offline: false,
+    };
+    let resolution = super::resolve(request, &Events::none(), &super::Cancel::new()).unwrap();
+    assert_eq!(resolution.sets[0].removed, ["linux-image-6.1-amd64"]);
+}
+
+#[test]
 fn debconf_answers_that_come_too_late() {
     let (_archive, base) = base();
     let with =
