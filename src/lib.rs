@@ -13,7 +13,7 @@
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
 //! | [`guest`] | the libguestfs session and the host probe |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
-//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `sparse`, [`shown`], [`error`] | words everyone uses |
+//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `sparse`, [`shown`], `version`, [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
@@ -34,3 +34,4 @@ pub mod size;
 pub mod source;
 pub(crate) mod sparse;
 pub mod verify;
+pub(crate) mod version;

@@ -19,7 +19,7 @@ use super::watch::Watched;
 ///
 /// # Errors
 /// [`DiskError`] when the image is refused or damaged, [`GuestError`](crate::guest::GuestError) when the
-/// appliance cannot read it either, or what `work` returns.
+/// appliance cannot read it either, [`BuildError::SectorsUnread`] when it is not asked, or what `work` returns.
 pub fn with_tree<T>(
     image: &Path,
     policy: &Policy,
@@ -36,7 +36,7 @@ pub fn with_tree<T>(
     };
     let sector = disk::sector_size(image, policy)?;
     if sector != disk::SECTOR {
-        return Err(BuildError::Sectors { sector }.into());
+        return Err(BuildError::SectorsUnread { sector, reason }.into());
     }
     events.note(format!("reading {} through the appliance: {reason}", image.display()));
     let info = disk::gate(image, policy)?;
@@ -60,7 +60,7 @@ pub fn with_tree<T>(
 /// run.
 ///
 /// # Errors
-/// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], or what is wrong with the image.
+/// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], [`BuildError::Sectors`], or what is wrong with the image.
 pub fn inspect(
     image: &Path,
     cache: &Cache,
@@ -70,8 +70,13 @@ pub fn inspect(
     let policy = Policy::within(cache.root());
     let nothing = |reason| BuildError::NoOperatingSystem { path: image.to_owned(), reason };
     // Looked at first, so that the error can say what a base must be.
-    if let Err(DiskError::NoSystem(reason)) = disk::open_os_tree(image, &policy) {
-        return Err(nothing(reason).into());
+    match disk::open_os_tree(image, &policy) {
+        Err(DiskError::NoSystem(reason)) => return Err(nothing(reason).into()),
+        Err(DiskError::Unsupported(_)) => match disk::sector_size(image, &policy)? {
+            disk::SECTOR => {}
+            sector => return Err(BuildError::Sectors { sector }.into()),
+        },
+        _ => {}
     }
     let (os, root) = with_tree(image, &policy, events, cancel, |tree| {
         let os = verify::detect_os(tree).map_err(|error| nothing(Failure::from(error).to_string()))?;
@@ -82,5 +87,34 @@ pub fn inspect(
             Err(BuildError::Architecture { guest: os.arch.name().to_owned(), host }.into())
         }
         _ => Ok((os, GrowthPlan::read(image, &policy, root)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::error::Exit;
+
+    /// A disk of sectors of 4096 bytes with a file system that is not read natively.
+    #[test]
+    fn what_is_said_of_large_sectors_depends_on_what_is_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = directory.path().join("disk.raw");
+        let script = "truncate -s 64M disk.raw; printf 'g\\nn\\n\\n\\n\\nw\\n' | fdisk -b 4096 disk.raw; \
+                      printf XFSB | dd of=disk.raw bs=1M seek=1 conv=notrunc";
+        let output = Command::new("sh").args(["-ec", script]).current_dir(&directory).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let (events, cancel) = (Events::none(), Cancel::new());
+        let looked = with_tree(&image, &Policy::default(), &events, &cancel, |_| Ok(())).unwrap_err();
+        assert!(looked.to_string().contains("sectors of 512 bytes only"), "{looked}");
+        assert!(looked.to_string().contains("XFS"), "{looked}");
+        assert_eq!((looked.exit(), looked.to_string().contains("instances")), (Exit::Integrity, false));
+        assert!(looked.hint().unwrap().contains("guestfish --ro --blocksize=4096 "));
+        let cache = Cache::open(Some(directory.path().join("cache"))).unwrap();
+        let built = inspect(&image, &cache, &events, &cancel).unwrap_err();
+        assert!(built.to_string().contains("virtual disks that instances get have 512"), "{built}");
+        assert!(built.hint().unwrap().contains("the maker's image"), "{built}");
     }
 }

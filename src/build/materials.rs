@@ -8,7 +8,7 @@ use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
 use crate::os::Family;
-use crate::recipe::{Check, Plan, ServiceState, Stage, Step, VersionWanted};
+use crate::recipe::{Check, Content, Plan, ServiceState, Stage, Step, VersionWanted};
 use crate::source::agent::{self, AgentBundle, AgentRequest, glibc_of};
 use crate::source::apt::{self, AptRequest, Needed, StageRequest};
 use crate::source::{Base, Cache};
@@ -133,6 +133,7 @@ fn packages(
             arch: plan.os.arch,
             stages: &wanted,
             needed: &needed(plan),
+            boots: plan.boots,
             cache_dir: &cache.directory("apt"),
             offline,
         };
@@ -157,7 +158,7 @@ fn needed(plan: &Plan) -> Vec<Needed> {
 
 /// Refuses a plan whose checks of packages cannot come true, which is known as soon as all packages are.
 fn foresee(plan: &Plan, installed: &[(String, String)]) -> Result<()> {
-    if plan.stages.iter().flat_map(|stage| &stage.steps).any(may_change_packages) {
+    if may_change_packages(plan) {
         return Ok(());
     }
     let version_of = |name: &str| {
@@ -187,14 +188,36 @@ fn foresee(plan: &Plan, installed: &[(String, String)]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a step may install or remove packages behind the back of apt on this host.
-fn may_change_packages(step: &Step) -> bool {
-    match step {
-        Step::Script(script) => {
-            script.network || ["apt", "dpkg"].iter().any(|tool| script.text.contains(tool))
-        }
-        _ => false,
-    }
+/// Whether a script may install or remove packages behind the back of apt on this host: by itself, or by way of a file
+/// that the plan brings. If that cannot be told, it may.
+fn may_change_packages(plan: &Plan) -> bool {
+    let steps = || plan.stages.iter().flat_map(|stage| &stage.steps);
+    let mut scripts = steps().filter_map(|step| match step {
+        Step::Script(script) => Some(script),
+        _ => None,
+    });
+    let mut files = steps().filter_map(|step| match step {
+        Step::File(file) => Some(&file.content),
+        _ => None,
+    });
+    let Some(first) = scripts.next() else { return false };
+    std::iter::once(first).chain(scripts).any(|script| script.network || names_a_tool(script.text.as_bytes()))
+        || files.any(|content| match content {
+            Content::Text(text) => names_a_tool(text.as_bytes()),
+            Content::Host { path, size, .. } => {
+                *size > LONGEST_SCRIPT || fs_err::read(path).map_or(true, |content| names_a_tool(&content))
+            }
+        })
+}
+
+/// Bytes. Scripts are no longer; what is, is not searched.
+const LONGEST_SCRIPT: u64 = 1 << 20;
+
+/// Whether the name of a program that installs packages is one of the words of a text: `apt` in `apt-get` and `apt_pkg`, and
+/// not in `capture`.
+fn names_a_tool(text: &[u8]) -> bool {
+    const TOOLS: [&[u8]; 5] = [b"apt", b"aptitude", b"dpkg", b"gdebi", b"tasksel"];
+    text.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| TOOLS.contains(&word))
 }
 
 /// A unit that the plan wants to start and that only systemd can.
@@ -226,4 +249,52 @@ fn in_guest(
     }
     events.note(format!("packages of {os} are installed from inside the guest, over the network: {reason}"));
     Ok(vec![StagePackages::InGuest; plan.stages.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::well_known;
+    use crate::recipe::{Library, Request};
+
+    /// Only what runs can change packages, and only a word of its own is a program's name.
+    #[test]
+    fn what_may_change_packages() {
+        let script = |text: &str| format!("[[script]]\npurpose = \"x\"\ntext = \"\"\"{text}\"\"\"\n");
+        let file = |text: &str| format!("[[file]]\npath = \"/opt/setup\"\ntext = \"\"\"{text}\"\"\"\n");
+        let directory = tempfile::tempdir().unwrap();
+        let host = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            fs_err::write(&path, content).unwrap();
+            format!("[[file]]\npath = \"/opt/setup\"\nsource = \"{}\"\n", path.display())
+        };
+        let large = [&b"x".repeat(2 << 20)[..], b"dpkg -i y.deb"].concat();
+        for (steps, expected) in [
+            (String::new(), false),
+            (script("capture the adapter of /etc/adaptive; laptop"), false),
+            (script("apt-get install y"), true),
+            (script("cd /opt && exec 'dpkg' --unpack y.deb"), true),
+            (script("/usr/bin/apt install y"), true),
+            (script("python3 -c 'import apt_pkg'"), true),
+            (script("aptitude install y"), true),
+            (file("dpkg -i /opt/y.deb"), false),
+            (file("dpkg -i /opt/y.deb") + &script("sh /opt/setup"), true),
+            (file("capture") + &script("sh /opt/setup"), false),
+            (host("setup", b"\xff\xfe dpkg -i y.deb"), false),
+            (host("setup", b"\xff\xfe dpkg -i y.deb") + &script("sh /opt/setup"), true),
+            (host("harmless", b"capture") + &script("sh /opt/setup"), false),
+            (host("large", &large) + &script("sh /opt/setup"), true),
+        ] {
+            let text = format!(
+                "name = \"x\"\nsummary = \"x\"\n{steps}[[check]]\ncheck = \"package\"\nname = \"y\"\n"
+            );
+            let os = well_known("debian-12").unwrap();
+            let recipe = directory.path().join("x.toml");
+            fs_err::write(&recipe, text).unwrap();
+            let recipe = Library::default().load(recipe.to_str().unwrap()).unwrap();
+            let plan = recipe.plan(&Request::new(&os)).unwrap();
+            let foreseen = foresee(&plan, &[]).is_err();
+            assert_eq!(foreseen, !expected, "{steps:.200}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::error::RecipeError;
 use super::lower::{At, Lowering, Package};
 use super::model::{File, User};
+use super::step::package_name;
 use super::{
     Check, Content, FileStep, GroupStep, RepositoryStep, ScriptStep, ServiceStep, StageName, Step, UserStep,
     valid,
@@ -122,7 +123,7 @@ fn packages(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         {
             for text in plan.texts(&at, key, names)? {
                 let text = valid::package(text, install).map_err(|fault| at.error(fault))?;
-                let name = text.split('=').next().unwrap_or(&text).to_owned();
+                let name = package_name(&text).to_owned();
                 let recommends = install && item.recommends;
                 let package = Package { stage: at.stage(), text, install, recommends, place: at.place() };
                 plan.packages.insert(name, package);

@@ -37,7 +37,7 @@ pub use render::render;
 pub use request::{AgentSource, Request, parse_ssh_keys};
 pub use step::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
-    ServiceStep, Step, UserStep,
+    ServiceStep, Step, UserStep, package_name,
 };
 
 /// The JSON Schema of a file of checks.

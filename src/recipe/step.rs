@@ -226,11 +226,15 @@ pub struct AgentStep {
     pub constraints: Option<Content>,
 }
 
+/// The name in what a recipe installs, `name` or `name=version`.
+pub fn package_name(text: &str) -> &str {
+    text.split('=').next().unwrap_or(text)
+}
+
 impl PackagesStep {
     /// Whether what a package of `install` recommends is wanted, too.
     pub fn recommends(&self, text: &str) -> bool {
-        let name = text.split('=').next().unwrap_or(text);
-        self.recommends.iter().any(|known| known == name)
+        self.recommends.iter().any(|known| known == package_name(text))
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct MemTree {
     broken: BTreeSet<Vec<u8>>,
     /// It cannot be forked.
     single: bool,
+    /// The directories that were listed, in order.
+    listed: Vec<Vec<u8>>,
 }
 
 impl MemTree {
@@ -134,6 +136,11 @@ impl MemTree {
         self
     }
 
+    /// How often a directory was listed.
+    pub(crate) fn listed(&self, path: &str) -> usize {
+        self.listed.iter().filter(|listed| *listed == path.as_bytes()).count()
+    }
+
     pub(crate) fn single(self) -> Self {
         Self { single: true, ..self }
     }
@@ -212,6 +219,7 @@ impl Tree for MemTree {
         if self.nodes[&at].stat.kind != FileKind::Directory {
             return Err(DiskError::NotDirectory(String::from_utf8_lossy(path).into_owned()));
         }
+        self.listed.push(at.clone());
         let prefix = super::look::join(&at, b"");
         let names = self.nodes.keys().filter_map(|key| key.strip_prefix(prefix.as_slice()));
         // Backwards, because a tree promises no order.

@@ -11,11 +11,14 @@ use super::relation::{Relations, sentence};
 use super::status::{Status, field};
 use super::{Needed, StageRequest};
 use crate::event::Events;
+use crate::recipe::package_name;
 
 /// What all stages so far ask for.
 #[derive(Debug)]
 pub(super) struct Ledger<'a> {
     needed: &'a [Needed],
+    /// The image starts with a kernel of its own.
+    boots: bool,
     /// By the name of the package.
     asked: BTreeMap<String, Asked<'a>>,
     /// What is to be removed, and where that is said.
@@ -31,8 +34,8 @@ struct Asked<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(needed: &'a [Needed]) -> Self {
-        Self { needed, asked: BTreeMap::new(), unwanted: BTreeMap::new() }
+    pub(super) fn new(needed: &'a [Needed], boots: bool) -> Self {
+        Self { needed, boots, asked: BTreeMap::new(), unwanted: BTreeMap::new() }
     }
 
     /// Judges what installing the packages of a stage did. `chosen` has the package for each name.
@@ -65,8 +68,10 @@ impl<'a> Ledger<'a> {
             let root = rival.and_then(|rival| on_account_of(stage, &relations, rival, &changed));
             Cause {
                 act: Act::Install,
-                names: root
-                    .map_or_else(|| stage.install.iter().map(|n| bare(n).to_owned()).collect(), |r| vec![r]),
+                names: root.map_or_else(
+                    || stage.install.iter().map(|n| package_name(n).to_owned()).collect(),
+                    |r| vec![r],
+                ),
                 why: rival.map(|rival| format!("{rival} and {name} exclude each other")),
             }
         };
@@ -165,7 +170,7 @@ impl<'a> Ledger<'a> {
             if let Some(needed) = self.needed.iter().find(|needed| needed.name == name) {
                 return Some(format!("which {}", needed.why));
             }
-            if let Some(why) = vital(before, after, name) {
+            if let Some(why) = vital(before, after, name, self.boots) {
                 return Some(format!("which {why}"));
             }
             (held.contains(name) && !named.contains(name)).then(|| "which the base has on hold".to_owned())
@@ -271,19 +276,14 @@ fn on_account_of(
     changed: &HashSet<String>,
 ) -> Option<String> {
     let goal = HashSet::from([name]);
-    let mut asked = stage.install.iter().map(|text| bare(text));
+    let mut asked = stage.install.iter().map(|text| package_name(text));
     asked
         .find(|asked| *asked == name || relations.chain(asked, &goal, Some(changed)).is_some())
         .map(str::to_owned)
 }
 
-/// A package's name without the version that is asked for.
-fn bare(text: &str) -> &str {
-    text.split('=').next().unwrap_or(text)
-}
-
-/// Why no system does without a package.
-fn vital(before: &Status, after: &Status, name: &str) -> Option<&'static str> {
+/// Why no system does without a package. `boots`: nobody gives it a kernel.
+fn vital(before: &Status, after: &Status, name: &str, boots: bool) -> Option<&'static str> {
     let stanza = before.installed_stanza(name)?;
     let yes = |key| field(stanza, key).is_some_and(|value| value.eq_ignore_ascii_case("yes"));
     let kernel = |name: &String| name.starts_with("linux-image-");
@@ -293,7 +293,7 @@ fn vital(before: &Status, after: &Status, name: &str) -> Option<&'static str> {
         Some("is protected: no system boots without it")
     } else if ["apt", "dpkg"].contains(&name) {
         Some("is needed to install packages")
-    } else if kernel(&name.to_owned()) && !after.installed().iter().any(kernel) {
+    } else if boots && kernel(&name.to_owned()) && !after.installed().iter().any(kernel) {
         Some("is the last kernel of the image")
     } else {
         None

@@ -118,11 +118,6 @@ impl PackageSet {
         })
     }
 
-    /// Bytes of all files.
-    pub fn size(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
-    }
-
     /// Bytes that everything takes when installed.
     pub fn installed_size(&self) -> u64 {
         self.files.iter().map(|file| file.installed_size).sum()
@@ -136,7 +131,7 @@ pub struct StageRequest<'a> {
     pub name: &'a str,
     /// Repositories it adds; they stay for the stages after it.
     pub repositories: Vec<&'a RepositoryStep>,
-    /// Packages to install, `name`, `name:arch` or `name=version`.
+    /// Packages to install, `name` or `name=version`.
     pub install: Vec<&'a str>,
     /// Those of them whose recommended packages are to be installed, too.
     pub recommends: Vec<&'a str>,
@@ -207,6 +202,8 @@ pub struct AptRequest<'a> {
     pub stages: &'a [StageRequest<'a>],
     /// What must not go.
     pub needed: &'a [Needed],
+    /// The image starts with a kernel of its own. If not, somebody gives it one.
+    pub boots: bool,
     /// Where indexes and package files are kept.
     pub cache_dir: &'a Path,
     /// Use only what is in the cache.
@@ -219,6 +216,7 @@ impl std::fmt::Debug for AptRequest<'_> {
             .field("arch", &self.arch)
             .field("stages", &self.stages)
             .field("needed", &self.needed)
+            .field("boots", &self.boots)
             .field("cache_dir", &self.cache_dir)
             .field("offline", &self.offline)
             .finish_non_exhaustive()
@@ -241,7 +239,7 @@ pub fn usable() -> Result<(), AptError> {
 /// [`AptError::Contradiction`] if the answer is not what the recipe asks, for example because a package that it
 /// installs goes with one that it removes. See [`AptError`] for the rest.
 pub fn resolve(request: AptRequest<'_>, events: &Events, cancel: &Cancel) -> Result<Resolution, AptError> {
-    let AptRequest { tree, arch, stages, needed, cache_dir, offline } = request;
+    let AptRequest { tree, arch, stages, needed, boots, cache_dir, offline } = request;
     for name in stages.iter().flat_map(|stage| stage.install.iter().chain(&stage.remove)) {
         solve::check_name(name)?;
     }
@@ -254,7 +252,7 @@ pub fn resolve(request: AptRequest<'_>, events: &Events, cancel: &Cancel) -> Res
     let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, events, cancel };
 
     let mut status = status::Status::parse(&root.status, &root.extended_states, arch.debian());
-    let mut ledger = contradiction::Ledger::new(needed);
+    let mut ledger = contradiction::Ledger::new(needed, boots);
     let mut owners = Vec::new();
     let mut indexed = false;
     let mut sets = Vec::with_capacity(stages.len());

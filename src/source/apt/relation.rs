@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::status::{Status, field};
+use crate::version::dpkg;
 
 /// Installed packages, and who needs whom.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ impl<'a> Relations<'a> {
             relations.stanzas.extend(status.installed_stanzas().map(|stanza| (status.name(stanza), stanza)));
         }
         for (name, stanza) in &relations.stanzas {
-            for provided in alternatives(field(stanza, "Provides").unwrap_or_default()).flatten() {
-                relations.providers.entry(provided).or_default().push(name.clone());
+            for provided in entries(field(stanza, "Provides").unwrap_or_default()).flatten() {
+                relations.providers.entry(provided.name).or_default().push(name.clone());
             }
         }
         relations.providers.values_mut().for_each(|names| names.sort_unstable());
@@ -69,17 +70,24 @@ impl<'a> Relations<'a> {
     }
 
     fn excludes(&self, one: &str, other: &str) -> bool {
-        let Some(stanza) = self.stanzas.get(one) else { return false };
-        let bare = other.split(':').next().unwrap_or(other);
-        ["Conflicts", "Breaks"]
-            .iter()
-            .filter_map(|name| field(stanza, name))
-            .flat_map(alternatives)
-            .flatten()
-            .any(|excluded| {
-                excluded == bare
-                    || self.providers.get(excluded).is_some_and(|list| list.iter().any(|p| p == other))
-            })
+        let (Some(stanza), Some(there)) = (self.stanzas.get(one), self.stanzas.get(other)) else {
+            return false;
+        };
+        let version = field(there, "Version").unwrap_or_default();
+        // What is provided without a version is not meant where versions are.
+        let provided = || entries(field(there, "Provides").unwrap_or_default()).flatten();
+        ["Conflicts", "Breaks"].iter().filter_map(|name| field(stanza, name)).flat_map(entries).flatten().any(
+            |excluded| {
+                (excluded.name == bare_of(other) && excluded.admits(version))
+                    || provided().any(|provided| {
+                        excluded.name == provided.name
+                            && match provided.bound {
+                                Some((_, version)) => excluded.admits(version),
+                                None => excluded.bound.is_none(),
+                            }
+                    })
+            },
+        )
     }
 
     /// The installed packages that `name` needs, by itself or through what they provide.
@@ -87,24 +95,60 @@ impl<'a> Relations<'a> {
         let Some(stanza) = self.stanzas.get(name) else { return Vec::new() };
         let fields = ["Pre-Depends", "Depends"].into_iter().filter_map(|name| field(stanza, name));
         let mut needed = Vec::new();
-        for wanted in fields.flat_map(alternatives).flatten() {
-            if self.stanzas.contains_key(wanted) {
-                needed.push(wanted.to_owned());
+        for wanted in fields.flat_map(entries).flatten() {
+            if self.stanzas.contains_key(wanted.name) {
+                needed.push(wanted.name.to_owned());
             }
-            needed.extend(self.providers.get(wanted).into_iter().flatten().cloned());
+            needed.extend(self.providers.get(wanted.name).into_iter().flatten().cloned());
         }
         needed
     }
 }
 
-/// The names in a field such as `Depends`: a list of lists of alternatives, without versions and architectures.
-fn alternatives(value: &str) -> impl Iterator<Item = impl Iterator<Item = &str>> {
-    value.split(',').map(|group| {
-        group.split('|').filter_map(|one| {
-            let name = one.trim().split([' ', '(', '[', ':']).next().unwrap_or_default();
-            (!name.is_empty()).then_some(name)
-        })
-    })
+/// One entry of a field such as `Depends`: `name:any (>= 2) [amd64]`.
+#[derive(Debug, Clone, Copy)]
+struct Relation<'a> {
+    name: &'a str,
+    /// Sign and version.
+    bound: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Relation<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let text = text.trim();
+        let name = text.split([' ', '(', '[', ':']).next().filter(|name| !name.is_empty())?;
+        let inner =
+            text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(inner, _)| inner.trim());
+        let bound = inner.map(|inner| {
+            let version = inner.trim_start_matches(['<', '=', '>']);
+            (&inner[..inner.len() - version.len()], version.trim())
+        });
+        Some(Self { name, bound })
+    }
+
+    /// Whether a version is within the bound.
+    fn admits(self, version: &str) -> bool {
+        let Some((sign, bound)) = self.bound else { return true };
+        let ordering = dpkg(version, bound);
+        match sign {
+            "<<" => ordering.is_lt(),
+            // As dpkg has it, the single signs of old include the version itself.
+            "<=" | "<" => ordering.is_le(),
+            ">=" | ">" => ordering.is_ge(),
+            ">>" => ordering.is_gt(),
+            _ => ordering.is_eq(),
+        }
+    }
+}
+
+/// What a field such as `Depends` lists: groups of alternatives.
+fn entries(value: &str) -> impl Iterator<Item = impl Iterator<Item = Relation<'_>>> {
+    value.split(',').map(|group| group.split('|').filter_map(Relation::parse))
+}
+
+/// A package's name without its architecture.
+fn bare_of(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
 }
 
 /// `a depends on b, which depends on c`
@@ -147,5 +191,41 @@ mod tests {
         let names = ["base".to_owned(), "other".to_owned()];
         assert_eq!(relations.rival("mta", names.iter()).map(String::as_str), Some("other"));
         assert_eq!(relations.rival("base", names.iter()), None);
+    }
+
+    #[test]
+    fn packages_exclude_the_versions_that_they_name() {
+        let package = |name: &str, version: &str, fields: &str| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n{fields}\n"
+            )
+        };
+        for (excludes, version, provides, expected) in [
+            ("Breaks: foo", "5", "", true),
+            ("Breaks: foo (<< 2)", "5", "", false),
+            ("Breaks: foo (<< 2)", "2~rc1-1", "", true),
+            ("Conflicts: foo(<<2)", "2", "", false),
+            ("Conflicts: other, foo (<= 1:2)", "5", "", true),
+            ("Conflicts: other, foo (<= 5)", "1:2", "", false),
+            ("Conflicts: foo (= 5)", "5", "", true),
+            ("Conflicts: foo (= 5)", "5-1", "", false),
+            ("Conflicts: foo (>= 5)", "4.9", "", false),
+            ("Conflicts: foo (>> 5)", "5", "", false),
+            ("Conflicts: foo (>> 5)", "5+b1", "", true),
+            ("Breaks: foo:any (<< 2) [amd64]", "1", "", true),
+            // As ever, the old signs include the version itself.
+            ("Breaks: foo (< 2)", "2", "", true),
+            ("Breaks: foo (> 2)", "2", "", true),
+            ("Conflicts: virtual", "1", "Provides: virtual", true),
+            ("Conflicts: virtual (<< 3)", "1", "Provides: virtual", false),
+            ("Conflicts: virtual (<< 3)", "1", "Provides: virtual (= 2)", true),
+            ("Conflicts: virtual (<< 3)", "1", "Provides: virtual (= 4)", false),
+        ] {
+            let text = package("one", "1", excludes) + "\n" + &package("foo", version, provides);
+            let status = Status::parse(&text, "", "amd64");
+            let relations = Relations::of(&[&status]);
+            let rival = relations.rival("foo", ["one".to_owned()].iter()).is_some();
+            assert_eq!(rival, expected, "{excludes} and foo {version} {provides}");
+        }
     }
 }

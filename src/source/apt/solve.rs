@@ -1,13 +1,14 @@
 //! One stage: names in, a transaction with its files out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use super::answer::{self, Simulated};
+use super::answer::{self, Fetch, Simulated};
 use super::error::{AptError, Contradiction, Fault, UnknownPackage};
 use super::host::Apt;
 use super::status::{self, Status};
 use super::{Action, PackageFile, PackageSet, StageRequest, archive};
+use crate::recipe::package_name;
 
 /// Names offered instead of an unknown one.
 const SUGGESTIONS: usize = 3;
@@ -16,14 +17,12 @@ const SUGGESTIONS: usize = 3;
 pub(super) fn check_name(name: &str) -> Result<(), AptError> {
     let invalid = || AptError::Invalid { what: "package name", value: name.to_owned() };
     let (package, version) = name.split_once('=').map_or((name, None), |(p, v)| (p, Some(v)));
-    let (bare, arch) = package.split_once(':').map_or((package, None), |(p, a)| (p, Some(a)));
     let made_of = |text: &str, extra: &[u8]| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || extra.contains(&b))
     };
-    let good = made_of(bare, b"+-.")
-        && !bare.ends_with('-')
-        && arch.is_none_or(|arch| made_of(arch, b"-"))
+    let good = made_of(package, b"+-.")
+        && !package.ends_with('-')
         && version.is_none_or(|version| made_of(&version.to_ascii_lowercase(), b"+-.:~"));
     if good { Ok(()) } else { Err(invalid()) }
 }
@@ -102,27 +101,80 @@ pub(super) fn install<'a>(
     status: &mut Status,
     stage: &StageRequest<'a>,
 ) -> Result<Solved<'a>, AptError> {
-    let before = status.installed();
+    let (names, answer) = choose(apt, status, stage)?;
+    let transaction = answer::simulation(&answer)?;
+    let chosen = chosen(apt, status, stage, &answer, &transaction)?;
+    for name in answer::downgraded(&answer) {
+        if !stage.install.iter().any(|text| text.split_once('=').is_some_and(|(asked, _)| asked == name)) {
+            apt.events
+                .note(format!("`{name}` goes back to an older version, because its source has priority"));
+        }
+    }
+    let uris = arguments(&["--print-uris", "-qq", "--allow-remove-essential", "install", "--"], &names);
+    let fetches = answer::fetches(&apt.call(DOING, "apt-get", uris.iter().map(String::as_str))?)?;
+    let files = Files { cache, fetches, stanzas: stanzas(apt, &transaction)? };
+    let requested = chosen.iter().map(|(_, package)| package.as_str()).collect();
+    let set = apply(transaction, &files, &requested, status)?;
+    Ok(Solved { set, chosen, names })
+}
+
+/// What apt is asked to install for a stage, and what it answers: what the stage names, and what is recommended, as far as
+/// that goes together.
+fn choose(
+    apt: &Apt<'_>,
+    status: &Status,
+    stage: &StageRequest<'_>,
+) -> Result<(Vec<String>, String), AptError> {
     let held = status.held();
     // What is on hold stays as it is, which is what a name without a version asks for.
     let asked = stage.install.iter().filter(|name| !held.contains(**name));
-    let mut names: Vec<String> = asked.map(|&name| name.to_owned()).collect();
-    for name in recommended(apt, status, stage)? {
+    let asked: Vec<String> = asked.map(|&name| name.to_owned()).collect();
+    let mut left_out = BTreeSet::new();
+    loop {
+        let mut recommended = recommended(apt, status, stage, &left_out)?;
         // What was asked for keeps the version that was asked for.
-        if !names.iter().any(|known| known.split('=').next() == Some(&name)) {
-            names.push(name);
+        recommended.retain(|name| !asked.iter().any(|asked| package_name(asked) == name));
+        let names: Vec<String> = asked.iter().chain(&recommended).cloned().collect();
+        let error = match simulate(apt, status, &arguments(&SIMULATE, &names)) {
+            Ok(answer) => {
+                if !left_out.is_empty() {
+                    let names = left_out.into_iter().collect::<Vec<_>>().join("`, `");
+                    apt.events.note(format!(
+                        "stage {}: recommended, and left out because of what else is installed: `{names}`",
+                        stage.name
+                    ));
+                }
+                return Ok((names, answer));
+            }
+            Err(error @ AptError::Failed { fault: Fault::Dependencies, .. }) if !recommended.is_empty() => {
+                error
+            }
+            Err(error) => return Err(error),
+        };
+        // Beside all that the stage names, apt takes of the recommended ones what does not stand in the way.
+        let together = unpacked(apt, status, &arguments(&SIMULATE_RECOMMENDS, &asked))?;
+        recommended.retain(|name| !together.contains(name));
+        if recommended.is_empty() {
+            return Err(error);
         }
+        left_out.extend(recommended);
     }
-    let arguments = |first: &[&'static str]| {
-        first.iter().copied().chain(names.iter().map(String::as_str)).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let text = simulate(apt, status, &arguments(&SIMULATE))?;
-    let transaction = answer::simulation(&text)?;
-    let selected = answer::selections(&text);
+}
+
+/// The package that apt takes for each name of a stage.
+fn chosen<'a>(
+    apt: &Apt<'_>,
+    before: &Status,
+    stage: &StageRequest<'a>,
+    answer: &str,
+    transaction: &[Simulated],
+) -> Result<Vec<(&'a str, String)>, AptError> {
+    let before = before.installed();
+    let selected = answer::selections(answer);
     let mut chosen = Vec::new();
     let mut unknown = Vec::new();
     for &name in &stage.install {
-        let package = name.split('=').next().unwrap_or(name);
+        let package = package_name(name);
         let package = selected.get(package).copied().unwrap_or(package);
         let known = before.contains(package)
             || transaction
@@ -134,32 +186,39 @@ pub(super) fn install<'a>(
         }
         chosen.push((name, package.to_owned()));
     }
-    if !unknown.is_empty() {
-        return Err(AptError::Unknown { unknown: suggest(apt, unknown) });
-    }
-    let requested: HashSet<&str> = chosen.iter().map(|(_, package)| package.as_str()).collect();
-    for name in answer::downgraded(&text) {
-        if !stage.install.iter().any(|text| text.split_once('=').is_some_and(|(asked, _)| asked == name)) {
-            apt.events
-                .note(format!("`{name}` goes back to an older version, because its source has priority"));
-        }
-    }
+    if unknown.is_empty() { Ok(chosen) } else { Err(AptError::Unknown { unknown: suggest(apt, unknown) }) }
+}
 
+/// Where the packages of a transaction are, and what their index says of them.
+struct Files<'a> {
+    cache: &'a Path,
+    /// By the name that apt gives to the file.
+    fetches: HashMap<String, Fetch>,
+    /// By the SHA-256 of the file.
+    stanzas: HashMap<String, String>,
+}
+
+/// Brings `status` to what it is after a transaction, and returns what that takes. `requested` are packages that the recipe
+/// names.
+fn apply(
+    transaction: Vec<Simulated>,
+    files: &Files<'_>,
+    requested: &HashSet<&str>,
+    status: &mut Status,
+) -> Result<PackageSet, AptError> {
+    let before = status.installed();
     let mut set = PackageSet {
         present: requested.iter().filter(|name| before.contains(**name)).map(|&n| n.to_owned()).collect(),
         ..PackageSet::default()
     };
     set.present.sort_unstable();
-    let uris = arguments(&["--print-uris", "-qq", "--allow-remove-essential", "install", "--"]);
-    let fetches = answer::fetches(&apt.call(DOING, "apt-get", uris.iter().map(String::as_str))?)?;
-    let stanzas = stanzas(apt, &transaction)?;
     for action in transaction {
         match action {
             Simulated::Unpack { name, version, arch } => {
                 let odd = |what: &str| AptError::Answer(format!("{what} of {name} {version} is missing"));
                 let file_name = answer::file_name(&name, &version, &arch);
-                let fetch = fetches.get(&file_name).ok_or_else(|| odd("the file"))?;
-                let stanza = stanzas.get(&fetch.sha256).ok_or_else(|| odd("the record"))?;
+                let fetch = files.fetches.get(&file_name).ok_or_else(|| odd("the file"))?;
+                let stanza = files.stanzas.get(&fetch.sha256).ok_or_else(|| odd("the record"))?;
                 let kib: u64 =
                     status::field(stanza, "Installed-Size").and_then(|kib| kib.parse().ok()).unwrap_or(0);
                 status.install(stanza);
@@ -170,7 +229,7 @@ pub(super) fn install<'a>(
                 set.files.push(PackageFile {
                     requested: requested.contains(name.as_str()),
                     new: !before.contains(&name),
-                    path: archive::path(cache, &fetch.sha256),
+                    path: archive::path(files.cache, &fetch.sha256),
                     sha256: fetch.sha256.clone(),
                     size: fetch.size,
                     installed_size: kib.saturating_mul(1024),
@@ -187,7 +246,7 @@ pub(super) fn install<'a>(
         }
     }
     set.present.iter().for_each(|name| status.set_automatic(name, false));
-    Ok(Solved { set, chosen, names })
+    Ok(set)
 }
 
 const DOING: &str = "resolving packages";
@@ -209,25 +268,56 @@ fn simulate(apt: &Apt<'_>, status: &Status, arguments: &[String]) -> Result<Stri
     }
 }
 
+/// As [`SIMULATE`], with what the packages recommend.
+const SIMULATE_RECOMMENDS: [&str; 9] = [
+    "-o",
+    "APT::Install-Recommends=true",
+    "-s",
+    "-q=0",
+    "-o",
+    "quiet::NoProgress=true",
+    "--allow-remove-essential",
+    "install",
+    "--",
+];
+
+fn arguments(first: &[&str], names: &[String]) -> Vec<String> {
+    first.iter().copied().chain(names.iter().map(String::as_str)).map(str::to_owned).collect()
+}
+
+/// The names of everything that apt would unpack.
+fn unpacked(apt: &Apt<'_>, status: &Status, arguments: &[String]) -> Result<Vec<String>, AptError> {
+    let transaction = answer::simulation(&simulate(apt, status, arguments)?)?;
+    let names = transaction.into_iter().filter_map(|action| match action {
+        Simulated::Unpack { name, .. } => Some(name),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
 /// Everything that is installed when those packages of a stage whose recommended ones are wanted are installed with
-/// these; nothing if there are none.
-fn recommended(apt: &Apt<'_>, status: &Status, stage: &StageRequest<'_>) -> Result<Vec<String>, AptError> {
+/// these, and without `left_out`; nothing if there are none.
+///
+/// They are resolved without the rest of the stage, because apt would take what that recommends as well.
+fn recommended(
+    apt: &Apt<'_>,
+    status: &Status,
+    stage: &StageRequest<'_>,
+    left_out: &BTreeSet<String>,
+) -> Result<Vec<String>, AptError> {
     if stage.recommends.is_empty() {
         return Ok(Vec::new());
     }
-    // Together with the rest of the stage, so that nothing is recommended that the rest excludes.
-    let first = ["-o", "APT::Install-Recommends=true"].into_iter().chain(SIMULATE);
-    let package = |text: &&str| stage.recommends.contains(&text.split('=').next().unwrap_or(text));
-    let asked = stage.install.iter().copied().filter(package);
-    let alone: Vec<String> = first.chain(asked).map(str::to_owned).collect();
-    let transaction = answer::simulation(&simulate(apt, status, &alone)?)?;
-    Ok(transaction
-        .into_iter()
-        .filter_map(|action| match action {
-            Simulated::Unpack { name, .. } => Some(name),
-            _ => None,
-        })
-        .collect())
+    let held = status.held();
+    let asked = stage.install.iter().filter(|text| stage.recommends.contains(&package_name(text)));
+    let asked = asked.filter(|text| !held.contains(**text));
+    // A dash behind the name keeps a package out. One that is installed would be removed, and is only not to change.
+    let before = status.installed();
+    let kept_out = left_out.iter().filter(|name| !before.contains(*name)).map(|name| format!("{name}-"));
+    let names: Vec<String> = asked.map(|&text| text.to_owned()).chain(kept_out).collect();
+    let mut names = unpacked(apt, status, &arguments(&SIMULATE_RECOMMENDS, &names))?;
+    names.retain(|name| !left_out.contains(name));
+    Ok(names)
 }
 
 /// Adds what the base has on hold to an error about packages that do not fit together: apt does not touch it.
@@ -320,14 +410,25 @@ mod tests {
 
     #[test]
     fn package_names() {
-        for good in
-            ["g++", "libc6:i386", "mariadb-server=1:10.11.6-0+deb12u1", "python3.11", "0ad", "x=1.0A~rc1"]
-        {
+        for good in ["g++", "mariadb-server=1:10.11.6-0+deb12u1", "python3.11", "0ad", "x=1.0A~rc1"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", "-y", "x-", "x/stable", "x*", "~i", "?essential", "x y", "X", "x=", "x:", "./x.deb", "x=1 y"]
-        {
+        for bad in [
+            "",
+            "-y",
+            "x-",
+            "x/stable",
+            "x*",
+            "~i",
+            "?essential",
+            "x y",
+            "X",
+            "x=",
+            "x:",
+            "x:i386",
+            "./x.deb",
+            "x=1 y",
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -130,8 +130,8 @@ pub fn parse_text(text: &[u8]) {
     let _ = super::cloud_config::datasources(text);
     let text = String::from_utf8_lossy(text);
     let (a, b) = text.split_once('\n').unwrap_or((&text, ""));
-    assert_eq!(super::version::dpkg(a, b), super::version::dpkg(b, a).reverse());
-    assert_eq!(super::version::rpm(a, b), super::version::rpm(b, a).reverse());
+    assert_eq!(crate::version::dpkg(a, b), crate::version::dpkg(b, a).reverse());
+    assert_eq!(crate::version::rpm(a, b), crate::version::rpm(b, a).reverse());
 }
 
 fn unusable(reason: String) -> VerifyError {

@@ -3,10 +3,10 @@
 use super::{Found, listed};
 use crate::disk::Tree;
 use crate::recipe::ServiceState;
-use crate::verify::unit::{UnitState, WANTS, dangling_links, resolve_alias};
+use crate::verify::unit::{UnitIndex, UnitState, WANTS, dangling_links};
 
 pub(super) fn check(tree: &mut dyn Tree, name: &str, exists: bool, wanted: Option<ServiceState>) -> Found {
-    let state = resolve_alias(tree, name)?;
+    let state = UnitIndex::read(tree)?.state_behind(tree, name)?;
     let right = match wanted {
         None => (state != UnitState::NotFound) == exists,
         Some(ServiceState::Enabled) => state == UnitState::Enabled,

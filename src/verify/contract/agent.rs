@@ -1,9 +1,10 @@
 //! The agent's unit: does it start, as whom, with which configuration, and when.
 
+use super::venv::Venv;
 use super::{CheckResult, Found, joined, result};
-use crate::disk::{FileKind, Tree};
+use crate::disk::{DiskError, FileKind, Tree};
 use crate::verify::look::{base_name, is_directory, join, optional, read_start, show};
-use crate::verify::unit::{self, UnitState, load, unit_state};
+use crate::verify::unit::{self, UnitState};
 use crate::verify::{UnitFile, UnitIndex, VerifyError, gid_of, groups, groups_of, uid_of, users};
 
 /// Names under which guest agents are installed, in the order in which they are looked for.
@@ -34,49 +35,83 @@ const DATABASE_ID: u32 = 1001;
 /// A guest agent that an image has.
 pub(super) struct Agent {
     name: String,
-    state: UnitState,
     /// Nothing when it is masked.
     unit: UnitFile,
 }
 
 impl Agent {
-    /// Finds it by the name of its unit, otherwise by what the unit runs: a program that is called like an agent, or
-    /// anything in the virtual environment that a recipe puts its agent into.
-    pub(super) fn find(tree: &mut dyn Tree, venv: Option<&str>) -> Result<Option<Self>, VerifyError> {
-        for name in UNITS {
-            let state = unit_state(tree, name)?;
-            if state != UnitState::NotFound {
-                let unit = load(tree, name)?.unwrap_or_default();
-                return Ok(Some(Self { name: name.to_owned(), state, unit }));
-            }
+    /// Finds it: with `venv`, the virtual environment that a recipe puts its agent into, by what its unit runs there;
+    /// otherwise by the name of its unit, or by a program that is called like an agent.
+    pub(super) fn find(
+        tree: &mut dyn Tree,
+        index: &UnitIndex,
+        venv: Option<&str>,
+    ) -> Result<Option<Self>, VerifyError> {
+        match venv {
+            Some(venv) => Self::in_venv(tree, index, venv),
+            None => Self::called_like_one(tree, index),
         }
-        let index = UnitIndex::read(tree)?;
-        for name in unit::names(&index).into_keys().filter(|name| name.ends_with(".service")) {
-            if venv.is_none() && !HINTS.iter().any(|hint| name.contains(hint)) {
-                continue;
-            }
-            let Some(unit) = load(tree, name)? else { continue };
-            let state = unit_state(tree, name)?;
-            let found = Self { name: name.to_owned(), state, unit };
-            if !matches!(found.state, UnitState::Alias(_)) && found.runs_agent(tree, venv)? {
-                return Ok(Some(found));
+    }
+
+    fn in_venv(tree: &mut dyn Tree, index: &UnitIndex, venv: &str) -> Result<Option<Self>, VerifyError> {
+        let venv = Venv::new(tree, venv)?;
+        let names = unit::names(index);
+        let known = UNITS.into_iter().filter(|name| names.contains_key(name));
+        for name in known.chain(names.keys().copied().filter(|name| name.ends_with(".service"))) {
+            let found = Self::read(tree, index, name, |agent, tree| venv.runs(tree, agent))?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
-    /// Whether the program, what it is a link to, or one of its arguments is an agent.
-    fn runs_agent(&self, tree: &mut dyn Tree, venv: Option<&str>) -> Result<bool, VerifyError> {
+    fn called_like_one(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Self>, VerifyError> {
+        for name in UNITS {
+            if index.state(tree, name)? != UnitState::NotFound {
+                let unit = index.load(tree, name)?.unwrap_or_default();
+                return Ok(Some(Self { name: name.to_owned(), unit }));
+            }
+        }
+        let hinted = |name: &&str| name.ends_with(".service") && HINTS.iter().any(|hint| name.contains(hint));
+        for name in unit::names(index).into_keys().filter(hinted) {
+            let found = Self::read(tree, index, name, |agent, tree| agent.runs_agent(tree))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a unit, if it is one and `wanted`. One that is bad itself, a loop of links for example, is not.
+    fn read(
+        tree: &mut dyn Tree,
+        index: &UnitIndex,
+        name: &str,
+        wanted: impl FnOnce(&Self, &mut dyn Tree) -> Result<bool, VerifyError>,
+    ) -> Result<Option<Self>, VerifyError> {
+        let examine = || -> Result<Option<Self>, VerifyError> {
+            let Some(unit) = index.load(tree, name)? else { return Ok(None) };
+            // The unit that it is another name of is looked at itself.
+            if matches!(index.state(tree, name)?, UnitState::Alias(target) if target != name) {
+                return Ok(None);
+            }
+            let found = Self { name: name.to_owned(), unit };
+            Ok(wanted(&found, tree)?.then_some(found))
+        };
+        match examine() {
+            Err(VerifyError::Disk(DiskError::WrongKind { .. } | DiskError::NotDirectory(_))) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Whether the program, what it is a link to, or one of its arguments is called like an agent.
+    fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, VerifyError> {
         let mut words: Vec<_> = self.command().into_iter().map(String::into_bytes).collect();
         if let Some(program) = self.program(tree)? {
             words.extend(optional(tree.canonicalize(&program))?);
         }
-        let venv = venv.map(|venv| format!("{}/", venv.trim_end_matches('/')));
-        let is_agent = |word: &Vec<u8>| {
-            PROGRAMS.contains(&base_name(word))
-                || venv.as_ref().is_some_and(|venv| word.starts_with(venv.as_bytes()))
-        };
-        Ok(words.iter().any(is_agent))
+        Ok(words.iter().any(|word| PROGRAMS.contains(&base_name(word))))
     }
 
     /// The name of its unit.
@@ -111,17 +146,13 @@ impl Agent {
         Ok(Some(word.into_bytes()))
     }
 
-    pub(super) fn check(&self, tree: &mut dyn Tree) -> Vec<CheckResult> {
+    pub(super) fn check(&self, tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
         let name = &self.name;
-        let enabled = match &self.state {
-            UnitState::Enabled => None,
-            UnitState::Alias(target) => unit_state(tree, target)
-                .map(|state| (state != UnitState::Enabled).then(|| state.to_string()))
-                .unwrap_or_else(|error| Some(error.to_string())),
-            state => Some(state.to_string()),
-        };
+        let enabled = index
+            .state_behind(tree, name)
+            .map(|state| (state != UnitState::Enabled).then(|| state.to_string()));
         let mut results = vec![
-            result(format!("{name} starts at boot"), Ok(enabled))
+            result(format!("{name} starts at boot"), enabled)
                 .why("without an agent the instance stays in BUILD and says nothing")
                 .fix("enable the unit in the recipe"),
             result(format!("{name} has a program that can run"), self.check_program(tree))
@@ -133,14 +164,14 @@ impl Agent {
             result(format!("{name} reads the injected configuration"), self.check_configuration(tree))
                 .why("without guest_info.conf and trove-guestagent.conf the agent does not know who it is")
                 .fix("pass --config-dir=/etc/trove/conf.d and make the directory"),
-            result(format!("{name} starts after cloud-init"), self.check_order(tree))
+            result(format!("{name} starts after cloud-init"), self.check_order(tree, index))
                 .why("cloud-init writes the configuration; an agent that is faster starts without it")
                 .fix("add After=cloud-init.service cloud-init-network.service to [Unit]"),
             result(format!("the directories of {name} belong to its user"), self.check_directories(tree))
                 .why("the agent cannot write its log, its state or the files that say prepare is done")
                 .fix("make them in the recipe, with the agent's user as owner"),
         ];
-        if let Some(found) = database_id(tree).transpose() {
+        if let Some(found) = database_id(tree, index).transpose() {
             results.push(
                 result(format!("user and group id {DATABASE_ID} are free"), found)
                     .why("the agent gives this id to the database's user, and ends when it is taken")
@@ -231,7 +262,7 @@ impl Agent {
         Ok(None)
     }
 
-    fn check_order(&self, tree: &mut dyn Tree) -> Found {
+    fn check_order(&self, tree: &mut dyn Tree, index: &UnitIndex) -> Found {
         let after = self.unit.words("Unit", "After");
         let writes = |name: &&&str| {
             let stem = name.rsplit_once('.').map_or(**name, |(stem, _)| stem);
@@ -244,7 +275,7 @@ impl Agent {
         const TARGET: &str = "multi-user.target";
         if self.unit.words("Install", "WantedBy").contains(&TARGET) {
             for name in after {
-                let other = load(tree, name)?.unwrap_or_default();
+                let other = index.load(tree, name)?.unwrap_or_default();
                 if other.words("Unit", "After").contains(&TARGET) {
                     return Ok(Some(format!(
                         "a circle: it is after {name}, which is after {TARGET}, which waits for it"
@@ -315,8 +346,8 @@ pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec
 }
 
 /// Who has the database's id, in an image whose agent runs databases as containers; `None` in others.
-fn database_id(tree: &mut dyn Tree) -> Result<Option<Option<String>>, VerifyError> {
-    if unit_state(tree, "docker.service")? == UnitState::NotFound {
+fn database_id(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Option<String>>, VerifyError> {
+    if index.state(tree, "docker.service")? == UnitState::NotFound {
         return Ok(None);
     }
     let users = users(tree)?.into_iter().filter(|user| user.uid == DATABASE_ID);

@@ -2,7 +2,7 @@
 
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
-use crate::verify::unit::{UnitState, resolve_alias};
+use crate::verify::unit::{UnitIndex, UnitState};
 use crate::verify::{VerifyError, datasource_list};
 
 /// The units that run cloud-init's first stages: up to version 24.2, and since.
@@ -11,9 +11,9 @@ const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];
 /// Where Nova has user data.
 const SOURCES: [&str; 2] = ["ConfigDrive", "OpenStack"];
 
-pub(super) fn check(tree: &mut dyn Tree) -> Vec<CheckResult> {
+pub(super) fn check(tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
     vec![
-        result("cloud-init starts at boot", starts(tree))
+        result("cloud-init starts at boot", starts(tree, index))
             .why("Trove hands the agent its configuration through cloud-init")
             .fix("install cloud-init, enable it, remove /etc/cloud/cloud-init.disabled"),
         result("cloud-init reads ConfigDrive and OpenStack", sources(tree))
@@ -22,11 +22,11 @@ pub(super) fn check(tree: &mut dyn Tree) -> Vec<CheckResult> {
     ]
 }
 
-fn starts(tree: &mut dyn Tree) -> Found {
+fn starts(tree: &mut dyn Tree, index: &UnitIndex) -> Found {
     let mut wrong = Vec::new();
     let mut states = Vec::new();
     for unit in UNITS {
-        states.push((unit, resolve_alias(tree, unit)?));
+        states.push((unit, index.state_behind(tree, unit)?));
     }
     if !states.iter().any(|(_, state)| *state == UnitState::Enabled) {
         let (unit, state) =

@@ -7,8 +7,9 @@ pub(super) mod metadata;
 mod python;
 pub(super) mod requirement;
 mod sudo;
+mod venv;
 
-use super::{CheckGroup, CheckResult, VerifyError};
+use super::{CheckGroup, CheckResult, UnitIndex, VerifyError};
 use crate::disk::Tree;
 use crate::recipe::AgentStep;
 
@@ -32,8 +33,12 @@ pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
             .why("what the link stands for does not start at boot")
             .fix("disable the unit, or install the package it comes from"),
     ];
-    let agent = match agent::Agent::find(tree, wanted.map(|step| step.venv.as_str())) {
-        Ok(agent) => agent,
+    let venv = wanted.map(|step| step.venv.as_str());
+    let found = UnitIndex::read(tree)
+        .map_err(VerifyError::from)
+        .and_then(|index| Ok((agent::Agent::find(tree, &index, venv)?, index)));
+    let (agent, index) = match found {
+        Ok(found) => found,
         Err(error) => {
             results.push(result("the guest agent's unit can be read", Err(error)));
             return Contract { agent: None, results };
@@ -48,8 +53,8 @@ pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
         );
     }
     if let Some(agent) = &agent {
-        results.extend(agent.check(tree));
-        results.extend(cloud::check(tree));
+        results.extend(agent.check(tree, &index));
+        results.extend(cloud::check(tree, &index));
         results.extend(sudo::check(tree, agent));
         results.extend(python::check(tree, agent));
     }

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::VerifyError;
 use crate::error::Failure;
-use crate::shown::escape;
 
 /// The version of the JSON form.
 pub const VERSION: u32 = 1;
@@ -94,8 +93,8 @@ impl CheckResult {
     ) -> Self {
         let outcome = match found {
             Ok(None) => Outcome::Passed,
-            Ok(Some(found)) => Outcome::Failed { found: escape(&found) },
-            Err(error) => Outcome::NotChecked { reason: escape(&Failure::from(error).to_string()) },
+            Ok(Some(found)) => Outcome::Failed { found },
+            Err(error) => Outcome::NotChecked { reason: Failure::from(error).to_string() },
         };
         Self { title: title.into(), group, outcome, why: None, fix: None }
     }
@@ -170,18 +169,17 @@ impl Report {
         counts
     }
 
-    /// The report as JSON; [`VERSION`] says which form.
+    /// The report as JSON; [`VERSION`] says which form. Values are as they are: what prints them makes them harmless.
     pub fn to_json(&self) -> serde_json::Value {
         let facts = self.facts.iter();
         let facts: Vec<_> =
-            facts.map(|(name, value)| serde_json::json!({ "name": name, "value": escape(value) })).collect();
-        let warnings: Vec<_> = self.warnings.iter().map(|warning| escape(warning)).collect();
+            facts.map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
         serde_json::json!({
             "version": VERSION,
             "image": self.image.to_string_lossy(),
             "passed": self.passed(),
             "facts": facts,
-            "warnings": warnings,
+            "warnings": self.warnings,
             "counts": self.counts(),
             "results": self.results,
         })

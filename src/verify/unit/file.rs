@@ -122,16 +122,21 @@ impl UnitFile {
     }
 }
 
-/// Reads a unit by name: aliases followed, an instance's template taken, drop-ins added. `None` when there is
-/// no such unit, or it is masked.
-pub(in crate::verify) fn load(tree: &mut dyn Tree, name: &str) -> Result<Option<UnitFile>, DiskError> {
-    let index = UnitIndex::read(tree)?;
-    match index.follow(tree, name)? {
-        Some((resolved, found)) if found.entry != Entry::Masked => {
-            read(tree, &found.path, &index.drop_ins(drop_in_names(&resolved).iter().map(String::as_str)))
-                .map(Some)
+impl UnitIndex {
+    /// Reads a unit by name: aliases followed, an instance's template taken, drop-ins added. `None` when there is
+    /// no such unit, or it is masked.
+    pub(in crate::verify) fn load(
+        &self,
+        tree: &mut dyn Tree,
+        name: &str,
+    ) -> Result<Option<UnitFile>, DiskError> {
+        match self.follow(tree, name)? {
+            Some((resolved, found)) if found.entry != Entry::Masked => {
+                let names = drop_in_names(&resolved);
+                read(tree, &found.path, &self.drop_ins(names.iter().map(String::as_str))).map(Some)
+            }
+            _ => Ok(None),
         }
-        _ => Ok(None),
     }
 }
 
@@ -198,9 +203,10 @@ mod tests {
             .file("/etc/systemd/system/a@.service.d/10.conf", "[Service]\nUser=early\nGroup=g\n")
             .link("/etc/systemd/system/a@.service.d/30.conf", "/dev/null")
             .link("/etc/systemd/system/b@x.service", "a@x.service");
-        let unit = load(&mut tree, "b@x.service").unwrap().unwrap();
+        let index = UnitIndex::read(&mut tree).unwrap();
+        let unit = index.load(&mut tree, "b@x.service").unwrap().unwrap();
         assert_eq!((unit.last("Service", "User"), unit.last("Service", "Group")), (Some("two"), Some("g")));
-        assert_eq!(load(&mut tree, "c.service").unwrap(), None);
+        assert_eq!(index.load(&mut tree, "c.service").unwrap(), None);
     }
 
     proptest! {

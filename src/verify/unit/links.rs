@@ -1,6 +1,6 @@
 //! Links by which something should start, or have another name, and nothing is there.
 
-use super::state::{UnitState, unit_state};
+use super::{UnitIndex, UnitState};
 use crate::disk::{FileKind, Tree};
 use crate::verify::VerifyError;
 use crate::verify::look::{base_name, glob, optional, show};
@@ -12,6 +12,8 @@ pub(in crate::verify) fn dangling_links<T: AsRef<[u8]>>(
     patterns: &[T],
 ) -> Result<Vec<String>, VerifyError> {
     let mut wrong = Vec::new();
+    // Most images have no such link.
+    let mut index = None;
     for pattern in patterns {
         for path in glob(tree, pattern.as_ref())? {
             if tree.lstat(&path)?.kind != FileKind::Symlink {
@@ -23,7 +25,11 @@ pub(in crate::verify) fn dangling_links<T: AsRef<[u8]>>(
                 continue;
             }
             let name = String::from_utf8_lossy(base_name(&path)).into_owned();
-            if unit_state(tree, &name)? == UnitState::NotFound {
+            let index = match &mut index {
+                Some(index) => index,
+                none => none.insert(UnitIndex::read(tree)?),
+            };
+            if index.state(tree, &name)? == UnitState::NotFound {
                 wrong.push(format!("{} -> {}", show(&path), show(&target)));
             }
         }

@@ -15,10 +15,8 @@ pub use preset::{Preset, Presets};
 pub use state::{UnitState, unit_state};
 pub use sysv::{InitScript, init_scripts};
 
-pub(super) use file::load;
 pub(super) use links::dangling_links;
 pub(super) use list::names;
-pub(super) use state::resolve_alias;
 
 /// Where systemd looks for units, first match wins (`systemd-analyze unit-paths`).
 const SEARCH_PATH: [&str; 13] = [

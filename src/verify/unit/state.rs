@@ -99,6 +99,26 @@ impl UnitIndex {
         }
     }
 
+    /// The state that counts for a unit: that of the unit itself where the name is an alias.
+    ///
+    /// # Errors
+    /// As [`unit_state`].
+    pub(in crate::verify) fn state_behind(
+        &self,
+        tree: &mut dyn Tree,
+        name: &str,
+    ) -> Result<UnitState, VerifyError> {
+        match self.state(tree, name)? {
+            UnitState::Alias(target) if target == full_name(name) => {
+                let is_wanted = |known: &&Directory| known.content.wanted.contains_key(target.as_bytes());
+                let wanted = self.directories().iter().filter(is_wanted).any(|known| known.path == CONFIG);
+                Ok(if wanted { UnitState::Enabled } else { UnitState::Linked })
+            }
+            UnitState::Alias(target) => self.state(tree, &target),
+            state => Ok(state),
+        }
+    }
+
     /// The state of a unit that was found, and what its files say where they had to be read.
     pub(super) fn state_of(
         &self,
@@ -199,23 +219,6 @@ impl UnitIndex {
         } else {
             own_link
         }
-    }
-}
-
-/// The state that counts for a unit: that of the unit itself where the name is an alias.
-///
-/// # Errors
-/// As [`unit_state`].
-pub(in crate::verify) fn resolve_alias(tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
-    let index = UnitIndex::read(tree)?;
-    match index.state(tree, name)? {
-        UnitState::Alias(target) if target == full_name(name) => {
-            let is_wanted = |known: &&Directory| known.content.wanted.contains_key(target.as_bytes());
-            let wanted = index.directories().iter().filter(is_wanted).any(|known| known.path == CONFIG);
-            Ok(if wanted { UnitState::Enabled } else { UnitState::Linked })
-        }
-        UnitState::Alias(target) => index.state(tree, &target),
-        state => Ok(state),
     }
 }
 

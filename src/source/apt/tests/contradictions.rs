@@ -10,7 +10,7 @@ use crate::recipe::Place;
 use crate::source::apt::{AptError, Needed, Resolution, StageRequest};
 
 /// A database server that needs a tool by way of a script, and packages that are in each other's way.
-const PACKAGES: [(&str, &str, &str); 18] = [
+const PACKAGES: [(&str, &str, &str); 26] = [
     ("tib-server", "2.0", "Depends: tib-script, tib-lib (>= 1)\n"),
     ("tib-script", "1.0", "Depends: tib-tool | tib-nowhere\n"),
     ("tib-tool", "1.0", ""),
@@ -29,6 +29,14 @@ const PACKAGES: [(&str, &str, &str); 18] = [
     ("tib-mta", "1.0", "Provides: tib-mail\n"),
     ("tib-mda", "1.0", "Provides: tib-mail\n"),
     ("tib-reader", "1.0", "Depends: tib-mta | tib-mda\n"),
+    ("tib-shiny", "1.0", "Recommends: tib-gloss, tib-sparkle, tib-glow | tib-neon\n"),
+    ("tib-sparkle", "1.0", "Depends: tib-glitter\n"),
+    ("tib-glitter", "1.0", ""),
+    ("tib-glow", "1.0", ""),
+    ("tib-neon", "1.0", ""),
+    ("tib-matt", "1.0", "Conflicts: tib-sparkle\nRecommends: tib-glitter\n"),
+    ("tib-dark", "1.0", "Depends: tib-night\n"),
+    ("tib-night", "1.0", "Breaks: tib-glow\n"),
 ];
 
 fn stanza(name: &str, version: &str, state: &str, fields: &str) -> String {
@@ -267,6 +275,65 @@ fn recommended_packages_come_only_where_they_are_asked_for() {
         ],
         "what recommended packages need comes, what the other package recommends does not"
     );
+}
+
+#[test]
+fn recommended_packages_give_way_to_what_is_asked_for() {
+    let (_archive, base) = base();
+    let names = |with: &[&'static str]| {
+        let names = [&["tib-shiny"][..], with].concat();
+        let stage = StageRequest { recommends: vec!["tib-shiny"], ..install(&names) };
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let events = Events::new(Notes(Arc::clone(&heard)));
+        let sets = resolve(&base, vec![stage], &events).map_err(|error| (error.to_string(), error.context()));
+        let files = sets.unwrap().sets.remove(0).files;
+        let mut names: Vec<_> = files.iter().map(|file| file.name[4..].to_owned()).collect();
+        names.sort();
+        let heard = heard.lock().unwrap().clone();
+        (names.join(" "), heard)
+    };
+    let told = |name: &str| {
+        vec![format!("stage system: recommended, and left out because of what else is installed: `{name}`")]
+    };
+    assert_eq!(names(&[]), ("glitter gloss glow polish shiny sparkle".to_owned(), vec![]));
+    // Neither what goes with it nor what another package recommends comes in its place.
+    assert_eq!(names(&["tib-matt"]), ("gloss glow matt polish shiny".to_owned(), told("tib-sparkle")));
+    assert_eq!(
+        names(&["tib-dark"]),
+        ("dark glitter gloss neon night polish shiny sparkle".to_owned(), told("tib-glow"))
+    );
+    assert_eq!(
+        names(&["tib-dark", "tib-matt"]),
+        ("dark gloss matt neon night polish shiny".to_owned(), told("tib-glow`, `tib-sparkle"))
+    );
+    // What does not go together without them is an error as ever, and speaks of nothing else.
+    let stage =
+        StageRequest { recommends: vec!["tib-shiny"], ..install(&["tib-shiny", "tib-rival", "tib-server"]) };
+    let error = resolve(&base, vec![stage], &Events::none()).unwrap_err();
+    assert_eq!(error.exit(), Exit::Guest);
+    assert!(
+        error.context().iter().any(|line| line.contains("Conflicts: tib-server")),
+        "{:?}",
+        error.context()
+    );
+}
+
+#[test]
+fn an_image_that_is_given_a_kernel_needs_none() {
+    let (_archive, base) = base();
+    let mut tree = super::HostTree(base.directory.path().to_owned());
+    let stages = [remove(&["linux-image-6.1-amd64"])];
+    let request = super::AptRequest {
+        tree: &mut tree,
+        arch: super::Arch::X86_64,
+        stages: &stages,
+        needed: &[],
+        boots: false,
+        cache_dir: base.cache.path(),
+        offline: false,
+    };
+    let resolution = super::resolve(request, &Events::none(), &super::Cancel::new()).unwrap();
+    assert_eq!(resolution.sets[0].removed, ["linux-image-6.1-amd64"]);
 }
 
 #[test]

@@ -68,6 +68,7 @@ impl Base {
             arch: Arch::X86_64,
             stages,
             needed,
+            boots: true,
             cache_dir: self.cache.path(),
             offline,
         };
@@ -435,6 +436,7 @@ fn interrupted() {
         arch: Arch::X86_64,
         stages: &stages,
         needed: &[],
+        boots: true,
         cache_dir: base.cache.path(),
         offline: false,
     };

@@ -78,6 +78,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
                 arch: Arch::X86_64,
                 stages: &stages,
                 needed: &[],
+                boots: true,
                 cache_dir: &cache,
                 offline,
             };
