@@ -12,6 +12,7 @@ use super::error::{Place, RecipeError};
 use super::model::{Agent, RecipeFile};
 use super::parse::Source;
 use super::request::check_ssh_keys;
+use super::step::placeless;
 use super::values::Values;
 use super::when::{Situation, When};
 use super::{
@@ -102,6 +103,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
     lowering.keys(request, agent_user, last.name())?;
     let needs = lowering.needs()?;
+    let recipe_digest = digest(sources, &lowering.values, &source);
     let Lowering { checks, notes, .. } = &mut lowering;
     let (explicit, notes) = (std::mem::take(checks), std::mem::take(notes));
     let stages = lowering.stages();
@@ -116,7 +118,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     });
     Ok(Plan {
         recipe: last.name().to_owned(),
-        recipe_digest: digest(sources, request, &source),
+        recipe_digest,
         os: request.os.clone(),
         datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
         stages,
@@ -177,18 +179,19 @@ fn agent_source(
     }
 }
 
-fn digest(sources: &[Source], request: &Request<'_>, agent: &AgentSource) -> Digest {
+/// What was asked for, wherever and in whatever words: a default that is given is the same as one that is not.
+fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     };
     sources.iter().for_each(|source| add(&source.text));
-    for (name, value) in &request.settings {
+    for (name, value) in values.options() {
         add(name);
         add(value);
     }
-    add(&agent.to_string());
+    add(placeless(&agent.to_string()));
     Digest::from_bytes(hash.finalize().into())
 }
 

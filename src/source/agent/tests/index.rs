@@ -241,7 +241,8 @@ fn a_persons_own_code() {
     let own = trove("7.0").requires("dep");
     let tree = home.path().join("tree");
     fs::create_dir(&tree).unwrap();
-    for (path, content) in own.source() {
+    let source = own.source();
+    for (path, content) in &source {
         fs::write(tree.join(path), content).unwrap();
     }
     let (sdist, bytes) = own.sdist();
@@ -253,11 +254,25 @@ fn a_persons_own_code() {
         assert_eq!(names(&bundle), ["dep-1.0", "trove-7.0"], "{path}");
         assert_eq!(ask(&step, cache.path(), &index.env(), Guest(11, true)).unwrap(), bundle);
     }
-    assert_eq!(
-        fs::read_dir(&tree).unwrap().count(),
-        own.source().len(),
-        "the person's directory is as it was"
-    );
+    assert_eq!(fs::read_dir(&tree).unwrap().count(), source.len(), "the person's directory is as it was");
+
+    // Another place and another cache give the same; other content does not.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for (path, content) in &source {
+        fs::write(copy.join(path), content).unwrap();
+    }
+    let digest_text = |path: &Path, cache: &Path| {
+        let step = step(&format!("path:{}", path.display()));
+        ask(&step, cache, &index.env(), Guest(11, false)).unwrap().digest_text()
+    };
+    let first = digest_text(&tree, cache.path());
+    assert_eq!(first, digest_text(&copy, elsewhere.path()));
+    for (path, content) in trove("7.0").requires("dep").file("trove/more.py", b"x = 1\n").source() {
+        fs::write(copy.join(path), content).unwrap();
+    }
+    assert_ne!(first, digest_text(&copy, elsewhere.path()));
 
     let new = trove("8.0").python(">=3.99");
     let step = step(&format!("path:{}", new.write(home.path()).display()));
