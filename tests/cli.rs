@@ -74,6 +74,22 @@ fn recipes() {
 }
 
 #[test]
+fn recipes_are_shown_with_the_values_that_hold_for_the_system() {
+    let show = |args: &[&str]| {
+        let output = tib(&[&["recipe", "show", "postgresql"], args].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (args, default, installed) in [
+        (&[][..], "[default: 15]", "postgresql-15"),
+        (&["--os", "ubuntu-24.04"], "[default: 16]", "postgresql-16"),
+        (&["--set", "postgresql_version=17"], "[default: 15]", "postgresql-17"),
+    ] {
+        let text = show(args);
+        assert!(text.contains(default) && text.contains(installed), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn usage_errors() {
     snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
     snapshot!("url_without_checksum", "build", "redis", "--base", "https://a.example/x.qcow2");

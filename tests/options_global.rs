@@ -162,7 +162,11 @@ fn recipes_are_shown_as_they_are_asked_for() {
     ] {
         assert!(plain.contains(said), "{said}: {plain}");
     }
-    assert!(show(&["--os", "rocky-9"]).contains("note: Mind /srv/b."));
+    let elsewhere = show(&["--os", "rocky-9"]);
+    assert!(
+        elsewhere.contains("note: Mind /srv/b.") && elsewhere.contains("[default: /srv/b]"),
+        "{elsewhere}"
+    );
     assert!(show(&["--os", "rocky-9", "--set", "place=/srv/c"]).contains("note: Mind /srv/c."));
     assert!(!plain.contains("It has an agent.") && show(&["--agent", "pypi"]).contains("It has an agent."));
     assert_eq!(show(&["--text"]), RECIPE);

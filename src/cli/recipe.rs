@@ -2,7 +2,7 @@
 
 use crate::build::{self, BuildRequest};
 use crate::error::{Diagnose, Exit, Failure, Result};
-use crate::os;
+use crate::os::{self, OsRelease};
 use crate::recipe::{self, Library, Request};
 use crate::shown::Text;
 
@@ -58,7 +58,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
             if json {
                 put_json(&plan)?;
             } else {
-                let mut text = describe(&loaded);
+                let mut text = describe(&loaded, &plan.os);
                 text.append(&recipe::render(&plan));
                 put(&text)?;
             }
@@ -73,7 +73,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
 }
 
 /// What a recipe is for, and what can be set.
-fn describe(recipe: &recipe::Recipe) -> Text {
+fn describe(recipe: &recipe::Recipe, os: &OsRelease) -> Text {
     let mut text = Text::default();
     text.line(recipe.summary());
     if let Some(description) = recipe.description() {
@@ -85,7 +85,7 @@ fn describe(recipe: &recipe::Recipe) -> Text {
     if let Some(base) = recipe.base() {
         text.line(format!("Made from the catalogue's {base}, unless `--base` names another."));
     }
-    let options = recipe.options();
+    let options = recipe.options(os);
     if !options.is_empty() {
         text.blank();
         text.line("Options (--set KEY=VALUE):");
