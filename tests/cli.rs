@@ -74,6 +74,51 @@ fn recipes() {
 }
 
 #[test]
+fn a_recipe_is_checked_for_the_systems_it_is_made_for() {
+    let head = "name = \"site\"\nsummary = \"s\"\n";
+    let check = |text: &str, args: &[&str]| {
+        let text = format!("{head}{text}");
+        let output =
+            tib_beside(&[("site.toml", &text)], &[&["recipe", "check", "./site.toml"], args].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let debian = "when = { distro = \"debian\" }\n";
+    assert_eq!(
+        check(debian, &[]),
+        (Some(0), "./site.toml: good for debian-11, debian-12, debian-13\n".to_owned())
+    );
+    // What it extends decides as well.
+    let below = "extends = [\"redis\"]\nwhen = { family = \"rhel\", release = \"8\" }\n";
+    let (code, told) = check(below, &["--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (code, &told[0]["planned"]),
+        (Some(0), &serde_json::json!(["rocky-8", "almalinux-8", "rhel-8", "centos-8"]))
+    );
+    let none = check("when = { family = \"suse\" }\n", &[]);
+    assert_eq!(none.0, Some(3));
+    assert!(none.1.starts_with("./site.toml: recipe `site` supports none of debian-11, "), "{none:?}");
+    // A mistake on one system alone is found, and told with it.
+    let mistake = "[[packages]]\nwhen = { family = \"rhel\" }\ninstall = [\"{{ nothing }}\"]\n";
+    let (code, told) = check(mistake, &[]);
+    let expected =
+        "./site.toml: on rocky-8 (x86_64): ./site.toml:3: `packages.install`: undefined variable `nothing`\n";
+    assert_eq!((code, told.as_str()), (Some(3), expected));
+    assert_eq!(
+        check("when = { arch = \"aarch64\", release = \"12\" }\n", &[]).1,
+        "./site.toml: good for debian-12\n"
+    );
+    let there = mistake.replace("family = \"rhel\"", "distro = \"debian\", arch = \"aarch64\"");
+    assert!(
+        check(&there, &[]).1.starts_with("./site.toml: on debian-11 (aarch64): "),
+        "{:?}",
+        check(&there, &[])
+    );
+    let excluded = format!("{debian}{mistake}");
+    assert_eq!(check(&excluded, &[]).0, Some(0), "never planned, so never wrong");
+}
+
+#[test]
 fn recipes_are_shown_with_the_values_that_hold_for_the_system() {
     let show = |args: &[&str]| {
         let output = tib(&[&["recipe", "show", "postgresql"], args].concat());
