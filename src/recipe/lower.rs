@@ -4,6 +4,7 @@
 //! earlier recipe (a path, a unit, a package, …) takes its place; twice in one recipe is an error.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
@@ -82,7 +83,8 @@ pub(super) struct Lowering<'a> {
 /// `sources` are the recipes that count, in order, and `last`, the last of them, is the one asked for.
 pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> Result<Plan, RecipeError> {
     let (agent, agent_at) = merged_agent(sources, last);
-    let source = agent_source(&agent, &agent_at, request, last.name())?;
+    let values = Values::new(sources, last.name(), request.os, &request.settings);
+    let source = agent_source(&agent, &agent_at, request, last.name(), &values)?;
     let now = Situation {
         os: request.os,
         agent: source != AgentSource::None,
@@ -91,7 +93,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     refuse_unsupported(sources, &now)?;
     let mut lowering = Lowering {
         sources,
-        values: Values::new(sources, last.name(), request.os, &request.settings)?,
+        values: values?,
         now,
         entries: Vec::new(),
         packages: BTreeMap::new(),
@@ -167,15 +169,23 @@ fn agent_source(
     at: &At<'_>,
     request: &Request<'_>,
     recipe: &str,
+    values: &Result<Values, RecipeError>,
 ) -> Result<AgentSource, RecipeError> {
     match (agent, &request.agent) {
         (None, None | Some(AgentSource::None)) => Ok(AgentSource::None),
         (None, Some(_)) => Err(RecipeError::NoAgent(recipe.to_owned())),
         (Some(_), Some(source)) => Ok(source.clone()),
-        (Some(agent), None) => match agent.source.as_deref().unwrap_or("none").parse() {
-            Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
-            parsed => parsed.map_err(|error| at.error(format!("`agent.source`: {error}"))),
-        },
+        (Some(agent), None) => {
+            // Without values there is no plan; that the recipe is for other systems is told before that.
+            let Ok(values) = values else { return Ok(AgentSource::None) };
+            let fault = |fault: &dyn fmt::Display| at.error(format!("`agent.source`: {fault}"));
+            let text =
+                values.render(agent.source.as_deref().unwrap_or("none")).map_err(|error| fault(&error))?;
+            match text.parse() {
+                Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
+                parsed => parsed.map_err(|error| fault(&error)),
+            }
+        }
     }
 }
 
@@ -278,7 +288,8 @@ impl<'a> Lowering<'a> {
             constraints,
         };
         self.push(StageName::Agent, Step::Agent(step));
-        let oldest = agent.python.as_ref().map(|text| python_minor(text, at)).transpose()?;
+        let oldest = agent.python.as_ref().map(|text| self.text(at, "agent.python", text)).transpose()?;
+        let oldest = oldest.map(|text| python_minor(&text, at)).transpose()?;
         if let (Some(oldest), Some(found)) = (oldest, self.now.os.python_minor)
             && found < oldest
         {

@@ -504,6 +504,44 @@ fn the_table_of_the_documentation_is_true() {
 }
 
 #[test]
+fn what_is_said_of_the_agent_are_templates_too() {
+    let os = well_known("debian-12").unwrap();
+    let plan = |more: &str, settings: &[(&str, &str)]| {
+        let text = format!(
+            "name = 'x'\nsummary = 's'\n{more}\n[options.release]\ndescription = 'd'\ndefault = '26.0.0'\n\
+             [options.oldest]\ndescription = 'd'\ndefault = '11'\n[agent]\nuser = 'u'\nvenv = '/v'\nmodule = 'm'\n\
+             source = 'pypi:{{{{ release }}}}'\npython = '3.{{{{ oldest }}}}'\n"
+        );
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Recipe::from_text("x", &text)?.plan(&Request { settings, ..Request::new(&os) })
+    };
+    let source = |plan: &Plan| plan.agent().unwrap().source.clone();
+    let by_default = plan("", &[]).unwrap();
+    assert_eq!((source(&by_default).as_str(), by_default.notes.len()), ("pypi:26.0.0", 0));
+    let set = plan("", &[("release", "27.0.0"), ("oldest", "12")]).unwrap();
+    assert_eq!(source(&set), "pypi:27.0.0");
+    assert!(set.notes[0].contains("Python 3.12 or newer"), "{:?}", set.notes);
+    let bad = plan("", &[("release", "/x")]).unwrap_err().to_string();
+    assert!(
+        bad.starts_with("x.toml:") && bad.contains("`pypi:/x` does not say where the agent comes from"),
+        "{bad}"
+    );
+    // A file of the host cannot be smuggled in, and a system that the recipe is not for is told before all else.
+    let text = "name = 'x'\nsummary = 's'\nwhen = { family = 'suse' }\n[options.a]\ndescription = 'd'\n\
+                [agent]\nuser = 'u'\nvenv = '/v'\nmodule = 'm'\nsource = '{{ a }}'\n";
+    let recipe = Recipe::from_text("x", text).unwrap();
+    let error = recipe.plan(&Request::new(&os)).unwrap_err();
+    assert_eq!(error.to_string(), "recipe `x` does not support debian-12");
+    let recipe = Recipe::from_text("x", &text.replace("when = { family = 'suse' }\n", "")).unwrap();
+    let error = recipe.plan(&Request::new(&os)).unwrap_err();
+    assert_eq!(error.to_string(), "option `a` of recipe `x` has no value for debian-12");
+    let settings = [("a".to_owned(), "path:/x".to_owned())].into();
+    let error = recipe.plan(&Request { settings, ..Request::new(&os) }).unwrap_err();
+    assert_eq!(error.to_string(), "x.toml:5: `agent.source` cannot be a path of the host");
+}
+
+#[test]
 fn redis_is_planned_for_the_debian_it_is_written_for() {
     let os = well_known("debian-11").unwrap();
     let plan = Library::default().load("redis").unwrap().plan(&Request::new(&os)).unwrap();
