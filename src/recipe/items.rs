@@ -84,6 +84,8 @@ fn plain_user(name: String) -> UserStep {
         shell: "/bin/bash".to_owned(),
         system: false,
         sudo: false,
+        home_given: false,
+        shell_given: false,
         password_hash: None,
     }
 }
@@ -104,9 +106,11 @@ fn merge_user(plan: &Lowering<'_>, at: &At<'_>, user: &mut UserStep, item: &User
     user.groups.sort();
     if let Some(home) = &item.home {
         user.home = path(plan, at, "user.home", home)?;
+        user.home_given = true;
     }
     if let Some(shell) = &item.shell {
         user.shell = path(plan, at, "user.shell", shell)?;
+        user.shell_given = true;
     }
     if let Some(hash) = &item.password_hash {
         let hash = plan.text(at, "user.password_hash", hash)?;

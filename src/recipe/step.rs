@@ -127,6 +127,12 @@ pub struct UserStep {
     pub system: bool,
     /// May run everything as root without a password (`/etc/sudoers.d`, checked with `visudo`).
     pub sudo: bool,
+    /// The recipe names the home directory. A user that the base has keeps its own, so only then it can be checked.
+    #[serde(skip)]
+    pub home_given: bool,
+    /// The same of the login shell.
+    #[serde(skip)]
+    pub shell_given: bool,
     /// Hash of the password, as `/etc/shadow` has it; without one, no password lets the user in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,

@@ -542,6 +542,33 @@ fn what_is_said_of_the_agent_are_templates_too() {
 }
 
 #[test]
+fn accounts_are_checked_for_all_that_is_written_of_them() {
+    let os = well_known("debian-12").unwrap();
+    let titles = |text: &str| -> Vec<String> {
+        let text = format!("name = 'x'\nsummary = 's'\n{text}");
+        let plan = Recipe::from_text("x", &text).unwrap().plan(&Request::new(&os)).unwrap();
+        plan.checks.iter().map(Check::title).collect()
+    };
+    assert_eq!(
+        titles(
+            "[[group]]\nname = 'g'\ngid = 1500\n[[group]]\nname = 'free'\n\
+             [[user]]\nname = 'u'\nuid = 1600\ngroup = 'g'\ngroups = ['free']\nhome = '/srv/u'\n\
+             [[user]]\nname = 'u'\nshell = '/bin/sh'\n"
+        ),
+        [
+            "group g has id 1500",
+            "group free exists",
+            "user u exists, has id 1600, is in free and g, has home /srv/u, has shell /bin/sh",
+        ]
+    );
+    // The base's own user keeps what the recipe says nothing of.
+    assert_eq!(
+        titles("[[user]]\nname = 'www-data'\ngroups = ['adm']\n"),
+        ["user www-data exists, is in adm"]
+    );
+}
+
+#[test]
 fn redis_is_planned_for_the_debian_it_is_written_for() {
     let os = well_known("debian-11").unwrap();
     let plan = Library::default().load("redis").unwrap().plan(&Request::new(&os)).unwrap();
