@@ -135,6 +135,26 @@ fn recipes_are_shown_with_the_values_that_hold_for_the_system() {
 }
 
 #[test]
+fn files_on_the_command_line_are_looked_at_before_a_base_is_fetched() {
+    for (name, args) in [
+        ("agent_missing", &["build", "redis", "--offline", "--agent", "path:./trove"][..]),
+        ("agent_below_a_tilde", &["build", "redis", "--offline", "--agent", "path:~/trove"]),
+        (
+            "constraints_missing",
+            &["build", "trove-guest", "--offline", "--agent", "pypi", "--constraints", "upper.txt"],
+        ),
+    ] {
+        for more in [&[][..], &["--dry-run"]] {
+            let output = tib(&[args, more].concat());
+            assert_eq!(output.status.code(), Some(2), "{}", transcript_of(args, &output));
+            insta::with_settings!({ filters => vec![(r"/[^ `\n]*/\.tmp[A-Za-z0-9]+", "[HOME]")] }, {
+                insta::assert_snapshot!(name, transcript_of(args, &output));
+            });
+        }
+    }
+}
+
+#[test]
 fn usage_errors() {
     snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
     snapshot!("url_without_checksum", "build", "redis", "--base", "https://a.example/x.qcow2");

@@ -180,7 +180,8 @@ fn content(plan: &Lowering<'_>, at: &At<'_>, item: &File, path: &str) -> Result<
 /// A file of the host, relative to the recipe that names it.
 fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
     match &at.source.dir {
-        Some(dir) => Lowering::host_file(at.source.name(), &dir.join(file)),
+        Some(dir) => Lowering::host_file(&dir.join(file))
+            .map_err(|source| RecipeError::Read { recipe: at.source.name().to_owned(), source }),
         None => Err(at.error(format!("an embedded recipe cannot name a file of the host (`{file}`)"))),
     }
 }

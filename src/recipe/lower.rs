@@ -250,11 +250,10 @@ impl<'a> Lowering<'a> {
     }
 
     /// A file of the host that the recipe or the request names.
-    pub(super) fn host_file(recipe: &str, path: &std::path::Path) -> Result<Content, RecipeError> {
-        let failed = |source| RecipeError::Read { recipe: recipe.to_owned(), source };
-        let bytes = fs_err::read(path).map_err(failed)?;
+    pub(super) fn host_file(path: &std::path::Path) -> std::io::Result<Content> {
+        let bytes = fs_err::read(path)?;
         Ok(Content::Host {
-            path: std::path::absolute(path).map_err(failed)?,
+            path: std::path::absolute(path)?,
             sha256: Digest::of(&bytes).to_string(),
             size: bytes.len() as u64,
         })
@@ -277,15 +276,14 @@ impl<'a> Lowering<'a> {
         if *source == AgentSource::None {
             return Ok(user);
         }
-        let constraints =
-            request.constraints.as_ref().map(|path| Self::host_file(at.source.name(), path)).transpose()?;
+        let constraints = request.constraints.as_ref().map(|path| Self::host_file(path)).transpose();
         let step = AgentStep {
             source: source.to_string(),
             venv: valid::path(field("venv", &agent.venv)?).map_err(|fault| at.error(fault))?,
             module: field("module", &agent.module)?,
             owner: field("user", &agent.user)?,
             extra: self.texts(at, "agent.extra", &agent.extra)?,
-            constraints,
+            constraints: constraints.map_err(RecipeError::Constraints)?,
         };
         self.push(StageName::Agent, Step::Agent(step));
         let oldest = agent.python.as_ref().map(|text| self.text(at, "agent.python", text)).transpose()?;
