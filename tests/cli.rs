@@ -154,6 +154,29 @@ fn files_on_the_command_line_are_looked_at_before_a_base_is_fetched() {
     }
 }
 
+/// Events on stderr: every line is one.
+fn events(output: &Output) -> Vec<serde_json::Value> {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {stderr}"));
+    stderr.lines().map(parse).collect()
+}
+
+#[test]
+fn quiet_does_not_change_the_form_of_what_is_left() {
+    for quiet in ["-q", "--quiet"] {
+        let told = events(&tib(&[quiet, "--progress", "json", "recipe", "show", "no-such-recipe"]));
+        let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        assert_eq!(names, ["start", "error"]);
+    }
+    // Two images that are nowhere: stages are told without it, and not with it.
+    let fetch = ["--progress", "json", "base", "fetch", "--offline", "debian-12"];
+    let names = |output: &Output| -> Vec<String> {
+        events(output).iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(names(&tib(&fetch)).contains(&"stage-started".to_owned()));
+    assert_eq!(names(&tib(&[&["-q"], &fetch[..]].concat())), ["start", "error"]);
+}
+
 #[test]
 fn usage_errors() {
     snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
