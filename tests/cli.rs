@@ -178,6 +178,19 @@ fn quiet_does_not_change_the_form_of_what_is_left() {
 }
 
 #[test]
+fn a_stage_that_failed_is_not_told_as_finished() {
+    let output = tib(&["--progress", "json", "base", "fetch", "--offline", "debian-12", "rocky-9"]);
+    assert_eq!(output.status.code(), Some(4));
+    let told = events(&output);
+    let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["start", "stage-started", "error", "error"]);
+    for (event, name) in told[2..].iter().zip(["debian-12", "rocky-9"]) {
+        assert!(event["message"].as_str().unwrap().contains(name), "{event}");
+        assert_eq!(event["exit_code"], 4);
+    }
+}
+
+#[test]
 fn usage_errors() {
     snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
     snapshot!("url_without_checksum", "build", "redis", "--base", "https://a.example/x.qcow2");
