@@ -278,6 +278,8 @@ fn lists_are_of_what_is_asked_for() {
     let current = machine.tib(&["base", "list"]);
     let all = machine.tib(&["base", "list", "--all"]);
     assert!(!current.contains("centos-7") && all.contains("centos-7"), "{all}");
+    let told = machine.run(&["base", "list"]).stderr;
+    assert!(told.contains(" more are past their end of life: `tib base list --all`\n"), "{told}");
     let json = machine.json(&["base", "list", "--json"]);
     for (id, family) in [("debian-12", "debian"), ("rhel-9", "rhel"), ("opensuse-leap-15.6", "suse")] {
         let entry = json.as_array().unwrap().iter().find(|entry| entry["id"] == id).unwrap();

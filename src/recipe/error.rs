@@ -142,9 +142,7 @@ impl Diagnose for RecipeError {
             Self::Unsupported { .. } => {
                 Some("take another base image, or write a recipe of your own for it".to_owned())
             }
-            Self::NoAgent(_) => {
-                Some("leave `--agent` away, or extend `guest-agent` in the recipe".to_owned())
-            }
+            Self::NoAgent(_) => Some("leave out `--agent`, or extend `guest-agent` in the recipe".to_owned()),
             Self::AgentSource(_) => {
                 Some("say `none`, `pypi`, `pypi:VERSION`, or `path:` and a directory or file".to_owned())
             }
