@@ -191,6 +191,19 @@ fn a_stage_that_failed_is_not_told_as_finished() {
 }
 
 #[test]
+fn a_host_without_mmdebstrap_cannot_bootstrap() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tib"));
+    command.args(["build", "redis", "--base", "bootstrap:debian-12"]).env_clear();
+    command.env("PATH", home.path()).env("HOME", home.path()).current_dir(home.path());
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{stderr}");
+    assert!(stderr.contains("cannot bootstrap on this host: mmdebstrap is not installed\n"), "{stderr}");
+    assert!(stderr.contains("hint: install the packages mmdebstrap and uidmap\n"), "{stderr}");
+}
+
+#[test]
 fn usage_errors() {
     snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
     snapshot!("url_without_checksum", "build", "redis", "--base", "https://a.example/x.qcow2");

@@ -296,6 +296,27 @@ fn lists_are_of_what_is_asked_for() {
 }
 
 #[test]
+fn a_base_that_somebody_uses_is_not_removed() {
+    let machine = Machine::new();
+    let digest = machine.import(1, &["--as", "rhel-9"]);
+    let lock = fs::File::open(machine.path(&format!("cache/v1/locks/base-{digest}"))).unwrap();
+    // As a build holds it.
+    lock.file().lock_shared().unwrap();
+    let refused = machine.run(&["base", "remove", "rhel-9"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let stderr = &refused.stderr;
+    assert!(
+        stderr.contains("error: `rhel-9` is in use by a running tib\nhint: wait until it has ended"),
+        "{stderr}"
+    );
+    assert_eq!(machine.cached("bases"), [digest.as_str()]);
+    assert_eq!(names(&machine.json(&["base", "verify", "rhel-9", "--json"]), "name"), [digest.as_str()]);
+    drop(lock);
+    machine.tib(&["base", "remove", "rhel-9"]);
+    assert_eq!(machine.cached("bases"), [""; 0]);
+}
+
+#[test]
 fn bases_are_verified_and_removed_by_name_and_architecture() {
     let machine = Machine::new();
     let here = machine.import(1, &["--as", "rhel-9", "--arch", "x86_64"]);

@@ -227,3 +227,7 @@ fn in_guest(
     events.note(format!("packages of {os} are installed from inside the guest, over the network: {reason}"));
     Ok(vec![StagePackages::InGuest; plan.stages.len()])
 }
+
+#[cfg(test)]
+#[path = "materials_tests.rs"]
+mod tests;

@@ -296,3 +296,26 @@ fn an_old_pip_is_passed_over() {
     let bundle = ask(&step("pypi"), cache.path(), &env, Guest(11, false)).unwrap();
     assert_eq!(bundle.version, "1.0");
 }
+
+/// Real interpreters, with another pip in front of the one they have: an old one, and one that does not start.
+#[test]
+fn a_host_without_a_usable_pip_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("pip")).unwrap();
+    fs::write(scratch.path().join("pip/__init__.py"), "").unwrap();
+    let mut env = Index::new().env();
+    env.0.push(("PYTHONPATH".to_owned(), Some(scratch.path().display().to_string())));
+    for (program, said) in [
+        ("print('pip 20.3.4 from /usr/lib (python 3.9)')", ": pip 20.3.4"),
+        ("import sys; sys.exit('No module named pip')", ": No module named pip"),
+    ] {
+        fs::write(scratch.path().join("pip/__main__.py"), program).unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let error = ask(&step("pypi"), cache.path(), &env, Guest(11, false)).unwrap_err();
+        assert_eq!(error.exit(), Exit::Host);
+        let message = error.to_string();
+        assert!(message.starts_with("no python3 on this host has pip 22 or newer"), "{message}");
+        assert!(message.contains("/python3") && message.contains(said), "{message}");
+        assert!(error.hint().unwrap().contains("python3-pip"));
+    }
+}
