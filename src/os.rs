@@ -47,6 +47,9 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
     /// The architecture of this host, if tib knows it.
     pub fn host() -> Option<Self> {
         Self::parse(std::env::consts::ARCH)
@@ -153,7 +156,30 @@ pub(crate) fn parse_fields(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The operating systems for which plans are tested without an image, and their facts.
+/// Labels of the operating systems for which plans are tested without an image.
+pub const WELL_KNOWN: [&str; 19] = [
+    "debian-11",
+    "debian-12",
+    "debian-13",
+    "ubuntu-22.04",
+    "ubuntu-24.04",
+    "rocky-8",
+    "rocky-9",
+    "rocky-10",
+    "almalinux-8",
+    "almalinux-9",
+    "almalinux-10",
+    "rhel-8",
+    "rhel-9",
+    "rhel-10",
+    "centos-8",
+    "centos-9",
+    "centos-10",
+    "fedora-43",
+    "fedora-44",
+];
+
+/// The facts about one of [`WELL_KNOWN`].
 pub fn well_known(label: &str) -> Option<OsRelease> {
     let (id, version) = label.rsplit_once('-')?;
     let (codename, family, python_minor) = match (id, version) {
@@ -203,7 +229,7 @@ mod tests {
 
     #[test]
     fn well_known_labels_round_trip() {
-        for label in ["debian-12", "ubuntu-24.04", "rocky-9", "fedora-43"] {
+        for label in WELL_KNOWN {
             assert_eq!(well_known(label).unwrap().label(), label);
         }
         assert_eq!(well_known("debian"), None);

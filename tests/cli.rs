@@ -74,6 +74,136 @@ fn recipes() {
 }
 
 #[test]
+fn a_recipe_is_checked_for_the_systems_it_is_made_for() {
+    let head = "name = \"site\"\nsummary = \"s\"\n";
+    let check = |text: &str, args: &[&str]| {
+        let text = format!("{head}{text}");
+        let output =
+            tib_beside(&[("site.toml", &text)], &[&["recipe", "check", "./site.toml"], args].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let debian = "when = { distro = \"debian\" }\n";
+    assert_eq!(
+        check(debian, &[]),
+        (Some(0), "./site.toml: good for debian-11, debian-12, debian-13\n".to_owned())
+    );
+    // What it extends decides as well.
+    let below = "extends = [\"redis\"]\nwhen = { family = \"rhel\", release = \"8\" }\n";
+    let (code, told) = check(below, &["--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (code, &told[0]["planned"]),
+        (Some(0), &serde_json::json!(["rocky-8", "almalinux-8", "rhel-8", "centos-8"]))
+    );
+    let none = check("when = { family = \"suse\" }\n", &[]);
+    assert_eq!(none.0, Some(3));
+    assert!(none.1.starts_with("./site.toml: recipe `site` supports none of debian-11, "), "{none:?}");
+    // A mistake on one system alone is found, and told with it.
+    let mistake = "[[packages]]\nwhen = { family = \"rhel\" }\ninstall = [\"{{ nothing }}\"]\n";
+    let (code, told) = check(mistake, &[]);
+    let expected =
+        "./site.toml: on rocky-8 (x86_64): ./site.toml:3: `packages.install`: undefined variable `nothing`\n";
+    assert_eq!((code, told.as_str()), (Some(3), expected));
+    assert_eq!(
+        check("when = { arch = \"aarch64\", release = \"12\" }\n", &[]).1,
+        "./site.toml: good for debian-12\n"
+    );
+    let there = mistake.replace("family = \"rhel\"", "distro = \"debian\", arch = \"aarch64\"");
+    assert!(
+        check(&there, &[]).1.starts_with("./site.toml: on debian-11 (aarch64): "),
+        "{:?}",
+        check(&there, &[])
+    );
+    let excluded = format!("{debian}{mistake}");
+    assert_eq!(check(&excluded, &[]).0, Some(0), "never planned, so never wrong");
+}
+
+#[test]
+fn recipes_are_shown_with_the_values_that_hold_for_the_system() {
+    let show = |args: &[&str]| {
+        let output = tib(&[&["recipe", "show", "postgresql"], args].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (args, default, installed) in [
+        (&[][..], "[default: 15]", "postgresql-15"),
+        (&["--os", "ubuntu-24.04"], "[default: 16]", "postgresql-16"),
+        (&["--set", "postgresql_version=17"], "[default: 15]", "postgresql-17"),
+    ] {
+        let text = show(args);
+        assert!(text.contains(default) && text.contains(installed), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn files_on_the_command_line_are_looked_at_before_a_base_is_fetched() {
+    for (name, args) in [
+        ("agent_missing", &["build", "redis", "--offline", "--agent", "path:./trove"][..]),
+        ("agent_below_a_tilde", &["build", "redis", "--offline", "--agent", "path:~/trove"]),
+        (
+            "constraints_missing",
+            &["build", "trove-guest", "--offline", "--agent", "pypi", "--constraints", "upper.txt"],
+        ),
+    ] {
+        for more in [&[][..], &["--dry-run"]] {
+            let output = tib(&[args, more].concat());
+            assert_eq!(output.status.code(), Some(2), "{}", transcript_of(args, &output));
+            insta::with_settings!({ filters => vec![(r"/[^ `\n]*/\.tmp[A-Za-z0-9]+", "[HOME]")] }, {
+                insta::assert_snapshot!(name, transcript_of(args, &output));
+            });
+        }
+    }
+}
+
+/// Events on stderr: every line is one.
+fn events(output: &Output) -> Vec<serde_json::Value> {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {stderr}"));
+    stderr.lines().map(parse).collect()
+}
+
+#[test]
+fn quiet_does_not_change_the_form_of_what_is_left() {
+    for quiet in ["-q", "--quiet"] {
+        let told = events(&tib(&[quiet, "--progress", "json", "recipe", "show", "no-such-recipe"]));
+        let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        assert_eq!(names, ["start", "error"]);
+    }
+    // Two images that are nowhere: stages are told without it, and not with it.
+    let fetch = ["--progress", "json", "base", "fetch", "--offline", "debian-12"];
+    let names = |output: &Output| -> Vec<String> {
+        events(output).iter().map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(names(&tib(&fetch)).contains(&"stage-started".to_owned()));
+    assert_eq!(names(&tib(&[&["-q"], &fetch[..]].concat())), ["start", "error"]);
+}
+
+#[test]
+fn a_stage_that_failed_is_not_told_as_finished() {
+    let output = tib(&["--progress", "json", "base", "fetch", "--offline", "debian-12", "rocky-9"]);
+    assert_eq!(output.status.code(), Some(4));
+    let told = events(&output);
+    let names: Vec<_> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["start", "stage-started", "error", "error"]);
+    for (event, name) in told[2..].iter().zip(["debian-12", "rocky-9"]) {
+        assert!(event["message"].as_str().unwrap().contains(name), "{event}");
+        assert_eq!(event["exit_code"], 4);
+    }
+}
+
+#[test]
+fn a_host_without_mmdebstrap_cannot_bootstrap() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tib"));
+    command.args(["build", "redis", "--base", "bootstrap:debian-12"]).env_clear();
+    command.env("PATH", home.path()).env("HOME", home.path()).current_dir(home.path());
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{stderr}");
+    assert!(stderr.contains("cannot bootstrap on this host: mmdebstrap is not installed\n"), "{stderr}");
+    assert!(stderr.contains("hint: install the packages mmdebstrap and uidmap\n"), "{stderr}");
+}
+
+#[test]
 fn usage_errors() {
     snapshot!("no_such_base", "build", "redis", "--base", "debain-12");
     snapshot!("url_without_checksum", "build", "redis", "--base", "https://a.example/x.qcow2");

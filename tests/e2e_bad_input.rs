@@ -8,7 +8,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::disks::{debian_of_machine, disk_with_files, qcow2};
+use common::disks::{debian_of_machine, disk_with_files, elf_header, qcow2};
 use common::{BASE, Outcome, built_image, outcome, scratch, tib, tib_path};
 use fs_err as fs;
 
@@ -183,6 +183,22 @@ fn places_and_arguments() {
     ] {
         place.refused(name, place.build_at_rest(&arguments), USAGE);
     }
+}
+
+/// Only apt can be asked on this host; others would have to fetch from inside the guest.
+#[test]
+fn packages_that_this_host_cannot_resolve_offline() {
+    let place = Place::new();
+    place.recipe("tools", "[[packages]]\ninstall = [\"hello\"]\n");
+    let os_release =
+        b"NAME=\"Rocky Linux\"\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.4\"\n";
+    let program = elf_header(62);
+    let files: [(&str, &[u8]); 3] =
+        [("etc/os-release", os_release), ("etc/fstab", b""), ("bin/sh", program.as_slice())];
+    let disk = disk_with_files(place.directory.path(), &files);
+    let base = disk.to_str().unwrap();
+    let outcome = place.build_at_rest(&["tools", "--base", base, "--offline"]);
+    place.refused("offline_packages", outcome, 7);
 }
 
 /// The number that would be enough is in the message.

@@ -278,6 +278,8 @@ fn lists_are_of_what_is_asked_for() {
     let current = machine.tib(&["base", "list"]);
     let all = machine.tib(&["base", "list", "--all"]);
     assert!(!current.contains("centos-7") && all.contains("centos-7"), "{all}");
+    let told = machine.run(&["base", "list"]).stderr;
+    assert!(told.contains(" more are past their end of life: `tib base list --all`\n"), "{told}");
     let json = machine.json(&["base", "list", "--json"]);
     for (id, family) in [("debian-12", "debian"), ("rhel-9", "rhel"), ("opensuse-leap-15.6", "suse")] {
         let entry = json.as_array().unwrap().iter().find(|entry| entry["id"] == id).unwrap();
@@ -291,6 +293,27 @@ fn lists_are_of_what_is_asked_for() {
     assert_eq!(machine.tib(&["base", "check-catalogue", "rhel-9"]), "1 entries, 0 problems\n");
     let schema = machine.json(&["base", "schema"]);
     assert!(schema["properties"]["image"].is_object());
+}
+
+#[test]
+fn a_base_that_somebody_uses_is_not_removed() {
+    let machine = Machine::new();
+    let digest = machine.import(1, &["--as", "rhel-9"]);
+    let lock = fs::File::open(machine.path(&format!("cache/v1/locks/base-{digest}"))).unwrap();
+    // As a build holds it.
+    lock.file().lock_shared().unwrap();
+    let refused = machine.run(&["base", "remove", "rhel-9"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let stderr = &refused.stderr;
+    assert!(
+        stderr.contains("error: `rhel-9` is in use by a running tib\nhint: wait until it has ended"),
+        "{stderr}"
+    );
+    assert_eq!(machine.cached("bases"), [digest.as_str()]);
+    assert_eq!(names(&machine.json(&["base", "verify", "rhel-9", "--json"]), "name"), [digest.as_str()]);
+    drop(lock);
+    machine.tib(&["base", "remove", "rhel-9"]);
+    assert_eq!(machine.cached("bases"), [""; 0]);
 }
 
 #[test]

@@ -222,7 +222,9 @@ impl Diagnose for BuildError {
                 "name one with `--base` (`tib base list`), or put `base = \"debian-12\"` into the recipe"
                     .to_owned(),
             ),
-            Self::Architecture { guest, .. } => Some(format!("build it on a {guest} host")),
+            Self::Architecture { guest, .. } => {
+                Some(format!("build it on a host whose processor is {guest}"))
+            }
             Self::NoOperatingSystem { .. } => {
                 Some("give a cloud image of a distribution, or `--base bootstrap:debian-12`".to_owned())
             }

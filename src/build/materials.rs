@@ -252,49 +252,5 @@ fn in_guest(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::os::well_known;
-    use crate::recipe::{Library, Request};
-
-    /// Only what runs can change packages, and only a word of its own is a program's name.
-    #[test]
-    fn what_may_change_packages() {
-        let script = |text: &str| format!("[[script]]\npurpose = \"x\"\ntext = \"\"\"{text}\"\"\"\n");
-        let file = |text: &str| format!("[[file]]\npath = \"/opt/setup\"\ntext = \"\"\"{text}\"\"\"\n");
-        let directory = tempfile::tempdir().unwrap();
-        let host = |name: &str, content: &[u8]| {
-            let path = directory.path().join(name);
-            fs_err::write(&path, content).unwrap();
-            format!("[[file]]\npath = \"/opt/setup\"\nsource = \"{}\"\n", path.display())
-        };
-        let large = [&b"x".repeat(2 << 20)[..], b"dpkg -i y.deb"].concat();
-        for (steps, expected) in [
-            (String::new(), false),
-            (script("capture the adapter of /etc/adaptive; laptop"), false),
-            (script("apt-get install y"), true),
-            (script("cd /opt && exec 'dpkg' --unpack y.deb"), true),
-            (script("/usr/bin/apt install y"), true),
-            (script("python3 -c 'import apt_pkg'"), true),
-            (script("aptitude install y"), true),
-            (file("dpkg -i /opt/y.deb"), false),
-            (file("dpkg -i /opt/y.deb") + &script("sh /opt/setup"), true),
-            (file("capture") + &script("sh /opt/setup"), false),
-            (host("setup", b"\xff\xfe dpkg -i y.deb"), false),
-            (host("setup", b"\xff\xfe dpkg -i y.deb") + &script("sh /opt/setup"), true),
-            (host("harmless", b"capture") + &script("sh /opt/setup"), false),
-            (host("large", &large) + &script("sh /opt/setup"), true),
-        ] {
-            let text = format!(
-                "name = \"x\"\nsummary = \"x\"\n{steps}[[check]]\ncheck = \"package\"\nname = \"y\"\n"
-            );
-            let os = well_known("debian-12").unwrap();
-            let recipe = directory.path().join("x.toml");
-            fs_err::write(&recipe, text).unwrap();
-            let recipe = Library::default().load(recipe.to_str().unwrap()).unwrap();
-            let plan = recipe.plan(&Request::new(&os)).unwrap();
-            let foreseen = foresee(&plan, &[]).is_err();
-            assert_eq!(foreseen, !expected, "{steps:.200}");
-        }
-    }
-}
+#[path = "materials_tests.rs"]
+mod tests;

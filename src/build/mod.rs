@@ -22,10 +22,10 @@ use crate::disk::{self, Compression};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
-use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, Request};
+use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, RecipeError, Request};
 use crate::size::Size;
 use crate::source::checksum::Checksum;
-use crate::source::{self, Base, BaseRequest, BaseSpec, Cache};
+use crate::source::{self, Base, BaseRequest, BaseSpec, Cache, agent};
 use crate::verify::{self, Report};
 
 pub use error::BuildError;
@@ -131,6 +131,7 @@ pub struct Built {
 pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Plan> {
     let cache = Cache::open(request.cache_dir.clone())?;
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
+    check_files(request)?;
     let base = base(request, &recipe, &cache, events, cancel)?;
     let (os, _) = inspect(&base.path, &cache, events, cancel)?;
     Ok(recipe.plan(&plan_request(request, &os))?)
@@ -145,6 +146,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     // What can be wrong with the request is found before anything slow happens.
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     recipe.check_settings(&request.settings)?;
+    check_files(request)?;
     let output = Output::prepare(request.output.clone(), recipe.name(), request.force, events, cancel)?;
     let cache = Cache::open(request.cache_dir.clone())?;
     let base = base(request, &recipe, &cache, events, cancel)?;
@@ -213,6 +215,17 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Files that the request names must be there, which is found out before a base is fetched or made.
+fn check_files(request: &BuildRequest) -> Result<()> {
+    if let Some(source @ AgentSource::Path(_)) = &request.agent {
+        agent::check_source(&source.to_string())?;
+    }
+    if let Some(path) = &request.constraints {
+        fs_err::read(path).map_err(RecipeError::Constraints)?;
+    }
+    Ok(())
 }
 
 /// The build would only find out at its end. A recipe may well install a boot loader.

@@ -22,7 +22,7 @@ pub(super) fn run(args: &DiffArgs, context: &Context) -> Result<Exit> {
             } else if args.patch {
                 patches(args.raw, &found, &mut old, &mut new, context)?;
             } else {
-                let style = Style { all_files: args.files, color: context.settings.color };
+                let style = Style { all_files: args.files, color: context.settings.colors.stdout };
                 put(&found.to_text(style))?;
             }
             Ok(found.exit(args.exit_code))

@@ -31,7 +31,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Exit> {
     if args.json {
         put_json(&serde_json::json!({ "version": 1, "able": !failed, "findings": findings }))?;
     } else {
-        put(&text(&findings, context.settings.color))?;
+        put(&text(&findings, context.settings.colors.stdout))?;
     }
     Ok(if failed { Exit::Host } else { Exit::Done })
 }

@@ -31,7 +31,7 @@ pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
     if args.json {
         put_json(&inspection)?;
     } else {
-        let style = Style { color: context.settings.color, all: args.all };
+        let style = Style { color: context.settings.colors.stdout, all: args.all };
         put(&inspection.to_text(style))?;
     }
     match failure {

@@ -2,8 +2,8 @@
 
 use crate::build::{self, BuildRequest};
 use crate::error::{Diagnose, Exit, Failure, Result};
-use crate::os;
-use crate::recipe::{self, Library, Request};
+use crate::os::{self, Arch, OsRelease};
+use crate::recipe::{self, Library, RecipeError, Request};
 use crate::shown::Text;
 
 use super::args::{RecipeArgs, RecipeCommand};
@@ -21,6 +21,21 @@ impl Diagnose for UnknownOs {
 
     fn hint(&self) -> Option<String> {
         Some("write it like `debian-12`, `ubuntu-24.04`, `rocky-9` or `fedora-43`".to_owned())
+    }
+}
+
+/// A recipe that none of the operating systems is right for.
+#[derive(Debug, thiserror::Error)]
+#[error("recipe `{0}` supports none of {list}", list = os::WELL_KNOWN.join(", "))]
+struct ForNone(String);
+
+impl Diagnose for ForNone {
+    fn exit(&self) -> Exit {
+        Exit::Recipe
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("`tib recipe show RECIPE --base BASE` plans it for the base that it is made for".to_owned())
     }
 }
 
@@ -58,7 +73,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
             if json {
                 put_json(&plan)?;
             } else {
-                let mut text = describe(&loaded);
+                let mut text = describe(&loaded, &plan.os);
                 text.append(&recipe::render(&plan));
                 put(&text)?;
             }
@@ -73,7 +88,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
 }
 
 /// What a recipe is for, and what can be set.
-fn describe(recipe: &recipe::Recipe) -> Text {
+fn describe(recipe: &recipe::Recipe, os: &OsRelease) -> Text {
     let mut text = Text::default();
     text.line(recipe.summary());
     if let Some(description) = recipe.description() {
@@ -85,7 +100,7 @@ fn describe(recipe: &recipe::Recipe) -> Text {
     if let Some(base) = recipe.base() {
         text.line(format!("Made from the catalogue's {base}, unless `--base` names another."));
     }
-    let options = recipe.options();
+    let options = recipe.options(os);
     if !options.is_empty() {
         text.blank();
         text.line("Options (--set KEY=VALUE):");
@@ -114,12 +129,14 @@ fn list(library: &Library, json: bool) -> Result<Exit> {
 struct Checked {
     recipe: String,
     ok: bool,
+    /// Systems that a plan can be made for.
+    planned: Vec<&'static str>,
     problem: Option<String>,
     hint: Option<String>,
 }
 
-/// Loads and plans each recipe for every operating system tib knows facts of; tells all mistakes, not just the
-/// first.
+/// Loads each recipe and plans it for every operating system tib knows facts of, as far as it is made for that.
+/// Tells the mistakes of all recipes, not just of the first.
 fn check(library: &Library, recipes: Vec<String>, json: bool) -> Result<Exit> {
     let names = if recipes.is_empty() {
         library.list()?.into_iter().map(|recipe| recipe.name).collect()
@@ -128,16 +145,9 @@ fn check(library: &Library, recipes: Vec<String>, json: bool) -> Result<Exit> {
     };
     let results: Vec<Checked> = names
         .into_iter()
-        .map(|name| {
-            match library.load(&name).map_err(Failure::from).and_then(|recipe| plan_everywhere(&recipe)) {
-                Ok(()) => Checked { recipe: name, ok: true, problem: None, hint: None },
-                Err(failure) => Checked {
-                    recipe: name,
-                    ok: false,
-                    hint: failure.hint(),
-                    problem: Some(failure.to_string()),
-                },
-            }
+        .map(|name| match library.load(&name) {
+            Ok(recipe) => plan_everywhere(name, &recipe),
+            Err(error) => Checked::wrong(name, Vec::new(), &error.into(), ""),
         })
         .collect();
     if json {
@@ -146,7 +156,7 @@ fn check(library: &Library, recipes: Vec<String>, json: bool) -> Result<Exit> {
         for result in &results {
             let mut text = Text::default();
             text.line(match &result.problem {
-                None => format!("{}: good", result.recipe),
+                None => format!("{}: good for {}", result.recipe, result.planned.join(", ")),
                 Some(problem) => format!("{}: {problem}", result.recipe),
             });
             if let Some(hint) = &result.hint {
@@ -158,18 +168,33 @@ fn check(library: &Library, recipes: Vec<String>, json: bool) -> Result<Exit> {
     Ok(if results.iter().all(|result| result.ok) { Exit::Done } else { Exit::Recipe })
 }
 
-fn plan_everywhere(recipe: &recipe::Recipe) -> Result<()> {
-    for label in ["debian-12", "ubuntu-24.04", "rocky-9", "fedora-43"] {
-        if let Some(os) = os::well_known(label) {
-            recipe.plan(&Request {
-                os: &os,
-                settings: std::collections::BTreeMap::new(),
-                agent: None,
-                constraints: None,
-                ssh_keys: Vec::new(),
-                ssh_user: None,
-            })?;
+impl Checked {
+    fn wrong(recipe: String, planned: Vec<&'static str>, failure: &Failure, place: &str) -> Self {
+        let problem = Some(format!("{place}{failure}"));
+        Self { recipe, ok: false, planned, problem, hint: failure.hint() }
+    }
+}
+
+/// A system that the recipe says it is not for is no mistake, unless that leaves none.
+fn plan_everywhere(name: String, recipe: &recipe::Recipe) -> Checked {
+    let mut planned = Vec::new();
+    let mut first = None;
+    for (label, arch) in os::WELL_KNOWN.into_iter().flat_map(|label| Arch::ALL.map(|arch| (label, arch))) {
+        let Some(facts) = os::well_known(label) else { continue };
+        match recipe.plan(&Request::new(&OsRelease { arch, ..facts })) {
+            Ok(_) if planned.last() == Some(&label) => {}
+            Ok(_) => planned.push(label),
+            Err(RecipeError::Unsupported { .. }) => {}
+            Err(error) => _ = first.get_or_insert((format!("{label} ({arch})"), Failure::from(error))),
         }
     }
-    Ok(())
+    match first {
+        // Where nothing can be planned, the system is not to blame.
+        Some((_, failure)) if planned.is_empty() => Checked::wrong(name, planned, &failure, ""),
+        Some((label, failure)) => Checked::wrong(name, planned, &failure, &format!("on {label}: ")),
+        None if planned.is_empty() => {
+            Checked::wrong(name, planned, &ForNone(recipe.name().to_owned()).into(), "")
+        }
+        None => Checked { recipe: name, ok: true, planned, problem: None, hint: None },
+    }
 }

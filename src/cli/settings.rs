@@ -18,11 +18,20 @@ pub(super) enum Progress {
     Quiet,
 }
 
+/// Whether text in a stream is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Colors {
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
 /// What holds for every subcommand.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) progress: Progress,
-    pub(super) color: bool,
+    pub(super) colors: Colors,
+    /// Warnings and errors only, in whatever form.
+    pub(super) quiet: bool,
     /// Show the output of programs that run on the host and in the guest.
     pub(super) verbose: bool,
     /// Say how images are read.
@@ -37,26 +46,29 @@ impl Settings {
         let GlobalArgs { verbose, quiet, progress, color, explain, cache_dir, recipe_dir, catalogue_dir } =
             args;
         #[expect(clippy::disallowed_methods, reason = "nothing is printed")]
-        let terminal = std::io::stderr().is_terminal();
+        let (out, terminal) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
         let progress = match progress {
-            _ if *quiet => Progress::Quiet,
+            // Whoever reads JSON reads nothing else.
             ProgressChoice::Json => Progress::Json,
+            _ if *quiet => Progress::Quiet,
             ProgressChoice::Plain => Progress::Plain,
             ProgressChoice::None => Progress::Quiet,
             // Live output and a bar would fight for the same lines.
             ProgressChoice::Auto if terminal && !verbose => Progress::Bars,
             ProgressChoice::Auto => Progress::Plain,
         };
-        let color = match color {
+        // A stream that goes into a file has none, wherever the other one goes.
+        let colored = |is_terminal: bool| match color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => {
-                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
         Self {
             progress,
-            color,
+            colors: Colors { stdout: colored(out), stderr: colored(terminal) },
+            quiet: *quiet,
             verbose: *verbose,
             explain: *explain,
             cache_dir: cache_dir.clone(),

@@ -7,7 +7,6 @@ use crate::shown::show;
 use crate::verify::tail;
 
 use super::args::TailArgs;
-use super::settings::Progress;
 use super::stdout::{Stdout, content};
 use super::{Context, for_each, in_image};
 
@@ -16,7 +15,7 @@ pub(super) fn run(args: &TailArgs, context: &Context) -> Result<Exit> {
     // The words of `tail`: -v is always, -q is never.
     let headed = match context.settings {
         _ if context.settings.verbose => true,
-        _ if context.settings.progress == Progress::Quiet => false,
+        _ if context.settings.quiet => false,
         _ => args.paths.len() > 1,
     };
     context.with_tree(&args.image, |tree| {

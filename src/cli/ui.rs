@@ -25,6 +25,7 @@ pub(super) struct Printer(Arc<Inner>);
 struct Inner {
     progress: Progress,
     color: bool,
+    quiet: bool,
     verbose: bool,
     started: Instant,
     state: Mutex<State>,
@@ -84,7 +85,8 @@ impl Printer {
     pub(super) fn new(settings: &Settings) -> Self {
         let inner = Inner {
             progress: settings.progress,
-            color: settings.color,
+            color: settings.colors.stderr,
+            quiet: settings.quiet,
             verbose: settings.verbose,
             started: Instant::now(),
             state: Mutex::default(),
@@ -216,6 +218,8 @@ impl Inner {
 
     fn emit_json(&self, event: &Event) {
         match event {
+            Event::Warning { .. } => {}
+            _ if self.quiet => return,
             Event::Output { .. } if !self.verbose => return,
             Event::Progress { what, done, total } if !self.due(what, *done, *total) => return,
             _ => {}

@@ -67,7 +67,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     if args.json {
         put_json(&report.to_json())?;
     } else {
-        put(&report.to_text(context.settings.color))?;
+        put(&report.to_text(context.settings.colors.stdout))?;
     }
     Ok(if report.passed() { Exit::Done } else { Exit::Checks })
 }

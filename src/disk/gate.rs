@@ -287,7 +287,8 @@ fn behind(layer: &Layer, policy: &Policy) -> Result<Option<(PathBuf, Format)>, D
 /// Opens and checks one file. `stated` is the format another file's header gives for it.
 fn inspect(path: &Path, stated: Option<Format>, policy: &Policy) -> Result<(Layer, (u64, u64)), DiskError> {
     // Asked before opening: opening a pipe would wait for a writer.
-    let metadata = fs_err::metadata(path).map_err(|source| io("open", path, source))?;
+    // The error names the file already.
+    let metadata = std::fs::metadata(path).map_err(|source| io("open", path, source))?;
     if !metadata.is_file() {
         return Err(refused(path, "it is not a regular file", None));
     }

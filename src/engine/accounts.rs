@@ -139,6 +139,8 @@ mod tests {
             shell: "/bin/bash".to_owned(),
             system: false,
             sudo: false,
+            home_given: true,
+            shell_given: true,
             password_hash: Some("$5$salt$it'5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc8".to_owned()),
         };
         insta::assert_snapshot!(user_script(&user), @r#"

@@ -68,6 +68,8 @@ fn steps(masks: bool) -> Vec<Step> {
             shell: "/bin/bash".to_owned(),
             system: !full,
             sudo: full,
+            home_given: full,
+            shell_given: full,
             password_hash: full.then(|| "$6$salt$hash".to_owned()),
         })
     };

@@ -1,5 +1,7 @@
 //! The checks that follow from the steps themselves, so that recipes need not repeat them.
 
+use std::collections::BTreeSet;
+
 use super::{AgentStep, Check, PackagesStep, PathCheck, PathKind, Stage, Step, UserCheck, UserStep};
 
 /// What an image must hold after these stages.
@@ -14,7 +16,7 @@ fn of_step(step: &Step, all: &[&Step]) -> Vec<Check> {
         // for only its author knows.
         Step::Repository(_) | Step::Script(_) => Vec::new(),
         Step::Packages(step) => of_packages(step),
-        Step::Group(step) => vec![Check::Group { name: step.name.clone(), exists: true, gid: None }],
+        Step::Group(step) => vec![Check::Group { name: step.name.clone(), exists: true, gid: step.gid }],
         Step::User(step) => of_user(step),
         Step::Directory { path, mode, owner, group } => {
             vec![done(owned(path, PathKind::Directory, *mode, owner, group))]
@@ -45,9 +47,12 @@ fn of_packages(step: &PackagesStep) -> Vec<Check> {
 }
 
 fn of_user(step: &UserStep) -> Vec<Check> {
+    let groups: BTreeSet<_> = step.groups.iter().chain(&step.group).cloned().collect();
     let user = UserCheck {
         uid: step.uid,
-        groups: step.groups.clone(),
+        groups: groups.into_iter().collect(),
+        home: step.home_given.then(|| step.home.clone()),
+        shell: step.shell_given.then(|| step.shell.clone()),
         locked: step.password_hash.as_ref().map(|_| false),
         ..UserCheck::new(step.name.as_str())
     };

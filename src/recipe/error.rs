@@ -61,6 +61,13 @@ pub enum RecipeError {
         #[source]
         std::io::Error,
     ),
+    /// The constraints for the agent's requirements could not be read.
+    #[error("cannot read the constraints")]
+    Constraints(
+        /// The cause, which names the file.
+        #[source]
+        std::io::Error,
+    ),
     /// `--set` names an option the recipe does not have.
     #[error("recipe `{recipe}` has no option `{name}`{}", did_you_mean(near.as_deref()))]
     UnknownOption {
@@ -118,6 +125,7 @@ impl Diagnose for RecipeError {
     fn exit(&self) -> Exit {
         match self {
             Self::Read { source, .. } | Self::ReadChecks(source) => io_exit(source, Exit::Recipe),
+            Self::Constraints(source) => io_exit(source, Exit::Usage),
             Self::AgentSource(_) | Self::SshKey { .. } | Self::NoKeyUser(_) | Self::NoAgent(_) => Exit::Usage,
             _ => Exit::Recipe,
         }
@@ -134,9 +142,7 @@ impl Diagnose for RecipeError {
             Self::Unsupported { .. } => {
                 Some("take another base image, or write a recipe of your own for it".to_owned())
             }
-            Self::NoAgent(_) => {
-                Some("leave `--agent` away, or extend `guest-agent` in the recipe".to_owned())
-            }
+            Self::NoAgent(_) => Some("leave out `--agent`, or extend `guest-agent` in the recipe".to_owned()),
             Self::AgentSource(_) => {
                 Some("say `none`, `pypi`, `pypi:VERSION`, or `path:` and a directory or file".to_owned())
             }
@@ -145,7 +151,8 @@ impl Diagnose for RecipeError {
                 "give the file that ends in `.pub`; its one line starts with `ssh-ed25519` or alike"
                     .to_owned(),
             ),
-            Self::Cycle(_) => Some("take one of the `extends` away".to_owned()),
+            Self::Cycle(_) => Some("remove one of the `extends`".to_owned()),
+            Self::Constraints(_) => Some("give a file in pip's format, `--constraints FILE`".to_owned()),
             Self::Invalid { .. } | Self::Read { .. } | Self::ReadChecks(_) => None,
         }
     }

@@ -85,6 +85,8 @@ fn plain_user(name: String) -> UserStep {
         shell: "/bin/bash".to_owned(),
         system: false,
         sudo: false,
+        home_given: false,
+        shell_given: false,
         password_hash: None,
     }
 }
@@ -105,9 +107,11 @@ fn merge_user(plan: &Lowering<'_>, at: &At<'_>, user: &mut UserStep, item: &User
     user.groups.sort();
     if let Some(home) = &item.home {
         user.home = path(plan, at, "user.home", home)?;
+        user.home_given = true;
     }
     if let Some(shell) = &item.shell {
         user.shell = path(plan, at, "user.shell", shell)?;
+        user.shell_given = true;
     }
     if let Some(hash) = &item.password_hash {
         let hash = plan.text(at, "user.password_hash", hash)?;
@@ -177,7 +181,8 @@ fn content(plan: &Lowering<'_>, at: &At<'_>, item: &File, path: &str) -> Result<
 /// A file of the host, relative to the recipe that names it.
 fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
     match &at.source.dir {
-        Some(dir) => Lowering::host_file(at.source.name(), &dir.join(file)),
+        Some(dir) => Lowering::host_file(&dir.join(file))
+            .map_err(|source| RecipeError::Read { recipe: at.source.name().to_owned(), source }),
         None => Err(at.error(format!("an embedded recipe cannot name a file of the host (`{file}`)"))),
     }
 }

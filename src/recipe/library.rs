@@ -1,6 +1,6 @@
 //! Where recipes are found, and how they extend each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::embedded::EMBEDDED;
@@ -8,6 +8,7 @@ use super::error::{Place, RecipeError};
 use super::parse::Source;
 use super::text::nearest;
 use super::{Plan, Request, lower, values};
+use crate::os::OsRelease;
 
 /// All recipes there are: those in the user's directories, and the embedded ones.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +41,7 @@ pub struct OptionInfo {
     pub name: String,
     /// What it does.
     pub description: String,
-    /// Its value when nobody sets one and the operating system does not decide.
+    /// Its value on an operating system when nobody sets one.
     pub default: Option<String>,
 }
 
@@ -242,11 +243,12 @@ impl Recipe {
         self.sources.iter().take(count).map(Source::name).collect()
     }
 
-    /// Its options, by name.
-    pub fn options(&self) -> Vec<OptionInfo> {
+    /// Its options, by name, with the values that hold on `os`.
+    pub fn options(&self, os: &OsRelease) -> Vec<OptionInfo> {
+        let defaults = values::defaults(&self.sources, os);
         let mut options = BTreeMap::new();
         for (name, setting) in self.sources.iter().flat_map(|source| &source.file.options) {
-            let default = setting.default.clone();
+            let default = defaults.get(name).cloned().flatten();
             let info = OptionInfo { name: name.clone(), description: setting.description.clone(), default };
             options.insert(name, info);
         }
@@ -258,8 +260,9 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::UnknownOption`].
     pub fn check_settings(&self, settings: &BTreeMap<String, String>) -> Result<(), RecipeError> {
-        let options = self.options();
-        values::check_names(self.name(), options.iter().map(|option| option.name.as_str()), settings)
+        let names = self.sources.iter().flat_map(|source| source.file.options.keys());
+        let names: BTreeSet<&str> = names.map(String::as_str).collect();
+        values::check_names(self.name(), names.iter().copied(), settings)
     }
 
     /// Resolves the recipe for one operating system.

@@ -4,6 +4,7 @@
 //! earlier recipe (a path, a unit, a package, …) takes its place; twice in one recipe is an error.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,7 @@ use super::error::{Place, RecipeError};
 use super::model::{Agent, RecipeFile};
 use super::parse::Source;
 use super::request::check_ssh_keys;
+use super::step::placeless;
 use super::values::Values;
 use super::when::{Situation, When};
 use super::{
@@ -81,7 +83,8 @@ pub(super) struct Lowering<'a> {
 /// `sources` are the recipes that count, in order, and `last`, the last of them, is the one asked for.
 pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> Result<Plan, RecipeError> {
     let (agent, agent_at) = merged_agent(sources, last);
-    let source = agent_source(&agent, &agent_at, request, last.name())?;
+    let values = Values::new(sources, last.name(), request.os, &request.settings);
+    let source = agent_source(&agent, &agent_at, request, last.name(), &values)?;
     let now = Situation {
         os: request.os,
         agent: source != AgentSource::None,
@@ -90,7 +93,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     refuse_unsupported(sources, &now)?;
     let mut lowering = Lowering {
         sources,
-        values: Values::new(sources, last.name(), request.os, &request.settings)?,
+        values: values?,
         now,
         entries: Vec::new(),
         packages: BTreeMap::new(),
@@ -102,6 +105,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
     lowering.keys(request, agent_user, last.name())?;
     let needs = lowering.needs()?;
+    let recipe_digest = digest(sources, &lowering.values, &source);
     let Lowering { checks, notes, .. } = &mut lowering;
     let (explicit, notes) = (std::mem::take(checks), std::mem::take(notes));
     let stages = lowering.stages();
@@ -116,7 +120,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     });
     Ok(Plan {
         recipe: last.name().to_owned(),
-        recipe_digest: digest(sources, request, &source),
+        recipe_digest,
         os: request.os.clone(),
         datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
         stages,
@@ -165,30 +169,39 @@ fn agent_source(
     at: &At<'_>,
     request: &Request<'_>,
     recipe: &str,
+    values: &Result<Values, RecipeError>,
 ) -> Result<AgentSource, RecipeError> {
     match (agent, &request.agent) {
         (None, None | Some(AgentSource::None)) => Ok(AgentSource::None),
         (None, Some(_)) => Err(RecipeError::NoAgent(recipe.to_owned())),
         (Some(_), Some(source)) => Ok(source.clone()),
-        (Some(agent), None) => match agent.source.as_deref().unwrap_or("none").parse() {
-            Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
-            parsed => parsed.map_err(|error| at.error(format!("`agent.source`: {error}"))),
-        },
+        (Some(agent), None) => {
+            // Without values there is no plan; that the recipe is for other systems is told before that.
+            let Ok(values) = values else { return Ok(AgentSource::None) };
+            let fault = |fault: &dyn fmt::Display| at.error(format!("`agent.source`: {fault}"));
+            let text =
+                values.render(agent.source.as_deref().unwrap_or("none")).map_err(|error| fault(&error))?;
+            match text.parse() {
+                Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
+                parsed => parsed.map_err(|error| fault(&error)),
+            }
+        }
     }
 }
 
-fn digest(sources: &[Source], request: &Request<'_>, agent: &AgentSource) -> Digest {
+/// What was asked for, wherever and in whatever words: a default that is given is the same as one that is not.
+fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     };
     sources.iter().for_each(|source| add(&source.text));
-    for (name, value) in &request.settings {
+    for (name, value) in values.options() {
         add(name);
         add(value);
     }
-    add(&agent.to_string());
+    add(placeless(&agent.to_string()));
     Digest::from_bytes(hash.finalize().into())
 }
 
@@ -237,11 +250,10 @@ impl<'a> Lowering<'a> {
     }
 
     /// A file of the host that the recipe or the request names.
-    pub(super) fn host_file(recipe: &str, path: &std::path::Path) -> Result<Content, RecipeError> {
-        let failed = |source| RecipeError::Read { recipe: recipe.to_owned(), source };
-        let bytes = fs_err::read(path).map_err(failed)?;
+    pub(super) fn host_file(path: &std::path::Path) -> std::io::Result<Content> {
+        let bytes = fs_err::read(path)?;
         Ok(Content::Host {
-            path: std::path::absolute(path).map_err(failed)?,
+            path: std::path::absolute(path)?,
             sha256: Digest::of(&bytes).to_string(),
             size: bytes.len() as u64,
         })
@@ -264,18 +276,18 @@ impl<'a> Lowering<'a> {
         if *source == AgentSource::None {
             return Ok(user);
         }
-        let constraints =
-            request.constraints.as_ref().map(|path| Self::host_file(at.source.name(), path)).transpose()?;
+        let constraints = request.constraints.as_ref().map(|path| Self::host_file(path)).transpose();
         let step = AgentStep {
             source: source.to_string(),
             venv: valid::path(field("venv", &agent.venv)?).map_err(|fault| at.error(fault))?,
             module: field("module", &agent.module)?,
             owner: field("user", &agent.user)?,
             extra: self.texts(at, "agent.extra", &agent.extra)?,
-            constraints,
+            constraints: constraints.map_err(RecipeError::Constraints)?,
         };
         self.push(StageName::Agent, Step::Agent(step));
-        let oldest = agent.python.as_ref().map(|text| python_minor(text, at)).transpose()?;
+        let oldest = agent.python.as_ref().map(|text| self.text(at, "agent.python", text)).transpose()?;
+        let oldest = oldest.map(|text| python_minor(&text, at)).transpose()?;
         if let (Some(oldest), Some(found)) = (oldest, self.now.os.python_minor)
             && found < oldest
         {

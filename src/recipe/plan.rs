@@ -110,7 +110,8 @@ pub struct Stage {
 pub struct Plan {
     /// Name of the recipe.
     pub recipe: String,
-    /// Digest over the texts of the recipe and all it extends, and the options given.
+    /// Digest over the texts of the recipe and all it extends, the values of its options, and the agent's source (of
+    /// one's own code: that it is that).
     pub recipe_digest: Digest,
     /// The operating system it is resolved for.
     pub os: OsRelease,
@@ -144,15 +145,16 @@ impl Plan {
     }
 
     /// The digest of stage `index`: over `before` (the digest of the stage before, or of the base image), the
-    /// steps in canonical form, what was `resolved` for them (package files, agent files), and the engine's
+    /// steps in canonical form (which has no paths of the host), what was `resolved` for them (package files, agent files), and the engine's
     /// `semantics` version.
     ///
     /// # Panics
     /// If there is no such stage.
     pub fn stage_digest(&self, index: usize, before: Digest, resolved: &str, semantics: u32) -> Digest {
         let stage = &self.stages[index];
+        let stage = Stage { name: stage.name, steps: stage.steps.iter().map(Step::anywhere).collect() };
         // Steps are plain data without maps that could fail to serialise or change order.
-        let steps = serde_json::to_string(stage).expect("steps always serialise");
+        let steps = serde_json::to_string(&stage).expect("steps always serialise");
         Digest::of(format!("{before}\n{semantics}\n{resolved}\n{steps}").as_bytes())
     }
 }

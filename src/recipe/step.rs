@@ -127,6 +127,12 @@ pub struct UserStep {
     pub system: bool,
     /// May run everything as root without a password (`/etc/sudoers.d`, checked with `visudo`).
     pub sudo: bool,
+    /// The recipe names the home directory. A user that the base has keeps its own, so only then it can be checked.
+    #[serde(skip)]
+    pub home_given: bool,
+    /// The same of the login shell.
+    #[serde(skip)]
+    pub shell_given: bool,
     /// Hash of the password, as `/etc/shadow` has it; without one, no password lets the user in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
@@ -140,7 +146,7 @@ pub enum Content {
     Text(String),
     /// A file of the host, read when the plan is made.
     Host {
-        /// Absolute path on the host.
+        /// Absolute path on the host. No digest depends on it.
         path: PathBuf,
         /// SHA-256 of its content, hexadecimal.
         sha256: String,
@@ -231,6 +237,21 @@ pub fn package_name(text: &str) -> &str {
     text.split('=').next().unwrap_or(text)
 }
 
+impl Content {
+    /// Forgets where on the host it is; what it holds stays.
+    fn forget_place(&mut self) {
+        if let Self::Host { path, .. } = self {
+            *path = PathBuf::new();
+        }
+    }
+}
+
+/// Where an agent comes from, without the place on this host: of the person's own code only that it is that.
+pub(super) fn placeless(source: &str) -> &str {
+    const OWN: &str = "path:";
+    if source.starts_with(OWN) { OWN } else { source }
+}
+
 impl PackagesStep {
     /// Whether what a package of `install` recommends is wanted, too.
     pub fn recommends(&self, text: &str) -> bool {
@@ -246,6 +267,33 @@ impl UserStep {
 }
 
 impl Step {
+    /// The step as it counts for digests: with what files of the host hold and without where they are, so that a recipe
+    /// means the same in every directory. Of an agent of one's own the files are resolved and digested apart.
+    #[must_use]
+    pub(super) fn anywhere(&self) -> Self {
+        let mut step = self.clone();
+        // Without `_`, so that no kind can be forgotten.
+        match &mut step {
+            Self::Repository(repository) => repository.key.forget_place(),
+            Self::File(file) => file.content.forget_place(),
+            Self::Agent(agent) => {
+                agent.source = placeless(&agent.source).to_owned();
+                if let Some(constraints) = &mut agent.constraints {
+                    constraints.forget_place();
+                }
+            }
+            Self::Packages(_)
+            | Self::Group(_)
+            | Self::User(_)
+            | Self::Directory { .. }
+            | Self::Link { .. }
+            | Self::AuthorizedKeys { .. }
+            | Self::Service(_)
+            | Self::Script(_) => {}
+        }
+        step
+    }
+
     /// One line for people: `install 3 packages (mariadb-server, …)`.
     pub fn summary(&self) -> String {
         match self {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Diagnose, Exit};
-use crate::os::well_known;
+use crate::os::{WELL_KNOWN, well_known};
 
 const SYSTEMS: [&str; 3] = ["debian-12", "ubuntu-24.04", "rocky-9"];
 
@@ -352,6 +352,220 @@ fn new_keys_reach_the_steps_the_digest_and_the_checks() {
     assert_ne!(digest(&plain), digest(&full));
     let moved = plan("\n\n[[user]]\nname = 'u'\n[[packages]]\ninstall = ['b', 'a=1']\n");
     assert_eq!(digest(&plain), digest(&moved), "where a line stands changes no layer");
+}
+
+/// Digests of every stage, with what was resolved for it beside it.
+fn stage_digests(plan: &Plan) -> Vec<Digest> {
+    let mut before = Digest::of(b"base");
+    (0..plan.stages.len())
+        .map(|index| {
+            before = plan.stage_digest(index, before, "resolved", 1);
+            before
+        })
+        .collect()
+}
+
+/// Whoever checks a recipe out elsewhere gets the same layers and the same manifest; other bytes make others.
+#[test]
+fn digests_know_what_files_hold_and_not_where_they_are() {
+    const KEY: &str = include_str!("../source/openpgp/tests/rfc9580.asc");
+    const FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
+    let os = well_known("debian-12").unwrap();
+    let recipe = format!(
+        "name = 'mine'\nsummary = 's'\nextends = ['mariadb']\nstage = 'site'\n\
+         [[file]]\npath = '/etc/a'\nsource = 'a.txt'\n\
+         [[repository]]\nname = 'r'\nurl = 'https://x.example'\nsuite = 's'\ncomponents = ['main']\n\
+         key_file = 'r.asc'\nfingerprint = '{FINGERPRINT}'\n"
+    );
+    let plan = |file: &str, key: &str, constraints: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("mine.toml", recipe.as_str()),
+            ("a.txt", file),
+            ("r.asc", key),
+            ("constraints.txt", constraints),
+        ] {
+            fs_err::write(dir.path().join(name), text).unwrap();
+        }
+        let at = |name: &str| dir.path().join(name);
+        let request = Request {
+            agent: Some(AgentSource::Path(at("agent"))),
+            constraints: Some(at("constraints.txt")),
+            ..Request::new(&os)
+        };
+        let loaded = Library::default().load(at("mine.toml").to_str().unwrap()).unwrap();
+        (loaded.plan(&request).unwrap(), at("a.txt"))
+    };
+    let (first, path) = plan("a", KEY, "x<2\n");
+    let (second, _) = plan("a", KEY, "x<2\n");
+    assert!(serde_json::to_string(&first.stages).unwrap().contains(path.to_str().unwrap()), "plans show it");
+    assert_eq!(stage_digests(&first), stage_digests(&second));
+    assert_eq!(first.recipe_digest, second.recipe_digest);
+    for (file, key, constraints) in
+        [("b", KEY, "x<2\n"), ("a", &*format!("{KEY}\n"), "x<2\n"), ("a", KEY, "x<3\n")]
+    {
+        let (other, _) = plan(file, key, constraints);
+        assert_ne!(stage_digests(&first).last(), stage_digests(&other).last(), "{file} {constraints}");
+    }
+    // Which agent it is, is resolved and digested apart; that it is one's own is not.
+    let pypi = Request { agent: Some("pypi".parse().unwrap()), ..Request::new(&os) };
+    let own = Request { agent: Some("path:agent".parse().unwrap()), ..Request::new(&os) };
+    let mariadb = Library::default().load("mariadb").unwrap();
+    let (pypi, own) = (mariadb.plan(&pypi).unwrap(), mariadb.plan(&own).unwrap());
+    assert_ne!(stage_digests(&pypi).last(), stage_digests(&own).last());
+    assert_ne!(pypi.recipe_digest, own.recipe_digest);
+}
+
+#[test]
+fn a_default_that_is_given_changes_no_digest() {
+    let recipe = Library::default().load("postgresql").unwrap();
+    for (system, default, other) in [("debian-12", "15", "16"), ("ubuntu-24.04", "16", "15")] {
+        let os = well_known(system).unwrap();
+        let digest = |value: Option<&str>| {
+            let settings = value.map(|value| ("postgresql_version".to_owned(), value.to_owned()));
+            let request = Request { settings: settings.into_iter().collect(), ..Request::new(&os) };
+            recipe.plan(&request).unwrap().recipe_digest
+        };
+        assert_eq!(digest(None), digest(Some(default)), "{system}");
+        assert_ne!(digest(None), digest(Some(other)), "{system}");
+    }
+}
+
+/// The systems that words of the documentation's table stand for: `EL 8 and 9`, `Debian from 11`.
+fn systems(words: &str) -> Vec<&'static str> {
+    const EL: [&str; 4] = ["rocky", "almalinux", "rhel", "centos"];
+    let mut found = Vec::new();
+    for phrase in words.split(", ") {
+        // Whatever a recipe does there stands behind.
+        let phrase = phrase.split(" with ").next().unwrap();
+        let (name, releases) = phrase.split_once(' ').unwrap_or((phrase, ""));
+        let known: Vec<_> = WELL_KNOWN
+            .into_iter()
+            .filter(|label| {
+                let (id, release) = label.rsplit_once('-').unwrap();
+                let is_meant = match releases.strip_prefix("from ") {
+                    Some(oldest) => release.parse::<f32>().unwrap() >= oldest.parse().unwrap(),
+                    None => releases.is_empty() || releases.split(" and ").any(|one| one == release),
+                };
+                (id == name.to_lowercase() || name == "EL" && EL.contains(&id)) && is_meant
+            })
+            .collect();
+        assert!(!known.is_empty(), "`{phrase}` stands for no system");
+        found.extend(known);
+    }
+    found
+}
+
+/// What the table of `docs/recipes.md` says a recipe is planned for is what it can be planned for, and nothing else.
+#[test]
+fn the_table_of_the_documentation_is_true() {
+    let page = include_str!("../../docs/recipes.md");
+    let (_, table) = page.split_once("| planned for |\n|---|---|---|---|\n").unwrap();
+    let rows: Vec<Vec<_>> = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let named: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let mut sorted = named.clone();
+    sorted.sort();
+    assert_eq!(sorted, embedded(), "each recipe has its row");
+    for (name, row) in named.iter().zip(&rows) {
+        let claimed = systems(row[3]);
+        assert!(systems(row[2]).iter().all(|system| claimed.contains(system)), "{row:?}");
+        let recipe = Library::default().load(name).unwrap();
+        for system in WELL_KNOWN {
+            let os = well_known(system).unwrap();
+            let agents =
+                if recipe.plan(&Request { agent: Some(AgentSource::None), ..Request::new(&os) }).is_ok() {
+                    vec![None, Some("none"), (name != "common").then_some("pypi")]
+                } else {
+                    vec![None]
+                };
+            for agent in agents {
+                let request =
+                    Request { agent: agent.map(|agent| agent.parse().unwrap()), ..Request::new(&os) };
+                match recipe.plan(&request) {
+                    Ok(plan) => {
+                        assert!(
+                            claimed.contains(&system),
+                            "{name} is planned for {system}, and not in the table"
+                        );
+                        assert!(!plan.stages.is_empty() && !plan.checks.is_empty(), "{name} on {system}");
+                    }
+                    Err(RecipeError::Unsupported { .. }) => {
+                        assert!(!claimed.contains(&system), "{name} is not planned for {system}");
+                    }
+                    Err(error) => panic!("{name} on {system}: {error}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_said_of_the_agent_are_templates_too() {
+    let os = well_known("debian-12").unwrap();
+    let plan = |more: &str, settings: &[(&str, &str)]| {
+        let text = format!(
+            "name = 'x'\nsummary = 's'\n{more}\n[options.release]\ndescription = 'd'\ndefault = '26.0.0'\n\
+             [options.oldest]\ndescription = 'd'\ndefault = '11'\n[agent]\nuser = 'u'\nvenv = '/v'\nmodule = 'm'\n\
+             source = 'pypi:{{{{ release }}}}'\npython = '3.{{{{ oldest }}}}'\n"
+        );
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Recipe::from_text("x", &text)?.plan(&Request { settings, ..Request::new(&os) })
+    };
+    let source = |plan: &Plan| plan.agent().unwrap().source.clone();
+    let by_default = plan("", &[]).unwrap();
+    assert_eq!((source(&by_default).as_str(), by_default.notes.len()), ("pypi:26.0.0", 0));
+    let set = plan("", &[("release", "27.0.0"), ("oldest", "12")]).unwrap();
+    assert_eq!(source(&set), "pypi:27.0.0");
+    assert!(set.notes[0].contains("Python 3.12 or newer"), "{:?}", set.notes);
+    let bad = plan("", &[("release", "/x")]).unwrap_err().to_string();
+    assert!(
+        bad.starts_with("x.toml:") && bad.contains("`pypi:/x` does not say where the agent comes from"),
+        "{bad}"
+    );
+    // A file of the host cannot be smuggled in, and a system that the recipe is not for is told before all else.
+    let text = "name = 'x'\nsummary = 's'\nwhen = { family = 'suse' }\n[options.a]\ndescription = 'd'\n\
+                [agent]\nuser = 'u'\nvenv = '/v'\nmodule = 'm'\nsource = '{{ a }}'\n";
+    let recipe = Recipe::from_text("x", text).unwrap();
+    let error = recipe.plan(&Request::new(&os)).unwrap_err();
+    assert_eq!(error.to_string(), "recipe `x` does not support debian-12");
+    let recipe = Recipe::from_text("x", &text.replace("when = { family = 'suse' }\n", "")).unwrap();
+    let error = recipe.plan(&Request::new(&os)).unwrap_err();
+    assert_eq!(error.to_string(), "option `a` of recipe `x` has no value for debian-12");
+    let settings = [("a".to_owned(), "path:/x".to_owned())].into();
+    let error = recipe.plan(&Request { settings, ..Request::new(&os) }).unwrap_err();
+    assert_eq!(error.to_string(), "x.toml:5: `agent.source` cannot be a path of the host");
+}
+
+#[test]
+fn accounts_are_checked_for_all_that_is_written_of_them() {
+    let os = well_known("debian-12").unwrap();
+    let titles = |text: &str| -> Vec<String> {
+        let text = format!("name = 'x'\nsummary = 's'\n{text}");
+        let plan = Recipe::from_text("x", &text).unwrap().plan(&Request::new(&os)).unwrap();
+        plan.checks.iter().map(Check::title).collect()
+    };
+    assert_eq!(
+        titles(
+            "[[group]]\nname = 'g'\ngid = 1500\n[[group]]\nname = 'free'\n\
+             [[user]]\nname = 'u'\nuid = 1600\ngroup = 'g'\ngroups = ['free']\nhome = '/srv/u'\n\
+             [[user]]\nname = 'u'\nshell = '/bin/sh'\n"
+        ),
+        [
+            "group g has id 1500",
+            "group free exists",
+            "user u exists, has id 1600, is in free and g, has home /srv/u, has shell /bin/sh",
+        ]
+    );
+    // The base's own user keeps what the recipe says nothing of.
+    assert_eq!(
+        titles("[[user]]\nname = 'www-data'\ngroups = ['adm']\n"),
+        ["user www-data exists, is in adm"]
+    );
 }
 
 #[test]

@@ -15,6 +15,20 @@ use crate::os::OsRelease;
 pub(super) struct Values {
     environment: Environment<'static>,
     names: BTreeMap<String, Value>,
+    options: BTreeMap<String, String>,
+}
+
+/// The value of every option when nobody sets one: what the last recipe that speaks of it says for this system. `None`
+/// where none says anything.
+pub(super) fn defaults(sources: &[Source], os: &OsRelease) -> BTreeMap<String, Option<String>> {
+    let mut defaults = BTreeMap::new();
+    for (name, option) in sources.iter().flat_map(|source| &source.file.options) {
+        match option.default_on.get(&os.label()).or(option.default.as_ref()) {
+            Some(value) => _ = defaults.insert(name.clone(), Some(value.clone())),
+            None => _ = defaults.entry(name.clone()).or_insert(None),
+        }
+    }
+    defaults
 }
 
 /// Refuses a setting that is none of the `known` options of `recipe`.
@@ -42,34 +56,29 @@ impl Values {
         os: &OsRelease,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, RecipeError> {
+        let defaults = defaults(sources, os);
+        check_names(recipe, defaults.keys().map(String::as_str), settings)?;
         let mut options = BTreeMap::new();
-        for source in sources {
-            for (name, option) in &source.file.options {
-                let default = option.default_on.get(&os.label()).or(option.default.as_ref());
-                match default {
-                    Some(value) => _ = options.insert(name.clone(), Some(value.clone())),
-                    None => _ = options.entry(name.clone()).or_insert(None),
-                }
-            }
-        }
-        check_names(recipe, options.keys().map(String::as_str), settings)?;
-        for (name, value) in settings {
-            options.insert(name.clone(), Some(value.clone()));
-        }
-        let mut names = BTreeMap::new();
-        for (name, value) in options {
-            let Some(value) = value else {
+        for (name, default) in defaults {
+            let Some(value) = settings.get(&name).cloned().or(default) else {
                 return Err(RecipeError::Unset { recipe: recipe.to_owned(), name, os: os.label() });
             };
-            names.insert(name, Value::from(value));
+            options.insert(name, value);
         }
+        let values = options.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+        let mut names: BTreeMap<String, Value> = values.collect();
         names.insert("os".to_owned(), describe(os));
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_syntax(syntax());
         // Jinja's values are Python's, and so are their methods.
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        Ok(Self { environment, names })
+        Ok(Self { environment, names, options })
+    }
+
+    /// The value of every option.
+    pub(super) fn options(&self) -> &BTreeMap<String, String> {
+        &self.options
     }
 
     /// Fills a template in. The error is a fragment that says what is wrong with it.

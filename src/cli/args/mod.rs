@@ -180,7 +180,7 @@ const BUILD_HELP: &str = "Examples:
   tib build mariadb --base bootstrap:debian-12
   tib build mariadb --base ./debian-12-generic-amd64.qcow2 -o mariadb.qcow2
   tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
-  tib build redis --agent path:~/src/my-agent --size 6G
+  tib build redis --agent path:$HOME/src/my-agent --size 6G
   tib build postgresql --dry-run
 
 Beside FILE are written FILE.manifest.json and FILE.sha256.";

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Result};
 use crate::os::Arch;
 use crate::recipe::Digest;
 use crate::size::Size;
@@ -54,8 +54,12 @@ pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
         })
         .collect();
     let cache = open_cache(context)?;
-    let results =
-        context.events.stage("fetch", "images", || Ok::<_, Failure>(all(&requests, &cache, context)))?;
+    let mut results = Vec::new();
+    // One that failed is told of below; the stage is finished if none did.
+    let _ = context.events.stage("fetch", "images", || {
+        results = all(&requests, &cache, context);
+        if results.iter().all(Result::is_ok) { Ok(()) } else { Err(()) }
+    });
     context.cancel.check()?;
     context.printer.finish();
 

@@ -45,9 +45,8 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
     put(&text)?;
     if shown.len() < listed.len() {
         let hidden = listed.len() - shown.len();
-        context
-            .events
-            .note(format!("{hidden} more that nobody looks after any longer: `tib base list --all`"));
+        let are = if hidden == 1 { "is past its" } else { "are past their" };
+        context.events.note(format!("{hidden} more {are} end of life: `tib base list --all`"));
     }
     Ok(Exit::Done)
 }

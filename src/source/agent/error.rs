@@ -190,6 +190,9 @@ impl Diagnose for AgentError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Source { wanted, .. } if wanted.starts_with("path:~") => {
+                "shells expand `~` at the beginning of a word only: write `path:$HOME/…`".to_owned()
+            }
             Self::Source { .. } => {
                 "use `pypi`, `pypi:VERSION`, or `path:` with a source tree, a .whl or a .tar.gz".to_owned()
             }

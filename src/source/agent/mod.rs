@@ -151,6 +151,14 @@ pub fn glibc_of(os: &OsRelease) -> Option<(u32, u32)> {
     Some((2, minor))
 }
 
+/// Whether a source names an agent: for a path, whether something of the right kind is there.
+///
+/// # Errors
+/// [`AgentError::Source`].
+pub fn check_source(source: &str) -> Result<(), AgentError> {
+    Origin::parse(source).map(drop)
+}
+
 /// Resolves an agent, and lays it out as a tar in the cache.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Where the agent's code comes from, and the fingerprint of what a person's own directory holds.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -46,7 +47,11 @@ impl Origin {
             return Err(refuse("unknown kind of source"));
         };
         let path = std::path::absolute(path).map_err(|error| refuse(&error.to_string()))?;
-        fs::metadata(&path).map_err(|error| refuse(&error.to_string()))?;
+        // `wanted` names it already.
+        std::fs::metadata(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => refuse("there is no such file or directory"),
+            _ => refuse(&error.to_string()),
+        })?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if path.is_dir() {
             let project =

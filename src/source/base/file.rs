@@ -20,6 +20,11 @@ pub(super) fn import(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Base, Failure> {
+    if matches!(path.try_exists(), Ok(false)) {
+        let problem = "does not exist".to_owned();
+        let hint = "give a qcow2 or raw file; `tib base list` names images that can be fetched".to_owned();
+        return Err(SourceError::BadBase { text: path.display().to_string(), problem, hint }.into());
+    }
     let header = disk::gate(path, &Policy::default())?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let known = index_name(path)?;

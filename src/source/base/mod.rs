@@ -187,7 +187,7 @@ pub fn resolve(
         return Err(SourceError::BadBase {
             text: request.spec.to_string(),
             problem: "takes no checksum: it is for files and URLs".to_owned(),
-            hint: "leave `--checksum` away: the digests of the catalogue's images are known or signed"
+            hint: "leave out `--checksum`: the digests of the catalogue's images are known or signed"
                 .to_owned(),
         }
         .into());

@@ -241,7 +241,8 @@ fn a_persons_own_code() {
     let own = trove("7.0").requires("dep");
     let tree = home.path().join("tree");
     fs::create_dir(&tree).unwrap();
-    for (path, content) in own.source() {
+    let source = own.source();
+    for (path, content) in &source {
         fs::write(tree.join(path), content).unwrap();
     }
     let (sdist, bytes) = own.sdist();
@@ -253,11 +254,25 @@ fn a_persons_own_code() {
         assert_eq!(names(&bundle), ["dep-1.0", "trove-7.0"], "{path}");
         assert_eq!(ask(&step, cache.path(), &index.env(), Guest(11, true)).unwrap(), bundle);
     }
-    assert_eq!(
-        fs::read_dir(&tree).unwrap().count(),
-        own.source().len(),
-        "the person's directory is as it was"
-    );
+    assert_eq!(fs::read_dir(&tree).unwrap().count(), source.len(), "the person's directory is as it was");
+
+    // Another place and another cache give the same; other content does not.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for (path, content) in &source {
+        fs::write(copy.join(path), content).unwrap();
+    }
+    let digest_text = |path: &Path, cache: &Path| {
+        let step = step(&format!("path:{}", path.display()));
+        ask(&step, cache, &index.env(), Guest(11, false)).unwrap().digest_text()
+    };
+    let first = digest_text(&tree, cache.path());
+    assert_eq!(first, digest_text(&copy, elsewhere.path()));
+    for (path, content) in trove("7.0").requires("dep").file("trove/more.py", b"x = 1\n").source() {
+        fs::write(copy.join(path), content).unwrap();
+    }
+    assert_ne!(first, digest_text(&copy, elsewhere.path()));
 
     let new = trove("8.0").python(">=3.99");
     let step = step(&format!("path:{}", new.write(home.path()).display()));
@@ -280,4 +295,27 @@ fn an_old_pip_is_passed_over() {
     env.0.push(("PATH".to_owned(), Some(format!("{}:/usr/bin:/bin", bin.display()))));
     let bundle = ask(&step("pypi"), cache.path(), &env, Guest(11, false)).unwrap();
     assert_eq!(bundle.version, "1.0");
+}
+
+/// Real interpreters, with another pip in front of the one they have: an old one, and one that does not start.
+#[test]
+fn a_host_without_a_usable_pip_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("pip")).unwrap();
+    fs::write(scratch.path().join("pip/__init__.py"), "").unwrap();
+    let mut env = Index::new().env();
+    env.0.push(("PYTHONPATH".to_owned(), Some(scratch.path().display().to_string())));
+    for (program, said) in [
+        ("print('pip 20.3.4 from /usr/lib (python 3.9)')", ": pip 20.3.4"),
+        ("import sys; sys.exit('No module named pip')", ": No module named pip"),
+    ] {
+        fs::write(scratch.path().join("pip/__main__.py"), program).unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let error = ask(&step("pypi"), cache.path(), &env, Guest(11, false)).unwrap_err();
+        assert_eq!(error.exit(), Exit::Host);
+        let message = error.to_string();
+        assert!(message.starts_with("no python3 on this host has pip 22 or newer"), "{message}");
+        assert!(message.contains("/python3") && message.contains(said), "{message}");
+        assert!(error.hint().unwrap().contains("python3-pip"));
+    }
 }
