@@ -183,6 +183,33 @@ fn what_somebody_makes_after_a_kill_is_not_replaced_nor_given_other_evidence() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_read_costs_nobody_an_image() {
+    let before_image = occurrences(true, RENAME, &[]).pop().unwrap();
+    let directory = directory(true);
+    run_traced(&directory.path(), true, &before_image.inject("signal=KILL", ""));
+    let private = leftovers(&directory.path()).into_iter().find(|name| name.ends_with("directory")).unwrap();
+    let private = directory.path().join(private.strip_suffix(" directory").unwrap());
+    let journal = private.join("journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    for (what, bad) in [
+        ("later format", text.replace("publication 1", "publication 2")),
+        ("half", text[..text.len() / 2].to_owned()),
+        ("empty", String::new()),
+        ("no files", r#"{"format":"tib publication 1","files":[]}"#.to_owned()),
+        ("another place", text.replace("[105,", "[47,")),
+    ] {
+        fs::write(&journal, bad).unwrap();
+        let told = Told::default();
+        drop(prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap());
+        assert_eq!(fs::read(private.join("old/image")).unwrap(), b"old", "{what}");
+        let told = told.0.lock().unwrap().join("\n");
+        assert!(told.contains(private.to_str().unwrap()) && told.contains("its journal"), "{what}: {told}");
+    }
+    fs::write(&journal, text).unwrap();
+    mended(&directory.path(), &[Seen::old()], "the journal is good again");
+}
+
+#[test]
 fn what_was_mended_is_told() {
     let last = |old, names| occurrences(old, names, &[]).pop().unwrap().inject("signal=KILL", "");
     for (old, fault, expected) in [

@@ -105,7 +105,11 @@ impl Journal {
         to.sync()
     }
 
-    /// Reads it; `None` if there is none, or one that was not written by [`write`](Self::write).
+    /// Reads it; `None` if there is none, and so nothing that could be undone.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if it was not written by [`write`](Self::write) of this version: what it says is
+    /// unknown then, and what it is about must not be touched.
     pub(super) fn read(from: &Directory) -> io::Result<Option<Self>> {
         let file = match from.file(OsStr::new(NAME), false) {
             Ok(file) => file,
@@ -114,8 +118,11 @@ impl Journal {
         };
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text)?;
-        let journal = serde_json::from_slice(&text).ok();
-        Ok(journal.filter(Self::is_plain))
+        let journal = serde_json::from_slice(&text).ok().filter(Self::is_plain);
+        let unknown = || {
+            io::Error::new(io::ErrorKind::InvalidData, "its journal is damaged, or of another version of tib")
+        };
+        journal.ok_or_else(unknown).map(Some)
     }
 
     /// Whether it is one that tib writes, with nothing but names in one directory.
