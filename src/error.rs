@@ -116,6 +116,14 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
+/// The system's own error within one that also names a temporary file, which means nothing to anybody.
+pub(crate) fn without_path(error: std::io::Error) -> std::io::Error {
+    // Such an error does not hand out the one within it, so there is only its text, in which the path comes last.
+    let text = error.to_string();
+    let number = text.split_once("(os error ").and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
+    number.map_or(error, std::io::Error::from_raw_os_error)
+}
+
 /// Whether it is that error of the system. Libraries wrap it in one of their own, and keep its text alone.
 fn has_errno(error: &std::io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
@@ -173,6 +181,21 @@ mod tests {
         // The whole system's limit: the shell cannot raise that.
         let failure = Failure::from(Sample { path: "/x", source: std::io::Error::from_raw_os_error(23) });
         assert_eq!((failure.exit(), failure.hint()), (Exit::Host, None));
+    }
+
+    #[test]
+    fn an_error_without_its_path_is_still_the_systems() {
+        let home = tempfile::tempdir().unwrap();
+        let error = tempfile::tempdir_in(home.path().join("nowhere")).unwrap_err();
+        assert!(error.raw_os_error().is_none() && error.to_string().contains("nowhere"), "{error}");
+        let error = without_path(error);
+        assert_eq!((error.raw_os_error(), error.kind()), (Some(2), std::io::ErrorKind::NotFound));
+        assert!(!error.to_string().contains("nowhere"), "{error}");
+        for error in [std::io::Error::from_raw_os_error(5), std::io::Error::other("odd")] {
+            let (number, text) = (error.raw_os_error(), error.to_string());
+            let error = without_path(error);
+            assert_eq!((error.raw_os_error(), error.to_string()), (number, text));
+        }
     }
 
     #[test]

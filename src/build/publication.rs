@@ -20,6 +20,7 @@ use rustix::fs::{Mode, Stat};
 
 use super::BuildError;
 use crate::cancel::Cancel;
+use crate::error::without_path;
 use crate::event::Events;
 use directory::{Directory, is_file, is_link};
 use journal::{Holder, Identity, Item, Journal};
@@ -63,8 +64,7 @@ impl Publication {
         for name in names.iter().rev() {
             check(&place, name, force)?;
         }
-        // The error would name the temporary directory, which means nothing to anybody.
-        let staging = Staging::create(&place).map_err(|error| failed(error.kind().into()))?;
+        let staging = Staging::create(&place).map_err(|error| failed(without_path(error)))?;
         let new = staging.new_files().map_err(failed)?;
         let publication = Self { place, names, force, staging, new };
         for name in &publication.names {
