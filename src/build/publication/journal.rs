@@ -14,6 +14,7 @@ use super::directory::Directory;
 const FORMAT: &str = "tib publication 1";
 const NAME: &str = "journal";
 const DRAFT: &str = "journal.new";
+const REVOKED: &str = "revoked";
 /// A set has a few files; a longer journal is none.
 const LONGEST: u64 = 64 << 10;
 
@@ -125,6 +126,18 @@ impl Journal {
         journal.ok_or_else(unknown).map(Some)
     }
 
+    /// Notes that the set is not to be had although all of it has arrived: its process has told that it failed, and
+    /// could not take it back.
+    pub(super) fn revoke(to: &Directory) -> io::Result<()> {
+        to.create(OsStr::new(REVOKED))?;
+        to.sync()
+    }
+
+    /// Whether the set has been [revoked](Self::revoke).
+    pub(super) fn is_revoked(from: &Directory) -> io::Result<bool> {
+        Ok(from.look(OsStr::new(REVOKED))?.is_some())
+    }
+
     /// Whether it is one that tib writes, with nothing but names in one directory.
     fn is_plain(&self) -> bool {
         let plain =
@@ -134,7 +147,6 @@ impl Journal {
 
     /// Removes it: nothing is left to be undone.
     pub(super) fn remove(from: &Directory) -> io::Result<()> {
-        from.remove(OsStr::new(DRAFT))?;
-        from.remove(OsStr::new(NAME))
+        [DRAFT, NAME, REVOKED].iter().try_for_each(|name| from.remove(OsStr::new(name)))
     }
 }
