@@ -126,6 +126,26 @@ fn extract_writes_where_and_what_it_is_told() {
     assert!(line(&listed, "etc/redis.conf").contains(" 1000/998 "), "{listed}");
 }
 
+/// What is no regular file is written to, and named if that fails, however much there is to write.
+#[test]
+fn extract_names_what_it_cannot_write_to() {
+    let place = Place::new(&Sample::debian().file("/srv/large", vec![1; 1 << 20]));
+    for path in ["/etc/redis.conf", "/srv/large", "/etc"] {
+        let told = place.run(&["extract", "db.raw", path, "--output", "/dev/full"]);
+        assert!(told.stderr.contains("cannot write to `/dev/full`"), "{path}: {}", told.stderr);
+        assert!(!told.stderr.contains("stdout"), "{path}: {}", told.stderr);
+        assert_eq!(told.code, Some(9), "{path}: {}", told.stderr);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let arguments = ["extract", "db.raw", path, "--output", "-"];
+        let mut command = tib();
+        command.args(arguments).current_dir(place.directory.path()).stdout(full.into_parts().0);
+        let told = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&told.stderr);
+        assert!(said.contains("cannot write to stdout"), "{path}: {said}");
+        assert_eq!(told.status.code(), Some(9), "{path}: {said}");
+    }
+}
+
 /// `tib extract --force` onto a directory, under strace with these faults.
 fn extract_over(place: &Place, faults: &[&str]) -> common::Outcome {
     let mut command = std::process::Command::new("strace");
