@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use rustix::io::Errno;
+
 /// How the process ends. The numbers are documented in `docs/exit-codes.md` and are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -64,17 +66,15 @@ impl Failure {
 
     /// One sentence that says what to do next.
     pub fn hint(&self) -> Option<String> {
-        if self.is_out_of_files() {
-            return Some("let tib have more files open at once: `ulimit -n 1024`".to_owned());
+        if self.is_at_its_limit() {
+            return Some("raise the limit of open files: `ulimit -n 4096`".to_owned());
         }
         self.0.hint()
     }
 
-    /// Whether the cause of it all is the limit of open files, which is nobody's fault but the shell's.
-    fn is_out_of_files(&self) -> bool {
-        let first: &dyn std::error::Error = &*self.0;
-        std::iter::successors(Some(first), |error| error.source())
-            .any(|error| error.downcast_ref().is_some_and(is_out_of_files))
+    /// Whether the cause of it all is the process's limit of open files, which is nobody's fault but the shell's.
+    fn is_at_its_limit(&self) -> bool {
+        causes(&*self.0).any(|error| error.downcast_ref().is_some_and(|error| has_errno(error, Errno::MFILE)))
     }
 
     /// The last relevant lines of output behind the error, oldest first.
@@ -109,13 +109,30 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether no more files may be open. Libraries wrap the error of the system in one of their own, and keep its text alone.
+/// An error and its causes, outermost first.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// The system's own error within one that also names a temporary file, which means nothing to anybody.
+pub(crate) fn without_path(error: std::io::Error) -> std::io::Error {
+    // Such an error does not hand out the one within it, so there is only its text, in which the path comes last.
+    let text = error.to_string();
+    let number = text.split_once("(os error ").and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
+    number.map_or(error, std::io::Error::from_raw_os_error)
+}
+
+/// Whether it is that error of the system. Libraries wrap it in one of their own, and keep its text alone.
+fn has_errno(error: &std::io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+        || error.to_string().contains(&format!("(os error {})", errno.raw_os_error()))
+}
+
+/// Whether no more files may be open, in this process or in the whole system.
 fn is_out_of_files(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].iter().any(|errno| {
-        error.raw_os_error() == Some(errno.raw_os_error())
-            || error.to_string().contains(&format!("(os error {})", errno.raw_os_error()))
-    })
+    [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| has_errno(error, errno))
 }
 
 /// The exit code for an I/O error: [`Exit::Space`] when a disk or quota is full, [`Exit::Host`] when no more files may be
@@ -159,7 +176,25 @@ mod tests {
         for source in [source(), std::io::Error::other(format!("failed to open `/x`: {}", source()))] {
             let failure = Failure::from(Sample { path: "/x", source });
             assert_eq!(failure.exit(), Exit::Host);
-            assert!(failure.hint().is_some_and(|hint| hint.contains("ulimit -n")));
+            assert_eq!(failure.hint().as_deref(), Some("raise the limit of open files: `ulimit -n 4096`"));
+        }
+        // The whole system's limit: the shell cannot raise that.
+        let failure = Failure::from(Sample { path: "/x", source: std::io::Error::from_raw_os_error(23) });
+        assert_eq!((failure.exit(), failure.hint()), (Exit::Host, None));
+    }
+
+    #[test]
+    fn an_error_without_its_path_is_still_the_systems() {
+        let home = tempfile::tempdir().unwrap();
+        let error = tempfile::tempdir_in(home.path().join("nowhere")).unwrap_err();
+        assert!(error.raw_os_error().is_none() && error.to_string().contains("nowhere"), "{error}");
+        let error = without_path(error);
+        assert_eq!((error.raw_os_error(), error.kind()), (Some(2), std::io::ErrorKind::NotFound));
+        assert!(!error.to_string().contains("nowhere"), "{error}");
+        for error in [std::io::Error::from_raw_os_error(5), std::io::Error::other("odd")] {
+            let (number, text) = (error.raw_os_error(), error.to_string());
+            let error = without_path(error);
+            assert_eq!((error.raw_os_error(), error.to_string()), (number, text));
         }
     }
 

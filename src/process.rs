@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::Pid;
 
-use crate::cancel::{Cancel, Cancelled};
+use crate::cancel::{Cancel, Cancelled, OnRaise};
 use crate::event::Events;
 
 /// Lines of a program's output that are kept for an error message.
@@ -55,19 +55,10 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
     cancel.check()?;
     let program = command.get_program().to_string_lossy().into_owned();
     let program = program.rsplit('/').next().unwrap_or(&program).to_owned();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = Group::spawn(command, cancel)
         .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-    let group = Pid::from_child(&child);
-    let guard = cancel.on_raise(move || {
-        // The group may be gone already; then there is nothing left to kill.
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    });
-    let heir = Heir::of(group);
+    let child = &mut group.child;
     let tail = Arc::new(Mutex::new(VecDeque::new()));
     let reader = child.stderr.take().map(|stderr| {
         let (tail, events, program) = (Arc::clone(&tail), events.clone(), program.clone());
@@ -76,8 +67,7 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
     let mut out = Vec::new();
     let read = child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut out));
     let status = child.wait();
-    drop(guard);
-    drop(heir);
+    drop(group);
     if let Some(reader) = reader {
         let _ = reader.join();
     }
@@ -91,9 +81,47 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
     Err(ProcessError::Failed { program, status, tail })
 }
 
+/// A program and all its children: killed when the user cancels, when this process is killed, and when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Group {
+    _on_cancel: OnRaise,
+    _heir: Heir,
+    id: Pid,
+    /// The program itself.
+    pub(crate) child: Child,
+}
+
+impl Group {
+    /// Starts `command` in a process group of its own.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub(crate) fn spawn(command: &mut Command, cancel: &Cancel) -> std::io::Result<Self> {
+        let child = command.process_group(0).spawn()?;
+        let id = Pid::from_child(&child);
+        Ok(Self { _on_cancel: cancel.on_raise(move || kill(id)), _heir: Heir::of(id), id, child })
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Who has ended by itself has left nobody that is to be killed.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kill(self.id);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn kill(group: Pid) {
+    // The group may be gone already; then there is nothing left to kill.
+    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+}
+
 /// A small process that outlives this one if need be, and then ends a process group.
 ///
 /// The kernel can tell a child of its parent's death, but not a child's children, and mmdebstrap has many.
+#[derive(Debug)]
 struct Heir(Option<Child>);
 
 impl Heir {

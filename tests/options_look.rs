@@ -126,6 +126,87 @@ fn extract_writes_where_and_what_it_is_told() {
     assert!(line(&listed, "etc/redis.conf").contains(" 1000/998 "), "{listed}");
 }
 
+/// What is no regular file is written to, and named if that fails, however much there is to write.
+#[test]
+fn extract_names_what_it_cannot_write_to() {
+    let place = Place::new(&Sample::debian().file("/srv/large", vec![1; 1 << 20]));
+    for path in ["/etc/redis.conf", "/srv/large", "/etc"] {
+        let told = place.run(&["extract", "db.raw", path, "--output", "/dev/full"]);
+        assert!(told.stderr.contains("cannot write to `/dev/full`"), "{path}: {}", told.stderr);
+        assert!(!told.stderr.contains("stdout"), "{path}: {}", told.stderr);
+        assert_eq!(told.code, Some(9), "{path}: {}", told.stderr);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let arguments = ["extract", "db.raw", path, "--output", "-"];
+        let mut command = tib();
+        command.args(arguments).current_dir(place.directory.path()).stdout(full.into_parts().0);
+        let told = command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&told.stderr);
+        assert!(said.contains("cannot write to stdout"), "{path}: {said}");
+        assert_eq!(told.status.code(), Some(9), "{path}: {said}");
+    }
+}
+
+/// `tib extract --force` onto a directory, under strace with these faults.
+fn extract_over(place: &Place, faults: &[&str]) -> common::Outcome {
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-qq", "-o", "trace"]).args(faults.iter().flat_map(|fault| ["-e", fault]));
+    command.arg("--").arg(common::tib_path());
+    command.args(["extract", "--force", "db.raw", "/srv"]);
+    outcome(command.current_dir(place.directory.path()))
+}
+
+fn with_old_directory() -> Place {
+    let place = Place::new(&Sample::debian().file("/srv/file", "new"));
+    fs::create_dir(place.path("srv")).unwrap();
+    fs::write(place.path("srv/file"), "precious").unwrap();
+    place
+}
+
+fn left(place: &Place) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().as_encoded_bytes().starts_with(b".tib-")).collect()
+}
+
+#[test]
+fn extract_never_loses_the_directory_it_cannot_replace() {
+    const NO_EXCHANGE: &str = "inject=renameat2:error=EINVAL";
+    for (faults, is_back) in [
+        (&["inject=renameat2:error=EIO"][..], true),
+        (&[NO_EXCHANGE, "inject=rename:error=EIO:when=1"], true),
+        (&[NO_EXCHANGE, "inject=rename:error=EIO:when=2"], true),
+        (&[NO_EXCHANGE, "inject=rename:error=EIO:when=2+", "inject=renameat:error=EIO"], false),
+    ] {
+        let place = with_old_directory();
+        let told = extract_over(&place, faults);
+        assert_eq!(told.code, Some(2), "{faults:?}: {}", told.stderr);
+        let kept = left(&place);
+        if is_back {
+            assert_eq!(kept, Vec::<PathBuf>::new(), "{faults:?}");
+            assert_eq!(fs::read_to_string(place.path("srv/file")).unwrap(), "precious", "{faults:?}");
+        } else {
+            let [kept] = &kept[..] else { panic!("{faults:?}: {kept:?} {}", told.stderr) };
+            assert_eq!(fs::read_to_string(kept.join("old/file")).unwrap(), "precious");
+            let name = kept.file_name().unwrap().to_str().unwrap();
+            assert!(told.stderr.contains(&format!("{name}/old")), "{}", told.stderr);
+        }
+        // Without faults it does what it is told.
+        extract_over(&place, &[]).expect(0);
+        assert_eq!(fs::read_to_string(place.path("srv/file")).unwrap(), "new", "{faults:?}");
+    }
+}
+
+/// Killed before any change of names: the old directory or the new one has the name.
+#[test]
+fn extract_replaces_a_directory_in_one_step() {
+    let place = with_old_directory();
+    extract_over(&place, &["trace=rename,renameat,renameat2"]).expect(0);
+    let trace = fs::read_to_string(place.path("trace")).unwrap();
+    let calls: Vec<_> = trace.lines().filter(|line| line.contains("rename")).collect();
+    assert!(matches!(&calls[..], [one] if one.contains("RENAME_EXCHANGE")), "{trace}");
+    assert_eq!(left(&place), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_to_string(place.path("srv/file")).unwrap(), "new");
+}
+
 #[test]
 fn inspect_prints_the_sections_it_is_asked_for() {
     let sample = (0..120).fold(Sample::debian(), |sample, number| {

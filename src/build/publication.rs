@@ -20,6 +20,7 @@ use rustix::fs::{Mode, Stat};
 
 use super::BuildError;
 use crate::cancel::Cancel;
+use crate::error::without_path;
 use crate::event::Events;
 use directory::{Directory, is_file, is_link};
 use journal::{Holder, Identity, Item, Journal};
@@ -63,8 +64,7 @@ impl Publication {
         for name in names.iter().rev() {
             check(&place, name, force)?;
         }
-        // The error would name the temporary directory, which means nothing to anybody.
-        let staging = Staging::create(&place).map_err(|error| failed(error.kind().into()))?;
+        let staging = Staging::create(&place).map_err(|error| failed(without_path(error)))?;
         let new = staging.new_files().map_err(failed)?;
         let publication = Self { place, names, force, staging, new };
         for name in &publication.names {
@@ -117,9 +117,11 @@ impl Publication {
         let hold = cancel.hold()?;
         if let Err(error) = self.change_names(&journal) {
             return Err(match undo(&self.place, &self.staging, &journal) {
-                Ok(()) => error,
+                Ok(_) => error,
                 Err(reason) => {
                     self.staging.keep();
+                    // If even that cannot be written, the next publication sees no more than a kill.
+                    let _ = Journal::revoke(self.staging.root());
                     let error = BuildError::NotRestored {
                         directory: self.place.path().to_owned(),
                         kept: self.staging.root().path().to_owned(),
@@ -232,24 +234,24 @@ fn protects(directory: &Stat, file: &Stat) -> bool {
     sticky && !user.is_root() && ![directory.st_uid, file.st_uid].contains(&user.as_raw())
 }
 
-/// Takes back what has been done: the new files lose their names, the image first, and the old ones get them again, the
-/// image last. Whatever was done, and however often this is tried, it leads to the same.
-fn undo(place: &Directory, staging: &Staging, journal: &Journal) -> io::Result<()> {
-    let old = staging.old_files()?;
+/// Takes back what has been done: the new files move back into the private directory, the image first, and the old ones
+/// get their names again, the image last. Whatever was done, and however often this is tried or interrupted, it leads to
+/// the same. Says whether the image of before has moved.
+fn undo(place: &Directory, staging: &Staging, journal: &Journal) -> io::Result<bool> {
+    let (new, old) = (staging.new_files()?, staging.old_files()?);
     for item in journal.items().rev() {
-        if item.holder(place)? == Holder::Us {
+        if same_file(place, &new, item.name)? {
             place.remove(item.name)?;
+        } else if item.holder(place)? == Holder::Us {
+            place.move_to(item.name, &new)?;
         }
     }
     let mut replaced = Vec::new();
     for item in journal.items() {
-        let Some(stat) = old.look(item.name)? else { continue };
-        match place.look(item.name)? {
-            // Where moving takes two steps, it was killed in between.
-            Some(same) if (same.st_dev, same.st_ino) == (stat.st_dev, stat.st_ino) => {
-                old.remove(item.name)?;
-            }
-            _ => replaced.push(item),
+        if same_file(place, &old, item.name)? {
+            old.remove(item.name)?;
+        } else if old.look(item.name)?.is_some() {
+            replaced.push(item);
         }
     }
     // Nobody's file is replaced, nor gets evidence that is not its own.
@@ -260,12 +262,20 @@ fn undo(place: &Directory, staging: &Staging, journal: &Journal) -> io::Result<(
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, problem));
         }
     }
+    let is_back = replaced.iter().any(|item| item.name == main.name);
     for item in replaced {
         old.move_to(item.name, place)?;
     }
     // A crash may undo this; the journal is still there then.
     let _ = place.sync();
-    Ok(())
+    Ok(is_back)
+}
+
+/// Whether a name in two directories is of one file: where moving takes two steps, it was killed in between.
+fn same_file(one: &Directory, other: &Directory, name: &OsStr) -> io::Result<bool> {
+    let number = |stat: Stat| (stat.st_dev, stat.st_ino);
+    let (one, other) = (one.look(name)?.map(number), other.look(name)?.map(number));
+    Ok(one.is_some() && one == other)
 }
 
 /// Undoes, or completes, what killed processes left. The caller has the turn.
@@ -292,17 +302,24 @@ fn mend(place: &Directory, events: &Events) -> Result<(), BuildError> {
 fn settle(place: &Directory, staging: &Staging) -> io::Result<Option<String>> {
     let Some(journal) = Journal::read(staging.root())? else { return Ok(None) };
     let main = journal.main()?;
-    let image = place.join(main.name);
-    // It is the last to arrive: then all the others have.
-    if main.holder(place)? == Holder::Us {
-        return Ok(Some(format!(
-            "`{}` is complete, though the build was killed when it was",
-            image.display()
-        )));
+    let path = place.join(main.name);
+    let image = path.display();
+    // It is the last to leave: then all the others have, and what has become of it since is its user's business.
+    let has_arrived = main.new.is_some() && staging.new_files()?.look(main.name)?.is_none();
+    if has_arrived && !Journal::is_revoked(staging.root())? {
+        return Ok(Some(match main.holder(place)? {
+            Holder::Nobody => {
+                format!("`{image}` was complete when its build was killed, and is not there any more")
+            }
+            _ => format!("`{image}` is complete: the build was killed only after it had been published"),
+        }));
     }
-    undo(place, staging, &journal)?;
+    let is_back = undo(place, staging, &journal)?;
     Ok(Some(match main.holder(place)? {
-        Holder::Nobody => format!("removed what a build that was killed left of `{}`", image.display()),
-        _ => format!("put `{}` back, which a build that was killed was about to replace", image.display()),
+        _ if is_back => format!("put `{image}` back, which a build that was killed was about to replace"),
+        Holder::Nobody => format!("removed what a build that was killed left of `{image}`"),
+        _ => format!(
+            "removed what a build that was killed left beside `{image}`, which is not from that build"
+        ),
     }))
 }

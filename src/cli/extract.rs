@@ -2,20 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::disk::{FileKind, Tree};
-use crate::error::{Exit, Result};
+use crate::error::{Exit, Result, without_path};
 use crate::shown::show;
 use crate::size::Size;
 use crate::verify::VerifyError;
 use crate::verify::extract::{Extracted, to_host, to_tar};
 
 use super::args::ExtractArgs;
-use super::stdout::{Stdout, content, content_to};
+use super::stdout::Content;
 use super::{Context, in_image, is_stream};
 
 pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
@@ -25,12 +25,10 @@ pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
         let as_tar = args.tar || output.is_some_and(|path| path.extension() == Some(OsStr::new("tar")));
         match output {
             Some(to) if to == Path::new("-") => {
-                return to_stream(tree, &path, as_tar, content(args.raw));
+                return to_stream(tree, &path, as_tar, Content::to_stdout(args.raw));
             }
             Some(to) if is_stream(to) => {
-                let host = |source| VerifyError::Host { action: "write", path: to.to_owned(), source };
-                let file = std::fs::OpenOptions::new().write(true).open(to).map_err(host)?;
-                return to_stream(tree, &path, as_tar, content_to(file, args.raw));
+                return to_stream(tree, &path, as_tar, Content::to_stream(to, args.raw)?);
             }
             _ => {}
         }
@@ -46,14 +44,15 @@ pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn to_stream(tree: &mut dyn Tree, path: &[u8], as_tar: bool, mut out: Box<dyn Write>) -> Result<()> {
-    if as_tar || tree.stat(path)?.kind == FileKind::Directory {
-        to_tar(tree, path, &mut out)?;
-    } else {
-        tree.read_to(path, &mut out)?;
-    }
-    out.flush().map_err(Stdout)?;
-    Ok(())
+fn to_stream(tree: &mut dyn Tree, path: &[u8], as_tar: bool, out: Content) -> Result<()> {
+    out.fill(|out| {
+        if as_tar || tree.stat(path)?.kind == FileKind::Directory {
+            to_tar(tree, path, out)?;
+        } else {
+            tree.read_to(path, out)?;
+        }
+        Ok(())
+    })
 }
 
 /// Where it goes: the name given, the image's own name in a directory given, or that name here.
@@ -89,7 +88,7 @@ fn tar_file(tree: &mut dyn Tree, path: &[u8], target: &Path, replace: bool) -> R
         .prefix(".tib-extract-")
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(parent)
-        .map_err(host)?;
+        .map_err(|error| host(without_path(error)))?;
     let done = to_tar(tree, path, &mut BufWriter::new(file.as_file_mut()))?;
     // Somebody may have made it while we were copying.
     let named = if replace { file.persist(target) } else { file.persist_noclobber(target) };

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::disk;
-use crate::error::{Diagnose, Exit, Result, io_exit};
+use crate::error::{Diagnose, Exit, Result, io_exit, without_path};
 use crate::recipe::{CheckFile, Library, Request};
 use crate::verify;
 
@@ -85,8 +85,7 @@ fn write(what: &'static str, path: &Path, text: &str) -> Result<(), ReportError>
         .prefix(".tib-report-")
         .permissions(PermissionsExt::from_mode(0o644))
         .tempfile_in(directory.unwrap_or(Path::new(".")))
-        // The error names the temporary file, which means nothing to anybody.
-        .map_err(|error| failed(error.kind().into()))?;
+        .map_err(|error| failed(without_path(error)))?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

@@ -71,7 +71,8 @@ pub fn examine(
     cancel: &Cancel,
     sources: &[(String, u16)],
 ) -> Result<Vec<Finding>, GuestError> {
-    let mut findings = vec![virtualisation(), qemu(events, cancel), libguestfs(), kernel(), user()];
+    let virtualisation = virtualisation(probe::acceleration(cancel)?);
+    let mut findings = vec![virtualisation, qemu(events, cancel), libguestfs(), kernel(), user()];
     match boot(events, cancel) {
         Ok((session, seconds)) => {
             let why = "every build runs in one";
@@ -89,9 +90,9 @@ pub fn examine(
     Ok(findings)
 }
 
-fn virtualisation() -> Finding {
+fn virtualisation(acceleration: Acceleration) -> Finding {
     let why = "without it the appliance is emulated: builds work and take several times longer";
-    match probe::acceleration() {
+    match acceleration {
         Acceleration::Kvm => Finding::new("virtualisation", why, State::Ok, "a processor starts with KVM"),
         Acceleration::Emulated { reason } => {
             let fix = if reason.contains("permission") {

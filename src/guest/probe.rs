@@ -1,13 +1,14 @@
 //! Whether this host can run an appliance with hardware virtualisation.
 
-use std::io::Write;
-use std::os::unix::process::CommandExt;
+use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
+use crate::process::Group;
 
 /// How the appliance's processor is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +31,25 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// Tries it, once per process, by running a small program on a virtual processor as libguestfs would have it: that
 /// `/dev/kvm` opens proves nothing. Within other virtual machines there are processors that end qemu when they start,
 /// and some that start and then need minutes for what takes a moment. `TIB_ACCEL=kvm` and `TIB_ACCEL=tcg` answer instead.
-pub fn acceleration() -> Acceleration {
-    static ANSWER: OnceLock<Acceleration> = OnceLock::new();
-    ANSWER.get_or_init(|| decide(std::env::var("TIB_ACCEL").ok().as_deref())).clone()
+///
+/// # Errors
+/// [`Cancelled`]; it is tried again then.
+pub fn acceleration(cancel: &Cancel) -> Result<Acceleration, Cancelled> {
+    static ANSWER: Mutex<Option<Acceleration>> = Mutex::new(None);
+    let mut answer = ANSWER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = &*answer {
+        return Ok(known.clone());
+    }
+    let found = decide(std::env::var("TIB_ACCEL").ok().as_deref(), cancel);
+    cancel.check()?;
+    Ok(answer.insert(found).clone())
 }
 
-fn decide(setting: Option<&str>) -> Acceleration {
+fn decide(setting: Option<&str>, cancel: &Cancel) -> Acceleration {
     match setting {
         Some("kvm") => Acceleration::Kvm,
         Some("tcg") => Acceleration::Emulated { reason: "TIB_ACCEL=tcg asks for it".to_owned() },
-        _ => match run_program(&qemu(), "kvm", TIMEOUT) {
+        _ => match run_program(&qemu(), "kvm", TIMEOUT, cancel) {
             Ok(()) => Acceleration::Kvm,
             Err(reason) => Acceleration::Emulated { reason },
         },
@@ -90,7 +100,13 @@ const PROGRAM: [u8; 71] = *b"\x02\xb0\xad\x1b\x00\x00\x01\x00\xfe\x4f\x51\xe4\x0
 const DONE: i32 = 33;
 
 /// Runs the program on a machine without a disk. On other architectures than x86 the processor only has to start.
-pub(super) fn run_program(qemu: &str, accelerator: &str, timeout: Duration) -> Result<(), String> {
+/// Neither qemu nor a file is left, however this process ends.
+pub(super) fn run_program(
+    qemu: &str,
+    accelerator: &str,
+    timeout: Duration,
+    cancel: &Cancel,
+) -> Result<(), String> {
     if accelerator == "kvm"
         && let Err(error) = fs_err::OpenOptions::new().read(true).write(true).open("/dev/kvm")
     {
@@ -101,29 +117,32 @@ pub(super) fn run_program(qemu: &str, accelerator: &str, timeout: Duration) -> R
         });
     }
     let unprepared = |error: std::io::Error| format!("cannot prepare to try it: {error}");
-    let mut program = tempfile::NamedTempFile::new_in(super::temp_dir()).map_err(unprepared)?;
+    // It has no name that would be left behind: qemu gets it as its stdin.
+    let mut program = tempfile::tempfile_in(super::temp_dir()).map_err(unprepared)?;
     program.write_all(&PROGRAM).map_err(unprepared)?;
     let mut command = Command::new(qemu);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-m", "64", "-cpu", "max"]);
     if cfg!(target_arch = "x86_64") {
-        command.args(["-machine", &format!("pc,accel={accelerator}"), "-kernel"]).arg(program.path());
+        command.args(["-machine", &format!("pc,accel={accelerator}"), "-kernel", "/proc/self/fd/0"]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
     } else {
         command.args(["-machine", &format!("virt,accel={accelerator}")]);
     }
-    let child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn();
-    let mut child = child.map_err(|error| format!("cannot start `{qemu}`: {error}"))?;
-    let status = wait(&mut child, timeout);
-    let _ = child.kill();
-    let output = child.wait_with_output();
+    command.stdin(program).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut group =
+        Group::spawn(&mut command, cancel).map_err(|error| format!("cannot start `{qemu}`: {error}"))?;
+    let status = wait(&mut group.child, timeout);
+    let stderr = group.child.stderr.take();
+    drop(group);
     match status {
         Some(status) if status.code() == Some(DONE) => Ok(()),
         // Nothing ends it there but a fault.
         None if !cfg!(target_arch = "x86_64") => Ok(()),
-        None => Err(format!("a virtual processor does not get on within {} s", timeout.as_secs())),
+        None => Err(format!("a virtual processor made no progress within {} s", timeout.as_secs())),
         Some(_) => {
-            let said = output.map(|output| last_line(&output.stderr)).unwrap_or_default();
+            let mut said = Vec::new();
+            let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
+            let said = last_line(&said);
             let ended = "qemu ended as soon as its processor started".to_owned();
             Err(if said.is_empty() { ended } else { said })
         }
@@ -150,31 +169,112 @@ fn last_line(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    use rustix::process::Pid;
+
     use super::*;
 
     #[test]
     fn the_environment_decides_without_trying() {
-        assert_eq!(decide(Some("kvm")), Acceleration::Kvm);
-        assert!(matches!(decide(Some("tcg")), Acceleration::Emulated { .. }));
+        let decide = |setting| decide(Some(setting), &Cancel::new());
+        assert_eq!(decide("kvm"), Acceleration::Kvm);
+        assert!(matches!(decide("tcg"), Acceleration::Emulated { .. }));
     }
 
     #[test]
     fn an_emulated_processor_runs_the_program_and_a_missing_qemu_is_named() {
         // Emulated beside other tests, on a busy machine, it may take its time.
-        assert_eq!(run_program(&qemu(), "tcg", Duration::from_secs(120)), Ok(()));
-        let error = run_program("qemu-system-nowhere", "tcg", TIMEOUT).unwrap_err();
+        assert_eq!(run_program(&qemu(), "tcg", Duration::from_secs(120), &Cancel::new()), Ok(()));
+        let error = run_program("qemu-system-nowhere", "tcg", TIMEOUT, &Cancel::new()).unwrap_err();
         assert!(error.starts_with("cannot start `qemu-system-nowhere`"), "{error}");
     }
 
     #[test]
-    fn a_processor_that_does_not_get_on_is_no_use() {
-        let error = run_program(&qemu(), "tcg", Duration::ZERO).unwrap_err();
-        assert_eq!(error, "a virtual processor does not get on within 0 s");
+    fn a_processor_that_makes_no_progress_is_no_use() {
+        let error = run_program(&qemu(), "tcg", Duration::ZERO, &Cancel::new()).unwrap_err();
+        assert_eq!(error, "a virtual processor made no progress within 0 s");
+    }
+
+    const CHILD: &str = "TIB_TEST_PROBE_CHILD";
+    const FOR_EVER: Duration = Duration::from_secs(60 * 60);
+
+    /// A hypervisor that never ends, nor does its child, and says in `note` which processes these are.
+    fn hanging(home: &Path) -> (String, PathBuf) {
+        let (program, note) = (home.join("hypervisor"), home.join("processes"));
+        let text = format!(
+            "#!/bin/sh\nsleep 3600 &\necho $$ $! >'{0}.new'\nmv '{0}.new' '{0}'\nwait\n",
+            note.display()
+        );
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        (program.to_str().unwrap().to_owned(), note)
+    }
+
+    fn processes(note: &Path) -> Vec<Pid> {
+        loop {
+            if let Ok(text) = std::fs::read_to_string(note) {
+                let numbers = text.split_whitespace().map(|number| number.parse().unwrap());
+                return numbers.map(|number| Pid::from_raw(number).unwrap()).collect();
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Waits for it.
+    fn ended(processes: &[Pid]) {
+        while processes.iter().any(|process| rustix::process::test_kill_process(*process).is_ok()) {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    #[test]
+    fn trying_ends_at_once_when_the_user_cancels() {
+        let home = tempfile::tempdir().unwrap();
+        let (program, note) = hanging(home.path());
+        let cancel = Cancel::new();
+        std::thread::scope(|scope| {
+            let tried = scope.spawn(|| run_program(&program, "tcg", FOR_EVER, &cancel));
+            let processes = processes(&note);
+            cancel.raise();
+            assert!(tried.join().unwrap().is_err());
+            ended(&processes);
+        });
+        assert_eq!(acceleration(&cancel), Err(Cancelled));
+    }
+
+    /// Not a test of its own: what the next one starts, and kills.
+    #[test]
+    #[ignore = "run by nothing_is_left_of_trying_when_we_are_killed"]
+    fn child() {
+        let Ok(program) = std::env::var(CHILD) else { return };
+        let _ = run_program(&program, "tcg", FOR_EVER, &Cancel::new());
+    }
+
+    #[test]
+    fn nothing_is_left_of_trying_when_we_are_killed() {
+        let home = tempfile::tempdir().unwrap();
+        let temporary = home.path().join("temporary");
+        std::fs::create_dir(&temporary).unwrap();
+        let (program, note) = hanging(home.path());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "guest::probe::tests::child"])
+            .env(CHILD, program)
+            .env("TIB_TMPDIR", &temporary)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let processes = processes(&note);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        ended(&processes);
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     }
 
     #[test]
     fn what_qemu_says_is_the_reason() {
-        let error = run_program(&qemu(), "nosuchaccel", TIMEOUT).unwrap_err();
+        let error = run_program(&qemu(), "nosuchaccel", TIMEOUT, &Cancel::new()).unwrap_err();
         assert!(error.contains("nosuchaccel"), "{error}");
     }
 }

@@ -123,7 +123,7 @@ impl Session {
     /// [`GuestError::Launch`], or [`GuestError::Cancelled`].
     pub fn launch(options: &SessionOptions, events: &Events, cancel: &Cancel) -> Result<Self, GuestError> {
         cancel.check()?;
-        let acceleration = probe::acceleration();
+        let acceleration = probe::acceleration(cancel)?;
         if let Acceleration::Emulated { reason } = &acceleration {
             probe::warn_once(events, reason);
         }

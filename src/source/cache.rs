@@ -65,7 +65,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The same cache for who only looks: it need not be there, nothing is made or removed in it, and it may belong to
+    /// The same cache for those who only look: it need not be there, nothing is made or removed in it, and it may belong to
     /// somebody else.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Cache {
         Ok(Self { root: root.into() })
     }
 
-    /// The directory with everything in it, for who only wants to know which it is: it need not be there.
+    /// The directory with everything in it, for those who only want to know which it is: it need not be there.
     pub fn place(dir: Option<PathBuf>) -> Option<PathBuf> {
         Some(dir.or_else(|| default_directory(|name| std::env::var_os(name)))?.join(VERSION))
     }

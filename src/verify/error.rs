@@ -46,6 +46,22 @@ pub enum VerifyError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A copy did not get its name, and what had it before could not be put back.
+    #[error(
+        "what was at `{}` before could not be put back: {reason}; it is now `{}`",
+        path.display(),
+        kept.display()
+    )]
+    NotRestored {
+        /// Where it was.
+        path: PathBuf,
+        /// Where it is.
+        kept: PathBuf,
+        /// Why it could not be put back.
+        reason: std::io::Error,
+        /// Why the copy did not get its name.
+        source: Box<VerifyError>,
+    },
     /// There is no log of that name.
     #[error("there is no log `{name}` in the image")]
     NoSuchLog {
@@ -81,6 +97,7 @@ impl Diagnose for VerifyError {
             Self::NoSuchLog { .. } | Self::Exists { .. } => Exit::Usage,
             Self::Malformed { .. } | Self::Unsupported { .. } => Exit::Integrity,
             Self::Host { source, .. } => io_exit(source, Exit::Usage),
+            Self::NotRestored { source, .. } => source.exit(),
             Self::Write { source, .. } => io_exit(source, Exit::Internal),
         }
     }
@@ -101,6 +118,7 @@ impl Diagnose for VerifyError {
                 let more = if there.len() > SHOWN { ", …" } else { "" };
                 Some(format!("it has {}{more}", there[..there.len().min(SHOWN)].join(", ")))
             }
+            Self::NotRestored { path, .. } => Some(format!("move it back to `{}` by hand", path.display())),
             Self::Unsupported { .. } | Self::Host { .. } | Self::Write { .. } => None,
         }
     }

@@ -137,18 +137,15 @@ fn the_report_says_which_agent_there_is_and_a_recipe_with_one_insists() {
     let without = plan("trove-guest", Some("none"));
     for (tree, by_itself, by_recipe) in [
         (system(), None, None),
-        (unit("guest-agent.service", "/bin/sh"), Some("guest-agent.service"), Some("guest-agent.service")),
+        // Whose name alone is an agent's: not the one that the recipe installs.
+        (unit("guest-agent.service", "/bin/sh"), Some("guest-agent.service"), None),
         // Another name: by what it runs, and where that is.
         (
             unit("our-trove.service", "/usr/local/bin/db --x"),
             Some("our-trove.service"),
             Some("our-trove.service"),
         ),
-        (
-            unit("dbagent.service", "/bin/sh -m trove.cmd.guest"),
-            Some("dbagent.service"),
-            Some("dbagent.service"),
-        ),
+        (unit("dbagent.service", "/bin/sh -m trove.cmd.guest"), Some("dbagent.service"), None),
         (unit("database.service", "/opt/guest-agent-venv/bin/x"), None, Some("database.service")),
         (unit("database.service", "/usr/local/bin/db"), None, Some("database.service")),
         (unit("qemu-guest-agent.service", "/usr/sbin/qemu-ga"), None, None),

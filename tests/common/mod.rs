@@ -46,7 +46,7 @@ pub fn tib() -> Command {
         command.env_remove(name);
     }
     command.env("TIB_CACHE_DIR", cache().join("tib")).env("NO_COLOR", "1");
-    // Found out once in a run: a processor that does not get on costs seconds each time it is tried.
+    // Found out once in a run: a processor that makes no progress costs seconds each time it is tried.
     let starts_appliances = std::thread::current().name().is_some_and(|name| name.contains("appliance_"));
     if starts_appliances && !kvm_works() {
         command.env("TIB_ACCEL", "tcg");
@@ -173,7 +173,8 @@ pub fn kvm_works() -> bool {
         if let Some(answer) = known.strip_prefix(&format!("{} ", this_run())) {
             return answer == "true";
         }
-        let works = tib::guest::acceleration() == tib::guest::Acceleration::Kvm;
+        let works =
+            tib::guest::acceleration(&tib::cancel::Cancel::new()) == Ok(tib::guest::Acceleration::Kvm);
         fs::write(&record, format!("{} {works}", this_run())).unwrap();
         works
     })

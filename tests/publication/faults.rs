@@ -1,7 +1,7 @@
 //! Every call that changes a name or makes it last fails once, and is the last before a kill once.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tib::build::BuildError;
@@ -9,6 +9,7 @@ use tib::cancel::Cancel;
 use tib::error::{Diagnose, Exit};
 use tib::event::Events;
 
+use super::common::run;
 use super::set::*;
 use super::strace::*;
 
@@ -43,6 +44,15 @@ fn whichever_call_fails_all_files_are_new_or_none_is() {
                 let directory = directory(old);
                 let status = run_traced(&directory.path(), old, &call.inject(&format!("error={error}"), ""));
                 let case = format!("{error}, old set: {old}: {}", call.line);
+                // What the system said is not lost on the way. The test runner fails, with its own code, where a fault
+                // hits what it writes itself.
+                let failed = match error {
+                    "EMFILE" => Exit::Host,
+                    "ENOSPC" => Exit::Space,
+                    _ => Exit::Usage,
+                };
+                let codes = [Some(0), Some(failed as i32), Some(101)];
+                assert!(codes.contains(&status.code()), "{case}: {status}");
                 // What cannot be removed is for the next one.
                 judge(&directory.path(), old, status, names == RENAME || names == SYNC, &case);
             }
@@ -183,12 +193,100 @@ fn what_somebody_makes_after_a_kill_is_not_replaced_nor_given_other_evidence() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_read_costs_nobody_an_image() {
+    let before_image = occurrences(true, RENAME, &[]).pop().unwrap();
+    let directory = directory(true);
+    run_traced(&directory.path(), true, &before_image.inject("signal=KILL", ""));
+    let private = leftovers(&directory.path()).into_iter().find(|name| name.ends_with("directory")).unwrap();
+    let private = directory.path().join(private.strip_suffix(" directory").unwrap());
+    let journal = private.join("journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    for (what, bad) in [
+        ("later format", text.replace("publication 1", "publication 2")),
+        ("half", text[..text.len() / 2].to_owned()),
+        ("empty", String::new()),
+        ("no files", r#"{"format":"tib publication 1","files":[]}"#.to_owned()),
+        ("another place", text.replace("[105,", "[47,")),
+    ] {
+        fs::write(&journal, bad).unwrap();
+        let told = Told::default();
+        drop(prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap());
+        assert_eq!(fs::read(private.join("old/image")).unwrap(), b"old", "{what}");
+        let told = told.0.lock().unwrap().join("\n");
+        assert!(told.contains(private.to_str().unwrap()) && told.contains("its journal"), "{what}: {told}");
+    }
+    fs::write(&journal, text).unwrap();
+    mended(&directory.path(), &[Seen::old()], "the journal is good again");
+}
+
+/// Killed during the last sync, when the whole new set has its names, and with them the user does what he likes.
+#[test]
+fn a_new_image_that_its_user_has_changed_keeps_its_evidence() {
+    let last_sync = |old| {
+        let syncs = occurrences(old, SYNC, &[]);
+        syncs.last().unwrap().inject("signal=KILL", "")
+    };
+    let evidence = ["image.manifest file", "image.sha256 file"];
+    type Change = fn(&Path);
+    let changes: [(&str, Change, bool); 4] = [
+        ("touched", |image| drop(run("touch", &[&"-d", &"2001-01-01", &image])), true),
+        ("booted", |image| fs::write(image, "new and written to").unwrap(), true),
+        ("moved away", |image| fs::rename(image, image.with_file_name("moved")).unwrap(), false),
+        (
+            "replaced",
+            |image| {
+                fs::write(image.with_file_name("theirs"), "theirs").unwrap();
+                fs::rename(image.with_file_name("theirs"), image).unwrap();
+            },
+            true,
+        ),
+    ];
+    for old in [false, true] {
+        let kill = last_sync(old);
+        for (what, change, is_there) in changes {
+            let directory = directory(old);
+            assert_eq!(run_traced(&directory.path(), old, &kill).code(), None, "{what}");
+            assert_eq!(look(&directory.path(), what), Seen::new());
+            change(&directory.path().join("image"));
+            let before = listing(&directory.path()).into_iter().filter(|name| !name.starts_with(".tib-"));
+            let before: Vec<_> = before.collect();
+            assert!(evidence.iter().all(|name| before.iter().any(|there| there == name)), "{before:?}");
+            let told = Told::default();
+            drop(prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap());
+            assert_eq!(listing(&directory.path()), before, "{what}, old set: {old}");
+            let told = told.0.lock().unwrap().clone();
+            let expected = if is_there { "is complete" } else { "not there any more" };
+            assert!(matches!(&told[..], [one] if one.contains(expected)), "{what}: {told:?}");
+        }
+    }
+}
+
+/// The user was told that what was there before comes back.
+#[test]
+fn an_image_that_cannot_be_taken_back_is_taken_back_by_the_next_publication() {
+    let last_sync = occurrences(true, SYNC, &[]).pop().unwrap().inject("error=EIO", "");
+    for (names, done) in [(RENAME, occurrences(true, RENAME, &[]).len()), (UNLINK, 0)] {
+        for call in &occurrences(true, names, &last_sync)[done..] {
+            let directory = directory(true);
+            let faults = [&last_sync[..], &call.inject("error=EIO", "+")].concat();
+            let case = format!("{faults:?}: {}", call.line);
+            assert_eq!(run_traced(&directory.path(), true, &faults).code(), Some(2), "{case}");
+            look(&directory.path(), &case);
+            mended(&directory.path(), &[Seen::old()], &case);
+        }
+    }
+}
+
+#[test]
 fn what_was_mended_is_told() {
     let last = |old, names| occurrences(old, names, &[]).pop().unwrap().inject("signal=KILL", "");
+    // Nothing has been moved yet.
+    let first_aside = occurrences(true, &["renameat2"], &[]).remove(0).inject("signal=KILL", "");
     for (old, fault, expected) in [
         (true, last(true, RENAME), "back, which a build that was killed"),
+        (true, first_aside, "killed left beside"),
         (false, last(false, RENAME), "removed what a build that was killed left of"),
-        (false, last(false, SYNC), "is complete, though"),
+        (false, last(false, SYNC), "is complete: the build was killed only after"),
     ] {
         let directory = directory(old);
         run_traced(&directory.path(), old, &fault);

@@ -3,13 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+
+use crate::rename;
 
 /// Opens nothing but what is asked for: no link, and no pipe that somebody would have to write to first.
 const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
@@ -101,23 +103,7 @@ impl Directory {
 
     /// Moves `name` to `target` under the same name, which must be free there.
     pub(super) fn move_to(&self, name: &OsStr, target: &Self) -> io::Result<()> {
-        let (from, to) = (self.fd.as_fd(), target.fd.as_fd());
-        match rustix::fs::renameat_with(from, name, to, name, RenameFlags::NOREPLACE) {
-            // Not every file system knows this kind of renaming: NFS does not.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-            done => return Ok(done?),
-        }
-        match rustix::fs::linkat(from, name, to, name, AtFlags::empty()) {
-            Ok(()) => return Ok(rustix::fs::unlinkat(from, name, AtFlags::empty())?),
-            Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
-            // Nor this: FAT has no hard links. Then nobody can promise that the name is still free.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::MLINK) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match target.look(name)? {
-            Some(_) => Err(Errno::EXIST.into()),
-            None => Ok(rustix::fs::renameat(from, name, to, name)?),
-        }
+        rename::to_free(&self.fd, name, &target.fd, name)
     }
 
     /// Renames within the directory, replacing what is there.

@@ -14,6 +14,7 @@ use super::directory::Directory;
 const FORMAT: &str = "tib publication 1";
 const NAME: &str = "journal";
 const DRAFT: &str = "journal.new";
+const REVOKED: &str = "revoked";
 /// A set has a few files; a longer journal is none.
 const LONGEST: u64 = 64 << 10;
 
@@ -105,7 +106,11 @@ impl Journal {
         to.sync()
     }
 
-    /// Reads it; `None` if there is none, or one that was not written by [`write`](Self::write).
+    /// Reads it; `None` if there is none, and so nothing that could be undone.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if it was not written by [`write`](Self::write) of this version: what it says is
+    /// unknown then, and what it is about must not be touched.
     pub(super) fn read(from: &Directory) -> io::Result<Option<Self>> {
         let file = match from.file(OsStr::new(NAME), false) {
             Ok(file) => file,
@@ -114,8 +119,23 @@ impl Journal {
         };
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text)?;
-        let journal = serde_json::from_slice(&text).ok();
-        Ok(journal.filter(Self::is_plain))
+        let journal = serde_json::from_slice(&text).ok().filter(Self::is_plain);
+        let unknown = || {
+            io::Error::new(io::ErrorKind::InvalidData, "its journal is damaged, or of another version of tib")
+        };
+        journal.ok_or_else(unknown).map(Some)
+    }
+
+    /// Notes that the set is not to be had although all of it has arrived: its process has told that it failed, and
+    /// could not take it back.
+    pub(super) fn revoke(to: &Directory) -> io::Result<()> {
+        to.create(OsStr::new(REVOKED))?;
+        to.sync()
+    }
+
+    /// Whether the set has been [revoked](Self::revoke).
+    pub(super) fn is_revoked(from: &Directory) -> io::Result<bool> {
+        Ok(from.look(OsStr::new(REVOKED))?.is_some())
     }
 
     /// Whether it is one that tib writes, with nothing but names in one directory.
@@ -127,7 +147,6 @@ impl Journal {
 
     /// Removes it: nothing is left to be undone.
     pub(super) fn remove(from: &Directory) -> io::Result<()> {
-        from.remove(OsStr::new(DRAFT))?;
-        from.remove(OsStr::new(NAME))
+        [DRAFT, NAME, REVOKED].iter().try_for_each(|name| from.remove(OsStr::new(name)))
     }
 }

@@ -4,6 +4,7 @@
 //! .tib-XXXXXXXXXXXX.publication/   of mode 0700
 //!   tib-publication                says what this is; locked as long as its process lives
 //!   journal                        what changes outside, while it does
+//!   revoked                        the set failed when all of it had arrived, and could not be taken back
 //!   new/                           files of the new set, under the names they are to get
 //!   old/                           what had these names before
 //! ```

@@ -10,15 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::CWD;
 
 use super::{Extracted, FirstNames, entries};
 use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree};
-use crate::sparse;
+use crate::error::without_path;
 use crate::verify::VerifyError;
 use crate::verify::look::show;
+use crate::{rename, sparse};
 
+/// The copy, and what it replaces, until the names have changed.
+const NEW: &str = "new";
+const OLD: &str = "old";
 /// Holes of files are found in steps of this.
 const BLOCK: usize = 4096;
 
@@ -47,12 +50,9 @@ pub fn to_host(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let work = tempfile::Builder::new()
-        .prefix(".tib-extract-")
-        .tempdir_in(parent)
-        .map(Work)
-        .map_err(|source| VerifyError::host("create a directory in", parent, source))?;
-    let root = work.0.path().join("new");
+    let mut work = Work::in_directory(parent)
+        .map_err(|error| VerifyError::host("create a directory in", parent, without_path(error)))?;
+    let root = work.path().join(NEW);
     let prefix = if top == b"/" { 0 } else { top.len() };
 
     let mut done = Extracted::default();
@@ -95,16 +95,35 @@ pub fn to_host(
         let to = root.join(OsStr::from_bytes(relative));
         finish_directory(&to, stat).map_err(|source| VerifyError::host("set the mode of", &to, source))?;
     }
-    put_in_place(work.0.path(), &root, target, replace)?;
+    put_in_place(&mut work, target, replace)?;
     Ok(done)
 }
 
-/// Where a copy is made, and what it replaces goes. It vanishes at the end, read-only directories included.
-struct Work(tempfile::TempDir);
+/// Where a copy is made, and what it replaces goes. It vanishes at the end, read-only directories included, unless it is
+/// to be kept.
+struct Work {
+    directory: tempfile::TempDir,
+    keep: bool,
+}
+
+impl Work {
+    fn in_directory(parent: &Path) -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix(".tib-extract-").tempdir_in(parent)?;
+        Ok(Self { directory, keep: false })
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let mut left = vec![self.0.path().to_owned()];
+        if self.keep {
+            self.directory.disable_cleanup(true);
+            return;
+        }
+        let mut left = vec![self.path().to_owned()];
         while let Some(directory) = left.pop() {
             // What cannot be opened up stays behind; there is nobody to tell.
             let _ = std::fs::set_permissions(&directory, Permissions::from_mode(0o700));
@@ -117,51 +136,83 @@ impl Drop for Work {
     }
 }
 
-/// Gives the finished copy its name. A file takes the place of another in one step; where directories are about, what is
-/// replaced is out of the way before, and gone only afterwards.
-fn put_in_place(work: &Path, new: &Path, target: &Path, replace: bool) -> Result<(), VerifyError> {
-    let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-    let old = work.join("old");
-    let had_old = replace
-        && (is_directory(new) || is_directory(target))
-        && match fs::rename(target, &old) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(source) => return Err(VerifyError::host("replace", target, source)),
-        };
-    // A directory that may not be written cannot be moved either, until it has arrived.
-    let mode = new.symlink_metadata().ok().filter(std::fs::Metadata::is_dir).map(|meta| meta.permissions());
-    let moved = match &mode {
-        Some(_) => fs::set_permissions(new, Permissions::from_mode(0o700)),
-        None => Ok(()),
-    };
-    let rename = || if replace { fs::rename(new, target) } else { rename_to_free(new, target) };
-    let moved = moved.and_then(|()| rename()).and_then(|()| match mode {
-        Some(mode) => fs::set_permissions(target, mode),
-        None => Ok(()),
+/// Gives the finished copy its name, in one step where the file system can: then either the old or the new one has it,
+/// whatever happens.
+fn put_in_place(work: &mut Work, target: &Path, replace: bool) -> Result<(), VerifyError> {
+    let new = work.path().join(NEW);
+    // Where what had the name is now.
+    let mut old = None;
+    let moved = open_up(&new).and_then(|closed| {
+        change_names(&new, target, replace, &work.path().join(OLD), &mut old)?;
+        closed.map_or(Ok(()), |(directory, mode)| directory.set_permissions(mode))
     });
-    moved.map_err(|source| {
-        // Somebody has made it while we were copying.
-        if !replace && source.kind() == io::ErrorKind::AlreadyExists {
-            return VerifyError::Exists { path: target.to_owned() };
+    let Err(source) = moved else { return Ok(()) };
+    // Somebody has made it while we were copying.
+    if !replace && source.kind() == io::ErrorKind::AlreadyExists {
+        return Err(VerifyError::Exists { path: target.to_owned() });
+    }
+    let error = VerifyError::host("create", target, source);
+    let Some(old) = old else { return Err(error) };
+    match put_back(&old, target) {
+        Ok(()) => Err(error),
+        Err(reason) => {
+            work.keep = true;
+            let path = target.to_owned();
+            Err(VerifyError::NotRestored { path, kept: old, reason, source: Box::new(error) })
         }
-        if had_old {
-            // The old one goes back. If even that fails, there is nothing better to tell than the first reason.
-            let _ = fs::rename(&old, target);
-        }
-        VerifyError::host("create", target, source)
-    })
+    }
 }
 
-/// Renames unless something has the new name.
-fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows this kind of renaming. Then nobody can promise that the name is still free.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match to.symlink_metadata() {
-            Ok(_) => Err(Errno::EXIST.into()),
-            Err(_) => fs::rename(from, to),
-        },
-        done => Ok(done?),
+/// A directory that may not be written cannot be moved either, until it has arrived: makes it writable, and says which
+/// mode it is to get then.
+fn open_up(new: &Path) -> io::Result<Option<(std::fs::File, Permissions)>> {
+    let metadata = new.symlink_metadata()?;
+    if !metadata.is_dir() {
+        return Ok(None);
+    }
+    std::fs::set_permissions(new, Permissions::from_mode(0o700))?;
+    Ok(Some((std::fs::File::open(new)?, metadata.permissions())))
+}
+
+fn change_names(
+    new: &Path,
+    target: &Path,
+    replace: bool,
+    aside: &Path,
+    old: &mut Option<PathBuf>,
+) -> io::Result<()> {
+    if !replace {
+        return rename::to_free(CWD, new.as_os_str(), CWD, target.as_os_str());
+    }
+    let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    if is_directory(new) || is_directory(target) {
+        match rename::exchange(new, target) {
+            Ok(true) => {
+                *old = Some(new.to_owned());
+                return Ok(());
+            }
+            // In two steps then.
+            Ok(false) => match std::fs::rename(target, aside) {
+                Ok(()) => *old = Some(aside.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            },
+            // There is nothing to replace.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    std::fs::rename(new, target)
+}
+
+fn put_back(old: &Path, target: &Path) -> io::Result<()> {
+    match rename::exchange(old, target) {
+        Ok(true) => Ok(()),
+        Ok(false) => rename::to_free(CWD, old.as_os_str(), CWD, target.as_os_str()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            rename::to_free(CWD, old.as_os_str(), CWD, target.as_os_str())
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -293,23 +344,19 @@ mod tests {
                 let file = if directory { path(name).join("file") } else { path(name) };
                 std::fs::read_to_string(file).unwrap()
             };
-            make(&path("work"), true, "");
-            make(&path("new"), new_is_directory, "new");
+            let mut work = Work::in_directory(home.path()).unwrap();
+            make(&work.path().join(NEW), new_is_directory, "new");
             make(&path("there"), there_is_directory, "theirs");
-            let error = put_in_place(&path("work"), &path("new"), &path("there"), false).unwrap_err();
+            let error = put_in_place(&mut work, &path("there"), false).unwrap_err();
             assert!(matches!(error, VerifyError::Exists { .. }), "{error}");
             assert_eq!(read("there", there_is_directory), "theirs");
-            put_in_place(&path("work"), &path("new"), &path("there"), true).unwrap();
+            put_in_place(&mut work, &path("there"), true).unwrap();
             assert_eq!(read("there", new_is_directory), "new");
-            let old = path("work/old").symlink_metadata();
-            assert_eq!(
-                old.is_ok(),
-                new_is_directory || there_is_directory,
-                "a file replaces a file in one step"
-            );
-            for name in ["work", "new", "there"] {
-                let _ = std::fs::remove_dir_all(path(name)).or_else(|_| std::fs::remove_file(path(name)));
-            }
+            drop(work);
+            let left: Vec<_> =
+                std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(left, [path("there")]);
+            let _ = std::fs::remove_dir_all(path("there")).or_else(|_| std::fs::remove_file(path("there")));
         }
     }
 }
