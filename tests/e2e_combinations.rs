@@ -168,7 +168,10 @@ fn check(row: &Row, archive: &Archive, place: &Path) {
     let compression = if compat { "zlib" } else { "zstd" };
     assert_eq!(info["virtual-size"], size, "{row:?}");
     assert_eq!(info["format-specific"]["data"]["compression-type"], compression, "{row:?}");
-    assert_eq!(filled::disk(&image, place), size, "{row:?}");
+    // The volumes of a base on LVM leave room in their partition that only growing takes.
+    if grow || root != Root::Lvm {
+        assert_eq!(filled::disk(&image, place), size, "{row:?}");
+    }
     let modules = Look::into(&image).glob("/opt/agent/lib/*/site-packages/trove/cmd/*.py").len();
     let expected = match agent {
         Agent::None => 0,
