@@ -140,7 +140,9 @@ fn is_out_of_files(error: &std::io::Error) -> bool {
 pub fn io_exit(error: &std::io::Error, other: Exit) -> Exit {
     match error.kind() {
         _ if is_out_of_files(error) => Exit::Host,
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::Space,
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::FileTooLarge => Exit::Space,
         _ => other,
     }
 }

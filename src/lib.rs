@@ -13,7 +13,7 @@
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
 //! | [`guest`] | the libguestfs session and the host probe |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
-//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `rename`, `sparse`, [`shown`], `version`, [`error`] | words everyone uses |
+//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `rename`, `shell`, `sparse`, [`shown`], `version`, [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
@@ -30,6 +30,7 @@ pub mod os;
 pub mod process;
 pub mod recipe;
 pub(crate) mod rename;
+pub(crate) mod shell;
 pub mod shown;
 pub mod size;
 pub mod source;

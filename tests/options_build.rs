@@ -387,6 +387,39 @@ fn plans_are_made_of_what_is_asked_for() {
     assert_eq!(fs::read_to_string(place.path("image.qcow2")).unwrap(), "precious");
 }
 
+#[test]
+fn a_base_is_not_replaced_by_its_image() {
+    let place = Place::new();
+    Sample::debian().write(place.directory.path(), "base");
+    fs::os::unix::fs::symlink("base.raw", place.path("link.qcow2")).unwrap();
+    place.write("ours.toml", "name = 'ours'\nsummary = 'A test'\n");
+    let before = fs::read(place.path("base.raw")).unwrap();
+    for output in ["base.raw", "link.qcow2"] {
+        let refused = place.at_rest(&["./ours.toml", "--base", "./base.raw", "--force", "--output", output]);
+        assert!(
+            refused.code == Some(2) && refused.stderr.contains("base of this build"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert!(fs::read(place.path("base.raw")).unwrap() == before);
+}
+
+/// A limit on the size of files (`ulimit -f`) is told like a full disk, and does not end the process in silence.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error() {
+    let place = Place::new();
+    let image = Sample::debian().file("/srv/large", vec![7; 3 << 20]).write(place.directory.path(), "image");
+    let mut limited = Command::new("bash");
+    limited.args(["-c", "ulimit -f 1000; exec \"$@\"", "bash"]).arg(common::tib_path());
+    limited.args(["extract".as_ref(), image.as_os_str(), "/srv/large".as_ref(), "-o".as_ref()]);
+    let found = outcome(limited.arg(place.path("large")));
+    assert_eq!(found.code, Some(9), "{}", found.stderr);
+    let entries = fs::read_dir(place.directory.path()).unwrap();
+    let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.starts_with(".tib-") || name == "large"), "{names:?}");
+}
+
 /// Offline, what is missing is told, and what needs a network is refused before anything starts.
 #[test]
 fn offline_nobody_is_asked() {

@@ -397,6 +397,35 @@ fn reports_are_written_in_every_form() {
     assert!(suite.contains("tests=\"2\"") && suite.contains("failures=\"1\""), "{suite}");
 }
 
+#[test]
+fn reports_replace_nothing_that_is_read_nor_each_other() {
+    let place = Place::new(&image());
+    place.write("site.toml", "[[check]]\ncheck = 'unit-links'\n");
+    place.write("mine.toml", "name = 'mine'\nsummary = 'A test'\nstage = 'site'\n");
+    fs::os::unix::fs::symlink("image.raw", place.path("link.raw")).unwrap();
+    let files = ["image.raw", "site.toml", "mine.toml"];
+    let before = files.map(|name| fs::read(place.path(name)).unwrap());
+    for arguments in [
+        ["--junit", "image.raw", "--json"].as_slice(),
+        &["--html", "./image.raw"],
+        &["--junit", "link.raw"],
+        &["--checks", "site.toml", "--html", "site.toml"],
+        &["--recipe", "./mine.toml", "--junit", "mine.toml"],
+        &["--junit", "both", "--html", "./both"],
+    ] {
+        let found = place.verify(arguments);
+        assert_eq!(found.code, Some(2), "{arguments:?}: {}", found.stderr);
+        assert!(
+            found.stderr.contains("would replace") && found.stderr.contains("hint: "),
+            "{}",
+            found.stderr
+        );
+    }
+    assert!(files.map(|name| fs::read(place.path(name)).unwrap()) == before && !place.path("both").exists());
+    // A device is written to, not replaced. The image is not sealed, and that is what the code says.
+    place.verify(&["--junit", "/dev/null", "--html", "/dev/null", "--checks", "site.toml"]).expect(8);
+}
+
 /// Conditions decide on what an image is, seen by the checks that are left.
 #[test]
 fn conditions_hold_where_they_should() {

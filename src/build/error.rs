@@ -118,6 +118,15 @@ pub enum BuildError {
         /// `XFS`, say.
         kind: &'static str,
     },
+    /// No image can have such a disk.
+    #[error("a disk with {size} is more than an image can have ({})", Size(crate::disk::LARGEST_DISK))]
+    TooLarge {
+        /// What was asked for, or what the recipe needs beyond the base.
+        size: Size,
+    },
+    /// The image is to be written over the base.
+    #[error("the image cannot be written to `{}`: that is the base of this build", .0.display())]
+    IsBase(PathBuf),
     /// The file system of the cache is full, or nearly.
     #[error("no space left for the build in `{}` ({free} free)", directory.display())]
     CacheFull {
@@ -184,9 +193,13 @@ pub enum BuildError {
 impl Diagnose for BuildError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Exists(_) | Self::NotAFile(_) | Self::NotUtf8(_) | Self::Busy(_) | Self::NoBase { .. } => {
-                Exit::Usage
-            }
+            Self::Exists(_)
+            | Self::NotAFile(_)
+            | Self::NotUtf8(_)
+            | Self::Busy(_)
+            | Self::NoBase { .. }
+            | Self::TooLarge { .. }
+            | Self::IsBase(_) => Exit::Usage,
             Self::NotRestored { source, .. } => source.exit(),
             Self::Output { source, .. } => io_exit(source, Exit::Usage),
             Self::Architecture { .. }
@@ -231,6 +244,8 @@ impl Diagnose for BuildError {
             Self::TooSmall { needed, .. } => {
                 Some(format!("give `--size {}M` or more, or leave it out", needed.0.div_ceil(1 << 20)))
             }
+            Self::TooLarge { .. } => Some("look at `--size`, and at the recipe's `needs`".to_owned()),
+            Self::IsBase(_) => Some("name another file with `--output`".to_owned()),
             Self::CannotGrow { without: Some(size), source, .. } => Some(format!(
                 "leave out `--size`: the base's own {size} are enough; for more, {}",
                 source.remedy()

@@ -23,6 +23,7 @@ use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, RecipeError, Request};
+use crate::rename::same_file;
 use crate::size::Size;
 use crate::source::checksum::Checksum;
 use crate::source::{self, Base, BaseRequest, BaseSpec, Cache, agent};
@@ -148,6 +149,11 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     recipe.check_settings(&request.settings)?;
     check_files(request)?;
     let output = Output::prepare(request.output.clone(), recipe.name(), request.force, events, cancel)?;
+    if let Some(BaseSpec::File(base)) = &request.base
+        && same_file(base, &output.image())
+    {
+        return Err(BuildError::IsBase(base.clone()).into());
+    }
     let cache = Cache::open(request.cache_dir.clone())?;
     let base = base(request, &recipe, &cache, events, cancel)?;
     let (os, disk) = inspect(&base.path, &cache, events, cancel)?;

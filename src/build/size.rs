@@ -1,6 +1,6 @@
 //! How large the image's disk must be, and whether the root file system can have it.
 
-use crate::disk::{Growth, GrowthPlan, Obstacle, SECTOR};
+use crate::disk::{Growth, GrowthPlan, LARGEST_DISK, Obstacle, SECTOR};
 use crate::size::Size;
 
 use super::BuildError;
@@ -26,6 +26,11 @@ pub(super) struct Target {
 pub(super) fn decide(asked: Option<Size>, base: &GrowthPlan, new: u64) -> Result<Target, BuildError> {
     if base.sector() != SECTOR {
         return Err(BuildError::Sectors { sector: base.sector() });
+    }
+    for size in [Size(new), asked.unwrap_or_default()] {
+        if size.0 > LARGEST_DISK {
+            return Err(BuildError::TooLarge { size });
+        }
     }
     let wanted = new + new / 10 + SPARE;
     let missing = wanted.saturating_sub(base.free(base.size()));

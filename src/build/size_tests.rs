@@ -44,6 +44,18 @@ fn a_disk_is_as_large_as_the_recipe_needs() {
 }
 
 #[test]
+fn what_no_image_can_have_is_refused_and_overflows_nothing() {
+    for (asked, new) in
+        [(Some(u64::MAX), 0), (Some(LARGEST_DISK + 1), 0), (None, u64::MAX), (None, u64::MAX / 2)]
+    {
+        let error = decide(asked.map(Size), &base(false, GIB, None), new).unwrap_err();
+        assert!(matches!(error, BuildError::TooLarge { .. }), "{error}");
+        assert_eq!(error.exit(), Exit::Usage);
+    }
+    assert!(decide(Some(Size(LARGEST_DISK)), &base(false, GIB, None), 0).is_ok());
+}
+
+#[test]
 fn too_small_is_told_with_what_would_do() {
     let error = decide(Some(Size(GIB)), &base(false, GIB, None), 0).unwrap_err();
     assert_eq!(

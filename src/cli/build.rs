@@ -6,6 +6,7 @@ use crate::build::{self, BuildError, BuildRequest, Built};
 use crate::disk::Compression;
 use crate::error::{Diagnose, Exit, Result};
 use crate::recipe;
+use crate::shell::quote;
 use crate::shown::Text;
 use crate::size::Size;
 
@@ -86,7 +87,9 @@ fn tellable(output: Option<&Path>) -> Result<(), BuildError> {
 fn summary(built: &Built) -> Text {
     let image = built.image.display();
     let agent = built.agent.as_deref().map_or(String::new(), |agent| format!(", agent {agent}"));
-    let name = built.image.file_stem().unwrap_or_default().to_string_lossy();
+    // As a shell takes them, whatever the file is called.
+    let file = quote(&built.image.to_string_lossy());
+    let name = quote(&built.image.file_stem().unwrap_or_default().to_string_lossy());
     let tag = built.datastore.as_deref().unwrap_or("mysql");
     Text::from_iter([
         format!("{image}"),
@@ -99,7 +102,7 @@ fn summary(built: &Built) -> Text {
         "Upload it as the user Trove's service project belongs to:".to_owned(),
         format!("  openstack image create {name} --private --disk-format qcow2 --container-format bare \\"),
         format!(
-            "    --min-disk {} --property hw_rng_model=virtio --tag trove --tag {tag} --file {image}",
+            "    --min-disk {} --property hw_rng_model=virtio --tag trove --tag {tag} --file {file}",
             built.virtual_size.div_ceil(1 << 30)
         ),
     ])

@@ -20,6 +20,8 @@ pub(super) fn watch(cancel: &Cancel) {
             return;
         };
         runtime.block_on(async {
+            // A limit on the size of files is an error of the write then (EFBIG), and does not end the process.
+            let _limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
             let (Ok(mut interrupt), Ok(mut terminate)) =
                 (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
             else {

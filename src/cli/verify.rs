@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::disk;
 use crate::error::{Diagnose, Exit, Result, io_exit, without_path};
 use crate::recipe::{CheckFile, Library, Request};
+use crate::rename::same_file;
 use crate::verify;
 
 use super::args::VerifyArgs;
@@ -26,7 +27,38 @@ impl Diagnose for ReportError {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("a report would replace `{0}`, which this command reads or writes itself")]
+struct TakenError(String);
+
+impl Diagnose for TakenError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("give each report a file of its own".to_owned())
+    }
+}
+
+/// Reports replace what has their name, but never what they are about.
+fn check_places(args: &VerifyArgs) -> Result<(), TakenError> {
+    let absolute = |path: &Path| std::path::absolute(path).ok();
+    let recipe = args.recipe.as_deref().map(Path::new);
+    let read = args.checks.iter().map(AsRef::as_ref).chain(recipe).chain([args.image.as_path()]);
+    let reports: Vec<&Path> = [&args.junit, &args.html].into_iter().flatten().map(AsRef::as_ref).collect();
+    for report in reports.iter().filter(|path| !is_stream(path)) {
+        let is_read = read.clone().any(|path| same_file(path, report));
+        let twice = reports.iter().filter(|other| absolute(other) == absolute(report)).count() > 1;
+        if is_read || twice {
+            return Err(TakenError(report.display().to_string()));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
+    check_places(args)?;
     // Mistakes in what is asked are told before an image is opened.
     let mut further = Vec::new();
     for file in &args.checks {

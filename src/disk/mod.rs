@@ -51,7 +51,7 @@ pub use gate::{Backing, Format, ImageInfo, Policy, gate, open, open_own};
 pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace, SECTOR, sector_size};
 pub use header::Compression;
 pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind, layout};
-pub use overlay::create_overlay;
+pub use overlay::{LARGEST_DISK, create_overlay};
 pub use partition::Partition;
 pub use system::{open_os_tree, open_tree};
 pub(crate) use tree::asks_for_directory;

@@ -11,6 +11,9 @@ use super::{DiskError, Format};
 const CLUSTER_BITS: u32 = 16;
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
 
+/// Bytes of the largest disk that QEMU opens: it reads level-1 tables of up to 32 MiB.
+pub const LARGEST_DISK: u64 = (32 << 20) / 8 * CLUSTER * (CLUSTER / 8);
+
 /// Creates a new qcow2 file (version 3, 64 KiB clusters) that reads as `backing` until it is written to.
 ///
 /// `backing` is a path relative to the directory of `path`. The disk may be larger than `backing`; what lies
@@ -33,7 +36,7 @@ pub fn create_overlay(
     let l1_clusters = (l1_entries * 8).div_ceil(CLUSTER);
     // Header, refcount table, one refcount block, level-1 table: one block counts 32768 clusters.
     let clusters = 3 + l1_clusters;
-    if l1_entries * 8 > 32 << 20 {
+    if virtual_size > LARGEST_DISK {
         return Err(refuse(format!("a disk of {virtual_size} bytes is too large")));
     }
     if backing.is_empty() || backing.len() > 1023 || backing.contains(':') || Path::new(backing).is_absolute()

@@ -4,7 +4,7 @@ use crate::guest::Guest;
 use crate::recipe::{GroupStep, UserStep};
 
 use super::EngineError;
-use super::distro::quote;
+use crate::shell::quote;
 
 /// The guest's `/etc/passwd` and `/etc/group`, read once.
 #[derive(Debug, Default)]

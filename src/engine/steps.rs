@@ -14,8 +14,9 @@ use crate::source::apt::{self, PackageSet};
 
 use super::EngineError;
 use super::accounts::{Accounts, group_script, user_script};
-use super::distro::{packages_script, quote, repository_files, service_script};
+use super::distro::{packages_script, repository_files, service_script};
 use super::payload::PAYLOAD_MOUNT;
+use crate::shell::quote;
 
 /// How a stage gets its packages.
 #[derive(Debug, Clone)]

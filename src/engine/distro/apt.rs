@@ -3,7 +3,8 @@
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::source::apt;
 
-use super::{GuestFile, quote_all};
+use super::GuestFile;
+use crate::shell::quote_all;
 
 /// Options for every apt call: no questions, local configuration wins, no fsync for a disk that is thrown
 /// away if anything fails.

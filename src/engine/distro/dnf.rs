@@ -3,7 +3,8 @@
 use crate::os::Family;
 use crate::recipe::{PackagesStep, RepositoryStep};
 
-use super::{GuestFile, quote_all};
+use super::GuestFile;
+use crate::shell::quote_all;
 
 /// `yum` understands these too, except the weak dependencies, which it does not have.
 const OPTIONS: &str = "-y --setopt=install_weak_deps=False --setopt=tsflags=nodocs";

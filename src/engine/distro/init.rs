@@ -3,8 +3,8 @@
 use crate::guest::{Guest, GuestError};
 use crate::recipe::ServiceState;
 
-use super::quote_all;
 use crate::engine::EngineError;
+use crate::shell::quote_all;
 
 enum Init {
     Systemd,

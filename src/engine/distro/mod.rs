@@ -28,33 +28,3 @@ pub(super) fn packages_script(family: Family, packages: &PackagesStep) -> String
         Family::Suse => dnf::zypper_script(packages),
     }
 }
-
-/// Quotes a word for `/bin/sh`, if it needs it.
-pub(super) fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-pub(super) fn quote_all(words: &[String]) -> String {
-    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_only_when_the_shell_would_touch_them() {
-        for (word, quoted) in [
-            ("mariadb-server=1:10.11", "mariadb-server=1:10.11"),
-            ("a b", "'a b'"),
-            ("", "''"),
-            ("$(x)", "'$(x)'"),
-        ] {
-            assert_eq!(quote(word), quoted);
-        }
-    }
-}
