@@ -1,5 +1,7 @@
 //! The command line as a user meets it, without an appliance: help texts, recipes, exit codes.
 
+mod common;
+
 use std::process::{Command, Output};
 
 fn tib(args: &[&str]) -> Output {
@@ -12,7 +14,7 @@ fn tib_beside(files: &[(&str, &str)], args: &[&str]) -> Output {
     for (name, text) in files {
         std::fs::write(home.path().join(name), text).unwrap();
     }
-    Command::new(env!("CARGO_BIN_EXE_tib"))
+    Command::new(common::tib_path())
         .args(args)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -193,7 +195,7 @@ fn a_stage_that_failed_is_not_told_as_finished() {
 #[test]
 fn a_host_without_mmdebstrap_cannot_bootstrap() {
     let home = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tib"));
+    let mut command = Command::new(common::tib_path());
     command.args(["build", "redis", "--base", "bootstrap:debian-12"]).env_clear();
     command.env("PATH", home.path()).env("HOME", home.path()).current_dir(home.path());
     let output = command.output().unwrap();
@@ -256,7 +258,7 @@ fn a_closed_pipe_is_no_error() {
         // Nobody reads from the very beginning, so that even a short output cannot be written.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut tib = Command::new(env!("CARGO_BIN_EXE_tib"));
+        let mut tib = Command::new(common::tib_path());
         tib.args(command).env("HOME", "/nonexistent").stdout(writer);
         let output = tib.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
