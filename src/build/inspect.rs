@@ -60,7 +60,8 @@ pub fn with_tree<T>(
 /// run.
 ///
 /// # Errors
-/// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], [`BuildError::Sectors`], or what is wrong with the image.
+/// [`BuildError::NoOperatingSystem`], [`BuildError::Architecture`], [`BuildError::Sectors`], or what is wrong with the
+/// image.
 pub fn inspect(
     image: &Path,
     cache: &Cache,

@@ -145,8 +145,8 @@ impl Plan {
     }
 
     /// The digest of stage `index`: over `before` (the digest of the stage before, or of the base image), the
-    /// steps in canonical form (which has no paths of the host), what was `resolved` for them (package files, agent files), and the engine's
-    /// `semantics` version.
+    /// steps in canonical form (which has no paths of the host), what was `resolved` for them (package files, agent
+    /// files), and the engine's `semantics` version.
     ///
     /// # Panics
     /// If there is no such stage.

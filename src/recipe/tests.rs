@@ -6,6 +6,11 @@ use super::*;
 use crate::error::{Diagnose, Exit};
 use crate::os::{WELL_KNOWN, well_known};
 
+#[path = "digest_tests.rs"]
+mod digests;
+#[path = "systems_tests.rs"]
+mod systems;
+
 const SYSTEMS: [&str; 3] = ["debian-12", "ubuntu-24.04", "rocky-9"];
 
 fn embedded() -> Vec<String> {
@@ -352,155 +357,6 @@ fn new_keys_reach_the_steps_the_digest_and_the_checks() {
     assert_ne!(digest(&plain), digest(&full));
     let moved = plan("\n\n[[user]]\nname = 'u'\n[[packages]]\ninstall = ['b', 'a=1']\n");
     assert_eq!(digest(&plain), digest(&moved), "where a line stands changes no layer");
-}
-
-/// Digests of every stage, with what was resolved for it beside it.
-fn stage_digests(plan: &Plan) -> Vec<Digest> {
-    let mut before = Digest::of(b"base");
-    (0..plan.stages.len())
-        .map(|index| {
-            before = plan.stage_digest(index, before, "resolved", 1);
-            before
-        })
-        .collect()
-}
-
-/// Whoever checks a recipe out elsewhere gets the same layers and the same manifest; other bytes make others.
-#[test]
-fn digests_know_what_files_hold_and_not_where_they_are() {
-    const KEY: &str = include_str!("../source/openpgp/tests/rfc9580.asc");
-    const FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
-    let os = well_known("debian-12").unwrap();
-    let recipe = format!(
-        "name = 'mine'\nsummary = 's'\nextends = ['mariadb']\nstage = 'site'\n\
-         [[file]]\npath = '/etc/a'\nsource = 'a.txt'\n\
-         [[repository]]\nname = 'r'\nurl = 'https://x.example'\nsuite = 's'\ncomponents = ['main']\n\
-         key_file = 'r.asc'\nfingerprint = '{FINGERPRINT}'\n"
-    );
-    let plan = |file: &str, key: &str, constraints: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [
-            ("mine.toml", recipe.as_str()),
-            ("a.txt", file),
-            ("r.asc", key),
-            ("constraints.txt", constraints),
-        ] {
-            fs_err::write(dir.path().join(name), text).unwrap();
-        }
-        let at = |name: &str| dir.path().join(name);
-        let request = Request {
-            agent: Some(AgentSource::Path(at("agent"))),
-            constraints: Some(at("constraints.txt")),
-            ..Request::new(&os)
-        };
-        let loaded = Library::default().load(at("mine.toml").to_str().unwrap()).unwrap();
-        (loaded.plan(&request).unwrap(), at("a.txt"))
-    };
-    let (first, path) = plan("a", KEY, "x<2\n");
-    let (second, _) = plan("a", KEY, "x<2\n");
-    assert!(serde_json::to_string(&first.stages).unwrap().contains(path.to_str().unwrap()), "plans show it");
-    assert_eq!(stage_digests(&first), stage_digests(&second));
-    assert_eq!(first.recipe_digest, second.recipe_digest);
-    for (file, key, constraints) in
-        [("b", KEY, "x<2\n"), ("a", &*format!("{KEY}\n"), "x<2\n"), ("a", KEY, "x<3\n")]
-    {
-        let (other, _) = plan(file, key, constraints);
-        assert_ne!(stage_digests(&first).last(), stage_digests(&other).last(), "{file} {constraints}");
-    }
-    // Which agent it is, is resolved and digested apart; that it is one's own is not.
-    let pypi = Request { agent: Some("pypi".parse().unwrap()), ..Request::new(&os) };
-    let own = Request { agent: Some("path:agent".parse().unwrap()), ..Request::new(&os) };
-    let mariadb = Library::default().load("mariadb").unwrap();
-    let (pypi, own) = (mariadb.plan(&pypi).unwrap(), mariadb.plan(&own).unwrap());
-    assert_ne!(stage_digests(&pypi).last(), stage_digests(&own).last());
-    assert_ne!(pypi.recipe_digest, own.recipe_digest);
-}
-
-#[test]
-fn a_default_that_is_given_changes_no_digest() {
-    let recipe = Library::default().load("postgresql").unwrap();
-    for (system, default, other) in [("debian-12", "15", "16"), ("ubuntu-24.04", "16", "15")] {
-        let os = well_known(system).unwrap();
-        let digest = |value: Option<&str>| {
-            let settings = value.map(|value| ("postgresql_version".to_owned(), value.to_owned()));
-            let request = Request { settings: settings.into_iter().collect(), ..Request::new(&os) };
-            recipe.plan(&request).unwrap().recipe_digest
-        };
-        assert_eq!(digest(None), digest(Some(default)), "{system}");
-        assert_ne!(digest(None), digest(Some(other)), "{system}");
-    }
-}
-
-/// The systems that words of the documentation's table stand for: `EL 8 and 9`, `Debian from 11`.
-fn systems(words: &str) -> Vec<&'static str> {
-    const EL: [&str; 4] = ["rocky", "almalinux", "rhel", "centos"];
-    let mut found = Vec::new();
-    for phrase in words.split(", ") {
-        // Whatever a recipe does there stands behind.
-        let phrase = phrase.split(" with ").next().unwrap();
-        let (name, releases) = phrase.split_once(' ').unwrap_or((phrase, ""));
-        let known: Vec<_> = WELL_KNOWN
-            .into_iter()
-            .filter(|label| {
-                let (id, release) = label.rsplit_once('-').unwrap();
-                let is_meant = match releases.strip_prefix("from ") {
-                    Some(oldest) => release.parse::<f32>().unwrap() >= oldest.parse().unwrap(),
-                    None => releases.is_empty() || releases.split(" and ").any(|one| one == release),
-                };
-                (id == name.to_lowercase() || name == "EL" && EL.contains(&id)) && is_meant
-            })
-            .collect();
-        assert!(!known.is_empty(), "`{phrase}` stands for no system");
-        found.extend(known);
-    }
-    found
-}
-
-/// What the table of `docs/recipes.md` says a recipe is planned for is what it can be planned for, and nothing else.
-#[test]
-fn the_table_of_the_documentation_is_true() {
-    let page = include_str!("../../docs/recipes.md");
-    let (_, table) = page.split_once("| planned for |\n|---|---|---|---|\n").unwrap();
-    let rows: Vec<Vec<_>> = table
-        .lines()
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
-        .collect();
-    let named: Vec<_> = rows.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
-    let mut sorted = named.clone();
-    sorted.sort();
-    assert_eq!(sorted, embedded(), "each recipe has its row");
-    for (name, row) in named.iter().zip(&rows) {
-        let claimed = systems(row[3]);
-        assert!(systems(row[2]).iter().all(|system| claimed.contains(system)), "{row:?}");
-        let recipe = Library::default().load(name).unwrap();
-        for system in WELL_KNOWN {
-            let os = well_known(system).unwrap();
-            let agents =
-                if recipe.plan(&Request { agent: Some(AgentSource::None), ..Request::new(&os) }).is_ok() {
-                    vec![None, Some("none"), (name != "common").then_some("pypi")]
-                } else {
-                    vec![None]
-                };
-            for agent in agents {
-                let request =
-                    Request { agent: agent.map(|agent| agent.parse().unwrap()), ..Request::new(&os) };
-                match recipe.plan(&request) {
-                    Ok(plan) => {
-                        assert!(
-                            claimed.contains(&system),
-                            "{name} is planned for {system}, and not in the table"
-                        );
-                        assert!(!plan.stages.is_empty() && !plan.checks.is_empty(), "{name} on {system}");
-                    }
-                    Err(RecipeError::Unsupported { .. }) => {
-                        assert!(!claimed.contains(&system), "{name} is not planned for {system}");
-                    }
-                    Err(error) => panic!("{name} on {system}: {error}"),
-                }
-            }
-        }
-    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The guest's half: unpacking and configuring what the host has chosen and fetched.
 
+use crate::shell::quote;
 use std::fmt::Write as _;
 
 use super::{Action, PackageSet};
@@ -94,16 +95,6 @@ fn mark<'a>(text: &mut String, how: &str, names: impl Iterator<Item = &'a str>) 
              -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= {how} {} >/dev/null",
             names.join(" ")
         );
-    }
-}
-
-/// Quotes a word for the shell.
-fn quote(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._:~/%".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
