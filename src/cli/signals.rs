@@ -12,9 +12,11 @@ use crate::error::Exit;
 /// removed by the next start.
 const GRACE: Duration = Duration::from_millis(4500);
 
-/// Watches for signals on a thread of its own, for as long as the process lives.
+/// Watches for signals on a thread of its own, for as long as the process lives. From the return of this on, signals
+/// are watched.
 pub(super) fn watch(cancel: &Cancel) {
     let cancel = cancel.clone();
+    let (watched, watching) = std::sync::mpsc::channel::<()>();
     let watcher = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
             return;
@@ -27,6 +29,7 @@ pub(super) fn watch(cancel: &Cancel) {
             else {
                 return;
             };
+            drop(watched);
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
@@ -45,4 +48,6 @@ pub(super) fn watch(cancel: &Cancel) {
     };
     // Without the thread Ctrl-C ends the process at once, as it does by default.
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(watcher);
+    // Ends when the thread says so, and also when there is none.
+    let _ = watching.recv();
 }
