@@ -13,20 +13,21 @@
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
 //! | [`guest`] | the libguestfs session and the host probe |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
-//! | [`os`], [`size`], [`event`], [`cancel`], [`process`], `rename`, `shell`, `sparse`, [`shown`], `version`, [`error`] | words everyone uses |
+//! | [`digest`], [`distro`], [`size`], [`event`], [`cancel`], [`process`], `rename`, `shell`, `sparse`, [`shown`], `version`, [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
 pub mod build;
 pub mod cancel;
 pub mod cli;
+pub mod digest;
 pub mod disk;
+pub mod distro;
 pub mod engine;
 pub mod error;
 pub mod event;
 pub mod evidence;
 pub mod guest;
-pub mod os;
 pub mod process;
 pub mod recipe;
 pub(crate) mod rename;

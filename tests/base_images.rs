@@ -16,7 +16,7 @@ use common::makers::{Published, catalogue_for, image, lay_out, maker, publish_al
 use common::{Outcome, outcome, tib};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
-use tib::os::Arch;
+use tib::distro::Arch;
 
 /// A raw disk of some size that is not all zeros.
 fn large_image(mebibytes: usize) -> Vec<u8> {

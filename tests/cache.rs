@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tib::cancel::Cancel;
+use tib::digest::Digest;
 use tib::disk::{self, Format};
 use tib::event::Events;
-use tib::recipe::Digest;
 use tib::source::{BaseRequest, BaseSpec, Cache, Layer, LayerMeta, resolve};
 
 const SIZE: usize = 96 << 20;

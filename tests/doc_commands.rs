@@ -230,7 +230,7 @@ impl Desk {
         let mut catalogue = catalogue_for(&server, &all, &maker.1);
         if let Some(debian) = debian {
             let pinned = |spec: &&common::makers::Published| {
-                spec.id == "debian-12" && spec.trust == "pin" && Some(spec.arch) == tib::os::Arch::host()
+                spec.id == "debian-12" && spec.trust == "pin" && Some(spec.arch) == tib::distro::Arch::host()
             };
             let bytes = &all.iter().find(pinned).unwrap().bytes;
             let checksum = format!("sha512:{}", digest("sha512", bytes));

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tib::os::well_known;
+use tib::distro::well_known;
 use tib::recipe::{Recipe, Request, render};
 
 fuzz_target!(|text: &str| {

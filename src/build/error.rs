@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cancel::Cancelled;
+use crate::distro::Arch;
 use crate::error::{Diagnose, Exit, io_exit};
-use crate::os::Arch;
 use crate::size::Size;
 use crate::verify::Report;
 

@@ -4,10 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cancel::Cancel;
 use crate::disk::Policy;
+use crate::distro::Family;
 use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
-use crate::os::Family;
 use crate::recipe::{Check, Content, Plan, ServiceState, Stage, Step, VersionWanted};
 use crate::source::agent::{self, AgentBundle, AgentRequest, glibc_of};
 use crate::source::apt::{self, AptRequest, Needed, StageRequest};

@@ -1,8 +1,8 @@
 //! What is refused as soon as all packages are known, and before anything is made.
 
 use super::*;
+use crate::distro::well_known;
 use crate::error::{Exit, Failure};
-use crate::os::well_known;
 use crate::recipe::{Library, Recipe, Request};
 
 fn plan(text: &str, system: &str) -> Plan {

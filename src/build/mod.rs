@@ -18,11 +18,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::{self, Compression};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
-use crate::recipe::{AgentSource, Digest, Library, Plan, Recipe, RecipeError, Request};
+use crate::recipe::{AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
 use crate::size::Size;
 use crate::source::checksum::Checksum;
@@ -277,7 +278,7 @@ fn base_request(request: &BuildRequest, recipe: &Recipe) -> Result<BaseRequest> 
     })
 }
 
-fn plan_request<'a>(request: &BuildRequest, os: &'a crate::os::OsRelease) -> Request<'a> {
+fn plan_request<'a>(request: &BuildRequest, os: &'a crate::distro::OsRelease) -> Request<'a> {
     Request {
         os,
         settings: request.settings.clone(),

@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::{self, Compression, ExportOptions, ExportStats, Policy};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::Manifest;
-use crate::recipe::Digest;
 use crate::source::Cache;
 
 use super::{BuildError, Publication};

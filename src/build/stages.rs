@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk;
 use crate::engine::{self, EngineError, Payload, Scaffold, StagePackages};
 use crate::error::Result;
 use crate::event::{Event, Events};
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
-use crate::recipe::{Digest, Plan};
+use crate::recipe::Plan;
 use crate::source::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 
 use super::materials::{Materials, has_agent};

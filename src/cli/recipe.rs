@@ -1,8 +1,8 @@
 //! `tib recipe list|show|check|schema`
 
 use crate::build::{self, BuildRequest};
+use crate::distro::{self, Arch, OsRelease};
 use crate::error::{Diagnose, Exit, Failure, Result};
-use crate::os::{self, Arch, OsRelease};
 use crate::recipe::{self, Library, RecipeError, Request};
 use crate::shown::Text;
 
@@ -26,7 +26,7 @@ impl Diagnose for UnknownOs {
 
 /// A recipe that none of the operating systems is right for.
 #[derive(Debug, thiserror::Error)]
-#[error("recipe `{0}` supports none of {list}", list = os::WELL_KNOWN.join(", "))]
+#[error("recipe `{0}` supports none of {list}", list = distro::WELL_KNOWN.join(", "))]
 struct ForNone(String);
 
 impl Diagnose for ForNone {
@@ -66,7 +66,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
                     plan
                 }
                 None => {
-                    let facts = os::well_known(&os).ok_or(UnknownOs(os))?;
+                    let facts = distro::well_known(&os).ok_or(UnknownOs(os))?;
                     loaded.plan(&Request { agent, settings, ..Request::new(&facts) })?
                 }
             };
@@ -179,8 +179,9 @@ impl Checked {
 fn plan_everywhere(name: String, recipe: &recipe::Recipe) -> Checked {
     let mut planned = Vec::new();
     let mut first = None;
-    for (label, arch) in os::WELL_KNOWN.into_iter().flat_map(|label| Arch::ALL.map(|arch| (label, arch))) {
-        let Some(facts) = os::well_known(label) else { continue };
+    for (label, arch) in distro::WELL_KNOWN.into_iter().flat_map(|label| Arch::ALL.map(|arch| (label, arch)))
+    {
+        let Some(facts) = distro::well_known(label) else { continue };
         match recipe.plan(&Request::new(&OsRelease { arch, ..facts })) {
             Ok(_) if planned.last() == Some(&label) => {}
             Ok(_) => planned.push(label),

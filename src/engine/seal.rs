@@ -4,8 +4,8 @@
 //! with this on purpose.
 
 use crate::disk::FileKind;
+use crate::distro::{Family, OsRelease};
 use crate::guest::{Access, Guest, GuestError, Script};
-use crate::os::{Family, OsRelease};
 
 /// Removed wherever they are. `/run` and the temporary directories are tmpfs or empty in a running system.
 const SCRIPT: &str = r#"
@@ -87,8 +87,8 @@ fn relabel(guest: &mut dyn Guest) -> Result<(), GuestError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distro::well_known;
     use crate::engine::testing::FakeGuest;
-    use crate::os::well_known;
 
     #[test]
     fn machine_ids() {

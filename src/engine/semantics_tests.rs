@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use super::testing::FakeGuest;
 use super::*;
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::FileKind;
+use crate::distro::{Family, OsRelease, well_known};
 use crate::event::Events;
 use crate::guest::{Access, Guest};
-use crate::os::{Family, OsRelease, well_known};
 use crate::recipe::{
-    AgentStep, Content, Digest, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
+    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
     ServiceStep, Stage, StageName, Step, UserStep,
 };
 use crate::source::agent::AgentBundle;

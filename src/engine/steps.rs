@@ -3,11 +3,12 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::distro::OsRelease;
 use crate::event::{Event, Events};
 use crate::guest::{Access, Guest, Script};
-use crate::os::OsRelease;
 use crate::recipe::{
-    AgentStep, Content, Digest, FileStep, PackagesStep, RepositoryStep, ServiceState, Stage, Step, UserStep,
+    AgentStep, Content, FileStep, PackagesStep, RepositoryStep, ServiceState, Stage, Step, UserStep,
 };
 use crate::source::agent::AgentBundle;
 use crate::source::apt::{self, PackageSet};
@@ -278,8 +279,8 @@ pub(crate) fn content(content: &Content) -> Result<Vec<u8>, EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distro::well_known;
     use crate::engine::testing::{FakeGuest, Node};
-    use crate::os::well_known;
     use crate::recipe::{ScriptStep, ServiceStep, StageName};
 
     fn run(guest: &mut FakeGuest, steps: Vec<Step>) -> Result<(), EngineError> {

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
-use crate::os::OsRelease;
-use crate::recipe::{Digest, Plan};
+use crate::distro::OsRelease;
+use crate::recipe::Plan;
 use crate::shown;
 use crate::source::Origin;
 use crate::source::agent::{AgentBundle, AgentFile};

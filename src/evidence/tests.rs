@@ -1,5 +1,5 @@
 use super::*;
-use crate::os::well_known;
+use crate::distro::well_known;
 use crate::recipe::{Library, Request};
 use crate::source::checksum::Checksum;
 use crate::source::{Provenance, Trust};

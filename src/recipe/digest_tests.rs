@@ -1,6 +1,7 @@
 //! What digests of plans depend on, and what not.
 
 use super::*;
+use crate::digest::Digest;
 
 /// Digests of every stage, with what was resolved for it beside it.
 fn stage_digests(plan: &Plan) -> Vec<Digest> {

@@ -293,7 +293,7 @@ fn mode(plan: &Lowering<'_>, at: &At<'_>, path: &str, text: &str) -> Result<u32,
 #[cfg(test)]
 mod tests {
     use super::super::{Request, Step, library::Recipe};
-    use crate::os::well_known;
+    use crate::distro::well_known;
 
     fn steps(text: &str) -> Vec<String> {
         let os = well_known("debian-12").unwrap();

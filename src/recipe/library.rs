@@ -8,7 +8,7 @@ use super::error::{Place, RecipeError};
 use super::parse::Source;
 use super::text::nearest;
 use super::{Plan, Request, lower, values};
-use crate::os::OsRelease;
+use crate::distro::OsRelease;
 
 /// All recipes there are: those in the user's directories, and the embedded ones.
 #[derive(Debug, Clone, Default)]
@@ -282,8 +282,8 @@ impl Recipe {
 mod tests {
     use super::super::{Content, FileStep, Step};
     use super::*;
+    use crate::distro::well_known;
     use crate::error::{Diagnose, Exit};
-    use crate::os::well_known;
 
     fn write(dir: &Path, name: &str, text: &str) {
         fs_err::write(

@@ -17,10 +17,10 @@ use super::step::placeless;
 use super::values::Values;
 use super::when::{Situation, When};
 use super::{
-    AgentSource, AgentStep, Check, Content, Digest, PackagesStep, Plan, Request, Stage, StageName, Step,
-    derive,
+    AgentSource, AgentStep, Check, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive,
 };
 use super::{items, valid};
+use crate::digest::Digest;
 
 /// Where an item stands: which recipe, which line.
 #[derive(Debug, Clone)]

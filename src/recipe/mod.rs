@@ -32,7 +32,7 @@ pub use check::{
 };
 pub use error::{Place, RecipeError};
 pub use library::{Library, OptionInfo, Recipe, Summary};
-pub use plan::{Digest, Plan, Stage, StageName};
+pub use plan::{Plan, Stage, StageName};
 pub use render::render;
 pub use request::{AgentSource, Request, parse_ssh_keys};
 pub use step::{

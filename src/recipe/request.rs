@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::RecipeError;
-use crate::os::OsRelease;
+use crate::distro::OsRelease;
 
 /// Where the guest agent comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

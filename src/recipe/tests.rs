@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::digest::Digest;
+use crate::distro::{WELL_KNOWN, well_known};
 use crate::error::{Diagnose, Exit};
-use crate::os::{WELL_KNOWN, well_known};
 
 #[path = "digest_tests.rs"]
 mod digests;

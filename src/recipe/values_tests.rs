@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::os::well_known;
+use crate::distro::well_known;
 use crate::recipe::{Content, FileStep, Recipe, RecipeError, Request, Step};
 
 /// The text of a file whose template is `template`.

@@ -11,7 +11,7 @@ use serde::de::{IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::model::Contract;
-use crate::os::{Arch, Family, OsRelease};
+use crate::distro::{Arch, Family, OsRelease};
 
 /// A condition. Everything that is said must hold; where a list is given, one of its entries must.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -154,7 +154,7 @@ impl JsonSchema for Release {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::well_known;
+    use crate::distro::well_known;
 
     #[test]
     fn conditions() {

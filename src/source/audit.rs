@@ -11,8 +11,8 @@ use super::lock::FileLock;
 use super::record::State;
 use super::{Cache, SourceError, files, layers};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Events;
-use crate::recipe::Digest;
 
 /// What was found of one thing in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -13,8 +13,8 @@ use super::record::Record;
 use super::work::WorkDir;
 use super::{SourceError, files};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Events;
-use crate::recipe::Digest;
 
 /// The version of the layout, and the directory everything is in.
 const VERSION: &str = "v1";

@@ -9,8 +9,8 @@ use super::inventory::{Item, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::{Cache, SourceError, files};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Events;
-use crate::recipe::Digest;
 
 /// What may stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::SourceError;
 use super::checksum::{Algorithm, Checksum, Hasher};
 use crate::cancel::Cancel;
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 /// Bytes copied or hashed between two looks at the cancel flag.
 const CHUNK: usize = 4 << 20;

@@ -11,7 +11,7 @@ use super::base;
 use super::cache::{META, SHELVES};
 use super::record::State;
 use super::{Cache, SourceError};
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 /// What kind of thing lies in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

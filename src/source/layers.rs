@@ -15,10 +15,10 @@ use super::lock::FileLock;
 use super::record::{Record, State};
 use super::{Cache, SourceError, files};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
 use crate::event::Events;
-use crate::recipe::Digest;
 
 /// The file in a layer's directory.
 pub(super) const DISK: &str = "disk.qcow2";

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::cache::{META, write_json};
 use super::{Cache, SourceError, files};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Events;
-use crate::recipe::Digest;
 
 /// What is known of a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

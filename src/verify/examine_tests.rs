@@ -1,6 +1,6 @@
 use super::*;
 use crate::disk::{BootSector, CoreImage};
-use crate::os::well_known;
+use crate::distro::well_known;
 use crate::recipe::{AgentSource, Library, Request};
 use crate::verify::Outcome;
 use crate::verify::testing::{MemTree, layout};

@@ -2,8 +2,8 @@
 
 use super::look::optional;
 use crate::disk::{DiskError, Tree};
+use crate::distro::{Arch, Family, OsRelease};
 use crate::error::{Diagnose, Exit};
-use crate::os::{Arch, Family, OsRelease};
 
 /// os-release files are a few hundred bytes.
 const OS_RELEASE_LIMIT: u64 = 64 << 10;

@@ -6,7 +6,7 @@ use super::look::{join, names, read_optional};
 use super::os::family;
 use super::{VerifyError, rpm};
 use crate::disk::Tree;
-use crate::os::Family;
+use crate::distro::Family;
 
 /// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,6 +1,6 @@
 //! Whether a package has the version that a check wants.
 
-use crate::os::Family;
+use crate::distro::Family;
 use crate::recipe::{Bound, VersionWanted};
 use crate::version::{dpkg, rpm, split_epoch};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use tib::os::Arch;
+use tib::distro::Arch;
 use tib::source::catalogue::{Catalogue, ImageSource, Selection};
 
 use super::gpg::{Gpg, Key, digest};

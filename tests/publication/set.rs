@@ -64,7 +64,7 @@ pub fn look(directory: &Path, case: &str) -> Seen {
 
 /// The content of the three files, the image holding `tag`.
 pub fn contents(tag: &str) -> [String; 3] {
-    let digest = tib::recipe::Digest::of(tag.as_bytes());
+    let digest = tib::digest::Digest::of(tag.as_bytes());
     [format!("about {tag}"), format!("{digest}  image\n"), tag.to_owned()]
 }
 

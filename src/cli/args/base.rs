@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::os::Arch;
+use crate::distro::Arch;
 use crate::source::BaseSpec;
 use crate::source::checksum::Checksum;
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
+use crate::digest::Digest;
+use crate::distro::Arch;
 use crate::error::{Exit, Result};
-use crate::os::Arch;
-use crate::recipe::Digest;
 use crate::size::Size;
 use crate::source::{self, Base, BaseRequest, BaseSpec, Cache, Origin};
 

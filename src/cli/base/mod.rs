@@ -4,8 +4,8 @@ mod catalogue;
 mod fetch;
 mod show;
 
+use crate::distro::Arch;
 use crate::error::{Exit, Failure, Result};
-use crate::os::Arch;
 use crate::shown::Text;
 use crate::source::catalogue::Catalogue;
 use crate::source::{self, Cache, Held};

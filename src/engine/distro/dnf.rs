@@ -1,6 +1,6 @@
 //! The rpm families inside the guest. Planned and tested as text; not yet run against a live mirror.
 
-use crate::os::Family;
+use crate::distro::Family;
 use crate::recipe::{PackagesStep, RepositoryStep};
 
 use super::GuestFile;

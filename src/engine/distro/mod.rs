@@ -6,7 +6,7 @@ mod init;
 
 pub(super) use init::service_script;
 
-use crate::os::Family;
+use crate::distro::Family;
 use crate::recipe::{PackagesStep, RepositoryStep};
 
 /// A file a repository needs in the guest: path and text.

@@ -18,9 +18,10 @@ use super::store::{Lock, Store, write_json};
 use super::venv::{Placed, Venv};
 use super::wheel::{Installed, Wheel};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Events;
 use crate::process::{self, ProcessError};
-use crate::recipe::{AgentStep, Digest};
+use crate::recipe::AgentStep;
 
 /// Changes whenever the same wheels would be laid out differently.
 pub(super) const LAYOUT: u32 = 1;

@@ -28,9 +28,10 @@ mod wheel;
 use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::distro::{Arch, OsRelease};
 use crate::event::Events;
-use crate::os::{Arch, OsRelease};
-use crate::recipe::{AgentStep, Content, Digest};
+use crate::recipe::{AgentStep, Content};
 
 pub use error::AgentError;
 

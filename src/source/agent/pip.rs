@@ -8,8 +8,8 @@ use fs_err as fs;
 
 use super::error::AgentError;
 use crate::cancel::Cancel;
+use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
-use crate::os::Arch;
 use crate::process::{self, ProcessError};
 
 /// The oldest pip that is known to say what [`Complaint`] reads.

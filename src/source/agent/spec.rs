@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::AgentError;
 use crate::cancel::Cancel;
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 /// The distribution that Trove is on PyPI.
 const TROVE: &str = "trove";

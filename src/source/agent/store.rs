@@ -11,7 +11,7 @@ use super::metadata;
 use super::pip::HostEnv;
 use super::spec::hash_file;
 use super::wheel::Wheel;
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 /// The format of [`Lock`]; another one is as good as none.
 const FORMAT: u32 = 1;

@@ -81,6 +81,6 @@ fn is_good(file: &PackageFile, path: &Path) -> Result<bool, AptError> {
             count => hash.update(&buffer[..count]),
         }
     }
-    let found = crate::recipe::Digest::from_bytes(hash.finalize().into());
-    Ok(crate::recipe::Digest::parse(&file.sha256) == Some(found))
+    let found = crate::digest::Digest::from_bytes(hash.finalize().into());
+    Ok(crate::digest::Digest::parse(&file.sha256) == Some(found))
 }

@@ -8,7 +8,7 @@ use fs_err as fs;
 use super::error::AptError;
 use super::host::Apt;
 use crate::cancel::Cancel;
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 /// Written after indexes were fetched completely; without it there is nothing to work offline with.
 const COMPLETE: &str = "complete";

@@ -37,8 +37,8 @@ pub use repository::{armoured_key, key_path, pin_entry, pin_path, sources_entry,
 
 use crate::cancel::Cancel;
 use crate::disk::Tree;
+use crate::distro::Arch;
 use crate::event::Events;
-use crate::os::Arch;
 use crate::recipe::{Place, RepositoryStep, Stage, Step};
 
 /// A package file in the cache, verified.

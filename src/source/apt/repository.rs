@@ -82,8 +82,8 @@ pub fn armoured_key(repository: &RepositoryStep) -> Result<String, AptError> {
                 return Err(problem(format!("is larger than {KEY_LIMIT} bytes")));
             }
             let bytes = fs_err::read(path).map_err(AptError::io("read", path))?;
-            if Some(crate::recipe::Digest::from_bytes(sha2::Sha256::digest(&bytes).into()))
-                != crate::recipe::Digest::parse(sha256)
+            if Some(crate::digest::Digest::from_bytes(sha2::Sha256::digest(&bytes).into()))
+                != crate::digest::Digest::parse(sha256)
             {
                 return Err(problem(format!("in `{}` changed since the plan was made", path.display())));
             }

@@ -17,10 +17,10 @@ use super::error::AptError;
 use super::host::HostApt;
 use super::repository;
 use super::sources::{SignedBy, Source, first_mirror, is_web};
+use crate::digest::Digest;
 use crate::disk::Tree;
+use crate::distro::Arch;
 use crate::event::Events;
-use crate::os::Arch;
-use crate::recipe::Digest;
 
 /// No configuration file is bigger; a list of all packages of a big image has some megabytes.
 const CONFIG_LIMIT: u64 = 1 << 20;

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Base, BaseMeta, BaseRequest, Origin, Provenance, Trust, disk_name, find, store};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
 use crate::event::Events;
-use crate::recipe::Digest;
 use crate::source::checksum::Checksum;
 use crate::source::fetch::{self, Compression, Fetcher, Retrieved};
 use crate::source::lock::FileLock;

@@ -5,10 +5,10 @@ use std::time::UNIX_EPOCH;
 
 use super::{Base, BaseMeta, Origin, disk_name, find, store};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
 use crate::event::Events;
-use crate::recipe::Digest;
 use crate::source::checksum::{Algorithm, Checksum};
 use crate::source::{Cache, SourceError, files};
 

@@ -20,11 +20,11 @@ use super::lock::FileLock;
 use super::record::Record;
 use super::{Cache, SourceError, bootstrap, cache};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::Format;
+use crate::distro::Arch;
 use crate::error::Failure;
 use crate::event::Events;
-use crate::os::Arch;
-use crate::recipe::Digest;
 
 pub use named::{Held, held, import_as, remove, today};
 pub use origin::{Origin, Provenance, Trust};

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::os::Arch;
-use crate::recipe::Digest;
+use crate::digest::Digest;
+use crate::distro::Arch;
 use crate::source::checksum::Checksum;
 use crate::source::openpgp::Fingerprint;
 

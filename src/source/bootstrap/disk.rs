@@ -9,7 +9,7 @@ use gptman::{GPT, GPTPartitionEntry};
 
 use super::super::{SourceError, files};
 use crate::cancel::Cancel;
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;

@@ -21,9 +21,9 @@ use super::inventory::entries;
 use super::lock::FileLock;
 use super::{Cache, SourceError, WorkDir, files};
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::disk::Format;
 use crate::event::{Event, Events};
-use crate::recipe::Digest;
 
 /// Changes whenever the same packages would give another image.
 const VERSION: u32 = 1;

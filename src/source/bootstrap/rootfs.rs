@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::disk::{self, BootFiles, Identity};
 use super::{SourceError, System};
 use crate::cancel::Cancel;
+use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
-use crate::os::Arch;
 use crate::process;
 
 /// What the kernel is told: messages go to the screen and, for `openstack console log show`, the serial line.

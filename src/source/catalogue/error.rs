@@ -1,7 +1,7 @@
 //! What can be wrong with the catalogue, or with what is asked of it.
 
+use crate::distro::Arch;
 use crate::error::{Diagnose, Exit, io_exit};
-use crate::os::Arch;
 use crate::recipe::text::did_you_mean;
 
 /// The catalogue cannot be read, or does not have what is wanted.

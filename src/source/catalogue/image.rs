@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::{CatalogueError, Entry, Pin, Place, Selection, Signature, SignatureKind};
-use crate::os::Arch;
+use crate::distro::Arch;
 
 /// One build of an image for one architecture: everything that has to be fetched for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

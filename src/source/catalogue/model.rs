@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::os::{Arch, Family};
+use crate::distro::{Arch, Family};
 use crate::source::checksum::Checksum;
 use crate::source::openpgp::Fingerprint;
 

@@ -1,6 +1,6 @@
 use super::*;
+use crate::distro::Arch;
 use crate::error::{Diagnose, Exit};
-use crate::os::Arch;
 use jiff::civil::date;
 
 /// A good entry, which tests spoil.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::recipe::Digest;
+use crate::digest::Digest;
 
 pub use error::{BadChecksum, ChecksumFileError};
 pub use listing::{Listed, Listing, Style};

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::recipe::Digest;
+use crate::digest::Digest;
 use crate::sparse;
 
 /// Bytes read, hashed and written at a time.

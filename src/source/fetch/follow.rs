@@ -13,7 +13,7 @@ use super::place::Place;
 use super::tail::{Gate, Stopped, Tail};
 use super::{Compression, FetchError};
 use crate::cancel::{Cancel, Cancelled};
-use crate::recipe::Digest;
+use crate::digest::Digest;
 use crate::source::checksum::{Algorithm, Checksum, Hasher};
 
 /// Bytes hashed at a time: small enough to be still in the processor's cache.

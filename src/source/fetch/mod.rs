@@ -46,8 +46,8 @@ pub use problem::Problem;
 pub use reqwest::Url;
 
 use crate::cancel::Cancel;
+use crate::digest::Digest;
 use crate::event::Events;
-use crate::recipe::Digest;
 use crate::source::checksum::Checksum;
 use client::Client;
 

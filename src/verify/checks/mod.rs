@@ -14,8 +14,8 @@ use super::packages::{Database, database};
 use super::{CheckGroup, CheckResult, Group, User, VerifyError};
 use super::{datasource_list, groups, users};
 use crate::disk::Tree;
+use crate::distro::Family;
 use crate::error::Failure;
-use crate::os::Family;
 use crate::recipe::Check;
 use survey::Survey;
 

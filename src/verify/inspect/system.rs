@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::os::parse_fields;
+use crate::distro::parse_fields;
 use crate::verify::VerifyError;
 use crate::verify::look::{base_name, optional, read_optional, show};
 use crate::verify::os::{DetectError, architecture};

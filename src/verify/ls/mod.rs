@@ -131,7 +131,7 @@ pub(super) fn checksum(tree: &mut dyn Tree, path: &[u8]) -> Result<String, DiskE
     }
     let mut hasher = Hasher(Sha256::new());
     tree.read_to(path, &mut hasher)?;
-    Ok(crate::recipe::Digest::from_bytes(hasher.0.finalize().into()).to_string())
+    Ok(crate::digest::Digest::from_bytes(hasher.0.finalize().into()).to_string())
 }
 
 /// Writes the content of a file. Returns its length.

@@ -6,7 +6,7 @@ mod rules;
 use super::look::show;
 use super::{CheckGroup, CheckResult, VerifyError};
 use crate::disk::Tree;
-use crate::os::Family;
+use crate::distro::Family;
 
 /// Stands in every file that exists only while an image is built (proxy settings, scaffolding). The gate fails
 /// when a configuration file of the package managers still holds it.

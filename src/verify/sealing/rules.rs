@@ -2,7 +2,7 @@
 
 use super::Search::{Any, Content, Homes, Inside};
 use super::{Rule, find};
-use crate::os::Family::{Debian, Rhel, Suse};
+use crate::distro::Family::{Debian, Rhel, Suse};
 
 const SEAL_AGAIN: &str = "remove it in the base image or the recipe; `tib build` removes it when it seals";
 

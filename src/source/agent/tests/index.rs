@@ -6,9 +6,9 @@ use fs_err as fs;
 
 use super::support::{Index, Maker, env};
 use crate::cancel::Cancel;
+use crate::distro::Arch;
 use crate::error::{Diagnose, Exit};
 use crate::event::Events;
-use crate::os::Arch;
 use crate::recipe::{AgentStep, Content};
 use crate::source::agent::error::AgentError;
 use crate::source::agent::pip::HostEnv;
@@ -223,7 +223,7 @@ fn constraints_extras_and_the_guests_markers_count() {
 
     let file = cache.path().join("constraints.txt");
     fs::write(&file, "dep<1.5\n").unwrap();
-    let sha256 = crate::recipe::Digest::of(b"dep<1.5\n").to_string();
+    let sha256 = crate::digest::Digest::of(b"dep<1.5\n").to_string();
     step.constraints = Some(Content::Host { path: file.clone(), sha256, size: 8 });
     step.source = "pypi:1.0".to_owned();
     let pinned = ask(&step, cache.path(), &index.env(), Guest(11, false)).unwrap();

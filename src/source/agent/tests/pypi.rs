@@ -6,8 +6,8 @@ use std::process::Command;
 use fs_err as fs;
 
 use crate::cancel::Cancel;
+use crate::distro::Arch;
 use crate::event::Events;
-use crate::os::Arch;
 use crate::recipe::AgentStep;
 use crate::source::agent::{AgentRequest, resolve};
 

@@ -266,7 +266,7 @@ fn answer(mut stream: TcpStream, projects: &Projects) -> std::io::Result<()> {
 fn page(files: &[(String, Vec<u8>, Option<String>)]) -> Vec<u8> {
     let mut page = String::from("<!DOCTYPE html><html><body>\n");
     for (file, bytes, python) in files {
-        let hash = crate::recipe::Digest::of(bytes);
+        let hash = crate::digest::Digest::of(bytes);
         let python =
             python.as_ref().map(|needs| format!(" data-requires-python=\"{}\"", needs.replace('>', "&gt;")));
         page.push_str(&format!(

@@ -9,8 +9,8 @@ use fs_err as fs;
 use super::fixture::HostTree;
 use super::install;
 use crate::cancel::Cancel;
+use crate::distro::Arch;
 use crate::event::Events;
-use crate::os::Arch;
 use crate::source::apt::{AptRequest, resolve};
 
 /// What is asked for. Together they take alternatives, virtual packages and a hundred dependencies.

@@ -44,7 +44,7 @@ fn survive(cuts: usize, content: &[u8], disk: &[u8], prepare: impl Fn(&mut Case)
         };
         assert_eq!(Some(done.transferred), case.expected);
         assert!(fs_err::read(&done.path).unwrap() == disk);
-        assert_eq!(done.sha256, crate::recipe::Digest::of(disk));
+        assert_eq!(done.sha256, crate::digest::Digest::of(disk));
         assert_eq!(case.talk.count("starting over"), 0);
         finished += 1;
     }

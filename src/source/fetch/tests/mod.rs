@@ -112,7 +112,7 @@ impl Case {
         let done = self.run().unwrap();
         assert!(fs_err::read(&done.path).unwrap() == content, "other bytes than the right ones");
         assert_eq!(done.path, self.place().join("disk"));
-        assert_eq!(done.sha256, crate::recipe::Digest::of(content));
+        assert_eq!(done.sha256, crate::digest::Digest::of(content));
         done
     }
 

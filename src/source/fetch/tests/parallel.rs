@@ -190,7 +190,7 @@ fn several_threads_may_download_at_the_same_time() {
                     max_size: 1 << 30,
                 };
                 let done = fetcher.download(&request, &dir.join(number.to_string())).unwrap();
-                assert_eq!(done.sha256, crate::recipe::Digest::of(&noise(number, SIZE)));
+                assert_eq!(done.sha256, crate::digest::Digest::of(&noise(number, SIZE)));
             });
         }
     });

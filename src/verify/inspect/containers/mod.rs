@@ -149,7 +149,7 @@ fn hex(digest: &str) -> Option<&str> {
 
 /// The digest of some bytes, `sha256:…`.
 fn digest_of(bytes: &[u8]) -> String {
-    let digest = crate::recipe::Digest::from_bytes(sha2::Sha256::digest(bytes).into());
+    let digest = crate::digest::Digest::from_bytes(sha2::Sha256::digest(bytes).into());
     format!("sha256:{digest}")
 }
 
