@@ -9,7 +9,12 @@
 //! | [`engine`] | runs a plan in a guest: steps, scaffolding, sealing |
 //! | [`evidence`] | the manifest beside an image |
 //! | [`verify`] | looks into images: listings, inspection, differences, logs, checks, the sealing gate, reports |
-//! | [`source`] | what comes in: bases, agent bundles, packages, the cache |
+//! | [`base`] | what `--base` names: files, the catalogue, URLs, bootstrapping |
+//! | [`packages`] | resolving packages on the host |
+//! | [`agent`] | the guest agent as a whole virtual environment |
+//! | [`cache`] | bases, layers and downloads by content; locks, work directories, collection |
+//! | [`fetch`] | downloads |
+//! | [`trust`] | OpenPGP and checksum lists |
 //! | [`recipe`] | what is wanted: recipes, plans, checks |
 //! | [`guest`] | the libguestfs session and the host probe |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
@@ -17,7 +22,10 @@
 //!
 //! The library is tib's own; its interface may change with any release.
 
+pub mod agent;
+pub mod base;
 pub mod build;
+pub mod cache;
 pub mod cancel;
 pub mod cli;
 pub mod digest;
@@ -27,14 +35,16 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod evidence;
+pub mod fetch;
 pub mod guest;
+pub mod packages;
 pub mod process;
 pub mod recipe;
 pub(crate) mod rename;
 pub(crate) mod shell;
 pub mod shown;
 pub mod size;
-pub mod source;
 pub(crate) mod sparse;
+pub mod trust;
 pub mod verify;
 pub(crate) mod version;

@@ -10,9 +10,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::boot::{Options, Vm};
+use tib::base::{BaseRequest, BaseSpec, resolve};
+use tib::cache::{Base, Cache, Origin};
 use tib::cancel::Cancel;
 use tib::event::{Event, EventSink, Events};
-use tib::source::{Base, BaseRequest, BaseSpec, Cache, Origin, resolve};
 
 /// Events as lines on stderr, for whoever looks at a test that takes long.
 struct Stderr;

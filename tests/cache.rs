@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use tib::base::{BaseRequest, BaseSpec, resolve};
+use tib::cache::{Cache, Layer, LayerMeta};
 use tib::cancel::Cancel;
 use tib::digest::Digest;
 use tib::disk::{self, Format};
 use tib::event::Events;
-use tib::source::{BaseRequest, BaseSpec, Cache, Layer, LayerMeta, resolve};
 
 const SIZE: usize = 96 << 20;
 

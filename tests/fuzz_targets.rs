@@ -56,7 +56,7 @@ targets! {
 fn inputs() -> Vec<Vec<u8>> {
     let mut inputs =
         vec![Vec::new(), vec![0; 1 << 16], (0..1 << 16).map(|at: u32| ((at * at) >> 7) as u8).collect()];
-    for directory in ["recipes", "base-images", "src/source/openpgp/tests", "tests/snapshots"] {
+    for directory in ["recipes", "base-images", "src/trust/openpgp/tests", "tests/snapshots"] {
         let entries = fs_err::read_dir(directory).unwrap();
         let files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
         inputs.extend(files.take(20).map(|path| fs_err::read(path).unwrap()));

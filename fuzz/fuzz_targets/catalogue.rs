@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tib::source::catalogue::{Catalogue, Selection};
+use tib::base::catalogue::{Catalogue, Selection};
 
 fuzz_target!(|text: &str| {
     let Ok(catalogue) = Catalogue::from_text("x", text) else { return };

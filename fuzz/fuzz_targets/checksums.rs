@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tib::source::checksum::{Listing, Style};
+use tib::trust::checksum::{Listing, Style};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(listing) = Listing::parse(bytes) else { return };

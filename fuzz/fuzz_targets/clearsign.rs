@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use tib::source::openpgp::{Fingerprint, Keyring, verify_clearsigned, verify_detached};
+use tib::trust::openpgp::{Fingerprint, Keyring, verify_clearsigned, verify_detached};
 
-const KEY: &[u8] = include_bytes!("../../src/source/openpgp/tests/rfc9580.asc");
+const KEY: &[u8] = include_bytes!("../../src/trust/openpgp/tests/rfc9580.asc");
 
 static PIN: LazyLock<[Fingerprint; 1]> = LazyLock::new(|| {
     ["CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9".parse().expect("a fingerprint")]

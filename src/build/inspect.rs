@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::disk::{self, DiskError, GrowthPlan, Policy, Tree};
 use crate::distro::{Arch, OsRelease};
 use crate::error::{Failure, Result};
 use crate::event::Events;
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions, SessionTree};
-use crate::source::Cache;
 use crate::verify;
 
 use super::BuildError;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::source::Cache;
+use crate::cache::Cache;
 
 use super::BuildError;
 

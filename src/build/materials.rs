@@ -2,16 +2,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::agent;
+use crate::agent::{AgentBundle, AgentRequest, glibc_of};
+use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::disk::Policy;
 use crate::distro::Family;
 use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
+use crate::packages::apt;
+use crate::packages::apt::{AptRequest, Needed, StageRequest};
 use crate::recipe::{Check, Content, Plan, ServiceState, Stage, Step, VersionWanted};
-use crate::source::agent::{self, AgentBundle, AgentRequest, glibc_of};
-use crate::source::apt::{self, AptRequest, Needed, StageRequest};
-use crate::source::{Base, Cache};
 use crate::verify;
 
 use super::{BuildError, with_tree};

@@ -17,6 +17,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::agent;
+use crate::base;
+use crate::base::{BaseRequest, BaseSpec};
+use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::{self, Compression};
@@ -26,8 +30,7 @@ use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::recipe::{AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
 use crate::size::Size;
-use crate::source::checksum::Checksum;
-use crate::source::{self, Base, BaseRequest, BaseSpec, Cache, agent};
+use crate::trust::checksum::Checksum;
 use crate::verify::{self, Report};
 
 pub use error::BuildError;
@@ -255,7 +258,7 @@ fn base(
     cancel: &Cancel,
 ) -> Result<Base> {
     let wanted = base_request(request, recipe)?;
-    let resolve = || source::resolve(&wanted, cache, events, cancel);
+    let resolve = || base::resolve(&wanted, cache, events, cancel);
     match wanted.spec {
         // These take a while at most once, and tell of it themselves.
         BaseSpec::File(_) | BaseSpec::Bootstrap(_) => resolve(),

@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::{self, Compression, ExportOptions, ExportStats, Policy};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::Manifest;
-use crate::source::Cache;
 
 use super::{BuildError, Publication};
 

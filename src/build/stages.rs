@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk;
@@ -12,7 +13,6 @@ use crate::error::Result;
 use crate::event::{Event, Events};
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
 use crate::recipe::Plan;
-use crate::source::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 
 use super::materials::{Materials, has_agent};
 use super::size::Target;

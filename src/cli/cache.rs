@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use crate::cache;
+use crate::cache::{Audited, Cache, Collected, Item, Kind, Limits};
 use crate::error::{Exit, Result};
 use crate::shown::Text;
 use crate::size::Size;
-use crate::source::{self, Audited, Cache, Collected, Item, Kind, Limits};
 
 use super::Context;
 use super::args::{CacheArgs, CacheCommand};
@@ -35,7 +36,7 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
                 unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
                 max_size: max_size.map(|s| s.0),
             };
-            let collected = source::collect(&cache, &limits, *dry_run, &context.events, &context.cancel)?;
+            let collected = cache::collect(&cache, &limits, *dry_run, &context.events, &context.cancel)?;
             context.printer.finish();
             if *json {
                 put_json(&collected)?;
@@ -57,7 +58,7 @@ struct Status<'a> {
 }
 
 fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
-    let items = source::inventory(cache)?;
+    let items = cache::inventory(cache)?;
     let bytes = items.iter().map(|item| item.bytes).sum();
     let free = rustix::fs::statvfs(cache.root()).ok().map(|stat| stat.f_bavail * stat.f_frsize);
     if json {
@@ -66,7 +67,7 @@ fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
     }
     let mut text = Text::default();
     text.line(cache.root().display().to_string());
-    for (kind, (count, bytes)) in source::totals(&items) {
+    for (kind, (count, bytes)) in cache::totals(&items) {
         text.line(format!("  {:<18} {count:>5}  {:>10}", plural(kind), Size(bytes).to_string()));
     }
     let free = free.map_or(String::new(), |free| format!(", {} free on its file system", Size(free)));
@@ -118,7 +119,7 @@ fn collection(collected: &Collected, rehearsal: bool) -> Text {
 
 fn verify(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
     let found = context.events.stage("verify", "reading what is in the cache", || {
-        source::audit(cache, &context.events, &context.cancel)
+        cache::audit(cache, &context.events, &context.cancel)
     })?;
     context.printer.finish();
     let damaged = found.iter().filter(|found| found.damage.is_some()).count();

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
+use crate::cache::Cache;
 use crate::error::{Exit, Result};
 use crate::guest::doctor::{self, Finding, State};
 use crate::process;
 use crate::shown::{Line, Text};
 use crate::size::Size;
-use crate::source::Cache;
 
 use super::args::DoctorArgs;
 use super::{Context, put, put_json};

@@ -28,12 +28,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::build::with_tree;
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::disk::{Policy, Tree};
 use crate::error::{Exit, Result};
 use crate::event::Events;
 use crate::shown::{Text, show};
-use crate::source::Cache;
 
 pub use args::Args;
 use args::Command;

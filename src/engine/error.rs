@@ -3,8 +3,8 @@
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::guest::GuestError;
+use crate::packages::apt::AptError;
 use crate::process::ProcessError;
-use crate::source::apt::AptError;
 
 /// A plan could not be carried out.
 #[derive(Debug, thiserror::Error)]

@@ -7,20 +7,20 @@ use std::collections::BTreeSet;
 
 use super::testing::FakeGuest;
 use super::*;
+use crate::agent::AgentBundle;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::FileKind;
 use crate::distro::{Family, OsRelease, well_known};
 use crate::event::Events;
 use crate::guest::{Access, Guest};
+use crate::packages::apt::{Action, PackageFile, PackageSet};
 use crate::recipe::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
     ServiceStep, Stage, StageName, Step, UserStep,
 };
-use crate::source::agent::AgentBundle;
-use crate::source::apt::{Action, PackageFile, PackageSet};
 
-const KEY: &str = include_str!("../source/openpgp/tests/rfc9580.asc");
+const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");
 const FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
 
 /// How a snapshot is accepted when a script was changed on purpose.

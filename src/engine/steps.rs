@@ -2,16 +2,17 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::agent::AgentBundle;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
 use crate::event::{Event, Events};
 use crate::guest::{Access, Guest, Script};
+use crate::packages::apt;
+use crate::packages::apt::PackageSet;
 use crate::recipe::{
     AgentStep, Content, FileStep, PackagesStep, RepositoryStep, ServiceState, Stage, Step, UserStep,
 };
-use crate::source::agent::AgentBundle;
-use crate::source::apt::{self, PackageSet};
 
 use super::EngineError;
 use super::accounts::{Accounts, group_script, user_script};

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
+use crate::agent::{AgentBundle, AgentFile};
+use crate::cache::Origin;
 use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
 use crate::recipe::Plan;
 use crate::shown;
-use crate::source::Origin;
-use crate::source::agent::{AgentBundle, AgentFile};
 use crate::verify::{Counts, Package, Report};
 
 /// Version of the manifest's format.

@@ -1,8 +1,8 @@
 use super::*;
+use crate::cache::{Provenance, Trust};
 use crate::distro::well_known;
 use crate::recipe::{Library, Request};
-use crate::source::checksum::Checksum;
-use crate::source::{Provenance, Trust};
+use crate::trust::checksum::Checksum;
 use crate::verify::{CheckGroup, CheckResult, Outcome};
 
 fn plan(recipe: &str) -> Plan {
@@ -28,7 +28,7 @@ fn downloaded(time: u64) -> Origin {
         arch: None,
         url: "https://images.example.org/disk.qcow2".to_owned(),
         redirects: vec!["https://mirror.example.org/disk.qcow2".to_owned()],
-        checksum: Some(Checksum::of(crate::source::checksum::Algorithm::Sha256, b"disk")),
+        checksum: Some(Checksum::of(crate::trust::checksum::Algorithm::Sha256, b"disk")),
         checksum_file: None,
         trust: Trust::Pin,
         time,

@@ -17,7 +17,7 @@ fn stage_digests(plan: &Plan) -> Vec<Digest> {
 /// Whoever checks a recipe out elsewhere gets the same layers and the same manifest; other bytes make others.
 #[test]
 fn digests_know_what_files_hold_and_not_where_they_are() {
-    const KEY: &str = include_str!("../source/openpgp/tests/rfc9580.asc");
+    const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");
     const FINGERPRINT: &str = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9";
     let os = well_known("debian-12").unwrap();
     let recipe = format!(

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use tib::base::catalogue::{Catalogue, ImageSource, Selection};
 use tib::distro::Arch;
-use tib::source::catalogue::{Catalogue, ImageSource, Selection};
 
 use super::gpg::{Gpg, Key, digest};
 use super::http::{Server, Site};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use crate::base::BaseSpec;
 use crate::distro::Arch;
-use crate::source::BaseSpec;
-use crate::source::checksum::Checksum;
+use crate::trust::checksum::Checksum;
 
 pub(super) const BASE_HELP: &str = "Examples:
   tib base list                                 what there is, and what is here

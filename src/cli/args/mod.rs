@@ -14,10 +14,10 @@ use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Effects};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::base::BaseSpec;
 use crate::recipe::AgentSource;
 use crate::size::Size;
-use crate::source::BaseSpec;
-use crate::source::checksum::Checksum;
+use crate::trust::checksum::Checksum;
 
 use base::BASE_HELP;
 pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
+use crate::base::catalogue::{Entry, ImageSource, Selection};
 use crate::error::{Exit, Result};
+use crate::fetch::{Fetcher, Options};
 use crate::shown::Text;
-use crate::source::catalogue::{Entry, ImageSource, Selection};
-use crate::source::fetch::{Fetcher, Options};
 
 use super::super::{Context, put, put_json};
 use super::open_catalogue;

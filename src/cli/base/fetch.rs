@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
+use crate::base;
+use crate::base::{BaseRequest, BaseSpec};
+use crate::cache::{Base, Cache, Origin};
 use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Exit, Result};
 use crate::size::Size;
-use crate::source::{self, Base, BaseRequest, BaseSpec, Cache, Origin};
 
 use super::super::args::BaseFetchArgs;
 use super::super::{Context, put, put_json};
@@ -88,10 +90,10 @@ pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
 
 /// Every image of the catalogue that its maker still looks after and that can be fetched.
 fn current(context: &Context, arch: Arch) -> Result<Vec<BaseSpec>> {
-    let today = source::today();
+    let today = base::today();
     let catalogue = open_catalogue(context)?;
     let entries = catalogue.entries().iter().filter(|entry| {
-        !entry.is_past_end_of_life(today) && entry.image(arch, &source::catalogue::Selection::Default).is_ok()
+        !entry.is_past_end_of_life(today) && entry.image(arch, &base::catalogue::Selection::Default).is_ok()
     });
     entries.map(|entry| Ok(entry.id().parse()?)).collect()
 }
@@ -107,7 +109,7 @@ fn all(requests: &[BaseRequest], cache: &Cache, context: &Context) -> Vec<Result
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     requests.get(index).map(|request| (index, request))
                 } {
-                    let result = source::resolve(request, cache, &context.events, &context.cancel);
+                    let result = base::resolve(request, cache, &context.events, &context.cancel);
                     results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
                 }
             });

@@ -4,11 +4,14 @@ mod catalogue;
 mod fetch;
 mod show;
 
+use crate::base;
+use crate::base::Held;
+use crate::base::catalogue::Catalogue;
+use crate::cache;
+use crate::cache::Cache;
 use crate::distro::Arch;
 use crate::error::{Exit, Failure, Result};
 use crate::shown::Text;
-use crate::source::catalogue::Catalogue;
-use crate::source::{self, Cache, Held};
 
 use super::args::{BaseArgs, BaseCommand};
 use super::cache::damage_line;
@@ -26,7 +29,7 @@ pub(super) fn run(args: BaseArgs, context: &Context) -> Result<Exit> {
             let held =
                 context.events.stage("import", format!("{} as {}", file.display(), entry.id()), || {
                     let (events, cancel) = (&context.events, &context.cancel);
-                    source::import_as(&file, entry, arch, checksum.as_ref(), &cache, events, cancel)
+                    base::import_as(&file, entry, arch, checksum.as_ref(), &cache, events, cancel)
                 })?;
             context.printer.finish();
             if json {
@@ -40,7 +43,7 @@ pub(super) fn run(args: BaseArgs, context: &Context) -> Result<Exit> {
         BaseCommand::Remove { ids, arch, json } => remove(context, &ids, arch, json),
         BaseCommand::CheckCatalogue { ids, online, json } => catalogue::check(context, &ids, online, json),
         BaseCommand::Schema => {
-            put_json(&source::catalogue::schema())?;
+            put_json(&base::catalogue::schema())?;
             Ok(Exit::Done)
         }
     }
@@ -74,11 +77,11 @@ fn names(context: &Context, ids: &[String]) -> Result<Vec<String>> {
 
 fn verify(context: &Context, ids: &[String], json: bool) -> Result<Exit> {
     let cache = open_cache(context)?;
-    let held = source::held(&cache)?;
+    let held = base::held(&cache)?;
     let names = names(context, ids)?;
     for name in &names {
         if !held.iter().any(|held| held.id == *name) {
-            return Err(source::SourceError::NotHeld(name.clone()).into());
+            return Err(cache::SourceError::NotHeld(name.clone()).into());
         }
     }
     // Without names, bases that have none are looked at as well.
@@ -87,7 +90,7 @@ fn verify(context: &Context, ids: &[String], json: bool) -> Result<Exit> {
     let only = (!names.is_empty()).then_some(digests.as_slice());
     let mut found = context
         .events
-        .stage("verify", "hashing", || source::audit_bases(&cache, only, &context.events, &context.cancel))?;
+        .stage("verify", "hashing", || cache::audit_bases(&cache, only, &context.events, &context.cancel))?;
     context.printer.finish();
     found.sort_by(|a, b| a.about.cmp(&b.about));
     let damaged = found.iter().any(|found| found.damage.is_some());
@@ -106,7 +109,7 @@ fn remove(context: &Context, ids: &[String], arch: Option<Arch>, json: bool) -> 
     let cache = open_cache(context)?;
     let mut removed = Vec::new();
     for name in names(context, ids)? {
-        removed.extend(source::remove(&name, arch, &cache)?);
+        removed.extend(base::remove(&name, arch, &cache)?);
     }
     if json {
         put_json(&removed)?;

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::base;
+use crate::base::Held;
+use crate::base::catalogue::{Catalogue, Entry};
 use crate::error::{Exit, Result};
 use crate::shown::Text;
-use crate::source::catalogue::{Catalogue, Entry};
-use crate::source::{self, Held};
 
 use super::super::{Context, put, put_json};
 use super::{line, look_into_cache, open_catalogue};
@@ -20,7 +21,7 @@ struct Listed<'a> {
 
 pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
     let (cache, catalogue) = (look_into_cache(context)?, open_catalogue(context)?);
-    let held = source::held(&cache)?;
+    let held = base::held(&cache)?;
     let listed: Vec<_> = catalogue.entries().iter().map(|entry| listed(entry, &held)).collect();
     // Scripts choose for themselves.
     if json {
@@ -54,7 +55,7 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
 fn listed<'a>(entry: &'a Entry, held: &'a [Held]) -> Listed<'a> {
     Listed {
         entry,
-        past_end_of_life: entry.is_past_end_of_life(source::today()),
+        past_end_of_life: entry.is_past_end_of_life(base::today()),
         in_cache: held.iter().filter(|held| held.id == entry.id).collect(),
     }
 }
@@ -71,12 +72,12 @@ fn state(listed: &Listed<'_>) -> String {
 struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed<'a>,
-    keys: Vec<&'a source::catalogue::Key>,
+    keys: Vec<&'a base::catalogue::Key>,
 }
 
 pub(super) fn show(context: &Context, id: &str, json: bool) -> Result<Exit> {
     let (cache, catalogue) = (look_into_cache(context)?, open_catalogue(context)?);
-    let held = source::held(&cache)?;
+    let held = base::held(&cache)?;
     let entry = catalogue.find(id)?;
     let shown = Shown { listed: listed(entry, &held), keys: catalogue.keys(entry) };
     if json {

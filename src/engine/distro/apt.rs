@@ -1,7 +1,7 @@
 //! Debian's family inside the guest. Used when the host cannot resolve packages itself.
 
+use crate::packages::apt;
 use crate::recipe::{PackagesStep, RepositoryStep};
-use crate::source::apt;
 
 use super::GuestFile;
 use crate::shell::quote_all;

@@ -1,0 +1,157 @@
+//! `bootstrap:debian-12`: a base image made from distribution packages, without root and without an appliance.
+//!
+//! `mmdebstrap` unpacks and configures the packages in a user namespace; in the same kind of namespace `mke2fs`
+//! turns the tree into a file system and the packages' own `grub-mkimage` makes the boot loader's images. The
+//! partition table, the EFI system partition and the boot sectors are then written natively.
+
+mod disk;
+mod packages;
+mod rootfs;
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use packages::System;
+
+use crate::cache::bases;
+use crate::cache::bases::BaseMeta;
+use crate::cache::inventory::entries;
+use crate::cache::lock::FileLock;
+use crate::cache::{Base, Origin};
+use crate::cache::{Cache, SourceError, WorkDir, files};
+use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::disk::Format;
+use crate::event::{Event, Events};
+
+/// Changes whenever the same packages would give another image.
+const VERSION: u32 = 1;
+
+/// Which base was made for a key. Bases are named by their content, since layers on top of a base that is made
+/// again (with newer packages) would be torn from what they were made on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Made {
+    digest: Digest,
+}
+
+/// Finds the base of `system` in the cache or makes it; one tib at a time does.
+pub(crate) fn resolve(
+    system: System,
+    cache: &Cache,
+    offline: bool,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Base, SourceError> {
+    let sources = sources::of_host(system, events);
+    let key = key(system, &sources);
+    let note = format!("bootstrap/{key}.json");
+    if let Some(base) = made(cache, &note, events, cancel)? {
+        found(events, system);
+        return Ok(base);
+    }
+    if offline {
+        return Err(SourceError::Offline(format!("bootstrap:{system}")));
+    }
+    let lock = cache.lock_path(&format!("bootstrap-{key}"));
+    let _lock = FileLock::exclusive(&lock, &format!("bootstrapping {system}"), events, cancel)?;
+    // Another tib may have made it while we waited.
+    if let Some(base) = made(cache, &note, events, cancel)? {
+        found(events, system);
+        return Ok(base);
+    }
+    let work = cache.work()?;
+    let base = make(system, &sources, key, &work, cache, events, cancel)?;
+    cache.write_note(&work, &note, &Made { digest: base.digest })?;
+    Ok(base)
+}
+
+fn made(cache: &Cache, note: &str, events: &Events, cancel: &Cancel) -> Result<Option<Base>, SourceError> {
+    let Some(made) = cache.read_note::<Made>(note) else { return Ok(None) };
+    bases::find(cache, made.digest, None, events, cancel)
+}
+
+/// The bases in the cache that a bootstrap made.
+pub(crate) fn made_here(cache: &Cache) -> Result<Vec<Digest>, SourceError> {
+    let notes = entries(&cache.directory("bootstrap"))?;
+    let digest = |path: &PathBuf| serde_json::from_slice::<Made>(&fs_err::read(path).ok()?).ok();
+    Ok(notes.iter().filter_map(digest).map(|made| made.digest).collect())
+}
+
+fn found(events: &Events, system: System) {
+    let stage = "bootstrap".to_owned();
+    events.emit(Event::StageStarted { stage: stage.clone(), detail: format!("{system}, from the cache") });
+    events.emit(Event::StageFinished { stage, elapsed: std::time::Duration::ZERO, cached: true });
+}
+
+/// Everything that decides what the image holds, but the versions the package sources have today.
+fn key(system: System, sources: &str) -> Digest {
+    let packages = system.packages().join(" ");
+    let recipe = rootfs::RECIPE.join("\n");
+    Digest::of(format!("{system}\n{VERSION}\n{packages}\n{sources}\n{recipe}").as_bytes())
+}
+
+fn make(
+    system: System,
+    sources: &str,
+    key: Digest,
+    work: &WorkDir,
+    cache: &Cache,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Base, SourceError> {
+    let version = rootfs::check_host(events, cancel)?;
+    let identity = disk::Identity::from_key(key);
+    // The namespace's root is another user: the tree may have to be outside the cache.
+    let place = work.reachable()?;
+    let tree = rootfs::Tree { path: place.join("root"), system, sources, identity: &identity };
+    events.stage("bootstrap", format!("{system} with mmdebstrap"), || tree.bootstrap(events, cancel))?;
+    events.stage("base image", format!("partitions, file systems and boot loader of {system}"), || {
+        let file_system = tree.file_system(events, cancel)?;
+        let staged = work.path().join("base");
+        fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
+        let path = staged.join("disk.raw");
+        disk::assemble(&path, &file_system, &tree.boot_files()?, &identity, cancel)?;
+        let origin = Origin::Bootstrap {
+            system: system.to_string(),
+            sources: sources.to_owned(),
+            mmdebstrap: version,
+            created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        };
+        let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
+        let digest = hash(&path, events, cancel)?;
+        bases::store(cache, work, &staged, digest, &meta)
+    })
+}
+
+fn hash(path: &Path, events: &Events, cancel: &Cancel) -> Result<Digest, SourceError> {
+    files::hash(path, cancel, &mut |done| events.progress("hashing the image", done, Some(disk::SIZE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_follows_all_that_decides() {
+        let debian = |name| System::parse(name).unwrap();
+        let key_of_12 = key(debian("debian-12"), "a");
+        assert_eq!(key_of_12, key(debian("debian-12"), "a"));
+        assert_ne!(key_of_12, key(debian("debian-13"), "a"));
+        assert_ne!(key_of_12, key(debian("debian-12"), "b"));
+    }
+
+    #[test]
+    fn offline_says_so_without_trying() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
+        let system = System::parse("debian-12").unwrap();
+        let error = resolve(system, &cache, true, &Events::none(), &Cancel::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "base `bootstrap:debian-12` is not in the cache and cannot be made offline"
+        );
+    }
+}

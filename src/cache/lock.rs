@@ -1,0 +1,171 @@
+//! Advisory locks on files of the cache: they end with the process, however it ends.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::SourceError;
+use crate::cancel::Cancel;
+use crate::event::Events;
+
+/// How often a lock somebody else holds is tried again.
+const POLL: Duration = Duration::from_millis(50);
+/// After this long, the user is told what is being waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A held lock; dropping it releases it.
+#[derive(Debug)]
+pub struct FileLock {
+    // The lock belongs to the open file; closing it is releasing it.
+    _file: File,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Shared,
+    Exclusive,
+}
+
+impl FileLock {
+    /// Waits until nobody else holds the lock at `path`. After a second, an event says that `what` is being
+    /// waited for.
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`], or why the file cannot be opened or locked.
+    pub fn exclusive(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, SourceError> {
+        let lock = Self::wait(path, Kind::Exclusive, what, events, cancel)?;
+        record(path);
+        Ok(lock)
+    }
+
+    /// Waits until nobody has the lock at `path` for oneself, and shares it. Waiting is told as by
+    /// [`exclusive`](Self::exclusive).
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`], or why the file cannot be opened or locked.
+    pub fn shared(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, SourceError> {
+        Self::wait(path, Kind::Shared, what, events, cancel)
+    }
+
+    fn wait(
+        path: &Path,
+        kind: Kind,
+        what: &str,
+        events: &Events,
+        cancel: &Cancel,
+    ) -> Result<Self, SourceError> {
+        let file = open(path)?;
+        let started = Instant::now();
+        let mut told = false;
+        // Polling, since a blocked flock cannot be interrupted by a flag.
+        while !lock(&file, path, kind)? {
+            cancel.check()?;
+            if !told && started.elapsed() >= PATIENCE {
+                events.note(format!("waiting for another tib ({}) to finish {what}", holder(path)));
+                told = true;
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(Self { _file: file })
+    }
+
+    /// Takes the lock at `path` for oneself if nobody holds it.
+    ///
+    /// # Errors
+    /// Why the file cannot be opened or locked.
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, SourceError> {
+        let file = open(path)?;
+        let locked = lock(&file, path, Kind::Exclusive)?;
+        if locked {
+            record(path);
+        }
+        Ok(locked.then_some(Self { _file: file }))
+    }
+
+    /// Takes the lock at `path` together with others who share it, if nobody has it for oneself.
+    ///
+    /// # Errors
+    /// Why the file cannot be opened or locked.
+    pub fn try_shared(path: &Path) -> Result<Option<Self>, SourceError> {
+        let file = open(path)?;
+        Ok(lock(&file, path, Kind::Shared)?.then_some(Self { _file: file }))
+    }
+}
+
+fn open(path: &Path) -> Result<File, SourceError> {
+    // Never truncated: another process may have written its id there.
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
+    file.map_err(SourceError::in_cache("lock", path))
+}
+
+fn lock(file: &File, path: &Path, kind: Kind) -> Result<bool, SourceError> {
+    let result = match kind {
+        Kind::Shared => file.try_lock_shared(),
+        Kind::Exclusive => file.try_lock(),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(source)) => Err(SourceError::io("lock", path)(source)),
+    }
+}
+
+/// Notes who holds the lock. Only for messages, so it does not matter if it cannot be written.
+fn record(path: &Path) {
+    let _ = fs_err::write(path, format!("process {}", std::process::id()));
+}
+
+fn holder(path: &Path) -> String {
+    match fs_err::read_to_string(path) {
+        Ok(text) if !text.is_empty() => text,
+        _ => "unknown process".to_owned(),
+    }
+}
+
+/// The path of the lock called `name` in the cache below `root`.
+pub(crate) fn path(root: &Path, name: &str) -> PathBuf {
+    root.join("locks").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing::Notes;
+
+    #[test]
+    fn shared_locks_exclude_an_exclusive_one_until_they_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let one = FileLock::try_shared(&path).unwrap().unwrap();
+        let two = FileLock::try_shared(&path).unwrap().unwrap();
+        assert!(FileLock::try_exclusive(&path).unwrap().is_none());
+        drop((one, two));
+        let own = FileLock::try_exclusive(&path).unwrap().unwrap();
+        assert!(FileLock::try_shared(&path).unwrap().is_none());
+        drop(own);
+    }
+
+    #[test]
+    fn waiting_is_told_once_and_ends_with_the_lock_or_the_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let (notes, cancel) = (Notes::default(), Cancel::new());
+        let events = Events::new(notes.clone());
+        let held = FileLock::exclusive(&path, "x", &events, &cancel).unwrap();
+        let waiter = {
+            let (path, events, cancel) = (path.clone(), events.clone(), cancel.clone());
+            std::thread::spawn(move || FileLock::exclusive(&path, "the base", &events, &cancel).map(drop))
+        };
+        std::thread::sleep(Duration::from_millis(1500));
+        drop(held);
+        waiter.join().unwrap().unwrap();
+        let told = notes.take();
+        let expected = format!("waiting for another tib (process {}) to finish the base", std::process::id());
+        assert_eq!(told, [expected]);
+
+        let _held = FileLock::exclusive(&path, "x", &events, &cancel).unwrap();
+        cancel.raise();
+        let error = FileLock::exclusive(&path, "x", &events, &cancel).unwrap_err();
+        assert!(matches!(error, SourceError::Cancelled(_)));
+    }
+}

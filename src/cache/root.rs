@@ -1,0 +1,262 @@
+//! The content-addressed cache on disk. Its layout is documented in `docs/cache.md`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::Access;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::lock::{self, FileLock};
+use super::record::Record;
+use super::work::WorkDir;
+use super::{SourceError, files};
+use crate::cancel::Cancel;
+use crate::digest::Digest;
+use crate::event::Events;
+
+/// The version of the layout, and the directory everything is in.
+const VERSION: &str = "v1";
+/// What is in it.
+const DIRECTORIES: [&str; 12] = [
+    "agents",
+    "apt",
+    "bases",
+    "bootstrap",
+    "catalogue",
+    "damaged",
+    "downloads",
+    "index",
+    "keys",
+    "layers",
+    "locks",
+    "pip",
+];
+/// Directories that are used, measured and removed as a whole.
+pub(crate) const SHELVES: [&str; 3] = ["agents", "apt", "pip"];
+
+/// What is known of a directory with a disk; its time of modification is that of the last use.
+pub(crate) const META: &str = "meta.json";
+
+/// The cache: bases, layers, downloaded files and working directories. Cheap to clone; many processes use the
+/// same one at the same time.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: Arc<Path>,
+}
+
+impl Cache {
+    /// Opens the cache, making it if there is none: `dir`, else `TIB_CACHE_DIR`, else `XDG_CACHE_HOME/tib`,
+    /// else `HOME/.cache/tib`. Working directories of dead processes are removed.
+    ///
+    /// # Errors
+    /// When there is no such place, or [`SourceError::NotOurs`] when it cannot be written.
+    pub fn open(dir: Option<PathBuf>) -> Result<Self, SourceError> {
+        let cache = Self::look(dir)?;
+        for name in DIRECTORIES.iter().chain(&["work"]) {
+            let path = cache.root.join(name);
+            fs_err::create_dir_all(&path).map_err(SourceError::in_cache("create", &path))?;
+            // Found out now, and not when the first result is to be kept.
+            let usable = rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+            usable.map_err(|errno| SourceError::in_cache("write", &path)(errno.into()))?;
+        }
+        WorkDir::sweep(&cache.root)?;
+        Ok(cache)
+    }
+
+    /// The same cache for those who only look: it need not be there, nothing is made or removed in it, and it may belong to
+    /// somebody else.
+    ///
+    /// # Errors
+    /// When there is no such place.
+    pub fn look(dir: Option<PathBuf>) -> Result<Self, SourceError> {
+        let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
+        // qemu and mmdebstrap run in other directories.
+        let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
+        if root.to_str().is_none() {
+            return Err(SourceError::NotUtf8(root));
+        }
+        Ok(Self { root: root.into() })
+    }
+
+    /// The directory with everything in it, for those who only want to know which it is: it need not be there.
+    pub fn place(dir: Option<PathBuf>) -> Option<PathBuf> {
+        Some(dir.or_else(|| default_directory(|name| std::env::var_os(name)))?.join(VERSION))
+    }
+
+    /// The directory with everything in it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A directory of the cache that other rooms keep files in: `apt`, `pip` or `agents`.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Keeps packages and agents from being removed while the result lives, and notes that they are used.
+    ///
+    /// # Errors
+    /// [`SourceError::Cancelled`], or why they cannot be locked.
+    pub fn use_shelves(&self, events: &Events, cancel: &Cancel) -> Result<Vec<FileLock>, SourceError> {
+        SHELVES
+            .iter()
+            .map(|name| {
+                touch(&self.directory(name));
+                let path = self.lock_path(&format!("shelf-{name}"));
+                FileLock::shared(&path, "removing what was not used for long", events, cancel)
+            })
+            .collect()
+    }
+
+    /// The path of the lock file called `name`, for [`FileLock`].
+    pub fn lock_path(&self, name: &str) -> PathBuf {
+        lock::path(&self.root, name)
+    }
+
+    /// A new working directory, removed when dropped.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work(&self) -> Result<WorkDir, SourceError> {
+        WorkDir::create(&self.root)
+    }
+
+    /// The directory of the base with this digest.
+    pub(crate) fn base(&self, digest: Digest) -> PathBuf {
+        self.entry("bases", digest)
+    }
+
+    /// A lock that keeps a base or layer from being removed; `None` while it is being removed.
+    pub(crate) fn in_use(&self, kind: &str, digest: Digest) -> Result<Option<Arc<FileLock>>, SourceError> {
+        let path = self.lock_path(&format!("{kind}-{digest}"));
+        Ok(FileLock::try_shared(&path)?.map(Arc::new))
+    }
+
+    /// Reads a small file of JSON below the cache; `None` if there is none or it makes no sense.
+    pub(crate) fn read_note<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let text = fs_err::read(self.root.join(name)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Writes a small file of JSON below the cache.
+    pub(crate) fn write_note<T: Serialize>(
+        &self,
+        work: &WorkDir,
+        name: &str,
+        note: &T,
+    ) -> Result<(), SourceError> {
+        let staged = work.path().join("note");
+        write_json(&staged, note)?;
+        files::publish(&staged, &self.root.join(name))
+    }
+
+    /// Makes an entry in `staged` durable, all but its name: the record of its disk and the directory.
+    pub(crate) fn seal<T: Serialize>(
+        &self,
+        staged: &Path,
+        disk: &str,
+        sha256: Digest,
+        meta: &T,
+    ) -> Result<(), SourceError> {
+        let path = staged.join(disk);
+        files::sync_file(&path)?;
+        Record::of(&path, sha256, meta)?.write(staged)?;
+        files::sync_dir(staged)
+    }
+
+    /// Gives a sealed entry its name. `false` if something bears it already.
+    pub(crate) fn publish_entry(&self, staged: &Path, target: &Path) -> Result<bool, SourceError> {
+        match files::publish(staged, target) {
+            Err(SourceError::Io { source, .. }) if is_taken(&source) => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Puts a sealed entry in the place of one that is no good, which goes with the working directory.
+    pub(crate) fn replace_entry(
+        &self,
+        work: &WorkDir,
+        staged: &Path,
+        target: &Path,
+    ) -> Result<(), SourceError> {
+        let aside = work.path().join("damaged");
+        fs_err::rename(target, &aside).map_err(SourceError::io("replace", target))?;
+        files::publish(staged, target)
+    }
+
+    /// The directory of the base or layer with this digest; `kind` is `bases` or `layers`.
+    pub(crate) fn entry(&self, kind: &str, digest: Digest) -> PathBuf {
+        self.root.join(kind).join(digest.to_string())
+    }
+}
+
+/// Notes that something is used, for whoever collects what is not. It is no harm if that fails.
+pub(crate) fn touch(path: &Path) {
+    use rustix::fs::{CWD, Timespec, Timestamps, UTIME_NOW};
+    // Both times: with one alone only the owner may do it, and a cache may be shared.
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let now = Timestamps { last_access: now, last_modification: now };
+    let _ = rustix::fs::utimensat(CWD, path, &now, rustix::fs::AtFlags::empty());
+}
+
+/// The directory the environment asks for.
+fn default_directory(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("TIB_CACHE_DIR")
+        // A relative one is invalid by its specification.
+        .or_else(|| set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("tib")))
+        .or_else(|| set("HOME").map(|dir| dir.join(".cache/tib")))
+}
+
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), SourceError> {
+    let write = || {
+        let mut text = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
+        text.push(b'\n');
+        fs_err::write(path, text)
+    };
+    write().map_err(SourceError::io("write", path))?;
+    files::sync_file(path)
+}
+
+/// Whether a rename failed because a directory with something in it has the name.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
+}
+
+/// What has just been stored is gone.
+pub(crate) fn vanished(path: &Path) -> SourceError {
+    SourceError::io("find again", path)(io::Error::from(io::ErrorKind::NotFound))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_decides_in_order() {
+        type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
+        let cases: [Case; 6] = [
+            (&[("TIB_CACHE_DIR", "/t"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/t")),
+            (&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/tib")),
+            (&[("TIB_CACHE_DIR", ""), ("XDG_CACHE_HOME", ""), ("HOME", "/h")], Some("/h/.cache/tib")),
+            (&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], Some("/h/.cache/tib")),
+            (&[("TIB_CACHE_DIR", "relative")], Some("relative")),
+            (&[], None),
+        ];
+        for (variables, expected) in cases {
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into());
+            assert_eq!(default_directory(get), expected.map(PathBuf::from), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_made_says_where() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs_err::write(&file, "").unwrap();
+        let error = Cache::open(Some(file)).unwrap_err().to_string();
+        assert!(error.starts_with("cannot create `"), "{error}");
+    }
+}

@@ -1,0 +1,231 @@
+//! One HTTP request, with its redirects.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::problem::parse_retry_after;
+use super::{FetchError, Options, Problem, Retrieved};
+use crate::cancel::{Cancel, Cancelled, OnRaise};
+
+/// How many redirects are followed.
+const MOST_REDIRECTS: usize = 10;
+/// cloud.centos.org answers 403 to a client without a name.
+const USER_AGENT: &str = concat!("tib/", env!("CARGO_PKG_VERSION"));
+
+/// Speaks HTTP, until the user interrupts.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) options: Options,
+    pub(crate) cancel: Cancel,
+    runtime: Runtime,
+    http: OnceLock<Result<reqwest::Client, Problem>>,
+    interrupted: watch::Receiver<bool>,
+    _on_raise: OnRaise,
+}
+
+/// What to ask for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ask {
+    /// The first byte, and the one after the last.
+    pub(crate) range: Option<(u64, Option<u64>)>,
+    /// Send the range only if the file is still this one.
+    pub(crate) if_range: Option<String>,
+}
+
+/// The head of an answer; the body is still to come.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    pub(crate) from: Retrieved,
+    /// The URL that answered, after all redirects.
+    pub(crate) url: Url,
+}
+
+impl Client {
+    pub(crate) fn new(options: Options, cancel: Cancel) -> Result<Self, FetchError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let (raise, interrupted) = watch::channel(false);
+        let on_raise = cancel.on_raise(move || {
+            // Nobody is left to be told if it fails.
+            let _ = raise.send(true);
+        });
+        Ok(Self {
+            options,
+            cancel,
+            runtime: runtime.map_err(FetchError::Host)?,
+            http: OnceLock::new(),
+            interrupted,
+            _on_raise: on_raise,
+        })
+    }
+
+    /// Runs `work` on the calling thread, until it is done or the user interrupts.
+    pub(crate) fn run<T>(&self, work: impl Future<Output = Result<T, FetchError>>) -> Result<T, FetchError> {
+        let mut interrupted = self.interrupted.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                // An error means that the flag can no longer be raised.
+                Ok(_) = interrupted.wait_for(|raised| *raised) => Err(Cancelled.into()),
+                result = work => result,
+            }
+        })
+    }
+
+    /// Asks `url`, following redirects, and returns the head of the last answer, whatever its status.
+    pub(crate) async fn open(&self, method: Method, url: &Url, ask: &Ask) -> Result<Answer, Problem> {
+        if !is_http(url) {
+            return Err(Problem::BadUrl);
+        }
+        let mut chain = vec![url.clone()];
+        loop {
+            let current = chain[chain.len() - 1].clone();
+            let response = self.send(method.clone(), current.clone(), ask).await?;
+            let Some(next) = redirect(&response, &chain)? else {
+                let header = |name| text(response.headers(), &name);
+                let from = Retrieved {
+                    url: shown(url),
+                    redirects: chain[1..].iter().map(shown).collect(),
+                    etag: header(ETAG),
+                    last_modified: header(LAST_MODIFIED),
+                };
+                return Ok(Answer { response, from, url: current });
+            };
+            chain.push(next);
+        }
+    }
+
+    /// The next bytes of a body; `None` at its end.
+    pub(crate) async fn chunk(&self, response: &mut Response) -> Result<Option<impl AsRef<[u8]>>, Problem> {
+        self.patiently(self.options.stall_timeout, response.chunk()).await
+    }
+
+    async fn send(&self, method: Method, url: Url, ask: &Ask) -> Result<Response, Problem> {
+        let mut request = self.http()?.request(method, url);
+        if let Some((start, end)) = ask.range {
+            let last = end.map_or_else(String::new, |end| (end - 1).to_string());
+            request = request.header(RANGE, format!("bytes={start}-{last}"));
+            if let Some(validator) = &ask.if_range {
+                request = request.header(IF_RANGE, validator);
+            }
+        }
+        self.patiently(self.options.connect_timeout + self.options.stall_timeout, request.send()).await
+    }
+
+    async fn patiently<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = reqwest::Result<T>>,
+    ) -> Result<T, Problem> {
+        match tokio::time::timeout(patience, work).await {
+            Ok(result) => result.map_err(Problem::of),
+            Err(_) => Err(Problem::Stalled(patience)),
+        }
+    }
+
+    /// The client proper. It reads the trusted certificates, so it is made when it is needed.
+    fn http(&self) -> Result<&reqwest::Client, Problem> {
+        self.http.get_or_init(|| build(&self.options)).as_ref().map_err(Problem::clone)
+    }
+}
+
+fn build(options: &Options) -> Result<reqwest::Client, Problem> {
+    // It fails if there is one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let setup = |error: reqwest::Error| match Problem::of(error) {
+        Problem::Broken(why) => Problem::Setup(why),
+        problem => problem,
+    };
+    let roots = options.roots.iter().map(|pem| reqwest::Certificate::from_pem(pem).map_err(setup));
+    let roots: Vec<_> = roots.collect::<Result<_, _>>()?;
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        // Followed here: the chain is recorded, and it must not leave https.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(options.connect_timeout);
+    builder =
+        if options.system_roots { builder.tls_certs_merge(roots) } else { builder.tls_certs_only(roots) };
+    if !options.proxies {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(setup)
+}
+
+/// Where an answer sends us, if it does. `chain` is where we have been.
+fn redirect(response: &Response, chain: &[Url]) -> Result<Option<Url>, Problem> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let refuse = |why: String| Err(Problem::Redirect(why));
+    let Some(location) = text(response.headers(), &LOCATION) else {
+        return refuse("to nowhere".to_owned());
+    };
+    let current = &chain[chain.len() - 1];
+    let Some(next) = current.join(&location).ok().filter(is_http) else {
+        return refuse("to something that is no URL of http or https".to_owned());
+    };
+    if current.scheme() == "https" && next.scheme() == "http" {
+        return refuse(format!("from https to `{}`", shown(&next)));
+    }
+    if chain.contains(&next) {
+        return refuse(format!("in a circle, by `{}`", shown(&next)));
+    }
+    if chain.len() > MOST_REDIRECTS {
+        return refuse(format!("more than {MOST_REDIRECTS} times"));
+    }
+    Ok(Some(next))
+}
+
+/// The problem that a status stands for which is not the one hoped for.
+pub(crate) fn status_problem(response: &Response) -> Problem {
+    let wait = text(response.headers(), &RETRY_AFTER);
+    let retry_after = wait.and_then(|wait| parse_retry_after(&wait, SystemTime::now()));
+    Problem::Status { code: response.status().as_u16(), retry_after }
+}
+
+/// Whether an answer brings the whole file.
+pub(crate) fn is_whole(response: &Response) -> bool {
+    response.status() == StatusCode::OK
+}
+
+/// A header as text.
+pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// A URL without what may be secret.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // They fail for URLs that can have neither.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_secrets() {
+        let cases = [
+            ("https://user:secret@a.example/x?token=secret#y", "https://a.example/x"),
+            ("http://a.example:8080/x", "http://a.example:8080/x"),
+            ("file:///etc/x", "file:///etc/x"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(shown(&url.parse().unwrap()), expected);
+        }
+    }
+}

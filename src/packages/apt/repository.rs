@@ -1,0 +1,163 @@
+//! The repositories a recipe adds: the files that describe them, the same for host and guest.
+
+use sha2::Digest as _;
+
+use super::error::AptError;
+use super::sources::is_web;
+use crate::recipe::{Content, RepositoryStep};
+use crate::trust::openpgp::{Fingerprint, KeyProblem, sole_key};
+
+/// Keys are a few kilobytes; whoever names a bigger file means something else.
+const KEY_LIMIT: u64 = 1 << 20;
+
+/// Where the source of a repository stands in the guest.
+pub fn sources_path(repository: &RepositoryStep) -> String {
+    format!("/etc/apt/sources.list.d/{}.sources", repository.name)
+}
+
+/// Where the key of a repository stands in the guest, ASCII-armoured.
+pub fn key_path(repository: &RepositoryStep) -> String {
+    format!("/etc/apt/keyrings/{}.asc", repository.name)
+}
+
+/// Where the pin of a repository stands in the guest, if it has one.
+pub fn pin_path(repository: &RepositoryStep) -> String {
+    format!("/etc/apt/preferences.d/{}", repository.name)
+}
+
+/// The deb822 stanza that adds a repository to the guest.
+pub fn sources_entry(repository: &RepositoryStep) -> String {
+    stanza(repository, &key_path(repository))
+}
+
+/// The preferences stanza that gives everything from the repository's host its priority.
+pub fn pin_entry(repository: &RepositoryStep) -> Option<String> {
+    let authority = repository.url.split_once("://")?.1.split('/').next()?;
+    let host = authority.rsplit('@').next()?.split(':').next()?;
+    repository
+        .priority
+        .map(|priority| format!("Package: *\nPin: origin \"{host}\"\nPin-Priority: {priority}\n"))
+}
+
+/// The stanza with the key at `key`, which is elsewhere on the host.
+pub(crate) fn stanza(repository: &RepositoryStep, key: &str) -> String {
+    let suite = repository.suite.as_deref().unwrap_or("./");
+    let mut text = format!("Types: deb\nURIs: {}\nSuites: {suite}\n", repository.url);
+    if !repository.components.is_empty() {
+        text.push_str(&format!("Components: {}\n", repository.components.join(" ")));
+    }
+    text.push_str(&format!("Signed-By: {key}\n"));
+    text
+}
+
+/// Refuses what would mean something else in a file name or a stanza than in the recipe.
+pub(crate) fn check(repository: &RepositoryStep) -> Result<(), AptError> {
+    let invalid = |what, value: &str| Err(AptError::Invalid { what, value: value.to_owned() });
+    let plain =
+        |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    // apt ignores files with other characters in their names.
+    let named = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    if !plain(&repository.name) || !named(&repository.name) || repository.name.starts_with('.') {
+        return invalid("repository name", &repository.name);
+    }
+    if !plain(&repository.url) || !is_web(&repository.url) {
+        return invalid("repository URL", &repository.url);
+    }
+    match repository.suite.iter().chain(&repository.components).find(|word| !plain(word)) {
+        Some(word) => invalid("suite or component of a repository", word),
+        None => Ok(()),
+    }
+}
+
+/// The armoured text of a repository's key, after checking that it is the pinned key and nothing else.
+///
+/// # Errors
+/// [`AptError::Fingerprint`] or [`AptError::Key`].
+pub fn armoured_key(repository: &RepositoryStep) -> Result<String, AptError> {
+    let text = match &repository.key {
+        Content::Text(text) => text.clone(),
+        Content::Host { path, sha256, size } => {
+            let problem = |problem: String| AptError::Key { repository: repository.name.clone(), problem };
+            if *size > KEY_LIMIT {
+                return Err(problem(format!("is larger than {KEY_LIMIT} bytes")));
+            }
+            let bytes = fs_err::read(path).map_err(AptError::io("read", path))?;
+            if Some(crate::digest::Digest::from_bytes(sha2::Sha256::digest(&bytes).into()))
+                != crate::digest::Digest::parse(sha256)
+            {
+                return Err(problem(format!("in `{}` changed since the plan was made", path.display())));
+            }
+            String::from_utf8(bytes).map_err(|_| problem("is not ASCII-armoured".to_owned()))?
+        }
+    };
+    binary_key(repository, &text)?;
+    Ok(text)
+}
+
+/// The key in binary form, which every apt reads; checked like [`armoured_key`].
+pub(crate) fn binary_key(repository: &RepositoryStep, armoured: &str) -> Result<Vec<u8>, AptError> {
+    let name = || repository.name.clone();
+    let pinned: Fingerprint = repository.fingerprint.parse().map_err(|_| AptError::Invalid {
+        what: "fingerprint of a repository's key",
+        value: repository.fingerprint.clone(),
+    })?;
+    sole_key(armoured, &pinned).map_err(|problem| match problem {
+        KeyProblem::Malformed(problem) => AptError::Key { repository: name(), problem },
+        KeyProblem::OtherKey(found) => AptError::Fingerprint {
+            repository: name(),
+            pinned: repository.fingerprint.clone(),
+            found: found.to_string(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> RepositoryStep {
+        RepositoryStep {
+            name: "pgdg".to_owned(),
+            url: "https://apt.example.org:8080/pub/apt".to_owned(),
+            suite: Some("bookworm-pgdg".to_owned()),
+            components: vec!["main".to_owned(), "16".to_owned()],
+            key: Content::Text(String::new()),
+            fingerprint: "A".repeat(40),
+            priority: Some(1001),
+        }
+    }
+
+    #[test]
+    fn files_in_the_guest() {
+        let repository = repository();
+        insta::assert_snapshot!(sources_entry(&repository), @r"
+        Types: deb
+        URIs: https://apt.example.org:8080/pub/apt
+        Suites: bookworm-pgdg
+        Components: main 16
+        Signed-By: /etc/apt/keyrings/pgdg.asc
+        ");
+        insta::assert_snapshot!(pin_entry(&repository).unwrap(), @r#"
+        Package: *
+        Pin: origin "apt.example.org"
+        Pin-Priority: 1001
+        "#);
+        assert_eq!(pin_entry(&RepositoryStep { priority: None, ..repository }), None);
+    }
+
+    #[test]
+    fn nothing_but_plain_words_gets_into_a_file() {
+        assert!(check(&repository()).is_ok());
+        let bad = [
+            RepositoryStep { name: "../x".to_owned(), ..repository() },
+            RepositoryStep { name: String::new(), ..repository() },
+            RepositoryStep { url: "file:///srv".to_owned(), ..repository() },
+            RepositoryStep { url: "http://a/ b".to_owned(), ..repository() },
+            RepositoryStep { suite: Some("x\nTrusted: yes".to_owned()), ..repository() },
+            RepositoryStep { components: vec!["a b".to_owned()], ..repository() },
+        ];
+        for repository in bad {
+            assert!(check(&repository).is_err(), "{repository:?}");
+        }
+    }
+}

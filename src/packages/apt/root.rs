@@ -1,0 +1,390 @@
+//! A private apt root on the host, with the base image's package configuration as data.
+//!
+//! The image's `apt.conf` and `apt.conf.d` are never loaded: they may hold commands, which would run here.
+//! The generated configuration names every directory itself and offers only web transports and signature
+//! checking as methods, so that nothing an image says can make the host's apt read a file of the host.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::StageRequest;
+use super::error::AptError;
+use super::host::HostApt;
+use super::repository;
+use super::sources::{SignedBy, Source, first_mirror, is_web};
+use crate::digest::Digest;
+use crate::disk::Tree;
+use crate::distro::Arch;
+use crate::event::Events;
+
+/// No configuration file is bigger; a list of all packages of a big image has some megabytes.
+const CONFIG_LIMIT: u64 = 1 << 20;
+const STATUS_LIMIT: u64 = 64 << 20;
+
+/// Methods that apt may start: the web, decompressing, and both generations of signature checking.
+const METHODS: [&str; 5] = ["http", "https", "store", "gpgv", "sqv"];
+
+/// A private apt root; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Root {
+    directory: TempDir,
+    /// Identifies sources, keys and architectures: where their indexes are kept.
+    pub(crate) digest: Digest,
+    /// Text of the image's package database.
+    pub(crate) status: String,
+    /// Text of the image's list of packages that came as dependencies only.
+    pub(crate) extended_states: String,
+    /// debconf's databases of the image, the one of passwords included.
+    pub(crate) debconf: String,
+    /// Whether stage `k` has any source.
+    has_sources: Vec<bool>,
+}
+
+impl Root {
+    /// Copies what counts from the image, and writes one configuration per stage.
+    pub(crate) fn stage(
+        host: &HostApt,
+        directory: TempDir,
+        tree: &mut dyn Tree,
+        arch: Arch,
+        stages: &[StageRequest<'_>],
+        events: &Events,
+    ) -> Result<Self, AptError> {
+        let mut copy = Copy { tree, root: directory.path().to_owned(), trust: Sha256::new() };
+        for sub in [
+            "etc/trusted.gpg.d",
+            "etc/auth.conf.d",
+            "keys",
+            "methods",
+            "tmp",
+            "log",
+            "cache",
+            "archives/partial",
+            "lists",
+        ] {
+            let path = copy.root.join(sub);
+            fs::create_dir_all(&path).map_err(AptError::io("create", path))?;
+        }
+        for method in METHODS {
+            let (from, to) = (host.methods.join(method), copy.root.join("methods").join(method));
+            if from.exists() {
+                std::os::unix::fs::symlink(&from, &to).map_err(AptError::io("create", to))?;
+            }
+        }
+        copy.file("/etc/apt/trusted.gpg", "etc/trusted.gpg", true)?;
+        copy.directory("/etc/apt/trusted.gpg.d", "etc/trusted.gpg.d", true)?;
+        copy.file("/etc/apt/auth.conf", "etc/auth.conf", false)?;
+        copy.directory("/etc/apt/auth.conf.d", "etc/auth.conf.d", false)?;
+        copy.file("/etc/apt/preferences", "etc/preferences", false)?;
+        let base = copy.sources(events)?;
+
+        let mut repositories = Vec::new();
+        let mut has_sources = Vec::new();
+        let native = arch.debian();
+        let architectures = copy.architectures(native)?;
+        for (index, stage) in stages.iter().enumerate() {
+            repositories.extend(stage.repositories.iter().copied());
+            copy.write(&format!("sources-{index}/base.sources"), base.as_bytes())?;
+            let preferences = copy.root.join(format!("preferences-{index}"));
+            fs::create_dir_all(&preferences).map_err(AptError::io("create", preferences))?;
+            copy.directory("/etc/apt/preferences.d", &format!("preferences-{index}"), false)?;
+            for (number, repository) in repositories.iter().enumerate() {
+                repository::check(repository)?;
+                let key = repository::binary_key(repository, &repository::armoured_key(repository)?)?;
+                let key = copy.key(&key, "gpg")?;
+                let stanza = repository::stanza(repository, &key);
+                let file = format!("sources-{index}/{number:02}-{}.sources", repository.name);
+                copy.write(&file, stanza.as_bytes())?;
+                if index + 1 == stages.len() {
+                    copy.trust.update(stanza.replace(&key, ""));
+                }
+                if let Some(pin) = repository::pin_entry(repository) {
+                    copy.write(&format!("preferences-{index}/{}", repository.name), pin.as_bytes())?;
+                }
+            }
+            has_sources.push(!base.is_empty() || !repositories.is_empty());
+            let config = configuration(host, &copy.root, index, native, &architectures);
+            copy.write(&format!("apt-{index}.conf"), config.as_bytes())?;
+        }
+        // Where the keys stand differs from run to run, what they are is in the digest already.
+        copy.trust.update(base.replace(&copy.root.display().to_string(), ""));
+        copy.trust.update(architectures.join(" "));
+        let status = copy.text("/var/lib/dpkg/status", STATUS_LIMIT)?.unwrap_or_default();
+        let extended_states = copy.text("/var/lib/apt/extended_states", STATUS_LIMIT)?.unwrap_or_default();
+        let mut debconf = String::new();
+        for name in ["config.dat", "passwords.dat"] {
+            let path = format!("/var/cache/debconf/{name}");
+            debconf.push_str(&copy.text(&path, STATUS_LIMIT)?.unwrap_or_default());
+            debconf.push_str("\n\n");
+        }
+        let digest = Digest::from_bytes(copy.trust.finalize().into());
+        Ok(Self { directory, digest, status, extended_states, debconf, has_sources })
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The configuration of stage `index`, or of the last one: that has the sources of all.
+    pub(crate) fn config(&self, index: Option<usize>) -> PathBuf {
+        let index = index.unwrap_or(self.has_sources.len().saturating_sub(1));
+        self.path().join(format!("apt-{index}.conf"))
+    }
+
+    /// Whether stage `index` can get packages from anywhere.
+    pub(crate) fn has_sources(&self, index: usize) -> bool {
+        self.has_sources.get(index).copied().unwrap_or(false)
+    }
+}
+
+/// Copies from the image into the root.
+struct Copy<'a> {
+    tree: &'a mut dyn Tree,
+    root: PathBuf,
+    /// Everything that decides what is trusted and from where.
+    trust: Sha256,
+}
+
+impl Copy<'_> {
+    /// The content of a file of the image, if there is one.
+    fn bytes(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, AptError> {
+        match self.tree.read(path.as_bytes(), limit) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn text(&mut self, path: &str, limit: u64) -> Result<Option<String>, AptError> {
+        Ok(self.bytes(path, limit)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Names in a directory of the image that apt would look at, sorted; none if it is missing.
+    fn names(&mut self, path: &str) -> Result<Vec<String>, AptError> {
+        let names = match self.tree.read_dir(path.as_bytes()) {
+            Ok(names) => names,
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let plain = |name: &String| {
+            !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        };
+        let mut names: Vec<String> =
+            names.into_iter().filter_map(|name| String::from_utf8(name).ok()).filter(plain).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn write(&self, path: &str, content: &[u8]) -> Result<(), AptError> {
+        let path = self.root.join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(AptError::io("create", parent))?;
+        }
+        let mut options = fs::OpenOptions::new();
+        // Credentials may be among them.
+        options.write(true).create(true).truncate(true).options_mut().mode(0o600);
+        let mut file = options.open(&path).map_err(AptError::io("create", &path))?;
+        std::io::Write::write_all(&mut file, content).map_err(AptError::io("write", path))
+    }
+
+    fn file(&mut self, from: &str, to: &str, trust: bool) -> Result<(), AptError> {
+        if let Some(bytes) = self.bytes(from, CONFIG_LIMIT)? {
+            if trust {
+                self.trust.update(Sha256::digest(&bytes));
+            }
+            self.write(to, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, from: &str, to: &str, trust: bool) -> Result<(), AptError> {
+        for name in self.names(from)? {
+            self.file(&format!("{from}/{name}"), &format!("{to}/{name}"), trust)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a keyring into the root and returns where. One keyring has one path, however many sources name it: apt
+    /// takes two paths for two opinions of who may sign a repository.
+    fn key(&mut self, bytes: &[u8], extension: &str) -> Result<String, AptError> {
+        let digest = Digest::of(bytes);
+        self.trust.update(digest.to_bytes());
+        let path = format!("keys/{digest}.{extension}");
+        self.write(&path, bytes)?;
+        Ok(self.root.join(path).display().to_string())
+    }
+
+    /// Architectures of the image: its own, and those dpkg was told to allow.
+    fn architectures(&mut self, native: &str) -> Result<Vec<String>, AptError> {
+        let mut all = vec![native.to_owned()];
+        for name in self.text("/var/lib/dpkg/arch", CONFIG_LIMIT)?.unwrap_or_default().split_whitespace() {
+            if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !all.iter().any(|a| a == name)
+            {
+                all.push(name.to_owned());
+            }
+        }
+        Ok(all)
+    }
+
+    /// The image's sources as one deb822 text that is safe to use here.
+    fn sources(&mut self, events: &Events) -> Result<String, AptError> {
+        let mut files = vec!["/etc/apt/sources.list".to_owned()];
+        let parts = self.names("/etc/apt/sources.list.d")?;
+        files.extend(parts.iter().map(|name| format!("/etc/apt/sources.list.d/{name}")));
+        let mut all = Vec::new();
+        for file in files {
+            let deb822 = file.ends_with(".sources");
+            if !deb822 && !file.ends_with(".list") {
+                continue;
+            }
+            let Some(text) = self.text(&file, CONFIG_LIMIT)? else { continue };
+            let refused = |problem| AptError::Source { file: file.clone(), problem };
+            let parsed = if deb822 { Source::parse_deb822(&text) } else { Source::parse_list(&text) };
+            for mut source in parsed.map_err(refused)? {
+                if !source.dropped.is_empty() {
+                    let options = source.dropped.join(", ");
+                    events.warning(format!("`{file}` of the base image says `{options}`: ignored, packages are verified all the same"));
+                }
+                for uri in &mut source.uris {
+                    *uri = self.uri(&file, uri)?;
+                }
+                self.localise(&file, &mut source)?;
+                all.push(source.to_string());
+            }
+        }
+        Ok(all.join("\n"))
+    }
+
+    /// The URL to use for one of a source; mirror lists of the image are looked up in the image.
+    fn uri(&mut self, file: &str, uri: &str) -> Result<String, AptError> {
+        let refused = |problem| Err(AptError::Source { file: file.to_owned(), problem });
+        if is_web(uri) {
+            return Ok(uri.to_owned());
+        }
+        let Some(path) = uri.strip_prefix("mirror+file:") else {
+            return refused(format!("`{uri}` is not fetched over the web"));
+        };
+        let path = format!("/{}", path.trim_start_matches('/'));
+        let list = self.text(&path, CONFIG_LIMIT)?.unwrap_or_default();
+        match first_mirror(&list) {
+            Some(mirror) => Ok(mirror.to_owned()),
+            None => refused(format!("mirror list `{path}` names no web server")),
+        }
+    }
+
+    /// Replaces the paths of keyrings by those of copies.
+    fn localise(&mut self, file: &str, source: &mut Source) -> Result<(), AptError> {
+        let SignedBy::Items(items) = &mut source.signed_by else { return Ok(()) };
+        for item in items {
+            if item.starts_with('/') {
+                let extension = if item.ends_with(".asc") { "asc" } else { "gpg" };
+                let Some(bytes) = self.bytes(item, CONFIG_LIMIT)? else {
+                    let problem = format!("its keyring `{item}` is missing");
+                    return Err(AptError::Source { file: file.to_owned(), problem });
+                };
+                *item = self.key(&bytes, extension)?;
+            } else if !item.bytes().all(|b| b.is_ascii_hexdigit() || b == b'!') {
+                let problem = format!("`{item}` is neither a keyring nor a fingerprint");
+                return Err(AptError::Source { file: file.to_owned(), problem });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// apt's configuration for one stage.
+fn configuration(
+    host: &HostApt,
+    root: &Path,
+    index: usize,
+    native: &str,
+    architectures: &[String],
+) -> String {
+    let root = root.display();
+    let mut text = format!(
+        r#"// Nothing of the host's configuration, and no command from anywhere.
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "{root}/sources-{index}";
+Dir::Etc::preferences "{root}/etc/preferences";
+Dir::Etc::preferencesparts "{root}/preferences-{index}";
+Dir::Etc::trusted "{root}/etc/trusted.gpg";
+Dir::Etc::trustedparts "{root}/etc/trusted.gpg.d";
+Dir::Etc::netrc "{root}/etc/auth.conf";
+Dir::Etc::netrcparts "{root}/etc/auth.conf.d";
+Dir::State "{root}";
+Dir::State::status "{root}/status";
+Dir::State::lists "{root}/lists";
+Dir::Cache "{root}/cache";
+Dir::Cache::archives "{root}/archives";
+Dir::Log "{root}/log";
+Dir::Bin::methods "{root}/methods";
+APT::Architecture "{native}";
+APT::Sandbox::User "";
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::NeverAutoRemove {{ "^firmware-linux.*"; "^linux-firmware$"; "^linux-image-[a-z0-9]*$"; "^linux-image-[a-z0-9]*-[a-z0-9]*$"; }};
+APT::Get::Assume-Yes "true";
+APT::Get::Allow-Downgrades "true";
+APT::Get::Always-Include-Phased-Updates "true";
+APT::Get::Show-User-Simulation-Note "false";
+APT::Update::Error-Mode "any";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+Acquire::ForceHash "SHA256";
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+Acquire::Retries "2";
+"#
+    );
+    // Writing to a string cannot fail.
+    for architecture in architectures {
+        let _ = writeln!(text, "APT::Architectures:: \"{architecture}\";");
+    }
+    for line in &host.network {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// Makes the cache's directory for private roots and a new root in it, and clears away those of dead processes.
+pub(crate) fn new_directory(cache: &Path) -> Result<(TempDir, std::fs::File), AptError> {
+    const PREFIX: &str = "root-";
+    const LOCK: &str = "in-use";
+    fs::create_dir_all(cache).map_err(AptError::io("create", cache))?;
+    for entry in fs::read_dir(cache).map_err(AptError::io("read", cache))?.filter_map(Result::ok) {
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            // Whoever made it holds the lock while it lives. One without a lock file is being made right now,
+            // or was abandoned in that moment; a day decides.
+            let abandoned = match std::fs::File::open(entry.path().join(LOCK)) {
+                Ok(lock) => lock.try_lock().is_ok(),
+                Err(_) => entry.metadata().is_ok_and(|m| {
+                    m.modified().is_ok_and(|t| t.elapsed().is_ok_and(|e| e.as_secs() > 86_400))
+                }),
+            };
+            if abandoned {
+                // Another process may be clearing it away as well.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+    let directory =
+        tempfile::Builder::new().prefix(PREFIX).tempdir_in(cache).map_err(AptError::io("create", cache))?;
+    let path = directory.path();
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+        .map_err(AptError::io("create", path))?;
+    // Locked before it has the name others look for.
+    let (new, name) = (path.join("new"), path.join(LOCK));
+    let lock = std::fs::File::create(&new).map_err(AptError::io("create", &new))?;
+    lock.lock().map_err(AptError::io("lock", &new))?;
+    fs::rename(&new, &name).map_err(AptError::io("create", &name))?;
+    Ok((directory, lock))
+}

@@ -1,0 +1,4 @@
+//! Why bytes are believed: OpenPGP signatures and checksum lists.
+
+pub mod checksum;
+pub mod openpgp;
