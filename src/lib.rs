@@ -8,7 +8,11 @@
 //! | [`build`] | the main job: base, plan, stages, export, verification, evidence |
 //! | [`engine`] | runs a plan in a guest: steps, scaffolding, sealing |
 //! | [`evidence`] | the manifest beside an image |
-//! | [`verify`] | looks into images: listings, inspection, differences, logs, checks, the sealing gate, reports |
+//! | [`verify`] | whether an image is right: checks, the agent's contract, the sealing gate |
+//! | [`look`] | ls, stat, cat, extract, tail, log, diff |
+//! | [`inspect`] | everything about an image |
+//! | [`report`] | results as text, JSON, JUnit and HTML |
+//! | [`os`] | what the files of an operating system say |
 //! | [`base`] | what `--base` names: files, the catalogue, URLs, bootstrapping |
 //! | [`packages`] | resolving packages on the host |
 //! | [`agent`] | the guest agent as a whole virtual environment |
@@ -37,10 +41,14 @@ pub mod event;
 pub mod evidence;
 pub mod fetch;
 pub mod guest;
+pub mod inspect;
+pub mod look;
+pub mod os;
 pub mod packages;
 pub mod process;
 pub mod recipe;
 pub(crate) mod rename;
+pub mod report;
 pub(crate) mod shell;
 pub mod shown;
 pub mod size;

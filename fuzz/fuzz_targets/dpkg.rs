@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tib::verify::parse_dpkg;
+use tib::os::parse_dpkg;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(packages) = parse_dpkg(bytes) {

@@ -5,4 +5,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| tib::verify::inspect::parse_any(bytes));
+fuzz_target!(|bytes: &[u8]| tib::inspect::parse_any(bytes));

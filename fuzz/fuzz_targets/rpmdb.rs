@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tib::verify::rpm::{Form, read};
+use tib::os::rpm::{Form, read};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, database)) = bytes.split_first() else { return };

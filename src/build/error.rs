@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::cancel::Cancelled;
 use crate::distro::Arch;
 use crate::error::{Diagnose, Exit, io_exit};
+use crate::report::Report;
 use crate::size::Size;
-use crate::verify::Report;
 
 /// A build could not be done, for a reason that belongs to no single room.
 #[derive(Debug, thiserror::Error)]

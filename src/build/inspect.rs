@@ -9,7 +9,7 @@ use crate::distro::{Arch, OsRelease};
 use crate::error::{Failure, Result};
 use crate::event::Events;
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions, SessionTree};
-use crate::verify;
+use crate::os;
 
 use super::BuildError;
 use super::watch::Watched;
@@ -80,7 +80,7 @@ pub fn inspect(
         _ => {}
     }
     let (os, root) = with_tree(image, &policy, events, cancel, |tree| {
-        let os = verify::detect_os(tree).map_err(|error| nothing(Failure::from(error).to_string()))?;
+        let os = os::detect_os(tree).map_err(|error| nothing(Failure::from(error).to_string()))?;
         Ok((os, tree.root()?))
     })?;
     match Arch::host() {

@@ -11,10 +11,10 @@ use crate::distro::Family;
 use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
+use crate::os;
 use crate::packages::apt;
 use crate::packages::apt::{AptRequest, Needed, StageRequest};
 use crate::recipe::{Check, Content, Plan, ServiceState, Stage, Step, VersionWanted};
-use crate::verify;
 
 use super::{BuildError, with_tree};
 
@@ -173,9 +173,7 @@ fn foresee(plan: &Plan, installed: &[(String, String)]) -> Result<()> {
             (None, true, _) => "it will not be installed".to_owned(),
             (Some(found), false, _) => format!("version {found} will be installed"),
             (Some(found), true, Some(version)) => match VersionWanted::parse(version) {
-                Ok(wanted)
-                    if verify::accepts_version(Some(plan.os.family), found, &wanted) == Some(false) =>
-                {
+                Ok(wanted) if os::accepts_version(Some(plan.os.family), found, &wanted) == Some(false) => {
                     format!("version {found} will be installed")
                 }
                 _ => continue,

@@ -27,11 +27,13 @@ use crate::disk::{self, Compression};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
+use crate::os;
 use crate::recipe::{AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
+use crate::report::Report;
 use crate::size::Size;
 use crate::trust::checksum::Checksum;
-use crate::verify::{self, Report};
+use crate::verify;
 
 pub use error::BuildError;
 pub use inspect::{inspect, with_tree};
@@ -298,12 +300,12 @@ fn examine(
     plan: &Plan,
     events: &Events,
     cancel: &Cancel,
-) -> Result<(Report, Vec<verify::Package>)> {
+) -> Result<(Report, Vec<os::Package>)> {
     let policy = disk::Policy::default();
     let layout = disk::layout(image, &policy)?;
     with_tree(image, &policy, events, cancel, |tree| {
-        let report = verify::report(tree, image, &layout, Some(plan), &[]);
+        let report = verify::examine(tree, image, &layout, Some(plan), &[]);
         // An image whose packages cannot be listed has no manifest worth the name.
-        Ok((report, verify::packages(tree)?))
+        Ok((report, os::packages(tree)?))
     })
 }

@@ -123,7 +123,7 @@ impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::testing::MemTree;
+    use crate::os::testing::MemTree;
 
     #[test]
     fn an_interruption_ends_reading_and_walking() {

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use crate::error::{Exit, Result};
-use crate::verify::diff::{self, Diff, Side, Style};
+use crate::look::diff;
+use crate::look::diff::{Diff, Side, Style};
 
 use super::args::DiffArgs;
 use super::stdout::{Stdout, content, lines, put, put_json};

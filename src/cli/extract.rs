@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{FileKind, Tree};
 use crate::error::{Exit, Result, without_path};
+use crate::look::extract::{Extracted, to_host, to_tar};
+use crate::os::VerifyError;
 use crate::shown::show;
 use crate::size::Size;
-use crate::verify::VerifyError;
-use crate::verify::extract::{Extracted, to_host, to_tar};
 
 use super::args::ExtractArgs;
 use super::stdout::Content;

@@ -2,7 +2,8 @@
 
 use crate::disk;
 use crate::error::{Exit, Result};
-use crate::verify::inspect::{self, InspectOptions, Inspection, Part, Style};
+use crate::inspect;
+use crate::inspect::{InspectOptions, Inspection, Part, Style};
 
 use super::args::InspectArgs;
 use super::{Context, put, put_json};

@@ -4,9 +4,10 @@ use std::io::Write as _;
 
 use crate::disk::Tree;
 use crate::error::{Exit, Result};
+use crate::look::log;
+use crate::look::log::{Filter, Form, LogFile, Selection};
 use crate::shown::Text;
 use crate::size::Size;
-use crate::verify::log::{self, Filter, Form, LogFile, Selection};
 
 use super::Context;
 use super::args::LogArgs;
@@ -105,7 +106,7 @@ fn without_journal(args: &LogArgs, tree: &mut dyn Tree, context: &Context) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::log::LogKind;
+    use crate::look::log::LogKind;
 
     #[test]
     fn a_table_of_logs() {

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use crate::error::{Exit, Result};
-use crate::verify::ls::{self, ListOptions};
+use crate::look::ls;
+use crate::look::ls::ListOptions;
 
 use super::args::LsArgs;
 use super::stdout::{Stdout, lines};

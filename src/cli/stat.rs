@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use crate::error::{Exit, Result};
+use crate::look::ls;
 use crate::shown::Text;
-use crate::verify::ls;
 
 use super::args::StatArgs;
 use super::stdout::{Stdout, lines, put};

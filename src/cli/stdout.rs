@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnose, Exit, Failure, Result, io_exit};
+use crate::os::VerifyError;
 use crate::shown::{self, Screen, Text};
-use crate::verify::VerifyError;
 
 /// Writes a command's answer. A reader that has seen enough (`| head`) is no error.
 pub(super) fn put(text: &Text) -> Result<()> {

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use crate::error::{Exit, Result};
+use crate::look::tail;
 use crate::shown::show;
-use crate::verify::tail;
 
 use super::args::TailArgs;
 use super::stdout::{Stdout, content};

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::disk;
 use crate::error::{Diagnose, Exit, Result, io_exit, without_path};
+use crate::os;
 use crate::recipe::{CheckFile, Library, Request};
 use crate::rename::same_file;
 use crate::verify;
@@ -72,7 +73,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     let mut report = context.with_tree(&args.image, |tree| {
         let plan = match &recipe {
             Some(recipe) => {
-                let os = verify::detect_os(tree)?;
+                let os = os::detect_os(tree)?;
                 let request = Request {
                     os: &os,
                     settings: args.set.iter().cloned().collect(),
@@ -85,7 +86,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
             }
             None => None,
         };
-        Ok(verify::report(tree, &args.image, &layout, plan.as_ref(), &further))
+        Ok(verify::examine(tree, &args.image, &layout, plan.as_ref(), &further))
     })?;
     context.printer.finish();
     report.facts.extend(args.recipe.iter().map(|name| ("Recipe", name.clone())));

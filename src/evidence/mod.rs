@@ -7,9 +7,10 @@ use crate::cache::Origin;
 use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
+use crate::os::Package;
 use crate::recipe::Plan;
+use crate::report::{Counts, Report};
 use crate::shown;
-use crate::verify::{Counts, Package, Report};
 
 /// Version of the manifest's format.
 pub const VERSION: u32 = 1;

@@ -2,8 +2,8 @@ use super::*;
 use crate::cache::{Provenance, Trust};
 use crate::distro::well_known;
 use crate::recipe::{Library, Request};
+use crate::report::{CheckGroup, CheckResult, Outcome};
 use crate::trust::checksum::Checksum;
-use crate::verify::{CheckGroup, CheckResult, Outcome};
 
 fn plan(recipe: &str) -> Plan {
     let os = well_known("debian-12").unwrap();

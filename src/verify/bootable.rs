@@ -1,11 +1,11 @@
 //! Whether the image can start: a boot loader for some firmware, the kernel that it starts, and an init for the units.
 
 use crate::disk::{Layout, Tree};
-use crate::verify::VerifyError;
+use crate::os::VerifyError;
 
-use super::inspect::boot;
-use super::inspect::{InitKind, init};
-use super::{CheckGroup, CheckResult};
+use crate::inspect::boot;
+use crate::inspect::{InitKind, init};
+use crate::report::{CheckGroup, CheckResult};
 
 /// Where systemd's own program is.
 const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];

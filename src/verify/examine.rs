@@ -6,11 +6,13 @@ use crate::disk::{Layout, Tree};
 use crate::recipe::{Check, Plan};
 
 use super::bootable::bootable;
-use super::{CheckGroup, CheckResult, Report, VerifyError, contract, detect_os, run_checks, sealing};
+use super::{contract, run_checks, sealing};
+use crate::os::{VerifyError, detect_os};
+use crate::report::{CheckGroup, CheckResult, Report};
 
 /// Checks an image: that it holds an operating system and can start, what its recipe's plan asks, what `further` checks
 /// ask, and that it is sealed.
-pub fn report(
+pub fn examine(
     tree: &mut dyn Tree,
     image: &Path,
     layout: &Layout,

@@ -1,9 +1,9 @@
 use super::*;
 use crate::disk::{BootSector, CoreImage};
 use crate::distro::well_known;
+use crate::os::testing::{MemTree, layout};
 use crate::recipe::{AgentSource, Library, Request};
-use crate::verify::Outcome;
-use crate::verify::testing::{MemTree, layout};
+use crate::report::Outcome;
 
 /// A program of an x86-64 machine, as far as its header.
 const PROGRAM: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0";
@@ -37,7 +37,7 @@ fn plan(recipe: &str, agent: Option<&str>) -> Plan {
 }
 
 fn report_of(tree: &MemTree, layout: &Layout, plan: Option<&Plan>) -> Report {
-    report(&mut tree.clone(), Path::new("image.qcow2"), layout, plan, &[])
+    examine(&mut tree.clone(), Path::new("image.qcow2"), layout, plan, &[])
 }
 
 /// What a check of this title found wrong; `None` if it passed.

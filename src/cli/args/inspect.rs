@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::verify::inspect::Part;
+use crate::inspect::Part;
 
 pub(super) const INSPECT_HELP: &str = "Examples:
   tib inspect mariadb.qcow2                     all sections, long tables shortened

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::look::End;
+use crate::look::log::{Priority, Text, parse_time, unit_name};
 use crate::size::{BadSize, Size};
-use crate::verify::End;
-use crate::verify::log::{Priority, Text, parse_time, unit_name};
 
 pub(super) const LOG_HELP: &str = "Examples:
   tib log db.qcow2 -n 50               the journal's newest entries

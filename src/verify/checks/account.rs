@@ -2,11 +2,12 @@
 
 use super::{Found, Image, sentence};
 use crate::disk::Tree;
+use crate::os::User;
+use crate::os::files::read_optional;
+use crate::os::sudoers;
+use crate::os::sudoers::{Person, Verdict, verdict};
+use crate::os::{VerifyError, groups_of};
 use crate::recipe::UserCheck;
-use crate::verify::User;
-use crate::verify::look::read_optional;
-use crate::verify::sudoers::{self, Person, Verdict, verdict};
-use crate::verify::{VerifyError, groups_of};
 
 impl Image<'_> {
     pub(super) fn user(&mut self, check: &UserCheck) -> Found {

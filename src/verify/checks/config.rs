@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Found, show};
 use crate::disk::{FileKind, Tree};
+use crate::os::VerifyError;
+use crate::os::files::{glob, is_masked};
 use crate::recipe::{ConfigCheck, Wins};
-use crate::verify::VerifyError;
-use crate::verify::look::{glob, is_masked};
 
 /// The longest configuration file that is read.
 const FILE_LIMIT: u64 = 4 << 20;

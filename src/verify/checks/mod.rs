@@ -9,14 +9,15 @@ mod survey;
 mod sysctl;
 mod unit;
 
-use super::look::show;
-use super::packages::{Database, database};
-use super::{CheckGroup, CheckResult, Group, User, VerifyError};
-use super::{datasource_list, groups, users};
 use crate::disk::Tree;
 use crate::distro::Family;
 use crate::error::Failure;
+use crate::os::files::show;
+use crate::os::packages::{Database, database};
+use crate::os::{Group, User, VerifyError};
+use crate::os::{datasource_list, groups, users};
 use crate::recipe::Check;
+use crate::report::{CheckGroup, CheckResult};
 use survey::Survey;
 
 /// How many of the things that are wrong are named.
@@ -28,7 +29,7 @@ type Found = Result<Option<String>, VerifyError>;
 /// Runs checks in order, those of a recipe before further ones. Each gets a result; one that cannot be performed
 /// is [`Outcome::NotChecked`] (after an interruption all that remain are).
 ///
-/// [`Outcome::NotChecked`]: super::Outcome::NotChecked
+/// [`Outcome::NotChecked`]: crate::report::Outcome::NotChecked
 pub fn run_checks(
     tree: &mut dyn Tree,
     family: Option<Family>,
@@ -127,7 +128,7 @@ pub fn parse_text(text: &[u8]) {
     settings.add("text", text);
     let _ = settings.get("net.ipv4.ip_forward");
     let _ = config::assignments(text);
-    let _ = super::cloud_config::datasources(text);
+    let _ = crate::os::cloud_config::datasources(text);
     let text = String::from_utf8_lossy(text);
     let (a, b) = text.split_once('\n').unwrap_or((&text, ""));
     assert_eq!(crate::version::dpkg(a, b), crate::version::dpkg(b, a).reverse());

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Found, Image, sentence, show, unusable};
 use crate::disk::{FileKind, Stat, Tree};
+use crate::os::files::optional;
+use crate::os::{VerifyError, gid_of, uid_of};
 use crate::recipe::{PathCheck, PathKind, pattern};
-use crate::verify::look::optional;
-use crate::verify::{VerifyError, gid_of, uid_of};
 
 /// The longest file that is searched for text.
 const SEARCH_LIMIT: u64 = 16 << 20;

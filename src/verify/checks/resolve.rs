@@ -2,7 +2,7 @@
 
 use super::show;
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::look::{join, optional};
+use crate::os::files::{join, optional};
 
 /// What is there at run time only.
 const RUNTIME: [&[u8]; 4] = [b"/dev", b"/proc", b"/run", b"/sys"];
@@ -69,7 +69,7 @@ pub(super) fn dead_end(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::testing::MemTree;
+    use crate::os::testing::MemTree;
 
     #[test]
     fn where_links_lead() {

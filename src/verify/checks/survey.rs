@@ -2,8 +2,8 @@
 
 use super::{Found, Image, listed, once, resolve::dead_end, show, unusable};
 use crate::disk::{FileKind, Tree};
-use crate::verify::VerifyError;
-use crate::verify::look::{join, matches, optional, walk};
+use crate::os::VerifyError;
+use crate::os::files::{join, matches, optional, walk};
 
 /// The most bytes of paths that are kept; real images need a few hundred KiB.
 const PATHS_LIMIT: usize = 32 << 20;

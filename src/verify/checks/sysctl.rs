@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Found, show};
 use crate::disk::Tree;
-use crate::verify::VerifyError;
-use crate::verify::look::{join, matches, names, read_optional};
+use crate::os::VerifyError;
+use crate::os::files::{join, matches, names, read_optional};
 
 /// A file in a directory that comes first hides one of the same name. `/etc/sysctl.conf` is not read, but usually
 /// linked as `/etc/sysctl.d/99-sysctl.conf`.
@@ -121,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::verify::testing::MemTree;
+    use crate::os::testing::MemTree;
 
     fn tree() -> MemTree {
         MemTree::new()

@@ -1,6 +1,6 @@
-use super::super::Outcome;
-use super::super::testing::MemTree;
 use super::*;
+use crate::os::testing::MemTree;
+use crate::report::Outcome;
 
 fn tree() -> MemTree {
     MemTree::new()

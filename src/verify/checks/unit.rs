@@ -2,8 +2,8 @@
 
 use super::{Found, listed};
 use crate::disk::Tree;
+use crate::os::unit::{UnitIndex, UnitState, WANTS, dangling_links};
 use crate::recipe::ServiceState;
-use crate::verify::unit::{UnitIndex, UnitState, WANTS, dangling_links};
 
 pub(super) fn check(tree: &mut dyn Tree, name: &str, exists: bool, wanted: Option<ServiceState>) -> Found {
     let state = UnitIndex::read(tree)?.state_behind(tree, name)?;

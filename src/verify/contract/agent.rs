@@ -3,9 +3,10 @@
 use super::venv::Venv;
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::look::{base_name, is_directory, join, optional, read_start, show};
-use crate::verify::unit::{self, UnitState};
-use crate::verify::{UnitFile, UnitIndex, VerifyError, gid_of, groups, groups_of, uid_of, users};
+use crate::os::files::{base_name, is_directory, join, optional, read_start, show};
+use crate::os::unit;
+use crate::os::unit::UnitState;
+use crate::os::{UnitFile, UnitIndex, VerifyError, gid_of, groups, groups_of, uid_of, users};
 
 /// Names under which guest agents are installed, in the order in which they are looked for.
 const UNITS: [&str; 5] = [

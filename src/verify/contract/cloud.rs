@@ -2,8 +2,8 @@
 
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
-use crate::verify::unit::{UnitIndex, UnitState};
-use crate::verify::{VerifyError, datasource_list};
+use crate::os::unit::{UnitIndex, UnitState};
+use crate::os::{VerifyError, datasource_list};
 
 /// The units that run cloud-init's first stages: up to version 24.2, and since.
 const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];

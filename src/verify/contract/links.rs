@@ -2,7 +2,7 @@
 
 use super::{Found, joined};
 use crate::disk::Tree;
-use crate::verify::unit::{WANTS, dangling_links};
+use crate::os::unit::{WANTS, dangling_links};
 
 /// Looks in the administrator's directory only: what a distribution leaves dangling in its own has no effect there.
 pub(super) fn dangling(tree: &mut dyn Tree) -> Found {

@@ -3,15 +3,14 @@
 mod agent;
 mod cloud;
 mod links;
-pub(super) mod metadata;
 mod python;
-pub(super) mod requirement;
 mod sudo;
 mod venv;
 
-use super::{CheckGroup, CheckResult, UnitIndex, VerifyError};
 use crate::disk::Tree;
+use crate::os::{UnitIndex, VerifyError};
 use crate::recipe::AgentStep;
+use crate::report::{CheckGroup, CheckResult};
 
 /// What a check found wrong, or why it could not be performed.
 type Found = Result<Option<String>, VerifyError>;

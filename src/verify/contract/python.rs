@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::{Agent, interpreter, not_executable};
-use super::metadata::{Distribution, distributions};
-use super::requirement::{Environment, Requirement};
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
-use crate::verify::VerifyError;
-use crate::verify::look::{is_directory, join, optional, read_start, show};
-use crate::verify::pyvenv::{Settings, system_directories};
+use crate::os::VerifyError;
+use crate::os::files::{is_directory, join, optional, read_start, show};
+use crate::os::python::environment::{Settings, system_directories};
+use crate::os::python::metadata::{Distribution, distributions};
+use crate::os::python::requirement::{Environment, Requirement};
 
 /// Where Trove's own images, and tib's, have the agent.
 const USUAL: &[u8] = b"/opt/guest-agent-venv";

@@ -3,9 +3,10 @@
 use super::agent::Agent;
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
-use crate::verify::look::show;
-use crate::verify::sudoers::{self, Person, Statement, Verdict, verdict};
-use crate::verify::{groups, users};
+use crate::os::files::show;
+use crate::os::sudoers;
+use crate::os::sudoers::{Person, Statement, Verdict, verdict};
+use crate::os::{groups, users};
 
 /// Checks sudo when the agent is not root: it calls sudo for nearly everything.
 pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {

@@ -2,8 +2,8 @@
 
 use super::agent::{Agent, interpreter};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::VerifyError;
-use crate::verify::look::{absolute, base_name, join, optional, read_start};
+use crate::os::VerifyError;
+use crate::os::files::{absolute, base_name, join, optional, read_start};
 
 /// As many links as the kernel follows.
 const LINK_LIMIT: usize = 40;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{BUILD_MARKER, Leftovers, Search};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::verify::look::{base_name, glob, is_directory, join, names, optional, read_optional, read_start};
-use crate::verify::{VerifyError, users};
+use crate::os::files::{base_name, glob, is_directory, join, names, optional, read_optional, read_start};
+use crate::os::{VerifyError, users};
 
 /// The appliance's network: what points there makes no sense in an instance.
 const APPLIANCE_NETWORK: &[u8] = b"169.254.2.";

@@ -3,10 +3,11 @@
 mod find;
 mod rules;
 
-use super::look::show;
-use super::{CheckGroup, CheckResult, VerifyError};
 use crate::disk::Tree;
 use crate::distro::Family;
+use crate::os::VerifyError;
+use crate::os::files::show;
+use crate::report::{CheckGroup, CheckResult};
 
 /// Stands in every file that exists only while an image is built (proxy settings, scaffolding). The gate fails
 /// when a configuration file of the package managers still holds it.
@@ -50,7 +51,7 @@ struct Rule {
 /// The paths of leftovers.
 type Leftovers = Result<Vec<Vec<u8>>, VerifyError>;
 
-/// How leftovers are found. Patterns are those of [`glob`](super::look::glob).
+/// How leftovers are found. Patterns are those of [`glob`](crate::os::files::glob).
 enum Search {
     /// Anything at all at these patterns.
     Any(&'static [&'static str]),

@@ -1,0 +1,149 @@
+//! Lists and reads files of an image.
+
+mod attributes;
+mod render;
+mod stat;
+
+pub(crate) use attributes::meaning;
+pub(crate) use render::hex;
+pub use render::{csv, json, text};
+pub use stat::{describe, look_at};
+
+use std::io::Write;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
+use crate::os::VerifyError;
+use crate::os::files::{join, names, walk, write_error};
+
+/// What to list, and what to tell of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListOptions {
+    /// Everything below the directory too; links are not followed.
+    pub recursive: bool,
+    /// Kind, mode and size beside the name.
+    pub long: bool,
+    /// Sizes with a unit, such as `1.5K`.
+    pub human: bool,
+    /// Owner and group, by number.
+    pub uids: bool,
+    /// Times of last access, modification and change, UTC.
+    pub times: bool,
+    /// Device, inode, links, device numbers, and blocks of 512 bytes.
+    pub extra: bool,
+    /// SHA-256 of the content of regular files.
+    pub checksums: bool,
+    /// Extended attributes. Text has no room for them.
+    pub xattrs: bool,
+    /// `.` and `..` too, where a single directory is listed.
+    pub all: bool,
+}
+
+/// Something in an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its full path.
+    pub path: Vec<u8>,
+    /// Its path below the directory that was listed; empty for that directory itself.
+    pub relative: Vec<u8>,
+    /// What it is.
+    pub stat: Stat,
+    /// What it points to, if it is a link.
+    pub target: Option<Vec<u8>>,
+    /// SHA-256 of its content in hexadecimal, if asked for and it is a regular file.
+    pub sha256: Option<String>,
+    /// Its extended attributes, if asked for.
+    pub xattrs: Option<Vec<Xattr>>,
+}
+
+/// Lists a directory, sorted by name: its entries, or with `recursive` all below it, parents first. With
+/// `recursive` and `long` the directory itself comes first, as in `virt-ls -lR`. A file lists as itself, and so does a
+/// link that leads nowhere.
+///
+/// # Errors
+/// [`VerifyError::Disk`].
+pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<Entry>, VerifyError> {
+    let root = match tree.stat(path) {
+        Ok(root) => root,
+        Err(error) => match tree.lstat(path) {
+            Ok(link) if link.kind == FileKind::Symlink => link,
+            _ => return Err(error.into()),
+        },
+    };
+    if root.kind != FileKind::Directory {
+        let relative = crate::os::files::base_name(path).to_vec();
+        let stat = tree.lstat(path)?;
+        return Ok(vec![entry(tree, path.to_vec(), relative, stat, options)?]);
+    }
+    let mut found = Vec::new();
+    if options.recursive {
+        if options.long {
+            found.push((path.to_vec(), root));
+        }
+        walk(tree, path, &mut |path, stat| found.push((path.to_vec(), *stat)))?;
+    } else {
+        let own: &[&[u8]] = if options.all { &[b".", b".."] } else { &[] };
+        for name in own.iter().map(|name| name.to_vec()).chain(names(tree, path)?) {
+            let path = join(path, &name);
+            let stat = tree.lstat(&path)?;
+            found.push((path, stat));
+        }
+    }
+    let prefix = join(path, b"").len();
+    let entries = found.into_iter().map(|(path, stat)| {
+        let relative = path.get(prefix..).unwrap_or_default().to_vec();
+        entry(tree, path, relative, stat, options)
+    });
+    Ok(entries.collect::<Result<_, DiskError>>()?)
+}
+
+fn entry(
+    tree: &mut dyn Tree,
+    path: Vec<u8>,
+    relative: Vec<u8>,
+    stat: Stat,
+    options: &ListOptions,
+) -> Result<Entry, DiskError> {
+    let target = match stat.kind {
+        FileKind::Symlink => Some(tree.read_link(&path)?),
+        _ => None,
+    };
+    let sha256 = match stat.kind {
+        FileKind::File if options.checksums => Some(checksum(tree, &path)?),
+        _ => None,
+    };
+    let xattrs = if options.xattrs { Some(tree.xattrs(&path)?) } else { None };
+    Ok(Entry { path, relative, stat, target, sha256, xattrs })
+}
+
+/// SHA-256 of the content of a file, in hexadecimal.
+pub(crate) fn checksum(tree: &mut dyn Tree, path: &[u8]) -> Result<String, DiskError> {
+    struct Hasher(Sha256);
+    impl Write for Hasher {
+        fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+            self.0.update(piece);
+            Ok(piece.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hasher = Hasher(Sha256::new());
+    tree.read_to(path, &mut hasher)?;
+    Ok(crate::digest::Digest::from_bytes(hasher.0.finalize().into()).to_string())
+}
+
+/// Writes the content of a file. Returns its length.
+///
+/// # Errors
+/// [`VerifyError::Disk`]; what is wrong with `out` too.
+pub fn cat(tree: &mut dyn Tree, path: &[u8], out: &mut dyn Write) -> Result<u64, VerifyError> {
+    let length = tree.read_to(path, out)?;
+    out.flush().map_err(write_error("the file"))?;
+    Ok(length)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

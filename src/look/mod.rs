@@ -1,0 +1,9 @@
+//! Looking into images, as virt-ls and its like do: listings, copies, differences, logs.
+
+pub mod diff;
+pub mod extract;
+pub mod log;
+pub mod ls;
+mod tail;
+
+pub use tail::{End, tail};

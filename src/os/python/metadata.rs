@@ -1,0 +1,97 @@
+//! What installed Python distributions say of themselves.
+
+use std::str::FromStr;
+
+use pep440_rs::Version;
+
+use super::requirement::{Requirement, normalized};
+use crate::disk::Tree;
+use crate::os::VerifyError;
+use crate::os::files::{escape, is_directory, join, names, read_optional};
+
+/// An installed distribution.
+#[derive(Debug, Clone)]
+pub(crate) struct Distribution {
+    /// Normalised name.
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    pub(crate) requires: Vec<Requirement>,
+}
+
+/// The distributions in a directory such as `site-packages`.
+pub(crate) fn distributions(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Distribution>, VerifyError> {
+    let mut found = Vec::new();
+    for path in metadata_files(tree, directory)? {
+        let text =
+            read_optional(tree, &path)?.ok_or_else(|| VerifyError::malformed(&path, "it does not exist"))?;
+        found.push(parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
+    }
+    Ok(found)
+}
+
+/// Where the distributions in a directory have their METADATA, whether it is there or not.
+pub(crate) fn metadata_files(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, VerifyError> {
+    let mut found = Vec::new();
+    for name in names(tree, directory)? {
+        let path = join(directory, &name);
+        if name.ends_with(b".dist-info") {
+            found.push(join(&path, b"METADATA"));
+        } else if name.ends_with(b".egg-info") {
+            found.push(if is_directory(tree, &path)? { join(&path, b"PKG-INFO") } else { path });
+        }
+    }
+    Ok(found)
+}
+
+/// The fields of a METADATA file's header, with their names in lower case.
+pub(crate) fn fields(text: &str) -> impl Iterator<Item = (String, &str)> {
+    let lines = text.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(':'));
+    lines.map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
+}
+
+/// Reads the header of a METADATA file.
+pub(crate) fn parse(text: &[u8]) -> Result<Distribution, String> {
+    let text = String::from_utf8_lossy(text);
+    let (mut name, mut version, mut requires) = (None, None, Vec::new());
+    for (field, value) in fields(&text) {
+        let wrong = |what: &str| format!("`{}` is no {what}", escape(value));
+        match field.as_str() {
+            "name" => name = Some(normalized(value).ok_or_else(|| wrong("name of a distribution"))?),
+            "version" => version = Some(Version::from_str(value).map_err(|_| wrong("version"))?),
+            "requires-dist" => {
+                requires.push(Requirement::parse(value).ok_or_else(|| wrong("requirement"))?);
+            }
+            _ => {}
+        }
+    }
+    Ok(Distribution {
+        name: name.ok_or("it says no name")?,
+        version: version.ok_or("it says no version")?,
+        requires,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_the_header_counts() {
+        let text = b"Metadata-Version: 2.1\nName: Oslo.Config\nVersion: 9.1\nRequires-Dist: stevedore (>=1.20)\nRequires-Dist: x ; extra == 'test'\n\nName: not-this\n";
+        let found = parse(text).unwrap();
+        assert_eq!((found.name.as_str(), found.requires.len()), ("oslo-config", 2));
+        for bad in ["", "Name: a\n", "Name: a\nVersion: x y\n", "Name: a\nVersion: 1\nRequires-Dist: é >=\n"]
+        {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+    }
+}

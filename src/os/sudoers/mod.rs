@@ -1,0 +1,103 @@
+//! What sudo reads: `/etc/sudoers`, what it includes, and who may do what by it.
+
+mod defaults;
+mod list;
+mod parse;
+mod rule;
+mod shown;
+mod verdict;
+mod who;
+
+pub(crate) use parse::{Statement, statements};
+pub use rule::Grant;
+pub(crate) use shown::{Shown, shown};
+pub(crate) use verdict::{Verdict, verdict};
+pub(crate) use who::Person;
+
+use super::VerifyError;
+use super::files::{join, names, read_optional};
+use crate::disk::Tree;
+
+/// The file sudo begins with.
+pub(crate) const MAIN: &[u8] = b"/etc/sudoers";
+
+/// How deeply files may include one another, as in sudo.
+const DEPTH_LIMIT: usize = 128;
+
+/// The most files, and bytes of all together, that are read; more is no configuration.
+const FILE_LIMIT: usize = 10_000;
+const TEXT_LIMIT: usize = 1 << 20;
+
+/// A statement, and where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Located {
+    pub(crate) file: Vec<u8>,
+    pub(crate) line: usize,
+    pub(crate) statement: Statement,
+}
+
+/// The files sudo reads, in its order: the main one, and at their place those it includes.
+pub(crate) fn files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
+    let mut reader = Reader::default();
+    reader.read(tree, MAIN, 0)?;
+    Ok(reader.files)
+}
+
+/// All statements in the order in which they count; the last that fits wins.
+pub(crate) fn read(tree: &mut dyn Tree) -> Result<Vec<Located>, VerifyError> {
+    let mut reader = Reader::default();
+    reader.read(tree, MAIN, 0)?;
+    Ok(reader.found)
+}
+
+#[derive(Default)]
+struct Reader {
+    files: Vec<Vec<u8>>,
+    bytes: usize,
+    found: Vec<Located>,
+}
+
+impl Reader {
+    fn read(&mut self, tree: &mut dyn Tree, path: &[u8], depth: usize) -> Result<(), VerifyError> {
+        let Some(text) = read_optional(tree, path)? else { return Ok(()) };
+        self.files.push(path.to_vec());
+        self.bytes += text.len();
+        if depth > DEPTH_LIMIT || self.files.len() > FILE_LIMIT || self.bytes > TEXT_LIMIT {
+            return Err(VerifyError::malformed(path, "it holds or includes too much"));
+        }
+        for (line, statement) in statements(&text) {
+            let statement =
+                statement.map_err(|reason| VerifyError::malformed(path, format!("line {line}: {reason}")))?;
+            match statement {
+                Statement::Include(file) => self.read(tree, &absolute(&file, path), depth + 1)?,
+                Statement::IncludeDirectory(directory) => {
+                    let directory = absolute(&directory, path);
+                    // Editors' and package managers' leftovers have a dot or end in a tilde.
+                    let names = names(tree, &directory)?;
+                    for name in names.iter().filter(|name| !name.contains(&b'.') && !name.ends_with(b"~")) {
+                        let path = join(&directory, name);
+                        if tree.stat(&path).is_ok_and(|stat| stat.kind == crate::disk::FileKind::Directory) {
+                            continue;
+                        }
+                        self.read(tree, &path, depth + 1)?;
+                    }
+                }
+                statement => self.found.push(Located { file: path.to_vec(), line, statement }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A relative name is looked for beside the file that includes it.
+fn absolute(name: &str, file: &[u8]) -> Vec<u8> {
+    if name.starts_with('/') {
+        return name.as_bytes().to_vec();
+    }
+    let end = file.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    join(&file[..end], name.as_bytes())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,116 @@
+//! systemd units of an image at rest: where they are, what they say, whether they start at boot.
+
+mod file;
+mod index;
+mod links;
+mod list;
+mod preset;
+mod state;
+mod sysv;
+
+pub use file::UnitFile;
+pub use index::UnitIndex;
+pub use list::{Instance, Unit, list};
+pub use preset::{Preset, Presets};
+pub use state::{UnitState, unit_state};
+pub use sysv::{InitScript, init_scripts};
+
+pub(crate) use links::dangling_links;
+pub(crate) use list::names;
+
+/// Where systemd looks for units, first match wins (`systemd-analyze unit-paths`).
+const SEARCH_PATH: [&str; 13] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    CONFIG,
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    // Before /usr is merged, distributions' units are here; afterwards this is the same directory as the next.
+    "/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+
+/// Where an administrator, and `systemctl enable`, put things.
+const CONFIG: &str = "/etc/systemd/system";
+
+/// The ends of directories that hold links to units which another unit starts.
+pub(crate) const WANTS: [&str; 3] = [".wants", ".requires", ".upholds"];
+
+/// How many links from unit to unit are followed, as in systemd.
+const LINK_LIMIT: usize = 64;
+
+/// Directory and last part.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at.max(1)], &path[at + 1..]),
+        None => (b"/", path),
+    }
+}
+
+const SUFFIXES: [&str; 11] = [
+    ".service",
+    ".socket",
+    ".device",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".path",
+    ".timer",
+    ".slice",
+    ".scope",
+];
+
+/// The name with `.service` added when it has no suffix, as `systemctl` does.
+pub(crate) fn full_name(name: &str) -> String {
+    if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+        name.to_owned()
+    } else {
+        format!("{name}.service")
+    }
+}
+
+/// Whether systemd takes a file of this name for a unit (`unit_name_is_valid`).
+fn is_valid(name: &[u8]) -> bool {
+    let Some(stem) = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix.as_bytes())) else {
+        return false;
+    };
+    let known = |byte: &u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(byte);
+    !stem.is_empty() && !stem.starts_with(b"@") && name.len() < 256 && stem.iter().all(known)
+}
+
+/// `getty@tty1.service` is an instance of `getty@.service`: its template and instance part.
+fn instance(name: &str) -> Option<(String, &str)> {
+    let (prefix, rest) = name.split_once('@')?;
+    let (instance, suffix) = rest.rsplit_once('.')?;
+    (!instance.is_empty()).then(|| (format!("{prefix}@.{suffix}"), instance))
+}
+
+fn is_template(name: &str) -> bool {
+    name.split_once('@').is_some_and(|(_, rest)| rest.starts_with('.'))
+}
+
+/// Whether systemd lets a link of one name stand for a unit of another (`unit_validate_alias_symlink_or_warn`): of the
+/// same type, and instances for their template or for one that has the same instance part.
+fn may_alias(name: &[u8], target: &[u8]) -> bool {
+    const TYPES: [&str; 6] = [".service", ".socket", ".target", ".device", ".timer", ".path"];
+    let (Ok(name), Ok(target)) = (std::str::from_utf8(name), std::str::from_utf8(target)) else {
+        return false;
+    };
+    let suffix = |name: &str| TYPES.into_iter().find(|suffix| name.ends_with(suffix));
+    if !is_valid(target.as_bytes()) || suffix(name).is_none() || suffix(name) != suffix(target) {
+        return false;
+    }
+    match (instance(name), instance(target)) {
+        (Some((_, name)), Some((_, target))) => name == target,
+        (Some(_), None) => is_template(target),
+        (None, Some(_)) => false,
+        (None, None) => is_template(name) == is_template(target),
+    }
+}
