@@ -5,7 +5,7 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`cli`] | arguments, settings, one file per subcommand; draws progress |
-//! | [`build`] | the main job: base, plan, stages, export, verification, evidence |
+//! | [`assembly`] | the main job: base, plan, stages, export, verification, evidence |
 //! | [`engine`] | runs a plan in a guest: steps, scaffolding, sealing |
 //! | [`evidence`] | the manifest beside an image |
 //! | [`verify`] | whether an image is right: checks, the agent's contract, the sealing gate |
@@ -19,18 +19,21 @@
 //! | [`cache`] | bases, layers and downloads by content; locks, work directories, collection |
 //! | [`fetch`] | downloads |
 //! | [`trust`] | OpenPGP and checksum lists |
-//! | [`recipe`] | what is wanted: recipes, plans, checks |
-//! | [`guest`] | the libguestfs session and the host probe |
+//! | [`recipe`] | what is wanted: recipes and plans |
+//! | [`check`] | the check language |
+//! | [`guest`] | the libguestfs session |
+//! | [`host`] | this machine: running programs, trying KVM |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
-//! | [`digest`], [`distro`], [`size`], [`event`], [`cancel`], [`process`], `rename`, `shell`, `sparse`, [`shown`], `version`, [`error`] | words everyone uses |
+//! | [`digest`], [`distro`], [`size`], [`event`], [`cancel`], `rename`, `shell`, `sparse`, [`shown`], `toml_text`, `valid`, `version`, [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
 pub mod agent;
+pub mod assembly;
 pub mod base;
-pub mod build;
 pub mod cache;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod digest;
 pub mod disk;
@@ -41,11 +44,11 @@ pub mod event;
 pub mod evidence;
 pub mod fetch;
 pub mod guest;
+pub mod host;
 pub mod inspect;
 pub mod look;
 pub mod os;
 pub mod packages;
-pub mod process;
 pub mod recipe;
 pub(crate) mod rename;
 pub mod report;
@@ -53,6 +56,8 @@ pub(crate) mod shell;
 pub mod shown;
 pub mod size;
 pub(crate) mod sparse;
+pub(crate) mod toml_text;
 pub mod trust;
+pub(crate) mod valid;
 pub mod verify;
 pub(crate) mod version;

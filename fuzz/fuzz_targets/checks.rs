@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tib::recipe::CheckFile;
+use tib::check::CheckFile;
 use tib::verify::parse_text;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -20,7 +20,8 @@ use super::wheel::{Installed, Wheel};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Events;
-use crate::process::{self, ProcessError};
+use crate::host::process;
+use crate::host::process::ProcessError;
 use crate::recipe::AgentStep;
 
 /// Changes whenever the same wheels would be laid out differently.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
-use crate::process::ProcessError;
+use crate::host::process::ProcessError;
 
 /// Versions of an agent that are listed in a message.
 const LISTED: usize = 12;

@@ -10,7 +10,8 @@ use super::error::AgentError;
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
-use crate::process::{self, ProcessError};
+use crate::host::process;
+use crate::host::process::ProcessError;
 
 /// The oldest pip that is known to say what [`Complaint`] reads.
 const OLDEST: u32 = 22;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
-use crate::process::ProcessError;
+use crate::host::process::ProcessError;
 use crate::trust::checksum::Checksum;
 use crate::trust::openpgp::Fingerprint;
 

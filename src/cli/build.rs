@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::build::{self, BuildError, BuildRequest, Built};
+use crate::assembly;
+use crate::assembly::{BuildError, BuildRequest, Built};
 use crate::disk::Compression;
 use crate::error::{Diagnose, Exit, Result};
 use crate::recipe;
@@ -53,7 +54,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         cache_dir: context.settings.cache_dir.clone(),
     };
     if dry_run {
-        let plan = build::plan(&request, &context.events, &context.cancel)?;
+        let plan = assembly::plan(&request, &context.events, &context.cancel)?;
         context.printer.finish();
         if json {
             put_json(&plan)?;
@@ -65,7 +66,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     if json {
         tellable(request.output.as_deref())?;
     }
-    let built = build::build(&request, &context.events, &context.cancel)?;
+    let built = assembly::build(&request, &context.events, &context.cancel)?;
     context.printer.finish();
     let told = if json { put_json(&built) } else { put(&summary(&built)) };
     // The image is there, and that is what the exit code says.

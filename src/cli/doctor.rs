@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::error::{Exit, Result};
 use crate::guest::doctor::{self, Finding, State};
-use crate::process;
+use crate::host::process;
 use crate::shown::{Line, Text};
 use crate::size::Size;
 

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::build::with_tree;
+use crate::assembly::with_tree;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::disk::{Policy, Tree};

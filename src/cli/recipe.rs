@@ -1,6 +1,8 @@
 //! `tib recipe list|show|check|schema`
 
-use crate::build::{self, BuildRequest};
+use crate::assembly;
+use crate::assembly::BuildRequest;
+use crate::check;
 use crate::distro::{self, Arch, OsRelease};
 use crate::error::{Diagnose, Exit, Failure, Result};
 use crate::recipe::{self, Library, RecipeError, Request};
@@ -61,7 +63,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
                         cache_dir: settings_of.cache_dir.clone(),
                         ..BuildRequest::new(recipe, base)
                     };
-                    let plan = build::plan(&request, &context.events, &context.cancel)?;
+                    let plan = assembly::plan(&request, &context.events, &context.cancel)?;
                     context.printer.finish();
                     plan
                 }
@@ -81,7 +83,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
         }
         RecipeCommand::Check { recipes, json } => check(&library, recipes, json),
         RecipeCommand::Schema { checks } => {
-            put_json(&if checks { recipe::checks_schema() } else { recipe::schema() })?;
+            put_json(&if checks { check::schema() } else { recipe::schema() })?;
             Ok(Exit::Done)
         }
     }

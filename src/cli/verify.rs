@@ -4,10 +4,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::check::CheckFile;
 use crate::disk;
 use crate::error::{Diagnose, Exit, Result, io_exit, without_path};
 use crate::os;
-use crate::recipe::{CheckFile, Library, Request};
+use crate::recipe::{Library, Request};
 use crate::rename::same_file;
 use crate::verify;
 

@@ -3,8 +3,8 @@
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::guest::GuestError;
+use crate::host::process::ProcessError;
 use crate::packages::apt::AptError;
-use crate::process::ProcessError;
 
 /// A plan could not be carried out.
 #[derive(Debug, thiserror::Error)]

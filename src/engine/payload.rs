@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::cancel::Cancel;
 use crate::event::Events;
-use crate::process;
+use crate::host::process;
 
 use super::EngineError;
 

@@ -9,6 +9,7 @@ use super::testing::FakeGuest;
 use super::*;
 use crate::agent::AgentBundle;
 use crate::cancel::Cancel;
+use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::disk::FileKind;
 use crate::distro::{Family, OsRelease, well_known};
@@ -16,8 +17,8 @@ use crate::event::Events;
 use crate::guest::{Access, Guest};
 use crate::packages::apt::{Action, PackageFile, PackageSet};
 use crate::recipe::{
-    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
-    ServiceStep, Stage, StageName, Step, UserStep,
+    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Stage,
+    StageName, Step, UserStep,
 };
 
 const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");

@@ -4,15 +4,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agent::AgentBundle;
 use crate::cancel::Cancel;
+use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
 use crate::event::{Event, Events};
 use crate::guest::{Access, Guest, Script};
 use crate::packages::apt;
 use crate::packages::apt::PackageSet;
-use crate::recipe::{
-    AgentStep, Content, FileStep, PackagesStep, RepositoryStep, ServiceState, Stage, Step, UserStep,
-};
+use crate::recipe::{AgentStep, Content, FileStep, PackagesStep, RepositoryStep, Stage, Step, UserStep};
 
 use super::EngineError;
 use super::accounts::{Accounts, group_script, user_script};

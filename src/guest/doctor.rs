@@ -8,12 +8,12 @@ use guestfs::Handle;
 use serde::Serialize;
 
 use super::GuestError;
-use super::probe::{self, Acceleration};
 use super::script::quote;
 use super::session::{Drive, DriveFormat, Session, SessionOptions};
 use crate::cancel::Cancel;
 use crate::event::Events;
-use crate::process;
+use crate::host::kvm::{self, Acceleration};
+use crate::host::{process, temp_dir};
 
 /// How something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,7 +71,7 @@ pub fn examine(
     cancel: &Cancel,
     sources: &[(String, u16)],
 ) -> Result<Vec<Finding>, GuestError> {
-    let virtualisation = virtualisation(probe::acceleration(cancel)?);
+    let virtualisation = virtualisation(kvm::acceleration(cancel)?);
     let mut findings = vec![virtualisation, qemu(events, cancel), libguestfs(), kernel(), user()];
     match boot(events, cancel) {
         Ok((session, seconds)) => {
@@ -116,7 +116,7 @@ fn qemu(events: &Events, cancel: &Cancel) -> Finding {
             version(&text).ok_or_else(|| format!("`{program} --version` says `{}`", text.trim()))
         })
     };
-    match (ask(&probe::qemu()), ask("qemu-img")) {
+    match (ask(&kvm::qemu()), ask("qemu-img")) {
         (Err(error), _) | (_, Err(error)) => Finding::new("qemu", why, State::Failed, error).fix(fix),
         (Ok(system), Ok(img)) => {
             let state = if system == img { State::Ok } else { State::Warning };
@@ -208,7 +208,7 @@ fn boot(events: &Events, cancel: &Cancel) -> Result<(Session, f64), GuestError> 
         message: format!("cannot make a scratch disk: {error}"),
         console: Vec::new(),
     };
-    let mut disk = tempfile::NamedTempFile::new_in(super::temp_dir()).map_err(failed)?;
+    let mut disk = tempfile::NamedTempFile::new_in(temp_dir()).map_err(failed)?;
     disk.write_all(&[0; 4096]).and_then(|()| disk.as_file().set_len(1 << 20)).map_err(failed)?;
     let drives = vec![Drive::writable(disk.path(), DriveFormat::Raw)];
     let options = SessionOptions { drives, network: true, ..SessionOptions::default() };

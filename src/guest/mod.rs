@@ -10,7 +10,6 @@ mod ffi;
 mod layout;
 mod operations;
 mod partition;
-mod probe;
 mod process;
 mod root;
 mod script;
@@ -21,7 +20,6 @@ mod worker;
 
 pub use error::{Cause, GuestError};
 pub use partition::{FileSystem, NewPartition, PartitionKind};
-pub use probe::{Acceleration, acceleration};
 pub use session::{Drive, DriveFormat, Session, SessionOptions};
 pub use tree::SessionTree;
 
@@ -29,13 +27,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::disk::Stat;
-
-/// Where temporary files go: `TIB_TMPDIR`, or what the system says.
-fn temp_dir() -> std::path::PathBuf {
-    std::env::var_os("TIB_TMPDIR")
-        .filter(|value| !value.is_empty())
-        .map_or_else(std::env::temp_dir, Into::into)
-}
 
 /// Longer than any installation takes, even emulated: what is not done by then waits for somebody.
 const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);

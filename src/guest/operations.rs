@@ -8,6 +8,7 @@ use super::ffi::{self, CallError};
 use super::session::{Session, explain};
 use super::{Access, Guest, GuestError, Script};
 use crate::disk::{FileKind, Stat};
+use crate::host::temp_dir;
 
 /// Content above this goes through a file on the host: libguestfs' protocol limits one message to 4 MiB.
 const WRITE_LIMIT: usize = 2 * 1024 * 1024;
@@ -196,7 +197,7 @@ fn host_name(path: &Path, operation: &'static str) -> Result<String, GuestError>
 }
 
 fn spool(content: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::NamedTempFile::new_in(super::temp_dir())?;
+    let mut file = tempfile::NamedTempFile::new_in(temp_dir())?;
     std::io::Write::write_all(&mut file, content)?;
     Ok(file)
 }

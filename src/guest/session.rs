@@ -9,11 +9,12 @@ use guestfs::{AddDriveOptArgs, Handle};
 use super::GuestError;
 use super::console::Console;
 use super::ffi::{self, CallError};
-use super::probe::{self, Acceleration};
 use super::root::Mount;
 use super::worker::{Lost, Worker};
 use crate::cancel::{Cancel, OnRaise};
 use crate::event::Events;
+use crate::host::kvm::{self, Acceleration};
+use crate::host::temp_dir;
 
 /// Memory of the appliance when `TIB_MEMORY` says nothing: enough for apt and pip.
 const MEMORY_MIB: u32 = 2048;
@@ -123,13 +124,13 @@ impl Session {
     /// [`GuestError::Launch`], or [`GuestError::Cancelled`].
     pub fn launch(options: &SessionOptions, events: &Events, cancel: &Cancel) -> Result<Self, GuestError> {
         cancel.check()?;
-        let acceleration = probe::acceleration(cancel)?;
+        let acceleration = kvm::acceleration(cancel)?;
         if let Acceleration::Emulated { reason } = &acceleration {
-            probe::warn_once(events, reason);
+            kvm::warn_once(events, reason);
         }
         match (Self::launch_with(options, events, cancel, &acceleration), acceleration) {
-            (Err(GuestError::Launch { message, .. }), Acceleration::Kvm) if !probe::is_forced() => {
-                probe::warn_once(events, &format!("the appliance did not start with KVM: {message}"));
+            (Err(GuestError::Launch { message, .. }), Acceleration::Kvm) if !kvm::is_forced() => {
+                kvm::warn_once(events, &format!("the appliance did not start with KVM: {message}"));
                 let emulated = Acceleration::Emulated { reason: message };
                 Self::launch_with(options, events, cancel, &emulated)
             }
@@ -273,7 +274,7 @@ fn configure(
     handle.set_network(options.network)?;
     // The appliance's kernel ignores the parameter; it is there to find qemu by.
     handle.set_append(Some(tag))?;
-    handle.set_tmpdir(Some(&super::temp_dir().to_string_lossy()))?;
+    handle.set_tmpdir(Some(&temp_dir().to_string_lossy()))?;
     match acceleration {
         Acceleration::Kvm => handle.set_backend_settings(&[])?,
         Acceleration::Emulated { .. } => handle.set_backend_settings(&["force_tcg"])?,

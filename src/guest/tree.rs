@@ -6,6 +6,7 @@ use super::GuestError;
 use super::ffi;
 use super::session::Session;
 use crate::disk::{DiskError, FileKind, Root, Stat, Tree, Xattr, asks_for_directory};
+use crate::host::temp_dir;
 
 /// A read-only session as a [`Tree`]. Names are bytes, as guests may have them.
 #[derive(Debug)]
@@ -126,8 +127,8 @@ fn text(path: &[u8]) -> String {
 }
 
 fn spool() -> Result<tempfile::NamedTempFile, DiskError> {
-    tempfile::NamedTempFile::new_in(super::temp_dir())
-        .map_err(|source| host("create a file in", &super::temp_dir(), source))
+    tempfile::NamedTempFile::new_in(temp_dir())
+        .map_err(|source| host("create a file in", &temp_dir(), source))
 }
 
 fn host(action: &'static str, path: &std::path::Path, source: std::io::Error) -> DiskError {

@@ -1,7 +1,7 @@
 //! Whether a package has the version that a check wants.
 
+use crate::check::{Bound, VersionWanted};
 use crate::distro::Family;
-use crate::recipe::{Bound, VersionWanted};
 use crate::version::{dpkg, rpm, split_epoch};
 
 /// Whether an installed version is the wanted one, by the rules of the family's package manager.

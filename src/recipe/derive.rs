@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{AgentStep, Check, PackagesStep, PathCheck, PathKind, Stage, Step, UserCheck, UserStep};
+use super::{AgentStep, PackagesStep, Stage, Step, UserStep};
+use crate::check::{Check, PathCheck, PathKind, UserCheck};
 
 /// What an image must hold after these stages.
 pub(super) fn checks(stages: &[Stage]) -> Vec<Check> {

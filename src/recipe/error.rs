@@ -1,24 +1,8 @@
 //! What can be wrong with a recipe, or with what is asked of it.
 
-use std::fmt;
-
-use super::text::did_you_mean;
 use crate::error::{Diagnose, Exit, io_exit};
-
-/// A line of a recipe file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The file as a person knows it: `recipes/common.toml` for an embedded one, else its path.
-    pub file: String,
-    /// Line, from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
+use crate::toml_text::Place;
+use crate::toml_text::did_you_mean;
 
 /// A recipe could not be loaded, or no plan follows from it.
 #[derive(Debug, thiserror::Error)]
@@ -54,13 +38,6 @@ pub enum RecipeError {
         /// The cause, which names the file.
         source: std::io::Error,
     },
-    /// A file of checks could not be read.
-    #[error("cannot read the checks")]
-    ReadChecks(
-        /// The cause, which names the file.
-        #[source]
-        std::io::Error,
-    ),
     /// The constraints for the agent's requirements could not be read.
     #[error("cannot read the constraints")]
     Constraints(
@@ -124,7 +101,7 @@ fn prefix(from: &Option<Place>) -> String {
 impl Diagnose for RecipeError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Read { source, .. } | Self::ReadChecks(source) => io_exit(source, Exit::Recipe),
+            Self::Read { source, .. } => io_exit(source, Exit::Recipe),
             Self::Constraints(source) => io_exit(source, Exit::Usage),
             Self::AgentSource(_) | Self::SshKey { .. } | Self::NoKeyUser(_) | Self::NoAgent(_) => Exit::Usage,
             _ => Exit::Recipe,
@@ -153,7 +130,7 @@ impl Diagnose for RecipeError {
             ),
             Self::Cycle(_) => Some("remove one of the `extends`".to_owned()),
             Self::Constraints(_) => Some("give a file in pip's format, `--constraints FILE`".to_owned()),
-            Self::Invalid { .. } | Self::Read { .. } | Self::ReadChecks(_) => None,
+            Self::Invalid { .. } | Self::Read { .. } => None,
         }
     }
 }

@@ -7,9 +7,10 @@ use super::lower::{At, Lowering, Package};
 use super::model::{File, User};
 use super::step::package_name;
 use super::{
-    Check, Content, FileStep, GroupStep, RepositoryStep, ScriptStep, ServiceStep, StageName, Step, UserStep,
-    valid,
+    Content, FileStep, GroupStep, RepositoryStep, ScriptStep, ServiceStep, StageName, Step, UserStep,
 };
+use crate::check::Check;
+use crate::valid;
 
 /// Lowers everything but the agent.
 pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::embedded::EMBEDDED;
-use super::error::{Place, RecipeError};
+use super::error::RecipeError;
 use super::parse::Source;
-use super::text::nearest;
 use super::{Plan, Request, lower, values};
 use crate::distro::OsRelease;
+use crate::toml_text::Place;
+use crate::toml_text::nearest;
 
 /// All recipes there are: those in the user's directories, and the embedded ones.
 #[derive(Debug, Clone, Default)]

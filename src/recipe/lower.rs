@@ -9,18 +9,19 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Place, RecipeError};
+use super::error::RecipeError;
+use super::items;
 use super::model::{Agent, RecipeFile};
 use super::parse::Source;
 use super::request::check_ssh_keys;
 use super::step::placeless;
 use super::values::Values;
 use super::when::{Situation, When};
-use super::{
-    AgentSource, AgentStep, Check, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive,
-};
-use super::{items, valid};
+use super::{AgentSource, AgentStep, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
+use crate::check::Check;
 use crate::digest::Digest;
+use crate::toml_text::Place;
+use crate::valid;
 
 /// Where an item stands: which recipe, which line.
 #[derive(Debug, Clone)]

@@ -5,7 +5,6 @@
 //! A [`Library`] finds recipes and follows what they extend; a [`Recipe`] and a [`Request`] make a [`Plan`].
 //! How a recipe is written is in `docs/recipes.md`.
 
-mod check;
 mod derive;
 mod embedded;
 mod error;
@@ -18,32 +17,21 @@ mod plan;
 mod render;
 mod request;
 mod step;
-pub(crate) mod text;
-mod valid;
 mod values;
 mod when;
 
 #[cfg(test)]
 mod tests;
 
-pub use check::{
-    Bound, Check, CheckFile, ConfigCheck, PathCheck, PathKind, Relation, UserCheck, VersionWanted, Wins,
-    pattern,
-};
-pub use error::{Place, RecipeError};
+pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
 pub use render::render;
 pub use request::{AgentSource, Request, parse_ssh_keys};
 pub use step::{
-    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceState,
-    ServiceStep, Step, UserStep, package_name,
+    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step,
+    UserStep, package_name,
 };
-
-/// The JSON Schema of a file of checks.
-pub fn checks_schema() -> serde_json::Value {
-    CheckFile::schema()
-}
 
 /// The JSON Schema of a recipe file.
 pub fn schema() -> serde_json::Value {

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::StageName;
 use super::when::When;
-use super::{ServiceState, StageName};
+use crate::check::ServiceState;
 
 /// A recipe: what a guest image shall hold.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -363,7 +364,7 @@ impl<'de> Deserialize<'de> for CheckItem {
         let message = |error: toml::de::Error| D::Error::custom(error.message());
         let when = rest.remove("when").map(toml::Value::try_into).transpose().map_err(message)?;
         // Values with templates in them are strings already, so the shape can be judged now.
-        rest.clone().try_into::<super::Check>().map_err(message)?;
+        rest.clone().try_into::<crate::check::Check>().map_err(message)?;
         Ok(Self { when, rest })
     }
 }
@@ -375,7 +376,7 @@ impl JsonSchema for CheckItem {
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let when = generator.subschema_for::<When>();
-        let mut schema = super::Check::json_schema(generator);
+        let mut schema = crate::check::Check::json_schema(generator);
         let variants = schema.get_mut("oneOf").and_then(serde_json::Value::as_array_mut);
         for variant in variants.into_iter().flatten() {
             if let Some(properties) = variant.get_mut("properties").and_then(|p| p.as_object_mut()) {

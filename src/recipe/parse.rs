@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::check::located;
-use super::error::{Place, RecipeError};
+use super::error::RecipeError;
 use super::model::RecipeFile;
-use super::text::line_of;
+use crate::check::located;
+use crate::toml_text::Place;
+use crate::toml_text::line_of;
 
 /// A recipe file that has been read.
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentStep, Check, Step};
+use super::{AgentStep, Step};
+use crate::check::Check;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
 

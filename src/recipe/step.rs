@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Place;
+use crate::check::ServiceState;
+use crate::toml_text::Place;
 
 /// One change to a guest. Every step is idempotent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -170,30 +171,6 @@ pub struct FileStep {
     pub group: String,
 }
 
-/// Whether a unit starts at boot.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-    PartialOrd,
-    Ord,
-    Hash,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum ServiceState {
-    /// It starts.
-    Enabled,
-    /// It does not start by itself.
-    Disabled,
-    /// It cannot be started at all.
-    Masked,
-}
-
 /// A unit and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceStep {
@@ -329,17 +306,6 @@ impl Step {
             Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
             Self::Script(s) => format!("script: {}", s.purpose),
             Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),
-        }
-    }
-}
-
-impl ServiceState {
-    /// `enable`, `disable`, `mask`.
-    pub fn verb(self) -> &'static str {
-        match self {
-            Self::Enabled => "enable",
-            Self::Disabled => "disable",
-            Self::Masked => "mask",
         }
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::check::{Check, pattern};
 use crate::digest::Digest;
 use crate::distro::{WELL_KNOWN, well_known};
 use crate::error::{Diagnose, Exit};

@@ -7,8 +7,8 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 use super::error::RecipeError;
 use super::parse::Source;
-use super::text::{did_you_mean, nearest};
 use crate::distro::OsRelease;
+use crate::toml_text::{did_you_mean, nearest};
 
 /// What a template can name: the recipe's options, and `os`.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::check::Check;
 use crate::disk::{Layout, Tree};
-use crate::recipe::{Check, Plan};
+use crate::recipe::Plan;
 
 use super::bootable::bootable;
 use super::{contract, run_checks, sealing};

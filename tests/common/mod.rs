@@ -173,8 +173,7 @@ pub fn kvm_works() -> bool {
         if let Some(answer) = known.strip_prefix(&format!("{} ", this_run())) {
             return answer == "true";
         }
-        let works =
-            tib::guest::acceleration(&tib::cancel::Cancel::new()) == Ok(tib::guest::Acceleration::Kvm);
+        let works = tib::host::acceleration(&tib::cancel::Cancel::new()) == Ok(tib::host::Acceleration::Kvm);
         fs::write(&record, format!("{} {works}", this_run())).unwrap();
         works
     })

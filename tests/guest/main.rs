@@ -287,7 +287,7 @@ fn appliance_is_cancelled_while_it_boots() {
         let cancel = Cancel::new();
         let raise = cancel.clone();
         // The probe of virtualisation has been done by then.
-        tib::guest::acceleration(&Cancel::new()).unwrap();
+        tib::host::acceleration(&Cancel::new()).unwrap();
         let raiser = std::thread::spawn(move || {
             std::thread::sleep(delay);
             raise.raise();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use tib::build::BuildError;
+use tib::assembly::BuildError;
 use tib::cancel::Cancel;
 use tib::error::{Diagnose, Exit};
 use tib::event::Events;

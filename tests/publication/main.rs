@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use common::{Outcome, outcome, run, scratch, tib_path};
 use fs_err as fs;
 use set::*;
-use tib::build::BuildError;
+use tib::assembly::BuildError;
 use tib::cancel::Cancel;
 use tib::error::{Diagnose, Exit};
 use tib::event::Events;

@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
-use tib::build::{BuildError, Publication};
+use tib::assembly::{BuildError, Publication};
 use tib::cancel::Cancel;
 use tib::event::{Event, EventSink, Events};
 

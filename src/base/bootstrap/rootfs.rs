@@ -10,7 +10,7 @@ use super::{SourceError, System};
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
-use crate::process;
+use crate::host::process;
 
 /// What the kernel is told: messages go to the screen and, for `openstack console log show`, the serial line.
 const CUSTOMIZE: &str = include_str!("customize.sh");

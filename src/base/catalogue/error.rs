@@ -2,7 +2,7 @@
 
 use crate::distro::Arch;
 use crate::error::{Diagnose, Exit, io_exit};
-use crate::recipe::text::did_you_mean;
+use crate::toml_text::did_you_mean;
 
 /// The catalogue cannot be read, or does not have what is wanted.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use crate::recipe::text;
+use crate::toml_text;
 
 pub use check::Problem;
 pub use error::CatalogueError;
@@ -80,8 +80,12 @@ impl Catalogue {
 
     fn add(&mut self, origin: &str, text: &str) -> Result<(), CatalogueError> {
         let file: CatalogueFile = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text::line_of(text, span.start));
-            CatalogueError::Invalid { file: origin.to_owned(), line, message: text::reword(error.message()) }
+            let line = error.span().map_or(1, |span| toml_text::line_of(text, span.start));
+            CatalogueError::Invalid {
+                file: origin.to_owned(),
+                line,
+                message: toml_text::reword(error.message()),
+            }
         })?;
         for mut entry in file.image {
             if !self.entries.iter().any(|known| known.id == entry.id) {
@@ -115,7 +119,7 @@ impl Catalogue {
                 self.entries.iter().flat_map(|entry| std::iter::once(&entry.id).chain(&entry.aliases));
             CatalogueError::NotFound {
                 name: name.to_owned(),
-                near: text::nearest(name, names.map(String::as_str)),
+                near: toml_text::nearest(name, names.map(String::as_str)),
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Whether services start at boot: systemd, or init.d scripts where there is none.
 
+use crate::check::ServiceState;
 use crate::guest::{Guest, GuestError};
-use crate::recipe::ServiceState;
 
 use crate::engine::EngineError;
 use crate::shell::quote_all;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cancel::Cancelled;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
-use crate::process::ProcessError;
+use crate::host::process::ProcessError;
 
 /// Packages could not be resolved or fetched.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::{AptError, Fault};
 use crate::cancel::Cancel;
 use crate::event::{Event, EventSink, Events};
-use crate::process::{self, ProcessError};
+use crate::host::process;
+use crate::host::process::ProcessError;
 
 /// The oldest apt that is trusted with this: same option names and answers from here on.
 const OLDEST: (u32, u32) = (2, 0);

@@ -39,7 +39,8 @@ use crate::cancel::Cancel;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::event::Events;
-use crate::recipe::{Place, RepositoryStep, Stage, Step};
+use crate::recipe::{RepositoryStep, Stage, Step};
+use crate::toml_text::Place;
 
 /// A package file in the cache, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Users, groups, passwords and sudo.
 
 use super::{Found, Image, sentence};
+use crate::check::UserCheck;
 use crate::disk::Tree;
 use crate::os::User;
 use crate::os::files::read_optional;
 use crate::os::sudoers;
 use crate::os::sudoers::{Person, Verdict, verdict};
 use crate::os::{VerifyError, groups_of};
-use crate::recipe::UserCheck;
 
 impl Image<'_> {
     pub(super) fn user(&mut self, check: &UserCheck) -> Found {

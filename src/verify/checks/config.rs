@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Found, show};
+use crate::check::{ConfigCheck, Wins};
 use crate::disk::{FileKind, Tree};
 use crate::os::VerifyError;
 use crate::os::files::{glob, is_masked};
-use crate::recipe::{ConfigCheck, Wins};
 
 /// The longest configuration file that is read.
 const FILE_LIMIT: u64 = 4 << 20;

@@ -9,6 +9,7 @@ mod survey;
 mod sysctl;
 mod unit;
 
+use crate::check::Check;
 use crate::disk::Tree;
 use crate::distro::Family;
 use crate::error::Failure;
@@ -16,7 +17,6 @@ use crate::os::files::show;
 use crate::os::packages::{Database, database};
 use crate::os::{Group, User, VerifyError};
 use crate::os::{datasource_list, groups, users};
-use crate::recipe::Check;
 use crate::report::{CheckGroup, CheckResult};
 use survey::Survey;
 

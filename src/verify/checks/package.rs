@@ -1,8 +1,8 @@
 //! Packages and their versions.
 
 use super::{Found, Image, unusable};
+use crate::check::VersionWanted;
 use crate::os::version::accepts;
-use crate::recipe::VersionWanted;
 
 impl Image<'_> {
     pub(super) fn package(&mut self, name: &str, wanted: bool, version: Option<&str>) -> Found {

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use sha2::{Digest, Sha256};
 
 use super::{Found, Image, sentence, show, unusable};
+use crate::check::{PathCheck, PathKind, pattern};
 use crate::disk::{FileKind, Stat, Tree};
 use crate::os::files::optional;
 use crate::os::{VerifyError, gid_of, uid_of};
-use crate::recipe::{PathCheck, PathKind, pattern};
 
 /// The longest file that is searched for text.
 const SEARCH_LIMIT: u64 = 16 << 20;

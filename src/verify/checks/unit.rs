@@ -1,9 +1,9 @@
 //! Units of systemd and the links between them.
 
 use super::{Found, listed};
+use crate::check::ServiceState;
 use crate::disk::Tree;
 use crate::os::unit::{UnitIndex, UnitState, WANTS, dangling_links};
-use crate::recipe::ServiceState;
 
 pub(super) fn check(tree: &mut dyn Tree, name: &str, exists: bool, wanted: Option<ServiceState>) -> Found {
     let state = UnitIndex::read(tree)?.state_behind(tree, name)?;

@@ -7,7 +7,7 @@ use super::{Base, install};
 use crate::error::{Diagnose as _, Exit};
 use crate::event::{Event, EventSink, Events};
 use crate::packages::apt::{AptError, Needed, Resolution, StageRequest};
-use crate::recipe::Place;
+use crate::toml_text::Place;
 
 /// A database server that needs a tool by way of a script, and packages that are in each other's way.
 const PACKAGES: [(&str, &str, &str); 26] = [

@@ -12,18 +12,18 @@ const STEP: u64 = 1 << 30;
 
 /// The disk that a build makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// Its bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// What is done to the base's disk first.
-    pub(super) growth: Option<Growth>,
+    pub(crate) growth: Option<Growth>,
     /// Whether the root fills the disk then. Where the appliance cannot enlarge it, a base that is large enough stays as it
     /// is, and layers on it are others than where it can.
-    pub(super) filled: bool,
+    pub(crate) filled: bool,
 }
 
 /// Decides the size of the disk for a recipe that adds `new` bytes to a base.
-pub(super) fn decide(asked: Option<Size>, base: &GrowthPlan, new: u64) -> Result<Target, BuildError> {
+pub(crate) fn decide(asked: Option<Size>, base: &GrowthPlan, new: u64) -> Result<Target, BuildError> {
     if base.sector() != SECTOR {
         return Err(BuildError::Sectors { sector: base.sector() });
     }

@@ -7,24 +7,24 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Check;
-use crate::recipe::text::reword;
+use crate::toml_text::reword;
 
 /// Names of the list of checks.
 const LISTS: [&str; 2] = ["check", "checks"];
 
 /// What is wrong with a check, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::recipe) struct Slip {
+pub(crate) struct Slip {
     /// Where the key begins, or the check when a key is missing.
-    pub(in crate::recipe) at: usize,
+    pub(crate) at: usize,
     /// serde's words.
-    pub(in crate::recipe) raw: String,
+    pub(crate) raw: String,
     /// Ours, with the key.
-    pub(in crate::recipe) message: String,
+    pub(crate) message: String,
 }
 
 /// The first check in a file that cannot be read; `None` if all can, or if the file is no TOML.
-pub(in crate::recipe) fn first_slip(text: &str) -> Option<Slip> {
+pub(crate) fn first_slip(text: &str) -> Option<Slip> {
     let (spans, values) = (DeTable::parse(text).ok()?.into_inner(), text.parse::<toml::Table>().ok()?);
     let mut found = Vec::new();
     for (key, value) in in_order(&spans) {
@@ -80,7 +80,7 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
 }
 
 /// Where an error is and what it says, for a file that holds checks among other things.
-pub(in crate::recipe) fn located(text: &str, error: &toml::de::Error) -> (usize, String) {
+pub(crate) fn located(text: &str, error: &toml::de::Error) -> (usize, String) {
     let span: Range<usize> = error.span().unwrap_or_default();
     match first_slip(text) {
         // Only if the error is about that check, and not about something that stands before it.

@@ -1,7 +1,9 @@
 //! What a finished image must hold: the check language of recipes and of files for `tib verify --checks`.
 
+mod error;
 mod fault;
 mod file;
+mod service;
 mod slip;
 mod title;
 mod version;
@@ -9,12 +11,17 @@ mod version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ServiceState;
-
+pub use error::CheckFileError;
 pub use fault::pattern;
 pub use file::CheckFile;
-pub(super) use slip::located;
+pub use service::ServiceState;
+pub(crate) use slip::located;
 pub use version::{Bound, Relation, VersionWanted};
+
+/// The JSON Schema of a file of checks.
+pub fn schema() -> serde_json::Value {
+    CheckFile::schema()
+}
 
 /// One assertion about an image at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -18,65 +18,65 @@ const CAREFUL: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NO
 
 /// A directory that stays the same one whatever happens to its path. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     fd: Arc<OwnedFd>,
 }
 
 impl Directory {
     /// Opens the directory at `path`; a link to one will do.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Self { path: path.to_owned(), fd: Arc::new(fd) })
     }
 
     /// Opens a directory in this one.
-    pub(super) fn inner(&self, name: &OsStr) -> io::Result<Self> {
+    pub(crate) fn inner(&self, name: &OsStr) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFUL;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
         Ok(Self { path: self.path.join(name), fd: Arc::new(fd) })
     }
 
     /// Makes a directory in this one that only its owner may use.
-    pub(super) fn make(&self, name: &OsStr) -> io::Result<Self> {
+    pub(crate) fn make(&self, name: &OsStr) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)?;
         self.inner(name)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The path of a name in it.
-    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
+    pub(crate) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 
     /// Opens an existing file to read, and with `write` to write too.
-    pub(super) fn file(&self, name: &OsStr, write: bool) -> io::Result<File> {
+    pub(crate) fn file(&self, name: &OsStr, write: bool) -> io::Result<File> {
         let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
         Ok(rustix::fs::openat(&self.fd, name, access | CAREFUL, Mode::empty())?.into())
     }
 
     /// Makes a file, which must not be there, with the mode files have that everybody may read.
-    pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
+    pub(crate) fn create(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | CAREFUL;
         Ok(rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o644))?.into())
     }
 
     /// What is known of the directory itself.
-    pub(super) fn stat(&self) -> io::Result<Stat> {
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&self.fd)?)
     }
 
     /// What has this name, a link being a link; `None` if nothing has.
-    pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+    pub(crate) fn look(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         self.look_with(name, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// What this name leads to; `None` if nothing has it, or a link that leads nowhere.
-    pub(super) fn look_behind(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+    pub(crate) fn look_behind(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         self.look_with(name, AtFlags::empty())
     }
 
@@ -89,7 +89,7 @@ impl Directory {
     }
 
     /// All names in it.
-    pub(super) fn names(&self) -> io::Result<Vec<OsString>> {
+    pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
             let entry = entry?;
@@ -102,22 +102,22 @@ impl Directory {
     }
 
     /// Moves `name` to `target` under the same name, which must be free there.
-    pub(super) fn move_to(&self, name: &OsStr, target: &Self) -> io::Result<()> {
+    pub(crate) fn move_to(&self, name: &OsStr, target: &Self) -> io::Result<()> {
         rename::to_free(&self.fd, name, &target.fd, name)
     }
 
     /// Renames within the directory, replacing what is there.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
     /// Removes a file; none is as good.
-    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         self.remove_with(name, AtFlags::empty())
     }
 
     /// Removes an empty directory; none is as good.
-    pub(super) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
         self.remove_with(name, AtFlags::REMOVEDIR)
     }
 
@@ -129,7 +129,7 @@ impl Directory {
     }
 
     /// Makes the names in it survive a crash, where the file system can.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         match rustix::fs::fsync(&self.fd) {
             // Some file systems do not sync directories at all.
             Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
@@ -139,11 +139,11 @@ impl Directory {
 }
 
 /// Whether it is a regular file.
-pub(super) fn is_file(stat: &Stat) -> bool {
+pub(crate) fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
 /// Whether it is a symbolic link.
-pub(super) fn is_link(stat: &Stat) -> bool {
+pub(crate) fn is_link(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
 }

@@ -24,16 +24,16 @@ const DISK: &str = "disk.qcow2";
 
 /// A stage's name and the digest that names its layer.
 #[derive(Debug, Clone, serde::Serialize)]
-pub(super) struct LayerId {
+pub(crate) struct LayerId {
     /// Name of the stage.
-    pub(super) stage: String,
+    pub(crate) stage: String,
     /// Digest of everything that went into it.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
 }
 
 /// Where the disk of a finished build is. It stays there while this value lives.
 #[derive(Debug)]
-pub(super) enum SealedDisk {
+pub(crate) enum SealedDisk {
     /// In the cache.
     Layer(Layer),
     /// In a working directory: the build keeps nothing.
@@ -41,7 +41,7 @@ pub(super) enum SealedDisk {
 }
 
 impl SealedDisk {
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         match self {
             Self::Layer(layer) => layer.path.clone(),
             Self::Work(work) => work.path().join(DISK),
@@ -51,17 +51,17 @@ impl SealedDisk {
 
 /// The last layer of a build.
 #[derive(Debug)]
-pub(super) struct Sealed {
-    pub(super) disk: SealedDisk,
+pub(crate) struct Sealed {
+    pub(crate) disk: SealedDisk,
     /// All layers, in order.
-    pub(super) layers: Vec<LayerId>,
+    pub(crate) layers: Vec<LayerId>,
     /// The full log of the appliance.
-    pub(super) log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
 /// Brings the plan to its end, or takes its end from the cache.
 #[expect(clippy::too_many_arguments, reason = "all of them are needed, and only here")]
-pub(super) fn run(
+pub(crate) fn run(
     plan: &Plan,
     base: &Base,
     materials: &Materials,

@@ -32,7 +32,7 @@ const OLD: &str = "old";
 
 /// A staging directory that belongs to this process. Dropping it removes it, unless it is kept.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(crate) struct Staging {
     /// The directory it is in.
     place: Directory,
     name: OsString,
@@ -44,7 +44,7 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Makes one in `place`. Nobody may look for abandoned ones meanwhile.
-    pub(super) fn create(place: &Directory) -> io::Result<Self> {
+    pub(crate) fn create(place: &Directory) -> io::Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix(PREFIX)
             .suffix(SUFFIX)
@@ -64,7 +64,7 @@ impl Staging {
     }
 
     /// Takes over those of ours in `place` whose process is dead.
-    pub(super) fn abandoned(place: &Directory) -> io::Result<Vec<Self>> {
+    pub(crate) fn abandoned(place: &Directory) -> io::Result<Vec<Self>> {
         let names = place.names()?.into_iter().filter(|name| is_our_name(name));
         Ok(names.filter_map(|name| Self::adopt(place, name).ok().flatten()).collect())
     }
@@ -97,22 +97,22 @@ impl Staging {
     }
 
     /// Where the new files wait.
-    pub(super) fn new_files(&self) -> io::Result<Directory> {
+    pub(crate) fn new_files(&self) -> io::Result<Directory> {
         self.root.inner(OsStr::new(NEW))
     }
 
     /// Where the old ones go.
-    pub(super) fn old_files(&self) -> io::Result<Directory> {
+    pub(crate) fn old_files(&self) -> io::Result<Directory> {
         self.root.inner(OsStr::new(OLD))
     }
 
     /// Where the journal is.
-    pub(super) fn root(&self) -> &Directory {
+    pub(crate) fn root(&self) -> &Directory {
         &self.root
     }
 
     /// Leaves everything for whoever comes next: it holds what could not be put back.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.keep = true;
     }
 

@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// A watch that lasts as long as the value lives.
 #[derive(Debug)]
-pub(super) struct SpaceWatch {
+pub(crate) struct SpaceWatch {
     directory: PathBuf,
     cancel: Cancel,
     full: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ pub(super) struct SpaceWatch {
 
 impl SpaceWatch {
     /// Begins to watch. Work that uses [`cancel`](Self::cancel) ends when space runs out or the user interrupts.
-    pub(super) fn start(directory: &Path, outer: &Cancel) -> Self {
+    pub(crate) fn start(directory: &Path, outer: &Cancel) -> Self {
         let cancel = Cancel::new();
         let full = Arc::new(AtomicBool::new(false));
         let forward = {
@@ -52,12 +52,12 @@ impl SpaceWatch {
     }
 
     /// The flag for the work that is watched.
-    pub(super) fn cancel(&self) -> &Cancel {
+    pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
     /// The error to report instead of whatever the work failed with, if space has run out.
-    pub(super) fn verdict(&self) -> Option<BuildError> {
+    pub(crate) fn verdict(&self) -> Option<BuildError> {
         let free = Size(free(&self.directory).unwrap_or_default());
         self.full
             .load(Ordering::SeqCst)
@@ -66,7 +66,7 @@ impl SpaceWatch {
 }
 
 /// Refuses to begin when less than `needed` bytes are free.
-pub(super) fn require(directory: &Path, needed: u64) -> Result<(), BuildError> {
+pub(crate) fn require(directory: &Path, needed: u64) -> Result<(), BuildError> {
     match free(directory) {
         Some(free) if free < needed.saturating_add(RESERVE) => {
             Err(BuildError::CacheFull { directory: directory.to_owned(), free: Size(free) })

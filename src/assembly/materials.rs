@@ -6,6 +6,7 @@ use crate::agent;
 use crate::agent::{AgentBundle, AgentRequest, glibc_of};
 use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
+use crate::check::{Check, ServiceState, VersionWanted};
 use crate::disk::Policy;
 use crate::distro::Family;
 use crate::engine::StagePackages;
@@ -14,20 +15,20 @@ use crate::event::Events;
 use crate::os;
 use crate::packages::apt;
 use crate::packages::apt::{AptRequest, Needed, StageRequest};
-use crate::recipe::{Check, Content, Plan, ServiceState, Stage, Step, VersionWanted};
+use crate::recipe::{Content, Plan, Stage, Step};
 
 use super::{BuildError, with_tree};
 
 /// Packages of every stage of the plan, in its order, and the agent.
 #[derive(Debug)]
-pub(super) struct Materials {
-    pub(super) packages: Vec<StagePackages>,
-    pub(super) agent: Option<AgentBundle>,
+pub(crate) struct Materials {
+    pub(crate) packages: Vec<StagePackages>,
+    pub(crate) agent: Option<AgentBundle>,
 }
 
 impl Materials {
     /// What was resolved for a stage, as canonical text for its digest.
-    pub(super) fn resolved(&self, index: usize, stage: &Stage) -> String {
+    pub(crate) fn resolved(&self, index: usize, stage: &Stage) -> String {
         let packages = match &self.packages[index] {
             StagePackages::Resolved(set) => set.digest_text(),
             // What a mirror holds is not known beforehand: such a layer is good for a day.
@@ -41,7 +42,7 @@ impl Materials {
     }
 
     /// Bytes that packages and agent take when installed, as far as that is known.
-    pub(super) fn installed(&self) -> u64 {
+    pub(crate) fn installed(&self) -> u64 {
         let packages = self.packages.iter().map(|packages| match packages {
             StagePackages::Resolved(set) => set.installed_size(),
             StagePackages::InGuest => 0,
@@ -50,7 +51,7 @@ impl Materials {
     }
 
     /// Whether a stage goes to the network from inside the guest.
-    pub(super) fn needs_network(&self, index: usize, stage: &Stage) -> bool {
+    pub(crate) fn needs_network(&self, index: usize, stage: &Stage) -> bool {
         let in_guest = matches!(self.packages[index], StagePackages::InGuest);
         stage.steps.iter().any(|step| match step {
             Step::Packages(packages) => in_guest && !packages.install.is_empty(),
@@ -61,7 +62,7 @@ impl Materials {
 }
 
 /// Whether a stage installs the agent.
-pub(super) fn has_agent(stage: &Stage) -> bool {
+pub(crate) fn has_agent(stage: &Stage) -> bool {
     stage.steps.iter().any(|step| matches!(step, Step::Agent(_)))
 }
 
@@ -71,7 +72,7 @@ fn today() -> u64 {
 }
 
 /// Resolves everything the plan needs.
-pub(super) fn gather(
+pub(crate) fn gather(
     plan: &Plan,
     base: &Base,
     cache: &Cache,

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::process::Group;
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
-use crate::process::Group;
 
 /// How the appliance's processor is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +57,12 @@ fn decide(setting: Option<&str>, cancel: &Cancel) -> Acceleration {
 }
 
 /// Whether the user insists on KVM: then there is no falling back.
-pub(super) fn is_forced() -> bool {
+pub(crate) fn is_forced() -> bool {
     std::env::var("TIB_ACCEL").is_ok_and(|value| value == "kvm")
 }
 
 /// Warns, once per process, that the appliance is emulated.
-pub(super) fn warn_once(events: &Events, reason: &str) {
+pub(crate) fn warn_once(events: &Events, reason: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         events.warning(format!(
@@ -72,7 +72,7 @@ pub(super) fn warn_once(events: &Events, reason: &str) {
 }
 
 /// The qemu that libguestfs will start.
-pub(super) fn qemu() -> String {
+pub(crate) fn qemu() -> String {
     ["LIBGUESTFS_HV", "LIBGUESTFS_QEMU"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
@@ -101,7 +101,7 @@ const DONE: i32 = 33;
 
 /// Runs the program on a machine without a disk. On other architectures than x86 the processor only has to start.
 /// Neither qemu nor a file is left, however this process ends.
-pub(super) fn run_program(
+pub(crate) fn run_program(
     qemu: &str,
     accelerator: &str,
     timeout: Duration,
@@ -259,7 +259,7 @@ mod tests {
         std::fs::create_dir(&temporary).unwrap();
         let (program, note) = hanging(home.path());
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "guest::probe::tests::child"])
+            .args(["--ignored", "--exact", "host::kvm::tests::child"])
             .env(CHILD, program)
             .env("TIB_TMPDIR", &temporary)
             .stdout(Stdio::null())

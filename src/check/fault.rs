@@ -3,7 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{Check, ConfigCheck, PathCheck, UserCheck, VersionWanted};
-use crate::recipe::valid;
+use crate::valid;
 
 /// The most memory a regular expression may take once it is compiled.
 const PATTERN_LIMIT: usize = 1 << 20;

@@ -6,11 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Check;
 use super::slip::located;
-use crate::recipe::RecipeError;
-use crate::recipe::error::Place;
-use crate::recipe::text::line_of;
+use super::{Check, CheckFileError};
+use crate::toml_text::Place;
+use crate::toml_text::line_of;
 
 const NO_CHECKS: &str = "the file holds no checks: write `[[check]]` above the keys of each";
 
@@ -27,7 +26,7 @@ pub struct CheckFile {
 
 impl CheckFile {
     /// The JSON Schema, which serde's other name for `check` is not in by itself.
-    pub(in crate::recipe) fn schema() -> serde_json::Value {
+    pub(crate) fn schema() -> serde_json::Value {
         let mut schema = schemars::schema_for!(Self).to_value();
         let checks = schema["properties"]["check"].clone();
         schema["properties"]["checks"] = checks;
@@ -41,18 +40,18 @@ impl CheckFile {
     /// Reads a file of checks.
     ///
     /// # Errors
-    /// [`RecipeError::ReadChecks`], or [`RecipeError::Invalid`] with the line of the first mistake.
-    pub fn load(path: &Path) -> Result<Vec<Check>, RecipeError> {
-        let text = fs_err::read_to_string(path).map_err(RecipeError::ReadChecks)?;
+    /// [`CheckFileError::Read`], or [`CheckFileError::Invalid`] with the line of the first mistake.
+    pub fn load(path: &Path) -> Result<Vec<Check>, CheckFileError> {
+        let text = fs_err::read_to_string(path).map_err(CheckFileError::Read)?;
         Self::parse(&path.display().to_string(), &text)
     }
 
     /// Reads the text of a file of checks; `origin` is what messages call it.
     ///
     /// # Errors
-    /// [`RecipeError::Invalid`] with the line of the first mistake.
-    pub fn parse(origin: &str, text: &str) -> Result<Vec<Check>, RecipeError> {
-        let invalid = |start: usize, message: String| RecipeError::Invalid {
+    /// [`CheckFileError::Invalid`] with the line of the first mistake.
+    pub fn parse(origin: &str, text: &str) -> Result<Vec<Check>, CheckFileError> {
+        let invalid = |start: usize, message: String| CheckFileError::Invalid {
             place: Place { file: origin.to_owned(), line: line_of(text, start) },
             message,
         };
@@ -226,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_documentation_has_a_good_example_of_every_check() {
-        let text = include_str!("../../../docs/checks.md");
+        let text = include_str!("../../docs/checks.md");
         let mut shown = std::collections::BTreeSet::new();
         for (number, block) in text.split("```toml\n").skip(1).enumerate() {
             let block = block.split("```").next().unwrap();

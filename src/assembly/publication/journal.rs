@@ -20,7 +20,7 @@ const LONGEST: u64 = 64 << 10;
 
 /// The files of one set, that which the others are about being the last.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     format: String,
     files: Vec<Entry>,
 }
@@ -35,7 +35,7 @@ struct Entry {
 
 /// Tells a file from any other, also from one that got the number of its inode after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     inode: u64,
     size: i64,
     /// Seconds and nanoseconds.
@@ -44,14 +44,14 @@ pub(super) struct Identity {
 
 /// A file of the set.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Item<'a> {
-    pub(super) name: &'a OsStr,
-    pub(super) new: Option<Identity>,
+pub(crate) struct Item<'a> {
+    pub(crate) name: &'a OsStr,
+    pub(crate) new: Option<Identity>,
 }
 
 /// What has a name in the directory of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holder {
+pub(crate) enum Holder {
     Nobody,
     /// The new file.
     Us,
@@ -59,7 +59,7 @@ pub(super) enum Holder {
 }
 
 impl Identity {
-    pub(super) fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         // The types differ between architectures.
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "not everywhere")]
         Self {
@@ -72,7 +72,7 @@ impl Identity {
 
 impl Item<'_> {
     /// Who has its name in `place`.
-    pub(super) fn holder(&self, place: &Directory) -> io::Result<Holder> {
+    pub(crate) fn holder(&self, place: &Directory) -> io::Result<Holder> {
         Ok(match place.look(self.name)? {
             None => Holder::Nobody,
             Some(stat) if self.new == Some(Identity::of(&stat)) => Holder::Us,
@@ -82,23 +82,23 @@ impl Item<'_> {
 }
 
 impl Journal {
-    pub(super) fn new(files: Vec<(OsString, Option<Identity>)>) -> Self {
+    pub(crate) fn new(files: Vec<(OsString, Option<Identity>)>) -> Self {
         let files = files.into_iter().map(|(name, new)| Entry { name: name.into_vec(), new }).collect();
         Self { format: FORMAT.to_owned(), files }
     }
 
     /// The files in the order in which they get their names.
-    pub(super) fn items(&self) -> impl DoubleEndedIterator<Item = Item<'_>> + ExactSizeIterator {
+    pub(crate) fn items(&self) -> impl DoubleEndedIterator<Item = Item<'_>> + ExactSizeIterator {
         self.files.iter().map(|entry| Item { name: OsStr::from_bytes(&entry.name), new: entry.new })
     }
 
     /// The file which the others are about.
-    pub(super) fn main(&self) -> io::Result<Item<'_>> {
+    pub(crate) fn main(&self) -> io::Result<Item<'_>> {
         self.items().next_back().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     /// Writes it, whole or not at all, and so that it survives a crash.
-    pub(super) fn write(&self, to: &Directory) -> io::Result<()> {
+    pub(crate) fn write(&self, to: &Directory) -> io::Result<()> {
         let mut file = to.create(OsStr::new(DRAFT))?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
@@ -111,7 +111,7 @@ impl Journal {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if it was not written by [`write`](Self::write) of this version: what it says is
     /// unknown then, and what it is about must not be touched.
-    pub(super) fn read(from: &Directory) -> io::Result<Option<Self>> {
+    pub(crate) fn read(from: &Directory) -> io::Result<Option<Self>> {
         let file = match from.file(OsStr::new(NAME), false) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -128,13 +128,13 @@ impl Journal {
 
     /// Notes that the set is not to be had although all of it has arrived: its process has told that it failed, and
     /// could not take it back.
-    pub(super) fn revoke(to: &Directory) -> io::Result<()> {
+    pub(crate) fn revoke(to: &Directory) -> io::Result<()> {
         to.create(OsStr::new(REVOKED))?;
         to.sync()
     }
 
     /// Whether the set has been [revoked](Self::revoke).
-    pub(super) fn is_revoked(from: &Directory) -> io::Result<bool> {
+    pub(crate) fn is_revoked(from: &Directory) -> io::Result<bool> {
         Ok(from.look(OsStr::new(REVOKED))?.is_some())
     }
 
@@ -146,7 +146,7 @@ impl Journal {
     }
 
     /// Removes it: nothing is left to be undone.
-    pub(super) fn remove(from: &Directory) -> io::Result<()> {
+    pub(crate) fn remove(from: &Directory) -> io::Result<()> {
         [DRAFT, NAME, REVOKED].iter().try_for_each(|name| from.remove(OsStr::new(name)))
     }
 }

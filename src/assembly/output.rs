@@ -16,7 +16,7 @@ use super::{BuildError, Publication};
 
 /// Where the image and its evidence go.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     directory: PathBuf,
     names: Names,
     force: bool,
@@ -32,14 +32,14 @@ struct Names {
 
 /// An image that nobody has checked yet. It vanishes unless it is published.
 #[derive(Debug)]
-pub(super) struct Unverified {
+pub(crate) struct Unverified {
     publication: Publication,
     names: Names,
 }
 
 impl Output {
     /// Finds out now whether the files can be published at the end, and mends what a killed build left there.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         asked: Option<PathBuf>,
         recipe: &str,
         force: bool,
@@ -59,16 +59,16 @@ impl Output {
         Ok(output)
     }
 
-    pub(super) fn image(&self) -> PathBuf {
+    pub(crate) fn image(&self) -> PathBuf {
         self.directory.join(&self.names.image)
     }
 
-    pub(super) fn manifest(&self) -> PathBuf {
+    pub(crate) fn manifest(&self) -> PathBuf {
         self.directory.join(&self.names.manifest)
     }
 
     /// A place for the image until it is published.
-    pub(super) fn begin(&self, events: &Events, cancel: &Cancel) -> Result<Unverified, BuildError> {
+    pub(crate) fn begin(&self, events: &Events, cancel: &Cancel) -> Result<Unverified, BuildError> {
         let names = self.names.clone();
         let all = vec![names.manifest.clone(), names.checksum.clone(), names.image.clone()];
         let publication = Publication::prepare(&self.directory, all, self.force, events, cancel)?;
@@ -88,12 +88,12 @@ impl Names {
 }
 
 impl Unverified {
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.publication.path(&self.names.image)
     }
 
     /// Flattens `disk` with all its layers into this file.
-    pub(super) fn export(
+    pub(crate) fn export(
         &self,
         disk: &Path,
         cache: &Cache,
@@ -111,7 +111,7 @@ impl Unverified {
     }
 
     /// Gives the image and its evidence their names.
-    pub(super) fn publish(
+    pub(crate) fn publish(
         self,
         exported: &ExportStats,
         manifest: &Manifest,

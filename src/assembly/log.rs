@@ -10,7 +10,7 @@ use super::BuildError;
 const KEPT: usize = 20;
 
 /// A path for the log of a build of `recipe`; makes room among the older ones.
-pub(super) fn path(cache: &Cache, recipe: &str) -> Result<PathBuf, BuildError> {
+pub(crate) fn path(cache: &Cache, recipe: &str) -> Result<PathBuf, BuildError> {
     let directory = cache.directory("logs");
     let failed = |source| BuildError::Output { path: directory.clone(), source };
     fs_err::create_dir_all(&directory).map_err(failed)?;

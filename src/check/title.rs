@@ -1,7 +1,7 @@
 //! What a check asserts, in one line for people and reports.
 
+use super::ServiceState;
 use super::{Check, ConfigCheck, PathCheck, PathKind, UserCheck, Wins};
-use crate::recipe::ServiceState;
 
 impl Check {
     /// One line for people and reports: `package mariadb-server is installed`.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, Stat};
 
 use super::directory::{Directory, is_file};
-use crate::build::BuildError;
+use crate::assembly::BuildError;
 use crate::cancel::Cancel;
 use crate::event::Events;
 
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Our turn to change names in a directory; no other tib does while the value lives. The lock is a file that is there
 /// only as long.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     directory: Directory,
     file: File,
 }
@@ -35,7 +35,7 @@ impl Turn {
     /// # Errors
     /// [`BuildError::Cancelled`], [`BuildError::Busy`], [`BuildError::NotAFile`] if something else has the lock's name,
     /// or why the lock cannot be made.
-    pub(super) fn wait(directory: &Directory, events: &Events, cancel: &Cancel) -> Result<Self, BuildError> {
+    pub(crate) fn wait(directory: &Directory, events: &Events, cancel: &Cancel) -> Result<Self, BuildError> {
         Self::wait_at_most(LIMIT, directory, events, cancel)
     }
 

@@ -1,5 +1,22 @@
 //! Words for what is wrong with a file that a person wrote.
 
+use std::fmt;
+
+/// A line of a recipe file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as a person knows it: `recipes/common.toml` for an embedded one, else its path.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
 /// The line, from 1, that a byte of a text is in.
 pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1

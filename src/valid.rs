@@ -3,7 +3,7 @@
 //! Each function returns the value in the form steps have it, or a fragment that says what is wrong.
 
 /// An absolute path in the guest, without detours.
-pub(super) fn path(text: String) -> Result<String, String> {
+pub(crate) fn path(text: String) -> Result<String, String> {
     let fault = match text.strip_prefix('/') {
         None => "is not absolute",
         Some("") => "is the root directory",
@@ -18,7 +18,7 @@ pub(super) fn path(text: String) -> Result<String, String> {
 }
 
 /// Permission bits, octal.
-pub(super) fn mode(text: &str) -> Result<u32, String> {
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     octal
         .then(|| u32::from_str_radix(text, 8).ok())
@@ -27,7 +27,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// The name of a user or group, as `useradd` takes it.
-pub(super) fn account(text: String) -> Result<String, String> {
+pub(crate) fn account(text: String) -> Result<String, String> {
     let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
     if first && rest && text.len() <= 32 {
@@ -38,7 +38,7 @@ pub(super) fn account(text: String) -> Result<String, String> {
 }
 
 /// The hash of a password, by one of the schemes that are still fit for it. The message never quotes it.
-pub(super) fn password_hash(text: String) -> Result<String, String> {
+pub(crate) fn password_hash(text: String) -> Result<String, String> {
     // yescrypt, gost-yescrypt, scrypt, bcrypt, SHA-512, SHA-256: their parts, the last of which is the hash itself.
     const SCHEMES: [(&str, usize, std::ops::RangeInclusive<usize>); 7] = [
         ("$y$", 3, 43..=43),
@@ -67,7 +67,7 @@ pub(super) fn password_hash(text: String) -> Result<String, String> {
 }
 
 /// A package's name, with `=version` if `install`.
-pub(super) fn package(text: String, install: bool) -> Result<String, String> {
+pub(crate) fn package(text: String, install: bool) -> Result<String, String> {
     let (name, version) = text.split_once('=').map_or((text.as_str(), None), |(n, v)| (n, Some(v)));
     let plain = |text: &str, extra: &[u8]| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -81,7 +81,7 @@ pub(super) fn package(text: String, install: bool) -> Result<String, String> {
 }
 
 /// A word for a file that is made from it: a unit, a repository, a kernel setting.
-pub(super) fn word(text: String, what: &str) -> Result<String, String> {
+pub(crate) fn word(text: String, what: &str) -> Result<String, String> {
     let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@:\\/*".contains(&byte));
     let file = !text.contains('/') || what == SYSCTL;
@@ -89,10 +89,10 @@ pub(super) fn word(text: String, what: &str) -> Result<String, String> {
 }
 
 /// What [`word`] calls a kernel setting, whose name may have slashes.
-pub(super) const SYSCTL: &str = "kernel setting";
+pub(crate) const SYSCTL: &str = "kernel setting";
 
 /// One line without surprises: a URL, a suite, a value.
-pub(super) fn line(text: String, what: &str) -> Result<String, String> {
+pub(crate) fn line(text: String, what: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains(char::is_control) {
         Err(format!("{what} `{}` is not one line of text", text.escape_debug()))
     } else {
@@ -101,7 +101,7 @@ pub(super) fn line(text: String, what: &str) -> Result<String, String> {
 }
 
 /// The address of a repository.
-pub(super) fn url(text: String) -> Result<String, String> {
+pub(crate) fn url(text: String) -> Result<String, String> {
     let known = ["https://", "http://", "file:///"].iter().any(|scheme| text.starts_with(scheme));
     if known && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         Ok(text)
@@ -111,7 +111,7 @@ pub(super) fn url(text: String) -> Result<String, String> {
 }
 
 /// An OpenPGP fingerprint, in upper case without spaces.
-pub(super) fn fingerprint(text: &str) -> Result<String, String> {
+pub(crate) fn fingerprint(text: &str) -> Result<String, String> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     if matches!(digits.len(), 40 | 64) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(digits.to_ascii_uppercase())
@@ -121,7 +121,7 @@ pub(super) fn fingerprint(text: &str) -> Result<String, String> {
 }
 
 /// An ASCII-armoured public key.
-pub(super) fn armoured_key(text: &str) -> Result<(), String> {
+pub(crate) fn armoured_key(text: &str) -> Result<(), String> {
     if text.contains("PRIVATE KEY BLOCK") {
         Err("the key is a private one".to_owned())
     } else if text.contains("-----BEGIN PGP PUBLIC KEY BLOCK-----") {
@@ -132,7 +132,7 @@ pub(super) fn armoured_key(text: &str) -> Result<(), String> {
 }
 
 /// A size such as `700 MiB`, in bytes.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let fault = || format!("`{}` is not a size such as `700 MiB`", text.escape_debug());
     let digits = text.trim().bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.trim().split_at(digits);

@@ -1,0 +1,13 @@
+//! This machine: running programs, trying KVM.
+
+pub(crate) mod kvm;
+pub mod process;
+
+pub use kvm::{Acceleration, acceleration};
+
+/// Where temporary files go: `TIB_TMPDIR`, or what the system says.
+pub(crate) fn temp_dir() -> std::path::PathBuf {
+    std::env::var_os("TIB_TMPDIR")
+        .filter(|value| !value.is_empty())
+        .map_or_else(std::env::temp_dir, Into::into)
+}
