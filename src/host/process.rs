@@ -220,7 +220,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let note = dir.path().join("pid");
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "process::tests::child"])
+            .args(["--ignored", "--exact", "host::process::tests::child"])
             .env(CHILD, &note)
             .stdout(Stdio::null())
             .spawn()
