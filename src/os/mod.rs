@@ -24,7 +24,7 @@ pub(crate) mod version;
 
 pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
 pub use datasource::datasource_list;
-pub use error::VerifyError;
+pub use error::ReadError;
 pub use package::Package;
 pub use packages::{packages, parse_dpkg};
 pub use release::{DetectError, detect_os};

@@ -8,15 +8,15 @@ use super::file::{self, UnitFile};
 use super::index::{Content, Directory, Entry, Found, Node, UnitIndex};
 use super::{CONFIG, LINK_LIMIT, UnitState, full_name, instance, is_template, sysv};
 use crate::disk::{DiskError, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::base_name;
 
 /// The state of a unit; `.service` is added to a name without suffix. A service that exists as an init script
 /// only is enabled when a run level of a normal boot links to it.
 ///
 /// # Errors
-/// [`VerifyError::Disk`]; a loop of links or aliases is one too.
-pub fn unit_state(tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+/// [`ReadError::Disk`]; a loop of links or aliases is one too.
+pub fn unit_state(tree: &mut dyn Tree, name: &str) -> Result<UnitState, ReadError> {
     UnitIndex::read(tree)?.state(tree, name)
 }
 
@@ -25,7 +25,7 @@ impl UnitIndex {
     ///
     /// # Errors
     /// As [`unit_state`].
-    pub fn state(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+    pub fn state(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, ReadError> {
         let name = full_name(name);
         match self.follow(tree, &name)? {
             Some((resolved, found)) => Ok(self.state_of(tree, &name, &resolved, &found)?.0),
@@ -37,7 +37,7 @@ impl UnitIndex {
     ///
     /// # Errors
     /// As [`unit_state`].
-    pub(crate) fn state_behind(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+    pub(crate) fn state_behind(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, ReadError> {
         match self.state(tree, name)? {
             UnitState::Alias(target) if target == full_name(name) => {
                 let is_wanted = |known: &&Directory| known.content.wanted.contains_key(target.as_bytes());

@@ -4,7 +4,7 @@ use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
 use crate::os::files::{base_name, is_directory, join, optional, read_start, show};
 use crate::os::unit::UnitState;
-use crate::os::{UnitFile, UnitIndex, VerifyError, gid_of, groups, groups_of, uid_of, users};
+use crate::os::{ReadError, UnitFile, UnitIndex, gid_of, groups, groups_of, uid_of, users};
 
 /// What runs in such a unit.
 const PROGRAMS: [&[u8]; 5] =
@@ -28,7 +28,7 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Whether the program, what it is a link to, or one of its arguments is called like an agent.
-    pub(super) fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, VerifyError> {
+    pub(super) fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, ReadError> {
         let mut words: Vec<_> = self.command().into_iter().map(String::into_bytes).collect();
         if let Some(program) = self.program(tree)? {
             words.extend(optional(tree.canonicalize(&program))?);
@@ -54,7 +54,7 @@ impl Agent {
     }
 
     /// The path of the program, searched for like systemd does when it is a bare name.
-    pub(super) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, VerifyError> {
+    pub(super) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(word) = self.command().into_iter().next() else { return Ok(None) };
         if word.starts_with('/') {
             return Ok(Some(word.into_bytes()));
@@ -259,7 +259,7 @@ pub(super) fn not_executable(tree: &mut dyn Tree, path: &[u8]) -> Found {
 }
 
 /// The program that a script's first line names.
-pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, VerifyError> {
+pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
     let start = read_start(tree, path, 256)?;
     let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let word = line.strip_prefix(b"#!").map(<[u8]>::trim_ascii_start);
@@ -268,7 +268,7 @@ pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec
 }
 
 /// Who has the database's id, in an image whose agent runs databases as containers; `None` in others.
-fn database_id(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Option<String>>, VerifyError> {
+fn database_id(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Option<String>>, ReadError> {
     if index.state(tree, "docker.service")? == UnitState::NotFound {
         return Ok(None);
     }

@@ -5,7 +5,7 @@ use super::venv::Venv;
 use crate::disk::{DiskError, Tree};
 use crate::os::unit;
 use crate::os::unit::UnitState;
-use crate::os::{UnitIndex, VerifyError};
+use crate::os::{ReadError, UnitIndex};
 
 /// Names under which guest agents are installed, in the order in which they are looked for.
 const UNITS: [&str; 5] = [
@@ -26,14 +26,14 @@ impl Agent {
         tree: &mut dyn Tree,
         index: &UnitIndex,
         venv: Option<&str>,
-    ) -> Result<Option<Self>, VerifyError> {
+    ) -> Result<Option<Self>, ReadError> {
         match venv {
             Some(venv) => Self::in_venv(tree, index, venv),
             None => Self::called_like_one(tree, index),
         }
     }
 
-    fn in_venv(tree: &mut dyn Tree, index: &UnitIndex, venv: &str) -> Result<Option<Self>, VerifyError> {
+    fn in_venv(tree: &mut dyn Tree, index: &UnitIndex, venv: &str) -> Result<Option<Self>, ReadError> {
         let venv = Venv::new(tree, venv)?;
         let names = unit::names(index);
         let known = UNITS.into_iter().filter(|name| names.contains_key(name));
@@ -46,7 +46,7 @@ impl Agent {
         Ok(None)
     }
 
-    fn called_like_one(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Self>, VerifyError> {
+    fn called_like_one(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Self>, ReadError> {
         for name in UNITS {
             if index.state(tree, name)? != UnitState::NotFound {
                 let unit = index.load(tree, name)?.unwrap_or_default();
@@ -68,9 +68,9 @@ impl Agent {
         tree: &mut dyn Tree,
         index: &UnitIndex,
         name: &str,
-        wanted: impl FnOnce(&Self, &mut dyn Tree) -> Result<bool, VerifyError>,
-    ) -> Result<Option<Self>, VerifyError> {
-        let examine = || -> Result<Option<Self>, VerifyError> {
+        wanted: impl FnOnce(&Self, &mut dyn Tree) -> Result<bool, ReadError>,
+    ) -> Result<Option<Self>, ReadError> {
+        let examine = || -> Result<Option<Self>, ReadError> {
             let Some(unit) = index.load(tree, name)? else { return Ok(None) };
             // The unit that it is another name of is looked at itself.
             if matches!(index.state(tree, name)?, UnitState::Alias(target) if target != name) {
@@ -80,7 +80,7 @@ impl Agent {
             Ok(wanted(&found, tree)?.then_some(found))
         };
         match examine() {
-            Err(VerifyError::Disk(DiskError::WrongKind { .. } | DiskError::NotDirectory(_))) => Ok(None),
+            Err(ReadError::Disk(DiskError::WrongKind { .. } | DiskError::NotDirectory(_))) => Ok(None),
             found => found,
         }
     }
