@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use sha2::{Digest as _, Sha256};
-
 use super::error::RecipeError;
 use super::items;
 use super::model::{Agent, RecipeFile};
@@ -19,7 +17,7 @@ use super::values::Values;
 use super::when::{Situation, When};
 use super::{AgentSource, AgentStep, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
 use crate::check::Check;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::toml_text::Place;
 use crate::valid;
 
@@ -192,7 +190,7 @@ fn agent_source(
 
 /// What was asked for, wherever and in whatever words: a default that is given is the same as one that is not.
 fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
@@ -203,7 +201,7 @@ fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
         add(value);
     }
     add(placeless(&agent.to_string()));
-    Digest::from_bytes(hash.finalize().into())
+    hash.finish()
 }
 
 impl<'a> Lowering<'a> {

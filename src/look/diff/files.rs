@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
-use crate::look::ls::{checksum, hex, meaning};
+use crate::look::ls::{hex, meaning};
 use crate::os::VerifyError;
-use crate::os::files::{optional, show, walk};
+use crate::os::files::{digest, optional, show, walk};
 
 /// Files up to this are compared in memory, longer ones by their checksums.
 const IN_MEMORY: u64 = 1 << 20;
@@ -191,7 +191,7 @@ fn same_content(
     if then.size <= IN_MEMORY {
         return Ok(old.read(path, IN_MEMORY)? == new.read(path, IN_MEMORY)?);
     }
-    Ok(checksum(old, path)? == checksum(new, path)?)
+    Ok(digest(old, path)? == digest(new, path)?)
 }
 
 fn change(
