@@ -1,7 +1,7 @@
 //! What the cache keeps of agents: wheels by their hash, resolutions, finished trees.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::metadata;
 use super::pip::HostEnv;
 use super::spec::hash_file;
 use super::wheel::Wheel;
+use crate::clock::now;
 use crate::digest::Digest;
 
 /// The format of [`Lock`]; another one is as good as none.
@@ -74,10 +75,6 @@ impl Lock {
             .map(|file| format!("{} {} {}\n", file.sha256, u8::from(file.requested), file.file))
             .collect()
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn index(env: &HostEnv) -> Digest {

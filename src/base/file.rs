@@ -1,12 +1,12 @@
 //! Bases that are files of this host.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use crate::cache::bases::{BaseMeta, disk_name, find, store};
 use crate::cache::{Base, Origin};
 use crate::cache::{Cache, SourceError, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
@@ -65,8 +65,7 @@ pub(crate) fn import(
 fn index_name(path: &Path) -> Result<String, SourceError> {
     use std::os::unix::fs::MetadataExt;
     let meta = fs_err::metadata(path).map_err(SourceError::io("read", path))?;
-    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let nanoseconds = modified.unwrap_or_default().as_nanos();
+    let nanoseconds = meta.modified().map(clock::since_1970).unwrap_or_default().as_nanos();
     // The time of the last change of anything, which nobody can set back.
     let changed = format!("{}.{}", meta.ctime(), meta.ctime_nsec());
     Ok(format!("index/{}-{}-{}-{nanoseconds}-{changed}.json", meta.dev(), meta.ino(), meta.len()))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
+use crate::host::space;
 use crate::trust::checksum::Checksum;
 use crate::trust::openpgp::Fingerprint;
 
@@ -180,8 +181,8 @@ impl SourceError {
 /// What is free for us on the file system of `path` or its nearest existing parent.
 fn free_space(path: &Path) -> String {
     path.ancestors()
-        .find_map(|place| rustix::fs::statvfs(place).ok())
-        .map_or_else(|| "unknown".to_owned(), |stat| format!("{} MiB", (stat.f_bavail * stat.f_frsize) >> 20))
+        .find_map(|place| space::free(place).ok())
+        .map_or_else(|| "unknown".to_owned(), |free| format!("{} MiB", free >> 20))
 }
 
 impl Diagnose for SourceError {

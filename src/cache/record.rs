@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::root::{META, write_json};
 use super::{Cache, SourceError, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::event::Events;
 
@@ -120,6 +120,6 @@ impl<T: Serialize> Record<T> {
 /// Length, and time of the last change in nanoseconds since 1970.
 fn measure(path: &Path) -> io::Result<(u64, u64)> {
     let meta = fs_err::metadata(path)?;
-    let since = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = clock::since_1970(meta.modified()?);
     Ok((meta.len(), u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
 }

@@ -2,11 +2,14 @@
 
 mod html;
 mod junit;
+mod list;
 mod text;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+pub(crate) use list::listed;
 
 use crate::error::Failure;
 use crate::os::VerifyError;

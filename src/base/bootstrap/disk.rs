@@ -10,8 +10,8 @@ use gptman::{GPT, GPTPartitionEntry};
 use crate::cache::{SourceError, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::disk::SECTOR;
 
-const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
 /// Bytes of the whole disk. Images grow when they are built and again on their first boot.
 pub(crate) const SIZE: u64 = 4096 * MIB;
