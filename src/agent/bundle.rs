@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use super::AgentRequest;
 use super::error::AgentError;
 use super::metadata;
 use super::pip::HostEnv;
@@ -21,7 +22,6 @@ use crate::digest::{Digest, HashingWriter};
 use crate::event::Events;
 use crate::host::process;
 use crate::host::process::ProcessError;
-use crate::recipe::AgentStep;
 
 /// Changes whenever the same wheels would be laid out differently.
 pub(crate) const LAYOUT: u32 = 1;
@@ -41,14 +41,14 @@ pub(crate) struct Tree {
 
 /// Returns the tar of `lock`'s wheels, from the cache if it is there.
 pub(crate) fn tree(
+    request: &AgentRequest<'_>,
     store: &Store,
     lock: &Lock,
-    step: &AgentStep,
-    minor: u8,
     env: &HostEnv,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Tree, AgentError> {
+    let (step, minor) = (request.step, request.python_minor);
     let python = compiler(minor, env, cancel)?;
     let compiler = python.as_ref().map_or("none", |(_, version)| version.as_str());
     let key = Digest::of(
@@ -59,7 +59,7 @@ pub(crate) fn tree(
     if let Some(known) = known(&tar, &note) {
         return Ok(known);
     }
-    let work = store.work()?;
+    let work = request.cache.work()?;
     events.note(format!(
         "laying out {} {} and {} more",
         lock.name,

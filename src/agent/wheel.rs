@@ -12,6 +12,7 @@ use super::error::AgentError;
 use super::metadata::{self, Metadata, WheelName};
 use super::venv::{Placed, Venv};
 use crate::digest::Digest;
+use crate::shown::escape;
 
 /// Files in one wheel.
 const MOST_ENTRIES: usize = 50_000;
@@ -199,7 +200,7 @@ fn directory(
         let entry = archive.by_index_raw(index).map_err(|error| zip_error(file, &error))?;
         let name = entry.name().map_err(|error| zip_error(file, &error))?.into_owned();
         if !is_plain(name.strip_suffix('/').unwrap_or(&name)) {
-            return Err(refuse(format!("`{}` is not a path inside it", name.escape_default())));
+            return Err(refuse(format!("`{}` is not a path inside it", escape(&name))));
         }
         let kind = entry.unix_mode().unwrap_or(0) & 0o170_000;
         if entry.is_symlink() || !matches!(kind, 0 | 0o100_000 | 0o040_000) {

@@ -100,7 +100,7 @@ pub(crate) fn gather(
                 python_minor,
                 arch: plan.os.arch,
                 glibc: glibc_of(&plan.os),
-                cache_dir: cache.root(),
+                cache,
                 offline,
             };
             Some(agent::resolve(&request, events, cancel)?)

@@ -141,7 +141,7 @@ fn fetch(question: &Question<'_>, request: &BaseRequest, shown: &str) -> Result<
     let published = question.ask()?;
     if let Some(arrived) = download::known(published.checksum.as_ref(), cache, events, cancel)? {
         let origin = provenance(image, request, question, &published, None);
-        return Ok(arrived.base.from_origin(origin));
+        return Ok(arrived.base.with_origin(origin));
     }
     match obtain(question, request, shown, &published) {
         Err(wrong) if wrong.exit() == Exit::Integrity && image.pin.is_none() => {
@@ -179,7 +179,7 @@ fn obtain(
     // Somebody else may have brought the same bytes in another way.
     let from = arrived.from.as_ref().map(|from| (&arrived.checksum, from));
     let origin = provenance(image, request, question, published, from);
-    Ok(arrived.base.from_origin(origin))
+    Ok(arrived.base.with_origin(origin))
 }
 
 /// How an image came here; `from` is where it was fetched, unless it was here already.
@@ -222,7 +222,7 @@ fn in_cache(
         }
     }
     let base = find_or_set_aside(cache, held.digest, events, cancel)?;
-    Ok(base.map(|base| base.from_origin(held.origin)))
+    Ok(base.map(|base| base.with_origin(held.origin)))
 }
 
 /// Takes a file into the cache as an image of the catalogue. It is believed if its digest is given, or if the

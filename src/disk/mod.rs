@@ -5,6 +5,7 @@
 //! An image comes in through [`gate()`] or [`open()`], which check its header and all it is backed by first;
 //! [`open_os_tree`] goes on to the files in it, [`export()`] makes the file a person uploads.
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 mod any;
 mod bytes;
 mod cached;
@@ -41,6 +42,7 @@ mod usage;
 mod window;
 mod writer;
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use any::{any_ext, any_fat};
 pub use efi::EfiProgram;

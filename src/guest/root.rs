@@ -82,7 +82,7 @@ impl Session {
     ///
     /// # Errors
     /// [`GuestError::Call`], `EBUSY` if something still uses it.
-    pub fn umount(&mut self, at: &str) -> Result<(), GuestError> {
+    fn umount(&mut self, at: &str) -> Result<(), GuestError> {
         let path = at.to_owned();
         self.call("umount", Some(at), move |g| g.umount(&path, UmountOptArgs::default()))
     }
@@ -133,7 +133,7 @@ impl Session {
     ///
     /// # Errors
     /// [`GuestError::NoOperatingSystem`] before it has been found.
-    pub fn root_device(&self) -> Result<&str, GuestError> {
+    pub(super) fn root_device(&self) -> Result<&str, GuestError> {
         let root = self.layout.iter().flatten().find(|mount| mount.at == "/");
         match root.map(|mount| &mount.what) {
             Some(What::Device { device, .. }) => Ok(device),

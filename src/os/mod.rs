@@ -24,7 +24,10 @@ pub(crate) mod version;
 pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
 pub use datasource::datasource_list;
 pub use error::VerifyError;
-pub use packages::{Package, packages, parse_dpkg};
+#[cfg(any(test, fuzzing, debug_assertions))]
+#[doc(hidden)]
+pub use packages::parse_dpkg;
+pub use packages::{Package, packages};
 pub use release::{DetectError, detect_os};
 pub use sudoers::Grant;
 pub use unit::{

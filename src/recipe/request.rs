@@ -87,24 +87,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads public keys, one a line, from the text of a `.pub` or `authorized_keys` file. Empty lines and
-/// comments are left out.
-///
-/// # Errors
-/// [`RecipeError::SshKey`], for a private key above all.
-pub fn parse_ssh_keys(text: &str) -> Result<Vec<String>, RecipeError> {
-    if text.contains("PRIVATE KEY-----") {
-        return Err(RecipeError::SshKey { number: 1, reason: PRIVATE });
-    }
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys: Vec<_> = lines.map(str::to_owned).collect();
-    if keys.is_empty() {
-        return Err(RecipeError::SshKey { number: 1, reason: "is missing: the file is empty" });
-    }
-    check_ssh_keys(&keys)?;
-    Ok(keys)
-}
-
 const PRIVATE: &str = "is a private key: it must not get into an image";
 
 /// Refuses what is not a public key in OpenSSH's one-line form.
@@ -162,12 +144,12 @@ mod tests {
 
     #[test]
     fn ssh_keys() {
-        let text = format!("# ours\n\n{ED25519}\n");
-        assert_eq!(parse_ssh_keys(&text).unwrap(), [ED25519]);
-        let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n";
-        for (text, message) in [
+        let check = |key: &str| check_ssh_keys(&[key.to_owned()]);
+        check(ED25519).unwrap();
+        let private = "-----BEGIN OPENSSH PRIVATE KEY-----";
+        for (key, message) in [
             (private, "SSH key 1 is a private key: it must not get into an image"),
-            ("", "SSH key 1 is missing: the file is empty"),
+            ("", "SSH key 1 is not in OpenSSH's form `TYPE KEY COMMENT`"),
             ("ssh-ed25519", "SSH key 1 is not in OpenSSH's form `TYPE KEY COMMENT`"),
             ("ssh-dss AAAAB3NzaC1kc3M= x", "SSH key 1 is of no type that sshd accepts"),
             ("ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAA x", "SSH key 1 is damaged: its data does not match its type"),
@@ -177,7 +159,7 @@ mod tests {
             ),
             ("ssh-rsa %%%% x", "SSH key 1 is damaged: its data does not match its type"),
         ] {
-            assert_eq!(parse_ssh_keys(text).unwrap_err().to_string(), message);
+            assert_eq!(check(key).unwrap_err().to_string(), message);
         }
         let two_lines = [format!("{ED25519}\nssh-rsa x")];
         assert_eq!(check_ssh_keys(&two_lines).unwrap_err().to_string(), "SSH key 1 is not on one line");

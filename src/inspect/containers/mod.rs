@@ -153,6 +153,7 @@ fn digest_of(bytes: &[u8]) -> String {
 }
 
 /// For the fuzzer: reads any bytes as each of the files that are read here.
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     let _ = parse_json::<Config>(text, b"");
     docker::any_text(text);

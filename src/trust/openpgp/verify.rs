@@ -24,6 +24,7 @@ use super::armour::{self, ArmourProblem};
 use super::error::Cause;
 use super::{Fingerprint, Keyring, OpenPgpError};
 use crate::clock;
+use crate::shown::escape;
 
 /// Bytes of what is signed: lists of checksums.
 const DATA_LIMIT: usize = 4 << 20;
@@ -269,7 +270,7 @@ fn reason(status: &RevocationStatus<'_>) -> Option<String> {
     let signature = revocations.iter().find(hard).or_else(|| revocations.first())?;
     Some(match signature.reason_for_revocation() {
         Some((why, [])) => why.to_string(),
-        Some((why, text)) => format!("{why}: {}", String::from_utf8_lossy(text).escape_debug()),
+        Some((why, text)) => format!("{why}: {}", escape(&String::from_utf8_lossy(text))),
         None => "no reason given".to_owned(),
     })
 }

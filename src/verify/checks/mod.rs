@@ -118,6 +118,7 @@ fn listed(wrong: &[String]) -> Option<String> {
 }
 
 /// Gives a text to every parser that checks use and no other part of tib does, for the fuzzer.
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub fn parse_text(text: &[u8]) {
     let mut settings = sysctl::Settings::default();
