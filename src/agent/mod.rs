@@ -31,7 +31,7 @@ use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::distro::{Arch, OsRelease};
 use crate::event::Events;
-use crate::recipe::{AgentStep, Content};
+use crate::recipe::{AgentCode, AgentStep, Content};
 
 pub use error::AgentError;
 
@@ -152,12 +152,12 @@ pub fn glibc_of(os: &OsRelease) -> Option<(u32, u32)> {
     Some((2, minor))
 }
 
-/// Whether a source names an agent: for a path, whether something of the right kind is there.
+/// Whether a source can be an agent: for a path, whether something of the right kind is there.
 ///
 /// # Errors
 /// [`AgentError::Source`].
-pub fn check_source(source: &str) -> Result<(), AgentError> {
-    Origin::parse(source).map(drop)
+pub fn check_source(source: &AgentCode) -> Result<(), AgentError> {
+    Origin::find(source).map(drop)
 }
 
 /// Resolves an agent, and lays it out as a tar in the cache.
@@ -188,7 +188,7 @@ fn resolve_in(
     // pip runs elsewhere, so nothing may depend on where this process is.
     let cache = std::path::absolute(request.cache_dir).map_err(AgentError::io("find", request.cache_dir))?;
     let request = &AgentRequest { cache_dir: &cache, ..*request };
-    let origin = Origin::parse(&step.source)?;
+    let origin = Origin::find(&step.source)?;
     let store = Store::open(&cache)?;
     let key = key(request, &origin, cancel)?;
     let target = Target {
@@ -250,7 +250,7 @@ fn key(request: &AgentRequest<'_>, origin: &Origin, cancel: &Cancel) -> Result<D
     let constraints = match &request.step.constraints {
         None => String::new(),
         Some(Content::Text(text)) => Digest::of(text.as_bytes()).to_string(),
-        Some(Content::Host { sha256, .. }) => sha256.clone(),
+        Some(Content::Host { sha256, .. }) => sha256.to_string(),
     };
     let asked = serde_json::json!({
         "origin": origin.fingerprint(cancel)?,

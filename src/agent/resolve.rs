@@ -243,7 +243,7 @@ impl Resolver<'_> {
                     Ok(wheel) => (wheel.name, wheel.version),
                     Err(error) => return error,
                 },
-                _ => (self.request.step.source.clone(), "as given".to_owned()),
+                _ => (self.request.step.source.to_string(), "as given".to_owned()),
             };
             return AgentError::NeedsPython { name, version, needs, guest, fits: None };
         }
@@ -294,7 +294,7 @@ impl Resolver<'_> {
             Some(Content::Text(text)) => fs::write(&copy, text).map_err(AgentError::io("write", &copy))?,
             Some(Content::Host { path, sha256, .. }) => {
                 fs::copy(path, &copy).map_err(AgentError::io("read", path))?;
-                if hash_file(&copy)?.0.to_string() != *sha256 {
+                if hash_file(&copy)?.0 != *sha256 {
                     return Err(AgentError::Changed { path: path.clone() });
                 }
             }

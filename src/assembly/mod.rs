@@ -28,7 +28,7 @@ use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::os;
-use crate::recipe::{AgentSource, Library, Plan, Recipe, RecipeError, Request};
+use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
 use crate::report::Report;
 use crate::size::Size;
@@ -231,8 +231,8 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
 
 /// Files that the request names must be there, which is found out before a base is fetched or made.
 fn check_files(request: &BuildRequest) -> Result<()> {
-    if let Some(source @ AgentSource::Path(_)) = &request.agent {
-        agent::check_source(&source.to_string())?;
+    if let Some(AgentSource::Code(code @ AgentCode::Path(_))) = &request.agent {
+        agent::check_source(code)?;
     }
     if let Some(path) = &request.constraints {
         fs_err::read(path).map_err(RecipeError::Constraints)?;

@@ -84,7 +84,7 @@ fn steps(masks: bool) -> Vec<Step> {
     let service = |unit: &str, state| Step::Service(ServiceStep { unit: unit.to_owned(), state });
     let agent = |owner: &str| {
         Step::Agent(AgentStep {
-            source: "pypi".to_owned(),
+            source: "pypi".parse().unwrap(),
             venv: "/opt/guest agent".to_owned(),
             module: "trove.cmd.guest".to_owned(),
             owner: owner.to_owned(),

@@ -1,7 +1,5 @@
 //! Runs the steps of a stage, one after the other.
 
-use sha2::{Digest as _, Sha256};
-
 use crate::agent::AgentBundle;
 use crate::cancel::Cancel;
 use crate::check::ServiceState;
@@ -12,6 +10,7 @@ use crate::guest::{Access, Guest, Script};
 use crate::packages::apt;
 use crate::packages::apt::PackageSet;
 use crate::recipe::{AgentStep, Content, FileStep, PackagesStep, RepositoryStep, Stage, Step, UserStep};
+use crate::trust::RepositoryKey;
 
 use super::EngineError;
 use super::accounts::{Accounts, group_script, user_script};
@@ -170,8 +169,8 @@ impl Runner<'_> {
 
     fn repository(&mut self, repository: &RepositoryStep) -> Result<(), EngineError> {
         // Refuses a key that is not the pinned one.
-        let key = apt::armoured_key(repository).map_err(Box::new)?;
-        for (path, text) in repository_files(self.materials.os.family, repository, &key) {
+        let key = RepositoryKey::of(repository)?;
+        for (path, text) in repository_files(self.materials.os.family, repository, &key.armoured) {
             self.make_parent(&path)?;
             self.guest.write(&path, text.as_bytes(), Access::root(0o644))?;
         }
@@ -268,7 +267,7 @@ pub(crate) fn content(content: &Content) -> Result<Vec<u8>, EngineError> {
         Content::Host { path, sha256, .. } => {
             let failed = |source| EngineError::HostFile { path: path.display().to_string(), source };
             let bytes = fs_err::read(path).map_err(failed)?;
-            if Digest::from_bytes(Sha256::digest(&bytes).into()).to_string() != *sha256 {
+            if Digest::of(&bytes) != *sha256 {
                 return Err(failed(std::io::Error::other("it has changed since the plan was made")));
             }
             Ok(bytes)
@@ -373,11 +372,9 @@ mod tests {
     fn a_host_file_that_changed_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), "new").unwrap();
-        let stale =
-            Content::Host { path: file.path().into(), sha256: Digest::of(b"old").to_string(), size: 3 };
+        let stale = Content::Host { path: file.path().into(), sha256: Digest::of(b"old"), size: 3 };
         assert!(matches!(content(&stale), Err(EngineError::HostFile { .. })));
-        let fresh =
-            Content::Host { path: file.path().into(), sha256: Digest::of(b"new").to_string(), size: 3 };
+        let fresh = Content::Host { path: file.path().into(), sha256: Digest::of(b"new"), size: 3 };
         assert_eq!(content(&fresh).unwrap(), b"new");
     }
 }

@@ -14,10 +14,11 @@ use super::items;
 use super::model::{Agent, RecipeFile};
 use super::parse::Source;
 use super::request::check_ssh_keys;
-use super::step::placeless;
 use super::values::Values;
 use super::when::{Situation, When};
-use super::{AgentSource, AgentStep, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
+use super::{
+    AgentCode, AgentSource, AgentStep, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive,
+};
 use crate::check::Check;
 use crate::digest::Digest;
 use crate::toml_text::Place;
@@ -183,7 +184,9 @@ fn agent_source(
             let text =
                 values.render(agent.source.as_deref().unwrap_or("none")).map_err(|error| fault(&error))?;
             match text.parse() {
-                Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
+                Ok(AgentSource::Code(AgentCode::Path(_))) => {
+                    Err(at.error("`agent.source` cannot be a path of the host"))
+                }
                 parsed => parsed.map_err(|error| fault(&error)),
             }
         }
@@ -202,7 +205,7 @@ fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
         add(name);
         add(value);
     }
-    add(placeless(&agent.to_string()));
+    add(&agent.anywhere().to_string());
     Digest::from_bytes(hash.finalize().into())
 }
 
@@ -255,7 +258,7 @@ impl<'a> Lowering<'a> {
         let bytes = fs_err::read(path)?;
         Ok(Content::Host {
             path: std::path::absolute(path)?,
-            sha256: Digest::of(&bytes).to_string(),
+            sha256: Digest::of(&bytes),
             size: bytes.len() as u64,
         })
     }
@@ -274,12 +277,10 @@ impl<'a> Lowering<'a> {
             None => Err(at.error(format!("`[agent]` has no `{key}`"))),
         };
         let user = agent.user.is_some().then(|| field("user", &agent.user)).transpose()?;
-        if *source == AgentSource::None {
-            return Ok(user);
-        }
+        let AgentSource::Code(code) = source else { return Ok(user) };
         let constraints = request.constraints.as_ref().map(|path| Self::host_file(path)).transpose();
         let step = AgentStep {
-            source: source.to_string(),
+            source: code.clone(),
             venv: valid::path(field("venv", &agent.venv)?).map_err(|fault| at.error(fault))?,
             module: field("module", &agent.module)?,
             owner: field("user", &agent.user)?,

@@ -88,7 +88,7 @@ fn what_trove_needs_is_in_the_plan() {
     assert!(wanted.checks.contains(&Check::Datasources { names }));
     assert_eq!(wanted.datastore, None);
     let agent = wanted.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
-        matches!(step, Step::Agent(agent) if agent.source == "pypi" && agent.module == "trove.cmd.guest")
+        matches!(step, Step::Agent(agent) if agent.source.to_string() == "pypi" && agent.module == "trove.cmd.guest")
     });
     assert!(agent);
 }
@@ -297,7 +297,8 @@ fn requests_that_make_no_sense() {
     );
     assert_eq!(error.hint().as_deref(), Some("its options are: guest_user"));
     assert_eq!(error.exit(), Exit::Recipe);
-    let request = Request { agent: Some(AgentSource::Pypi { version: None }), ..Request::new(&os) };
+    let request =
+        Request { agent: Some(AgentSource::Code(AgentCode::Pypi { version: None })), ..Request::new(&os) };
     let error = Library::default().load("common").unwrap().plan(&request).unwrap_err();
     assert_eq!(error.to_string(), "recipe `common` has no `[agent]`: it cannot take one");
     let request = Request { constraints: Some("/nonexistent/c.txt".into()), ..Request::new(&os) };
@@ -374,7 +375,7 @@ fn what_is_said_of_the_agent_are_templates_too() {
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Recipe::from_text("x", &text)?.plan(&Request { settings, ..Request::new(&os) })
     };
-    let source = |plan: &Plan| plan.agent().unwrap().source.clone();
+    let source = |plan: &Plan| plan.agent().unwrap().source.to_string();
     let by_default = plan("", &[]).unwrap();
     assert_eq!((source(&by_default).as_str(), by_default.notes.len()), ("pypi:26.0.0", 0));
     let set = plan("", &[("release", "27.0.0"), ("oldest", "12")]).unwrap();

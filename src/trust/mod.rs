@@ -2,3 +2,6 @@
 
 pub mod checksum;
 pub mod openpgp;
+mod repository_key;
+
+pub use repository_key::{RepositoryKey, RepositoryKeyError};

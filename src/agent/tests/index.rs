@@ -16,7 +16,7 @@ use crate::recipe::{AgentStep, Content};
 
 fn step(source: &str) -> AgentStep {
     AgentStep {
-        source: source.to_owned(),
+        source: source.parse().unwrap(),
         venv: "/opt/guest-agent-venv".to_owned(),
         module: "trove.cmd".to_owned(),
         owner: "root".to_owned(),
@@ -223,9 +223,9 @@ fn constraints_extras_and_the_guests_markers_count() {
 
     let file = cache.path().join("constraints.txt");
     fs::write(&file, "dep<1.5\n").unwrap();
-    let sha256 = crate::digest::Digest::of(b"dep<1.5\n").to_string();
+    let sha256 = crate::digest::Digest::of(b"dep<1.5\n");
     step.constraints = Some(Content::Host { path: file.clone(), sha256, size: 8 });
-    step.source = "pypi:1.0".to_owned();
+    step.source = "pypi:1.0".parse().unwrap();
     let pinned = ask(&step, cache.path(), &index.env(), Guest(11, false)).unwrap();
     assert!(names(&pinned).contains(&"dep-1.0".to_owned()));
     fs::write(&file, "dep<2.0\n").unwrap();

@@ -19,7 +19,7 @@ fn network_troves_agent_starts_from_the_tar() {
     let cache = directory.path().join("cache");
     let venv = directory.path().join("venv");
     let step = AgentStep {
-        source: std::env::var("TIB_TEST_AGENT").unwrap_or("pypi".to_owned()),
+        source: std::env::var("TIB_TEST_AGENT").unwrap_or("pypi".to_owned()).parse().unwrap(),
         venv: venv.display().to_string(),
         module: "trove.cmd.guest".to_owned(),
         owner: "root".to_owned(),

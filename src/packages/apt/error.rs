@@ -6,6 +6,7 @@ use crate::cancel::Cancelled;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
+use crate::trust::RepositoryKeyError;
 
 /// Packages could not be resolved or fetched.
 #[derive(Debug, thiserror::Error)]
@@ -48,24 +49,9 @@ pub enum AptError {
     /// There is nowhere to get packages from.
     #[error("the base image has no package source, and the recipe adds none")]
     NoSources,
-    /// A repository's key is not usable.
-    #[error("key of repository `{repository}` {problem}")]
-    Key {
-        /// The repository's name.
-        repository: String,
-        /// What is wrong, such as `is not ASCII-armoured`.
-        problem: String,
-    },
-    /// A repository's key is not the one that was pinned.
-    #[error("key of repository `{repository}` has fingerprint {found}, but {pinned} is pinned")]
-    Fingerprint {
-        /// The repository's name.
-        repository: String,
-        /// The fingerprint the recipe pins.
-        pinned: String,
-        /// What the key really has.
-        found: String,
-    },
+    /// The key of a repository that the recipe adds is not usable, or not the pinned one.
+    #[error(transparent)]
+    Key(#[from] RepositoryKeyError),
     /// apt ran and failed.
     #[error("{doing} failed: {reason}")]
     Failed {
@@ -236,7 +222,8 @@ impl Diagnose for AptError {
             Self::Disk(error) => error.exit(),
             Self::Invalid { .. } | Self::Contradiction(_) => Exit::Recipe,
             Self::Source { .. } | Self::NoSources | Self::Unknown { .. } => Exit::Guest,
-            Self::Key { .. } | Self::Fingerprint { .. } | Self::Content(_) => Exit::Integrity,
+            Self::Key(error) => error.exit(),
+            Self::Content(_) => Exit::Integrity,
             Self::Failed { fault, .. } => match fault {
                 Fault::Signature | Fault::Content => Exit::Integrity,
                 Fault::Network => Exit::Network,
@@ -252,6 +239,7 @@ impl Diagnose for AptError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Disk(error) => return error.hint(),
+            Self::Key(error) => return error.hint(),
             Self::Contradiction(contradiction) => return Some(contradiction.hint.clone()),
             Self::Unknown { unknown } => {
                 let similar: Vec<_> = unknown.iter().flat_map(|u| &u.similar).map(String::as_str).collect();
@@ -266,9 +254,6 @@ impl Diagnose for AptError {
                 "only http and https sources can be used; disable this one in the base image"
             }
             Self::NoSources => "use a base image whose /etc/apt lists a source, or add a repository",
-            Self::Fingerprint { .. } => {
-                "compare both with what the vendor publishes before changing the recipe"
-            }
             Self::NoIndex | Self::Missing { .. } => "run once without --offline to fill the cache",
             Self::Content(_) => "run again; if it persists, the mirror is damaged",
             Self::Failed { fault, .. } => match fault {

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{AptError, Contradiction, Fault, UnknownPackage};
 pub use install::{install_script, removal_script};
-pub use repository::{armoured_key, key_path, pin_entry, pin_path, sources_entry, sources_path};
+pub use repository::{key_path, pin_entry, pin_path, sources_entry, sources_path};
 
 use crate::cancel::Cancel;
 use crate::disk::Tree;

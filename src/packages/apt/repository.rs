@@ -1,14 +1,8 @@
 //! The repositories a recipe adds: the files that describe them, the same for host and guest.
 
-use sha2::Digest as _;
-
 use super::error::AptError;
 use super::sources::is_web;
-use crate::recipe::{Content, RepositoryStep};
-use crate::trust::openpgp::{Fingerprint, KeyProblem, sole_key};
-
-/// Keys are a few kilobytes; whoever names a bigger file means something else.
-const KEY_LIMIT: u64 = 1 << 20;
+use crate::recipe::RepositoryStep;
 
 /// Where the source of a repository stands in the guest.
 pub fn sources_path(repository: &RepositoryStep) -> String {
@@ -69,51 +63,10 @@ pub(crate) fn check(repository: &RepositoryStep) -> Result<(), AptError> {
     }
 }
 
-/// The armoured text of a repository's key, after checking that it is the pinned key and nothing else.
-///
-/// # Errors
-/// [`AptError::Fingerprint`] or [`AptError::Key`].
-pub fn armoured_key(repository: &RepositoryStep) -> Result<String, AptError> {
-    let text = match &repository.key {
-        Content::Text(text) => text.clone(),
-        Content::Host { path, sha256, size } => {
-            let problem = |problem: String| AptError::Key { repository: repository.name.clone(), problem };
-            if *size > KEY_LIMIT {
-                return Err(problem(format!("is larger than {KEY_LIMIT} bytes")));
-            }
-            let bytes = fs_err::read(path).map_err(AptError::io("read", path))?;
-            if Some(crate::digest::Digest::from_bytes(sha2::Sha256::digest(&bytes).into()))
-                != crate::digest::Digest::parse(sha256)
-            {
-                return Err(problem(format!("in `{}` changed since the plan was made", path.display())));
-            }
-            String::from_utf8(bytes).map_err(|_| problem("is not ASCII-armoured".to_owned()))?
-        }
-    };
-    binary_key(repository, &text)?;
-    Ok(text)
-}
-
-/// The key in binary form, which every apt reads; checked like [`armoured_key`].
-pub(crate) fn binary_key(repository: &RepositoryStep, armoured: &str) -> Result<Vec<u8>, AptError> {
-    let name = || repository.name.clone();
-    let pinned: Fingerprint = repository.fingerprint.parse().map_err(|_| AptError::Invalid {
-        what: "fingerprint of a repository's key",
-        value: repository.fingerprint.clone(),
-    })?;
-    sole_key(armoured, &pinned).map_err(|problem| match problem {
-        KeyProblem::Malformed(problem) => AptError::Key { repository: name(), problem },
-        KeyProblem::OtherKey(found) => AptError::Fingerprint {
-            repository: name(),
-            pinned: repository.fingerprint.clone(),
-            found: found.to_string(),
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Content;
 
     fn repository() -> RepositoryStep {
         RepositoryStep {
