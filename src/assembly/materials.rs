@@ -1,5 +1,6 @@
 //! What a build brings into the guest: packages and the agent, resolved on the host where possible.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::agent;
@@ -8,13 +9,11 @@ use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
 use crate::disk::Policy;
-use crate::distro::Family;
-use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
 use crate::os;
-use crate::packages::apt;
-use crate::packages::apt::{AptRequest, Needed, StageRequest};
+use crate::packages;
+use crate::packages::{Needed, ResolveRequest, Resolver, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
 
 use super::{BuildError, with_tree};
@@ -29,11 +28,7 @@ pub(crate) struct Materials {
 impl Materials {
     /// What was resolved for a stage, as canonical text for its digest.
     pub(crate) fn resolved(&self, index: usize, stage: &Stage) -> String {
-        let packages = match &self.packages[index] {
-            StagePackages::Resolved(set) => set.digest_text(),
-            // What a mirror holds is not known beforehand: such a layer is good for a day.
-            StagePackages::InGuest => format!("in the guest, day {}\n", today()),
-        };
+        let packages = self.packages[index].digest();
         let agent = match &self.agent {
             Some(agent) if has_agent(stage) => agent.digest_text(),
             _ => String::new(),
@@ -43,16 +38,13 @@ impl Materials {
 
     /// Bytes that packages and agent take when installed, as far as that is known.
     pub(crate) fn installed(&self) -> u64 {
-        let packages = self.packages.iter().map(|packages| match packages {
-            StagePackages::Resolved(set) => set.installed_size(),
-            StagePackages::InGuest => 0,
-        });
-        packages.sum::<u64>() + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
+        self.packages.iter().map(StagePackages::installed_size).sum::<u64>()
+            + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
     }
 
     /// Whether a stage goes to the network from inside the guest.
     pub(crate) fn needs_network(&self, index: usize, stage: &Stage) -> bool {
-        let in_guest = matches!(self.packages[index], StagePackages::InGuest);
+        let in_guest = matches!(self.packages[index], StagePackages::InGuest { .. });
         stage.steps.iter().any(|step| match step {
             Step::Packages(packages) => in_guest && !packages.install.is_empty(),
             Step::Script(script) => script.network,
@@ -112,6 +104,11 @@ pub(crate) fn gather(
     Ok(Materials { packages, agent })
 }
 
+/// Where a resolver keeps package files.
+pub(crate) fn package_files(cache: &Cache, resolver: &dyn Resolver) -> PathBuf {
+    cache.directory(resolver.name())
+}
+
 fn packages(
     plan: &Plan,
     base: &Base,
@@ -122,28 +119,30 @@ fn packages(
 ) -> Result<Vec<StagePackages>> {
     let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
     if wanted.iter().all(StageRequest::is_idle) {
-        return Ok(vec![StagePackages::Resolved(apt::PackageSet::default()); plan.stages.len()]);
+        return Ok(vec![StagePackages::Nothing; plan.stages.len()]);
     }
-    if plan.os.family != Family::Debian {
-        return in_guest(plan, &wanted, "it knows only apt", offline, events);
-    }
-    if let Err(error) = apt::usable() {
-        return in_guest(plan, &wanted, &error.to_string(), offline, events);
-    }
-    let resolution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
-        let request = AptRequest {
+    let resolver = match packages::resolver(plan.os.family) {
+        Ok(resolver) => resolver,
+        Err(reason) => return in_guest(plan, &wanted, &reason, offline, events),
+    };
+    let solution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
+        let request = ResolveRequest {
             tree,
             arch: plan.os.arch,
             stages: &wanted,
             needed: &needed(plan),
             boots: plan.boots,
-            cache_dir: &cache.directory("apt"),
+            cache_dir: &package_files(cache, resolver),
             offline,
         };
-        Ok(apt::resolve(request, events, cancel)?)
+        resolver.resolve(request, events, cancel)
     })?;
-    foresee(plan, &resolution.installed)?;
-    Ok(resolution.sets.into_iter().map(StagePackages::Resolved).collect())
+    foresee(plan, &solution.installed)?;
+    let of = |(stage, set): (&StageRequest<'_>, _)| match stage.is_idle() {
+        true => StagePackages::Nothing,
+        false => StagePackages::Resolved(set),
+    };
+    Ok(wanted.iter().zip(solution.sets).map(of).collect())
 }
 
 /// What the purpose of the image needs beyond what the recipe names.
@@ -241,15 +240,21 @@ fn in_guest(
     events: &Events,
 ) -> Result<Vec<StagePackages>> {
     let os = plan.os.label();
-    if wanted.iter().all(|stage| stage.install.is_empty()) {
-        // Removing and answering needs no network.
-        return Ok(vec![StagePackages::InGuest; plan.stages.len()]);
+    // Removing and answering needs no network.
+    if wanted.iter().any(|stage| !stage.install.is_empty()) {
+        if offline {
+            return Err(BuildError::OfflinePackages { os }.into());
+        }
+        events.note(format!(
+            "packages of {os} are installed from inside the guest, over the network: {reason}"
+        ));
     }
-    if offline {
-        return Err(BuildError::OfflinePackages { os }.into());
-    }
-    events.note(format!("packages of {os} are installed from inside the guest, over the network: {reason}"));
-    Ok(vec![StagePackages::InGuest; plan.stages.len()])
+    let day = today();
+    let of = |stage: &StageRequest<'_>| match stage.is_idle() {
+        true => StagePackages::Nothing,
+        false => StagePackages::InGuest { day },
+    };
+    Ok(wanted.iter().map(of).collect())
 }
 
 #[cfg(test)]

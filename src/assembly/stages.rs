@@ -8,13 +8,14 @@ use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk;
-use crate::engine::{self, EngineError, Payload, Scaffold, StagePackages};
+use crate::engine::{self, EngineError, Payload, PayloadPath, Scaffold};
 use crate::error::Result;
 use crate::event::{Event, Events};
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
+use crate::packages::StagePackages;
 use crate::recipe::Plan;
 
-use super::materials::{Materials, has_agent};
+use super::materials::{Materials, has_agent, package_files};
 use super::size::Target;
 use super::space::{self, SpaceWatch};
 use super::{BuildError, log};
@@ -217,7 +218,7 @@ impl Build<'_> {
             if has_payload {
                 session.mount_payload(1, engine::PAYLOAD_MOUNT)?;
             }
-            let materials = engine::Materials {
+            let materials = engine::StageMaterials {
                 os: &self.plan.os,
                 packages: &self.materials.packages[index],
                 agent: self.materials.agent.as_ref(),
@@ -244,14 +245,15 @@ impl Build<'_> {
         let mut payload = Payload::default();
         for (index, stage) in self.plan.stages.iter().enumerate().skip(self.first) {
             if let StagePackages::Resolved(set) = &self.materials.packages[index] {
-                for file in &set.files {
-                    payload.add(format!("apt/{}/{}", stage.name.name(), file.file_name()), &file.path);
+                let directory = PayloadPath::packages(set, stage.name);
+                for file in set.resolver().files(set, &package_files(self.cache, set.resolver())) {
+                    payload.add(directory.file(&file.name), file.path);
                 }
             }
             if has_agent(stage)
                 && let Some(agent) = &self.materials.agent
             {
-                payload.add("agent.tar", &agent.tree);
+                payload.add(PayloadPath::agent(), &agent.tree);
             }
         }
         payload

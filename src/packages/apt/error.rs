@@ -10,7 +10,7 @@ use crate::trust::RepositoryKeyError;
 
 /// Packages could not be resolved or fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum AptError {
+pub(crate) enum AptError {
     /// This host has no apt that could do the work.
     #[error("cannot resolve packages on this host: {0}")]
     Unusable(String),
@@ -95,7 +95,7 @@ pub enum AptError {
 
 /// What a recipe asks and what follows from it do not go together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contradiction {
+pub(crate) struct Contradiction {
     /// Where the recipe says it, and what follows.
     pub summary: String,
     /// Why it follows: who needs whom.
@@ -106,7 +106,7 @@ pub struct Contradiction {
 
 /// A package that no source knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownPackage {
+pub(crate) struct UnknownPackage {
     /// As the recipe names it.
     pub name: String,
     /// Packages with similar names that exist, best first.
@@ -115,7 +115,7 @@ pub struct UnknownPackage {
 
 /// What kind of failure apt's messages describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// An index is unsigned, or its signature is not by a trusted, valid key.
     Signature,
     /// Something fetched has other content than promised.

@@ -2,30 +2,30 @@
 
 use super::error::AptError;
 use super::sources::is_web;
+use crate::packages::GuestFile;
 use crate::recipe::RepositoryStep;
+use crate::trust::RepositoryKey;
 
-/// Where the source of a repository stands in the guest.
-pub fn sources_path(repository: &RepositoryStep) -> String {
-    format!("/etc/apt/sources.list.d/{}.sources", repository.name)
+/// Files that add a repository to the guest: its source, its key, and its priority if it has one.
+pub(crate) fn files(repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
+    let name = &repository.name;
+    let source = GuestFile {
+        path: format!("/etc/apt/sources.list.d/{name}.sources"),
+        text: stanza(repository, &key_path(repository)),
+    };
+    let key = GuestFile { path: key_path(repository), text: key.armoured.clone() };
+    let pin =
+        pin_entry(repository).map(|text| GuestFile { path: format!("/etc/apt/preferences.d/{name}"), text });
+    [source, key].into_iter().chain(pin).collect()
 }
 
 /// Where the key of a repository stands in the guest, ASCII-armoured.
-pub fn key_path(repository: &RepositoryStep) -> String {
+fn key_path(repository: &RepositoryStep) -> String {
     format!("/etc/apt/keyrings/{}.asc", repository.name)
 }
 
-/// Where the pin of a repository stands in the guest, if it has one.
-pub fn pin_path(repository: &RepositoryStep) -> String {
-    format!("/etc/apt/preferences.d/{}", repository.name)
-}
-
-/// The deb822 stanza that adds a repository to the guest.
-pub fn sources_entry(repository: &RepositoryStep) -> String {
-    stanza(repository, &key_path(repository))
-}
-
 /// The preferences stanza that gives everything from the repository's host its priority.
-pub fn pin_entry(repository: &RepositoryStep) -> Option<String> {
+pub(crate) fn pin_entry(repository: &RepositoryStep) -> Option<String> {
     let authority = repository.url.split_once("://")?.1.split('/').next()?;
     let host = authority.rsplit('@').next()?.split(':').next()?;
     repository
@@ -83,14 +83,26 @@ mod tests {
     #[test]
     fn files_in_the_guest() {
         let repository = repository();
-        insta::assert_snapshot!(sources_entry(&repository), @r"
+        let key = RepositoryKey { armoured: "KEY".to_owned(), binary: Vec::new() };
+        let files = files(&repository, &key);
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "/etc/apt/sources.list.d/pgdg.sources",
+                "/etc/apt/keyrings/pgdg.asc",
+                "/etc/apt/preferences.d/pgdg"
+            ]
+        );
+        assert_eq!(files[1].text, "KEY");
+        insta::assert_snapshot!(files[0].text, @r"
         Types: deb
         URIs: https://apt.example.org:8080/pub/apt
         Suites: bookworm-pgdg
         Components: main 16
         Signed-By: /etc/apt/keyrings/pgdg.asc
         ");
-        insta::assert_snapshot!(pin_entry(&repository).unwrap(), @r#"
+        insta::assert_snapshot!(files[2].text, @r#"
         Package: *
         Pin: origin "apt.example.org"
         Pin-Priority: 1001
