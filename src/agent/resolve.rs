@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
-use super::AgentRequest;
 use super::error::AgentError;
 use super::metadata::{WheelName, canonical};
 use super::pip::{Complaint, Failed, HostEnv, Pip, Target};
 use super::spec::{Origin, copy_tree, hash_file};
-use super::store::{Lock, LockedFile, Store};
+use super::store::{Lock, Store};
+use super::{AgentFile, AgentRequest};
 use crate::cancel::Cancel;
 use crate::event::Events;
 use crate::recipe::Content;
@@ -200,7 +200,7 @@ impl Resolver<'_> {
         &self,
         desk: &Desk<'_>,
         name: &str,
-        files: &[LockedFile],
+        files: &[AgentFile],
         requires: &[Vec<String>],
     ) -> Result<(), AgentError> {
         let dists: Vec<_> = files

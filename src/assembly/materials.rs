@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::agent;
-use crate::agent::{AgentBundle, AgentRequest, glibc_of};
+use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
@@ -16,35 +16,48 @@ use crate::packages;
 use crate::packages::{Needed, ResolveRequest, Resolver, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
 
+use super::resolution::{Resolution, ResolvedStage};
+use super::size::Target;
 use super::{BuildError, with_tree};
 
-/// Packages of every stage of the plan, in its order, and the agent.
+/// What was resolved for a plan, before it is known how large the disk must be for it.
 #[derive(Debug)]
-pub(crate) struct Materials {
-    pub(crate) packages: Vec<StagePackages>,
-    pub(crate) agent: Option<AgentBundle>,
+pub(crate) struct Gathered {
+    /// One for each stage of the plan, in its order.
+    stages: Vec<ResolvedStage>,
+    agent: Option<AgentTree>,
 }
 
-impl Materials {
-    /// What was resolved for a stage, as canonical text for its digest.
-    pub(crate) fn resolved(&self, index: usize, stage: &Stage) -> String {
-        let packages = self.packages[index].digest();
-        let agent = match &self.agent {
-            Some(agent) if has_agent(stage) => agent.digest_text(),
-            _ => String::new(),
-        };
-        format!("{packages}{agent}")
-    }
+/// Everything that a build brings into the guest.
+#[derive(Debug)]
+pub(crate) struct BuildMaterials {
+    /// What it is.
+    pub(crate) resolution: Resolution,
+    /// The agent, laid out on this host. Where the packages are, their resolver knows.
+    pub(crate) agent: Option<AgentTree>,
+    /// Bytes that it takes when installed, as far as that is known.
+    pub(crate) installed: u64,
+}
 
+impl Gathered {
     /// Bytes that packages and agent take when installed, as far as that is known.
     pub(crate) fn installed(&self) -> u64 {
-        self.packages.iter().map(StagePackages::installed_size).sum::<u64>()
-            + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
+        let packages = self.stages.iter().map(|stage| stage.packages.installed_size());
+        packages.sum::<u64>() + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
     }
 
+    /// For the disk that is made of the base.
+    pub(crate) fn on(self, base: &Base, target: &Target) -> BuildMaterials {
+        let installed = self.installed();
+        let resolution = Resolution::new(base, target, self.stages);
+        BuildMaterials { resolution, agent: self.agent, installed }
+    }
+}
+
+impl BuildMaterials {
     /// Whether a stage goes to the network from inside the guest.
     pub(crate) fn needs_network(&self, index: usize, stage: &Stage) -> bool {
-        let in_guest = matches!(self.packages[index], StagePackages::InGuest { .. });
+        let in_guest = matches!(self.resolution.stages[index].packages, StagePackages::InGuest { .. });
         stage.steps.iter().any(|step| match step {
             Step::Packages(packages) => in_guest && !packages.install.is_empty(),
             Step::Script(script) => script.network,
@@ -71,7 +84,7 @@ pub(crate) fn gather(
     offline: bool,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Materials> {
+) -> Result<Gathered> {
     let steps = || plan.stages.iter().flat_map(|stage| &stage.steps);
     let networked = steps().find_map(|step| match step {
         Step::Script(script) if script.network => Some(script.purpose.clone()),
@@ -101,7 +114,13 @@ pub(crate) fn gather(
         }
         None => None,
     };
-    Ok(Materials { packages, agent })
+    let stage = |(stage, packages): (&Stage, _)| ResolvedStage {
+        stage: stage.name,
+        packages,
+        agent: agent.as_ref().filter(|_| has_agent(stage)).map(|bundle| bundle.agent.clone()),
+    };
+    let stages = plan.stages.iter().zip(packages).map(stage).collect();
+    Ok(Gathered { stages, agent: agent.map(|bundle| bundle.tree) })
 }
 
 /// Where a resolver keeps package files.

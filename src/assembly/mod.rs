@@ -6,6 +6,7 @@ mod log;
 mod materials;
 mod output;
 mod publication;
+mod resolution;
 mod size;
 mod space;
 mod stages;
@@ -173,10 +174,12 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     warn_of_no_boot_loader(&plan, &base, &cache, events)?;
 
     let _shelves = cache.use_shelves(events, cancel)?;
-    let materials = events.stage("resolve", "packages and agent, on the host", || {
+    let gathered = events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, &base, &cache, request.offline, events, cancel)
     })?;
-    let target = size::decide(request.size, &disk, materials.installed().max(plan.needs))?;
+    let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
+    let materials = gathered.on(&base, &target);
+    let resolution = &materials.resolution;
     let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, events, cancel)?;
 
     let unverified = output.begin(events, cancel)?;
@@ -199,10 +202,10 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     }
     let manifest = Manifest::new(ManifestInput {
         plan: &plan,
-        base: base.digest,
-        base_size: base.virtual_size,
+        base: resolution.base.digest,
+        base_size: resolution.base.virtual_size,
         origin: &base.origin,
-        agent: materials.agent.as_ref(),
+        agent: resolution.agent(),
         stages: sealed
             .layers
             .iter()
@@ -222,7 +225,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         virtual_size: exported.virtual_size,
         os: os.pretty,
         datastore: plan.datastore.clone(),
-        agent: materials.agent.as_ref().map(|agent| format!("{} {}", agent.name, agent.version)),
+        agent: resolution.agent().map(|agent| format!("{} {}", agent.name, agent.version)),
         packages: packages.len(),
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),

@@ -157,7 +157,7 @@ fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -
     guest.story.clear();
 
     let bundle = AgentBundle::example(compiled);
-    let materials = StageMaterials { os, packages, agent: Some(&bundle) };
+    let materials = StageMaterials { os, packages, agent: Some(&bundle.tree) };
     let stage = Stage { name: StageName::Site, steps: steps(init.ends_with("systemctl")) };
     let scaffold = Scaffold::enter(&mut guest).unwrap();
     run_stage(&mut guest, &stage, &materials, &Events::none(), &Cancel::new()).unwrap();

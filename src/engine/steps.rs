@@ -1,6 +1,6 @@
 //! Runs the steps of a stage, one after the other.
 
-use crate::agent::AgentBundle;
+use crate::agent::AgentTree;
 use crate::cancel::Cancel;
 use crate::check::ServiceState;
 use crate::digest::Digest;
@@ -28,7 +28,7 @@ pub struct StageMaterials<'a> {
     /// Its packages; those that were resolved are on the payload disk, at [`PayloadPath::packages`].
     pub packages: &'a StagePackages,
     /// The agent, if the stage installs one; on the payload disk, at [`PayloadPath::agent`].
-    pub agent: Option<&'a AgentBundle>,
+    pub agent: Option<&'a AgentTree>,
 }
 
 /// Runs all steps of `stage` in a guest whose scaffolding is in place.
@@ -229,10 +229,10 @@ impl Runner<'_> {
             what: format!("run the agent {}", agent.source),
             reason: reason.to_owned(),
         };
-        let bundle = self.materials.agent.ok_or_else(|| unable("it was not resolved"))?;
+        let tree = self.materials.agent.ok_or_else(|| unable("it was not resolved"))?;
         let venv = quote(&agent.venv);
         let mut script = format!("tar -xpf {} -C /\n", PayloadPath::agent().in_guest());
-        if !bundle.compiled {
+        if !tree.compiled {
             script.push_str(&format!(
                 "{venv}/bin/python3 -m compileall -q -j 0 --invalidation-mode checked-hash {venv}/lib || true\n"
             ));

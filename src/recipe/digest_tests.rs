@@ -8,7 +8,7 @@ fn stage_digests(plan: &Plan) -> Vec<Digest> {
     let mut before = Digest::of(b"base");
     (0..plan.stages.len())
         .map(|index| {
-            before = plan.stage_digest(index, before, "resolved", 1);
+            before = plan.stage_digest(index, before, Digest::of(b"resolved"), 1);
             before
         })
         .collect()

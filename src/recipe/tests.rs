@@ -356,7 +356,7 @@ fn new_keys_reach_the_steps_the_digest_and_the_checks() {
     assert_eq!((step.recommends.as_slice(), step.places["b"].line), (&["a".to_owned()][..], 6));
     let titles: Vec<_> = full.checks.iter().map(Check::title).collect();
     assert!(titles.iter().any(|title| title.contains("has a password")), "{titles:?}");
-    let digest = |plan: &Plan| plan.stage_digest(0, Digest::of(b""), "", 1);
+    let digest = |plan: &Plan| plan.stage_digest(0, Digest::of(b""), Digest::of(b""), 1);
     assert_ne!(digest(&plain), digest(&full));
     let moved = plan("\n\n[[user]]\nname = 'u'\n[[packages]]\ninstall = ['b', 'a=1']\n");
     assert_eq!(digest(&plain), digest(&moved), "where a line stands changes no layer");
