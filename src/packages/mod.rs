@@ -19,9 +19,8 @@ use crate::event::Events;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
-pub use apt::Action;
 pub use request::{Needed, ResolveRequest, StageRequest};
-pub use set::{PackageSet, Resolved, StagePackages, Transaction};
+pub use set::{DpkgAction, PackageSet, Resolved, StagePackages, Transaction};
 
 /// A text file that something needs in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +97,15 @@ pub struct Solution {
     pub sets: Vec<PackageSet>,
     /// Names and versions of everything that is installed in the end, sorted.
     pub installed: Vec<(String, String)>,
+}
+
+impl PackageSet {
+    /// Who made it.
+    pub fn resolver(&self) -> &'static dyn Resolver {
+        match self.transaction {
+            Transaction::Apt(_) => &apt::DebianPackages,
+        }
+    }
 }
 
 /// The package manager of a family.

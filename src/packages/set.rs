@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Resolver, apt};
 use crate::digest::Digest;
 
-/// A package file that was chosen for a guest, fetched and verified. Where it lies on this host, [`Resolver::files`]
-/// says.
+/// A package file that was chosen for a guest, fetched and verified. Where it lies on this host, [`Resolver::files`](super::Resolver::files) says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
     /// Name, as the package manager takes it: with the architecture (`libc6:i386`) where that is not the guest's own.
@@ -48,7 +46,19 @@ pub struct PackageSet {
 #[serde(rename_all = "kebab-case")]
 pub enum Transaction {
     /// What dpkg does, in order.
-    Apt(Vec<apt::Action>),
+    Apt(Vec<DpkgAction>),
+}
+
+/// Something dpkg does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DpkgAction {
+    /// Unpacks the file with this index in [`PackageSet::files`].
+    Unpack(usize),
+    /// Configures a package.
+    Configure(String),
+    /// Removes a package that stands in the way.
+    Remove(String),
 }
 
 /// How a stage gets its packages.
@@ -101,13 +111,6 @@ impl<'a> DecisiveFile<'a> {
 }
 
 impl PackageSet {
-    /// Who resolved it: knows where its files are, and what installs it.
-    pub fn resolver(&self) -> &'static dyn Resolver {
-        match self.transaction {
-            Transaction::Apt(_) => &apt::DebianPackages,
-        }
-    }
-
     /// Bytes that everything takes when installed.
     pub fn installed_size(&self) -> u64 {
         self.files.iter().map(|file| file.installed_size).sum()
@@ -116,7 +119,7 @@ impl PackageSet {
     fn decisive(&self) -> Decisive<'_> {
         let replaced = match &self.transaction {
             Transaction::Apt(order) => order.iter().filter_map(|action| match action {
-                apt::Action::Remove(name) => Some(name.as_str()),
+                DpkgAction::Remove(name) => Some(name.as_str()),
                 _ => None,
             }),
         };
@@ -131,7 +134,6 @@ impl PackageSet {
     /// Not one that anybody resolved, but of its form: every kind of action, both kinds of marks.
     #[cfg(test)]
     pub(crate) fn example() -> Self {
-        use apt::Action;
         let file = |name: &str, requested, new| Resolved {
             name: name.to_owned(),
             version: "1:2.0".to_owned(),
@@ -148,11 +150,11 @@ impl PackageSet {
             present: vec!["curl".to_owned()],
             removed: vec!["nano".to_owned()],
             transaction: Transaction::Apt(vec![
-                Action::Remove("old".to_owned()),
-                Action::Unpack(0),
-                Action::Configure("dependency".to_owned()),
-                Action::Unpack(1),
-                Action::Configure("redis-server".to_owned()),
+                DpkgAction::Remove("old".to_owned()),
+                DpkgAction::Unpack(0),
+                DpkgAction::Configure("dependency".to_owned()),
+                DpkgAction::Unpack(1),
+                DpkgAction::Configure("redis-server".to_owned()),
             ]),
         }
     }
@@ -191,7 +193,6 @@ impl StagePackages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apt::Action;
 
     fn digest(change: impl FnOnce(&mut PackageSet)) -> Digest {
         let mut set = PackageSet::example();
@@ -210,7 +211,9 @@ mod tests {
             digest(|set| drop(set.files.pop())),
             digest(|set| set.present.clear()),
             digest(|set| set.removed.clear()),
-            digest(|set| set.transaction = Transaction::Apt(vec![Action::Unpack(0), Action::Unpack(1)])),
+            digest(|set| {
+                set.transaction = Transaction::Apt(vec![DpkgAction::Unpack(0), DpkgAction::Unpack(1)])
+            }),
             StagePackages::Nothing.digest(),
             StagePackages::InGuest { day: 1 }.digest(),
             StagePackages::InGuest { day: 2 }.digest(),
@@ -222,9 +225,9 @@ mod tests {
             digest(|set| {
                 set.files.reverse();
                 set.transaction = Transaction::Apt(vec![
-                    Action::Unpack(0),
-                    Action::Unpack(1),
-                    Action::Remove("old".to_owned()),
+                    DpkgAction::Unpack(0),
+                    DpkgAction::Unpack(1),
+                    DpkgAction::Remove("old".to_owned()),
                 ]);
             }),
         ];

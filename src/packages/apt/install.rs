@@ -3,7 +3,7 @@
 use crate::shell::quote;
 use std::fmt::Write as _;
 
-use super::{Action, PackageSet, Transaction, archive};
+use super::{DpkgAction, PackageSet, Transaction, archive};
 
 /// The script that installs a set in the guest, with its files in `directory` of the guest. `debconf` holds
 /// answers as `debconf-set-selections` reads them.
@@ -60,16 +60,16 @@ cd /
 ";
 
 /// Adjacent actions of one kind share a call of dpkg, as they do in apt.
-fn batches(set: &PackageSet, order: &[Action]) -> Vec<(&'static str, Vec<String>)> {
+fn batches(set: &PackageSet, order: &[DpkgAction]) -> Vec<(&'static str, Vec<String>)> {
     let mut batches: Vec<(&'static str, Vec<String>)> = Vec::new();
     for action in order {
         let (verb, name) = match action {
-            Action::Unpack(index) => match set.files.get(*index) {
+            DpkgAction::Unpack(index) => match set.files.get(*index) {
                 Some(file) => ("--no-triggers --unpack --auto-deconfigure", quote(&archive::file_name(file))),
                 None => continue,
             },
-            Action::Configure(name) => ("--no-triggers --configure", name.clone()),
-            Action::Remove(name) => ("--force-depends --no-triggers --remove", name.clone()),
+            DpkgAction::Configure(name) => ("--no-triggers --configure", name.clone()),
+            DpkgAction::Remove(name) => ("--force-depends --no-triggers --remove", name.clone()),
         };
         match batches.last_mut() {
             Some((last, names)) if *last == verb => names.push(name),
@@ -124,13 +124,13 @@ mod tests {
             present: vec!["curl".to_owned()],
             removed: vec!["tool".to_owned(), "g++".to_owned()],
             transaction: Transaction::Apt(vec![
-                Action::Remove("old".to_owned()),
-                Action::Unpack(0),
-                Action::Configure("pre".to_owned()),
-                Action::Unpack(1),
-                Action::Unpack(2),
-                Action::Configure("libc6".to_owned()),
-                Action::Configure("db".to_owned()),
+                DpkgAction::Remove("old".to_owned()),
+                DpkgAction::Unpack(0),
+                DpkgAction::Configure("pre".to_owned()),
+                DpkgAction::Unpack(1),
+                DpkgAction::Unpack(2),
+                DpkgAction::Configure("libc6".to_owned()),
+                DpkgAction::Configure("db".to_owned()),
             ]),
         };
         let script = install_script(&set, "/mnt/it's here", &["db db/pw password it's".to_owned()]);

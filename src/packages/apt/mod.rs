@@ -30,15 +30,13 @@ mod tests;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use error::AptError;
 #[cfg(test)]
 use error::Fault;
 
 use super::{
-    GuestFile, GuestScript, HostFile, Needed, PackageManager, PackageSet, ResolveRequest, Resolved, Resolver,
-    Solution, StageRequest, Transaction,
+    DpkgAction, GuestFile, GuestScript, HostFile, Needed, PackageManager, PackageSet, ResolveRequest,
+    Resolved, Resolver, Solution, StageRequest, Transaction,
 };
 use crate::cancel::Cancel;
 use crate::event::Events;
@@ -104,18 +102,6 @@ impl Resolver for DebianPackages {
 }
 
 const INSTALLING: &str = "installing packages";
-
-/// Something dpkg does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Unpacks the file with this index in [`PackageSet::files`].
-    Unpack(usize),
-    /// Configures a package.
-    Configure(String),
-    /// Removes a package that stands in the way.
-    Remove(String),
-}
 
 /// Checks that this host has an apt that can do this. If not, the guest's own apt has to.
 ///

@@ -7,7 +7,7 @@ use super::answer::{self, Fetch, Simulated};
 use super::error::{AptError, Contradiction, Fault, UnknownPackage};
 use super::host::Apt;
 use super::status::{self, Status};
-use super::{Action, PackageSet, Resolved, StageRequest, Transaction};
+use super::{DpkgAction, PackageSet, Resolved, StageRequest, Transaction};
 use crate::digest::Digest;
 use crate::recipe::package_name;
 
@@ -235,7 +235,7 @@ fn apply(
                 if !before.contains(&name) {
                     status.set_automatic(&name, !requested.contains(name.as_str()));
                 }
-                order.push(Action::Unpack(set.files.len()));
+                order.push(DpkgAction::Unpack(set.files.len()));
                 set.files.push(Resolved {
                     requested: requested.contains(name.as_str()),
                     new: !before.contains(&name),
@@ -248,10 +248,10 @@ fn apply(
                     arch,
                 });
             }
-            Simulated::Configure { name } => order.push(Action::Configure(name)),
+            Simulated::Configure { name } => order.push(DpkgAction::Configure(name)),
             Simulated::Remove { name } => {
                 status.remove(&name);
-                order.push(Action::Remove(name));
+                order.push(DpkgAction::Remove(name));
             }
         }
     }

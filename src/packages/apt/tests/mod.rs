@@ -142,7 +142,7 @@ fn a_package_that_is_in_the_way_of_another_is_removed() {
     let stages = [install(&["tib-clash"])];
     let sets = base.resolve(&stages, false).unwrap();
     let Transaction::Apt(order) = &sets[0].transaction;
-    assert!(order.contains(&Action::Remove("tib-dep".to_owned())));
+    assert!(order.contains(&DpkgAction::Remove("tib-dep".to_owned())));
     fs::remove_dir_all(base.cache.path().join("archives")).unwrap();
     let sets = base.resolve(&stages, true).err();
     assert!(
