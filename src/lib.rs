@@ -14,11 +14,11 @@
 //! | [`report`] | results as text, JSON, JUnit and HTML |
 //! | [`os`] | what the files of an operating system say |
 //! | [`base`] | what `--base` names: files, the catalogue, URLs, bootstrapping |
-//! | [`packages`] | resolving packages on the host |
+//! | [`packages`] | package managers: what they run in guests, and resolving on the host |
 //! | [`agent`] | the guest agent as a whole virtual environment |
 //! | [`cache`] | bases, layers and downloads by content; locks, work directories, collection |
 //! | [`fetch`] | downloads |
-//! | [`trust`] | OpenPGP and checksum lists |
+//! | [`trust`] | OpenPGP, keys of repositories and checksum lists |
 //! | [`recipe`] | what is wanted: recipes and plans |
 //! | [`check`] | the check language |
 //! | [`guest`] | the libguestfs session |

@@ -28,15 +28,22 @@ pub(crate) const LAYOUT: u32 = 1;
 /// 1980-01-01: the same for every file, and a time that every tool accepts.
 const MTIME: u64 = 315_532_800;
 
-/// What is known of a finished tar, kept beside it.
+/// A virtual environment in an uncompressed tar, with paths from the guest's root (`opt/guest-agent-venv/…`), owner 0:0
+/// and one time for all. What is known of it is kept beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tree {
-    pub(crate) sha256: Digest,
-    pub(crate) size: u64,
-    pub(crate) size_installed: u64,
-    pub(crate) compiled: bool,
+pub struct AgentTree {
+    /// SHA-256 of the tar.
+    pub sha256: Digest,
+    /// Length of the tar in bytes.
+    pub size: u64,
+    /// Bytes it takes on the guest's disk, in blocks of 4 KiB.
+    pub size_installed: u64,
+    /// Modules are byte-compiled. If not, this host had no Python of the guest's version, and
+    /// `python3 -m compileall` is to be run in the guest.
+    pub compiled: bool,
+    /// The tar.
     #[serde(skip)]
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
 }
 
 /// Returns the tar of `lock`'s wheels, from the cache if it is there.
@@ -47,7 +54,7 @@ pub(crate) fn tree(
     env: &HostEnv,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Tree, AgentError> {
+) -> Result<AgentTree, AgentError> {
     let (step, minor) = (request.step, request.python_minor);
     let python = compiler(minor, env, cancel)?;
     let compiler = python.as_ref().map_or("none", |(_, version)| version.as_str());
@@ -95,15 +102,15 @@ pub(crate) fn tree(
     }
     let draft = work.path().join("tree.tar");
     let (sha256, size, size_installed) = pack(work.path(), &venv.root(), &draft, cancel)?;
-    let tree = Tree { sha256, size, size_installed, compiled, path: tar.clone() };
+    let tree = AgentTree { sha256, size, size_installed, compiled, path: tar.clone() };
     fs::rename(&draft, &tar).map_err(AgentError::io("rename", &draft))?;
     write_json(&note, &tree)?;
     Ok(tree)
 }
 
 /// A tar that was finished earlier: the note is written last, so it vouches for the tar.
-fn known(tar: &Path, note: &Path) -> Option<Tree> {
-    let mut tree: Tree = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
+fn known(tar: &Path, note: &Path) -> Option<AgentTree> {
+    let mut tree: AgentTree = serde_json::from_slice(&fs::read(note).ok()?).ok()?;
     tar.clone_into(&mut tree.path);
     // What goes into an image is looked at again, however long it has lain in the cache.
     let (sha256, _) = hash_file(tar).ok()?;

@@ -25,15 +25,16 @@ mod tests;
 mod venv;
 mod wheel;
 
-use std::path::PathBuf;
+use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::distro::{Arch, OsRelease};
 use crate::event::Events;
-use crate::recipe::{AgentStep, Content};
+use crate::recipe::{AgentCode, AgentStep, Content};
 
+pub use bundle::AgentTree;
 pub use error::AgentError;
 
 use pip::{HostEnv, Target};
@@ -62,7 +63,7 @@ pub struct AgentRequest<'a> {
 }
 
 /// A wheel of an agent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentFile {
     /// File name of the wheel.
     pub file: String,
@@ -74,34 +75,33 @@ pub struct AgentFile {
     pub sha256: Digest,
     /// Length of the wheel in bytes.
     pub size: u64,
+    /// Asked for by name, not only needed by another.
+    pub requested: bool,
 }
 
-/// An agent, ready to be unpacked into a guest.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct AgentBundle {
+/// What an agent was resolved to: all that decides over what the guest gets of it. Byte code is not in it, since it
+/// follows from the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedAgent {
     /// The agent's distribution: `trove`.
     pub name: String,
     /// Its version.
     pub version: String,
     /// Minor version of the Python it is for.
     pub python_minor: u8,
+    /// Which way of laying wheels out.
+    pub layout: u32,
     /// The agent and all it needs, by name.
     pub files: Vec<AgentFile>,
-    /// An uncompressed tar with paths from the guest's root (`opt/guest-agent-venv/…`), owner 0:0, one time for all.
-    #[serde(skip)]
-    pub tree: PathBuf,
-    /// SHA-256 of the tar.
-    pub tree_sha256: Digest,
-    /// Length of the tar in bytes.
-    pub tree_size: u64,
-    /// Bytes it takes on the guest's disk, in blocks of 4 KiB.
-    pub size_installed: u64,
-    /// Modules are byte-compiled. If not, this host had no Python of the guest's version, and
-    /// `python3 -m compileall` is to be run in the guest.
-    pub compiled: bool,
-    /// For the stage digest; see [`digest_text`](Self::digest_text).
-    #[serde(skip)]
-    content: String,
+}
+
+/// An agent, ready to be unpacked into a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentBundle {
+    /// What it is.
+    pub agent: ResolvedAgent,
+    /// The same, laid out on this host.
+    pub tree: AgentTree,
 }
 
 impl AgentBundle {
@@ -114,25 +114,24 @@ impl AgentBundle {
             version: version.to_owned(),
             sha256: Digest::of(name.as_bytes()),
             size,
+            requested: name == "trove",
         };
         Self {
-            name: "trove".to_owned(),
-            version: "26.0.0".to_owned(),
-            python_minor: 11,
-            files: vec![wheel("oslo_log", "8.0.0", 75_000), wheel("trove", "26.0.0", 1_200_000)],
-            tree: "/nonexistent/agent.tar".into(),
-            tree_sha256: Digest::of(b"tree"),
-            tree_size: 9_000_000,
-            size_installed: 10_000_000,
-            compiled,
-            content: "oslo_log\ntrove\n".to_owned(),
+            agent: ResolvedAgent {
+                name: "trove".to_owned(),
+                version: "26.0.0".to_owned(),
+                python_minor: 11,
+                layout: bundle::LAYOUT,
+                files: vec![wheel("oslo_log", "8.0.0", 75_000), wheel("trove", "26.0.0", 1_200_000)],
+            },
+            tree: AgentTree {
+                path: "/nonexistent/agent.tar".into(),
+                sha256: Digest::of(b"tree"),
+                size: 9_000_000,
+                size_installed: 10_000_000,
+                compiled,
+            },
         }
-    }
-
-    /// What the guest gets, for the digest of the stage that installs it: every wheel by its hash, and how they are
-    /// laid out. Byte code is left out: it follows from the rest.
-    pub fn digest_text(&self) -> String {
-        format!("agent layout {} python 3.{}\n{}", bundle::LAYOUT, self.python_minor, self.content)
     }
 }
 
@@ -153,12 +152,12 @@ pub fn glibc_of(os: &OsRelease) -> Option<(u32, u32)> {
     Some((2, minor))
 }
 
-/// Whether a source names an agent: for a path, whether something of the right kind is there.
+/// Whether a source can be an agent: for a path, whether something of the right kind is there.
 ///
 /// # Errors
 /// [`AgentError::Source`].
-pub fn check_source(source: &str) -> Result<(), AgentError> {
-    Origin::parse(source).map(drop)
+pub fn check_source(source: &AgentCode) -> Result<(), AgentError> {
+    Origin::find(source).map(drop)
 }
 
 /// Resolves an agent, and lays it out as a tar in the cache.
@@ -186,7 +185,7 @@ fn resolve_in(
             problem: "an extra requirement cannot be an option".to_owned(),
         });
     }
-    let origin = Origin::parse(&step.source)?;
+    let origin = Origin::find(&step.source)?;
     let store = Store::open(request.cache)?;
     let key = key(request, &origin, cancel)?;
     let target = Target {
@@ -218,29 +217,9 @@ fn resolve_in(
         }
     };
     let tree = bundle::tree(request, &store, &lock, env, events, cancel)?;
-    Ok(bundle_of(&lock, tree, request.python_minor))
-}
-
-fn bundle_of(lock: &Lock, tree: bundle::Tree, python_minor: u8) -> AgentBundle {
-    let file = |file: &store::LockedFile| AgentFile {
-        file: file.file.clone(),
-        name: file.name.clone(),
-        version: file.version.clone(),
-        sha256: file.sha256,
-        size: file.size,
-    };
-    AgentBundle {
-        name: lock.name.clone(),
-        version: lock.version.clone(),
-        python_minor,
-        files: lock.files.iter().map(file).collect(),
-        tree: tree.path,
-        tree_sha256: tree.sha256,
-        tree_size: tree.size,
-        size_installed: tree.size_installed,
-        compiled: tree.compiled,
-        content: lock.digest_text(),
-    }
+    let Lock { name, version, files, .. } = lock;
+    let (python_minor, layout) = (request.python_minor, bundle::LAYOUT);
+    Ok(AgentBundle { agent: ResolvedAgent { name, version, python_minor, layout, files }, tree })
 }
 
 /// What a resolution is kept under: everything that was asked for, and nothing of how it was answered.
@@ -248,7 +227,7 @@ fn key(request: &AgentRequest<'_>, origin: &Origin, cancel: &Cancel) -> Result<D
     let constraints = match &request.step.constraints {
         None => String::new(),
         Some(Content::Text(text)) => Digest::of(text.as_bytes()).to_string(),
-        Some(Content::Host { sha256, .. }) => sha256.clone(),
+        Some(Content::Host { sha256, .. }) => sha256.to_string(),
     };
     let asked = serde_json::json!({
         "origin": origin.fingerprint(cancel)?,

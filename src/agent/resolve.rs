@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
-use super::AgentRequest;
 use super::error::AgentError;
 use super::metadata::{WheelName, canonical};
 use super::pip::{Complaint, Failed, HostEnv, Pip, Target};
 use super::spec::{Origin, copy_tree, hash_file};
-use super::store::{Lock, LockedFile, Store};
+use super::store::{Lock, Store};
+use super::{AgentFile, AgentRequest};
 use crate::cache::WorkDir;
 use crate::cancel::Cancel;
 use crate::event::Events;
@@ -201,7 +201,7 @@ impl Resolver<'_> {
         &self,
         desk: &Desk<'_>,
         name: &str,
-        files: &[LockedFile],
+        files: &[AgentFile],
         requires: &[Vec<String>],
     ) -> Result<(), AgentError> {
         let dists: Vec<_> = files
@@ -244,7 +244,7 @@ impl Resolver<'_> {
                     Ok(wheel) => (wheel.name, wheel.version),
                     Err(error) => return error,
                 },
-                _ => (self.request.step.source.clone(), "as given".to_owned()),
+                _ => (self.request.step.source.to_string(), "as given".to_owned()),
             };
             return AgentError::NeedsPython { name, version, needs, guest, fits: None };
         }
@@ -295,7 +295,7 @@ impl Resolver<'_> {
             Some(Content::Text(text)) => fs::write(&copy, text).map_err(AgentError::io("write", &copy))?,
             Some(Content::Host { path, sha256, .. }) => {
                 fs::copy(path, &copy).map_err(AgentError::io("read", path))?;
-                if hash_file(&copy)?.0.to_string() != *sha256 {
+                if hash_file(&copy)?.0 != *sha256 {
                     return Err(AgentError::Changed { path: path.clone() });
                 }
             }

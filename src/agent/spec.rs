@@ -8,13 +8,14 @@ use fs_err as fs;
 use super::error::AgentError;
 use crate::cancel::Cancel;
 use crate::digest::{Digest, Hasher};
+use crate::recipe::AgentCode;
 
 /// The distribution that Trove is on PyPI.
 const TROVE: &str = "trove";
 /// Files in one source tree; more is not a source tree but somebody's home directory.
 const MOST_FILES: usize = 100_000;
 
-/// Where the agent's code comes from.
+/// Where the agent's code comes from, with what was found there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The index, in a version or the newest.
@@ -28,22 +29,13 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// Reads `pypi`, `pypi:VERSION`, `path:…`.
-    pub(crate) fn parse(text: &str) -> Result<Self, AgentError> {
+    /// Looks at what is there where a plan takes the agent from.
+    pub(crate) fn find(code: &AgentCode) -> Result<Self, AgentError> {
         let refuse =
-            |problem: &str| AgentError::Source { wanted: text.to_owned(), problem: problem.to_owned() };
-        if text == "pypi" {
-            return Ok(Self::Index { version: None });
-        }
-        if let Some(version) = text.strip_prefix("pypi:") {
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '!' | '-' | '_');
-            if !version.starts_with(|c: char| c.is_ascii_digit()) || !version.chars().all(plain) {
-                return Err(refuse("that is not a version"));
-            }
-            return Ok(Self::Index { version: Some(version.to_owned()) });
-        }
-        let Some(path) = text.strip_prefix("path:") else {
-            return Err(refuse("unknown kind of source"));
+            |problem: &str| AgentError::Source { wanted: code.to_string(), problem: problem.to_owned() };
+        let path = match code {
+            AgentCode::Pypi { version } => return Ok(Self::Index { version: version.clone() }),
+            AgentCode::Path(path) => path,
         };
         let path = std::path::absolute(path).map_err(|error| refuse(&error.to_string()))?;
         // `wanted` names it already.
@@ -180,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_as_people_write_them() {
+    fn what_is_there_decides() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         fs::write(root.join("a.whl"), "").unwrap();
@@ -198,19 +190,11 @@ mod tests {
             (path("tree"), Origin::Tree(root.join("tree"))),
         ];
         for (text, origin) in good {
-            assert_eq!(Origin::parse(&text).unwrap(), origin);
+            assert_eq!(Origin::find(&text.parse().unwrap()).unwrap(), origin);
         }
-        for bad in [
-            "",
-            "pypi:",
-            "pypi:>=1",
-            "pypi:1 --pre",
-            "git:x",
-            &path("a.txt"),
-            &path("empty"),
-            &path("missing"),
-        ] {
-            assert!(matches!(Origin::parse(bad), Err(AgentError::Source { .. })), "{bad}");
+        for bad in [path("a.txt"), path("empty"), path("missing")] {
+            let found = Origin::find(&bad.parse().unwrap());
+            assert!(matches!(found, Err(AgentError::Source { .. })), "{bad}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use super::AgentFile;
 use super::error::AgentError;
 use super::metadata;
 use super::pip::HostEnv;
@@ -30,18 +31,6 @@ const INDEX: [&str; 7] = [
     "PIP_CONFIG_FILE",
 ];
 
-/// A wheel of a resolution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LockedFile {
-    pub(crate) file: String,
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) sha256: Digest,
-    pub(crate) size: u64,
-    /// Asked for by name, not only needed by another.
-    pub(crate) requested: bool,
-}
-
 /// What a request was resolved to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lock {
@@ -53,11 +42,11 @@ pub(crate) struct Lock {
     pub(crate) name: String,
     pub(crate) version: String,
     /// By name.
-    pub(crate) files: Vec<LockedFile>,
+    pub(crate) files: Vec<AgentFile>,
 }
 
 impl Lock {
-    pub(crate) fn new(name: String, version: String, files: Vec<LockedFile>, env: &HostEnv) -> Self {
+    pub(crate) fn new(name: String, version: String, files: Vec<AgentFile>, env: &HostEnv) -> Self {
         Self { format: FORMAT, resolved: now(), index: index(env), name, version, files }
     }
 
@@ -121,14 +110,14 @@ impl Store {
 
     /// File names of the wheels of `lock` that the cache does not hold.
     pub(crate) fn missing(&self, lock: &Lock) -> Vec<String> {
-        let lacks = |file: &&super::store::LockedFile| {
+        let lacks = |file: &&super::store::AgentFile| {
             !fs::metadata(self.wheel(file.sha256)).is_ok_and(|status| status.len() == file.size)
         };
         lock.files.iter().filter(lacks).map(|file| file.file.clone()).collect()
     }
 
     /// Takes the wheels in `directory` into the store, each checked. Returns them by name, with what each requires.
-    pub(crate) fn take(&self, directory: &Path) -> Result<Vec<(LockedFile, Vec<String>)>, AgentError> {
+    pub(crate) fn take(&self, directory: &Path) -> Result<Vec<(AgentFile, Vec<String>)>, AgentError> {
         let mut files = Vec::new();
         for entry in fs::read_dir(directory).map_err(AgentError::io("read", directory))? {
             let entry = entry.map_err(AgentError::io("read", directory))?;
@@ -136,10 +125,8 @@ impl Store {
             let metadata = Wheel::open(&path, &file)?.metadata;
             let (sha256, size) = hash_file(&path)?;
             let (name, version) = (metadata.name, metadata.version);
-            files.push((
-                LockedFile { file, name, version, sha256, size, requested: false },
-                metadata.requires,
-            ));
+            files
+                .push((AgentFile { file, name, version, sha256, size, requested: false }, metadata.requires));
             let target = self.wheel(sha256);
             fs::File::open(&path).and_then(|file| file.sync_all()).map_err(AgentError::io("write", &path))?;
             fs::rename(&path, &target).map_err(AgentError::io("rename", &path))?;

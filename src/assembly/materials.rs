@@ -1,57 +1,62 @@
 //! What a build brings into the guest: packages and the agent, resolved on the host where possible.
 
 use crate::agent;
-use crate::agent::{AgentBundle, AgentRequest, glibc_of};
+use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
 use crate::clock;
 use crate::disk::Policy;
-use crate::distro::Family;
-use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
 use crate::os;
-use crate::packages::apt;
-use crate::packages::apt::{AptRequest, Needed, StageRequest};
+use crate::packages;
+use crate::packages::{Needed, ResolveRequest, Resolver, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
+use std::path::PathBuf;
 
+use super::resolution::{Resolution, ResolvedStage};
+use super::size::Target;
 use super::{BuildError, with_tree};
 
-/// Packages of every stage of the plan, in its order, and the agent.
+/// What was resolved for a plan, before it is known how large the disk must be for it.
 #[derive(Debug)]
-pub(crate) struct Materials {
-    pub(crate) packages: Vec<StagePackages>,
-    pub(crate) agent: Option<AgentBundle>,
+pub(crate) struct Gathered {
+    /// One for each stage of the plan, in its order.
+    stages: Vec<ResolvedStage>,
+    agent: Option<AgentTree>,
 }
 
-impl Materials {
-    /// What was resolved for a stage, as canonical text for its digest.
-    pub(crate) fn resolved(&self, index: usize, stage: &Stage) -> String {
-        let packages = match &self.packages[index] {
-            StagePackages::Resolved(set) => set.digest_text(),
-            // What a mirror holds is not known beforehand: such a layer is good for a day.
-            StagePackages::InGuest => format!("in the guest, day {}\n", today()),
-        };
-        let agent = match &self.agent {
-            Some(agent) if has_agent(stage) => agent.digest_text(),
-            _ => String::new(),
-        };
-        format!("{packages}{agent}")
-    }
+/// Everything that a build brings into the guest.
+#[derive(Debug)]
+pub(crate) struct BuildMaterials {
+    /// What it is.
+    pub(crate) resolution: Resolution,
+    /// The agent, laid out on this host. Where the packages are, their resolver knows.
+    pub(crate) agent: Option<AgentTree>,
+    /// Bytes that it takes when installed, as far as that is known.
+    pub(crate) installed: u64,
+}
 
+impl Gathered {
     /// Bytes that packages and agent take when installed, as far as that is known.
     pub(crate) fn installed(&self) -> u64 {
-        let packages = self.packages.iter().map(|packages| match packages {
-            StagePackages::Resolved(set) => set.installed_size(),
-            StagePackages::InGuest => 0,
-        });
+        let packages = self.stages.iter().map(|stage| stage.packages.installed_size());
         packages.sum::<u64>() + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
     }
 
+    /// For the disk that is made of the base.
+    pub(crate) fn on(self, base: &Base, target: &Target) -> BuildMaterials {
+        let installed = self.installed();
+        let resolution = Resolution::new(base, target, self.stages);
+        BuildMaterials { resolution, agent: self.agent, installed }
+    }
+}
+
+impl BuildMaterials {
     /// Whether a stage goes to the network from inside the guest.
     pub(crate) fn needs_network(&self, index: usize, stage: &Stage) -> bool {
-        let in_guest = matches!(self.packages[index], StagePackages::InGuest);
+        let in_guest = matches!(self.resolution.stages[index].packages, StagePackages::InGuest { .. });
         stage.steps.iter().any(|step| match step {
             Step::Packages(packages) => in_guest && !packages.install.is_empty(),
             Step::Script(script) => script.network,
@@ -77,7 +82,7 @@ pub(crate) fn gather(
     offline: bool,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Materials> {
+) -> Result<Gathered> {
     let steps = || plan.stages.iter().flat_map(|stage| &stage.steps);
     let networked = steps().find_map(|step| match step {
         Step::Script(script) if script.network => Some(script.purpose.clone()),
@@ -107,7 +112,18 @@ pub(crate) fn gather(
         }
         None => None,
     };
-    Ok(Materials { packages, agent })
+    let stage = |(stage, packages): (&Stage, _)| ResolvedStage {
+        stage: stage.name,
+        packages,
+        agent: agent.as_ref().filter(|_| has_agent(stage)).map(|bundle| bundle.agent.clone()),
+    };
+    let stages = plan.stages.iter().zip(packages).map(stage).collect();
+    Ok(Gathered { stages, agent: agent.map(|bundle| bundle.tree) })
+}
+
+/// Where a resolver keeps package files.
+pub(crate) fn package_files(cache: &Cache, resolver: &dyn Resolver) -> PathBuf {
+    cache.directory(resolver.name())
 }
 
 fn packages(
@@ -120,28 +136,30 @@ fn packages(
 ) -> Result<Vec<StagePackages>> {
     let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
     if wanted.iter().all(StageRequest::is_idle) {
-        return Ok(vec![StagePackages::Resolved(apt::PackageSet::default()); plan.stages.len()]);
+        return Ok(vec![StagePackages::Nothing; plan.stages.len()]);
     }
-    if plan.os.family != Family::Debian {
-        return in_guest(plan, &wanted, "it knows only apt", offline, events);
-    }
-    if let Err(error) = apt::usable() {
-        return in_guest(plan, &wanted, &error.to_string(), offline, events);
-    }
-    let resolution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
-        let request = AptRequest {
+    let resolver = match packages::resolver(plan.os.family) {
+        Ok(resolver) => resolver,
+        Err(reason) => return in_guest(plan, &wanted, &reason, offline, events),
+    };
+    let solution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
+        let request = ResolveRequest {
             tree,
             arch: plan.os.arch,
             stages: &wanted,
             needed: &needed(plan),
             boots: plan.boots,
-            cache_dir: &cache.directory("apt"),
+            cache_dir: &package_files(cache, resolver),
             offline,
         };
-        Ok(apt::resolve(request, events, cancel)?)
+        resolver.resolve(request, events, cancel)
     })?;
-    foresee(plan, &resolution.installed)?;
-    Ok(resolution.sets.into_iter().map(StagePackages::Resolved).collect())
+    foresee(plan, &solution.installed)?;
+    let of = |(stage, set): (&StageRequest<'_>, _)| match stage.is_idle() {
+        true => StagePackages::Nothing,
+        false => StagePackages::Resolved(set),
+    };
+    Ok(wanted.iter().zip(solution.sets).map(of).collect())
 }
 
 /// What the purpose of the image needs beyond what the recipe names.
@@ -239,15 +257,21 @@ fn in_guest(
     events: &Events,
 ) -> Result<Vec<StagePackages>> {
     let os = plan.os.label();
-    if wanted.iter().all(|stage| stage.install.is_empty()) {
-        // Removing and answering needs no network.
-        return Ok(vec![StagePackages::InGuest; plan.stages.len()]);
+    // Removing and answering needs no network.
+    if wanted.iter().any(|stage| !stage.install.is_empty()) {
+        if offline {
+            return Err(BuildError::OfflinePackages { os }.into());
+        }
+        events.note(format!(
+            "packages of {os} are installed from inside the guest, over the network: {reason}"
+        ));
     }
-    if offline {
-        return Err(BuildError::OfflinePackages { os }.into());
-    }
-    events.note(format!("packages of {os} are installed from inside the guest, over the network: {reason}"));
-    Ok(vec![StagePackages::InGuest; plan.stages.len()])
+    let day = today();
+    let of = |stage: &StageRequest<'_>| match stage.is_idle() {
+        true => StagePackages::Nothing,
+        false => StagePackages::InGuest { day },
+    };
+    Ok(wanted.iter().map(of).collect())
 }
 
 #[cfg(test)]

@@ -86,8 +86,13 @@ fn packages_that_only_the_guest_can_fetch_need_a_network() {
     assert_eq!(refused.hint().as_deref(), Some("build without `--offline`"));
     for (text, offline) in [(install, false), ("[[packages]]\nremove = ['hello']\n", true)] {
         let packages = gathered(text, offline).unwrap();
-        assert!(matches!(packages.as_slice(), [StagePackages::InGuest]), "{text}");
+        assert!(matches!(packages.as_slice(), [StagePackages::InGuest { .. }]), "{text}");
     }
+    // A stage without packages does not depend on the day.
+    let agent = "[agent]\nsource = 'pypi'\nuser = 'root'\nvenv = '/opt/agent'\nmodule = 'm'\n";
+    let packages = gathered(&format!("{install}{agent}"), false).unwrap();
+    let nothing = packages.iter().filter(|packages| **packages == StagePackages::Nothing);
+    assert_eq!((packages.len(), nothing.count()), (2, 1), "{packages:?}");
 }
 
 /// Only what runs can change packages, and only a word of its own is a program's name.

@@ -6,6 +6,7 @@ mod log;
 mod materials;
 mod output;
 mod publication;
+mod resolution;
 mod size;
 mod space;
 mod stages;
@@ -28,7 +29,7 @@ use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::os;
-use crate::recipe::{AgentSource, Library, Plan, Recipe, RecipeError, Request};
+use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
 use crate::report::Report;
 use crate::size::Size;
@@ -173,10 +174,12 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     warn_of_no_boot_loader(&plan, &base, &cache, events)?;
 
     let _shelves = cache.use_shelves(events, cancel)?;
-    let materials = events.stage("resolve", "packages and agent, on the host", || {
+    let gathered = events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, &base, &cache, request.offline, events, cancel)
     })?;
-    let target = size::decide(request.size, &disk, materials.installed().max(plan.needs))?;
+    let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
+    let materials = gathered.on(&base, &target);
+    let resolution = &materials.resolution;
     let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, events, cancel)?;
 
     let unverified = output.begin(events, cancel)?;
@@ -199,10 +202,10 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     }
     let manifest = Manifest::new(ManifestInput {
         plan: &plan,
-        base: base.digest,
-        base_size: base.virtual_size,
+        base: resolution.base.digest,
+        base_size: resolution.base.virtual_size,
         origin: &base.origin,
-        agent: materials.agent.as_ref(),
+        agent: resolution.agent(),
         stages: sealed
             .layers
             .iter()
@@ -222,7 +225,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         virtual_size: exported.virtual_size,
         os: os.pretty,
         datastore: plan.datastore.clone(),
-        agent: materials.agent.as_ref().map(|agent| format!("{} {}", agent.name, agent.version)),
+        agent: resolution.agent().map(|agent| format!("{} {}", agent.name, agent.version)),
         packages: packages.len(),
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
@@ -231,8 +234,8 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
 
 /// Files that the request names must be there, which is found out before a base is fetched or made.
 fn check_files(request: &BuildRequest) -> Result<()> {
-    if let Some(source @ AgentSource::Path(_)) = &request.agent {
-        agent::check_source(&source.to_string())?;
+    if let Some(AgentSource::Code(code @ AgentCode::Path(_))) = &request.agent {
+        agent::check_source(code)?;
     }
     if let Some(path) = &request.constraints {
         fs_err::read(path).map_err(RecipeError::Constraints)?;

@@ -8,13 +8,15 @@ use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk;
-use crate::engine::{self, EngineError, Payload, Scaffold, StagePackages};
+use crate::engine::{self, EngineError, Payload, PayloadPath, Scaffold};
 use crate::error::Result;
 use crate::event::{Event, Events};
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
+use crate::packages::StagePackages;
 use crate::recipe::Plan;
 
-use super::materials::{Materials, has_agent};
+use super::materials::{BuildMaterials, package_files};
+use super::resolution::Resolution;
 use super::size::Target;
 use super::space::{self, SpaceWatch};
 use super::{BuildError, log};
@@ -64,14 +66,14 @@ pub(crate) struct Sealed {
 pub(crate) fn run(
     plan: &Plan,
     base: &Base,
-    materials: &Materials,
+    materials: &BuildMaterials,
     target: &Target,
     no_cache: bool,
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Sealed> {
-    let layers = layer_ids(plan, base, materials, target);
+    let layers = layer_ids(plan, &materials.resolution);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
     let Claim { found, turns } =
@@ -102,7 +104,7 @@ pub(crate) fn run(
         }
     };
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
-    space::require(cache.root(), 2 * materials.installed())?;
+    space::require(cache.root(), 2 * materials.installed)?;
     let watch = SpaceWatch::start(cache.root(), cancel);
     let cancel = watch.cancel();
     let build =
@@ -117,14 +119,12 @@ pub(crate) fn run(
 }
 
 /// The chain of digests: base and size, every stage, sealing.
-fn layer_ids(plan: &Plan, base: &Base, materials: &Materials, target: &Target) -> Vec<LayerId> {
-    let filled = if target.filled { "" } else { " not filled" };
-    let mut digest = Digest::of(format!("base {} size {}{filled}", base.digest, target.size).as_bytes());
+fn layer_ids(plan: &Plan, resolution: &Resolution) -> Vec<LayerId> {
+    let mut digest = resolution.start();
     let mut layers = Vec::new();
-    for (index, stage) in plan.stages.iter().enumerate() {
-        let resolved = materials.resolved(index, stage);
-        digest = plan.stage_digest(index, digest, &resolved, engine::SEMANTICS);
-        layers.push(LayerId { stage: stage.name.name().to_owned(), digest });
+    for (index, resolved) in resolution.stages.iter().enumerate() {
+        digest = plan.stage_digest(index, digest, resolved.digest(), engine::SEMANTICS);
+        layers.push(LayerId { stage: resolved.stage.name().to_owned(), digest });
     }
     let digest = Digest::of(format!("seal {digest} {}", engine::seal_text(&plan.os)).as_bytes());
     layers.push(LayerId { stage: "seal".to_owned(), digest });
@@ -155,7 +155,7 @@ impl<E: Into<EngineError>> From<E> for Stop {
 struct Build<'a> {
     plan: &'a Plan,
     base: &'a Base,
-    materials: &'a Materials,
+    materials: &'a BuildMaterials,
     layers: &'a [LayerId],
     first: usize,
     /// Whether layers are kept for later builds.
@@ -217,9 +217,9 @@ impl Build<'_> {
             if has_payload {
                 session.mount_payload(1, engine::PAYLOAD_MOUNT)?;
             }
-            let materials = engine::Materials {
+            let materials = engine::StageMaterials {
                 os: &self.plan.os,
-                packages: &self.materials.packages[index],
+                packages: &self.materials.resolution.stages[index].packages,
                 agent: self.materials.agent.as_ref(),
             };
             engine::run_stage(&mut session, &self.plan.stages[index], &materials, self.events, self.cancel)?;
@@ -242,16 +242,17 @@ impl Build<'_> {
     /// Everything the missing stages bring in bulk.
     fn payload(&self) -> Payload {
         let mut payload = Payload::default();
-        for (index, stage) in self.plan.stages.iter().enumerate().skip(self.first) {
-            if let StagePackages::Resolved(set) = &self.materials.packages[index] {
-                for file in &set.files {
-                    payload.add(format!("apt/{}/{}", stage.name.name(), file.file_name()), &file.path);
+        for resolved in self.materials.resolution.stages.iter().skip(self.first) {
+            if let StagePackages::Resolved(set) = &resolved.packages {
+                let directory = PayloadPath::packages(set, resolved.stage);
+                for file in set.resolver().files(set, &package_files(self.cache, set.resolver())) {
+                    payload.add(directory.file(&file.name), file.path);
                 }
             }
-            if has_agent(stage)
-                && let Some(agent) = &self.materials.agent
+            if resolved.agent.is_some()
+                && let Some(tree) = &self.materials.agent
             {
-                payload.add("agent.tar", &agent.tree);
+                payload.add(PayloadPath::agent(), &tree.path);
             }
         }
         payload

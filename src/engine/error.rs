@@ -4,7 +4,7 @@ use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::guest::GuestError;
 use crate::host::process::ProcessError;
-use crate::packages::apt::AptError;
+use crate::trust::RepositoryKeyError;
 
 /// A plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +52,7 @@ pub enum EngineError {
     },
     /// A repository's key is not the one that the recipe pins.
     #[error(transparent)]
-    Key(#[from] Box<AptError>),
+    Key(#[from] RepositoryKeyError),
     /// The disk that carries packages and the agent into the guest could not be made.
     #[error("cannot make the payload disk")]
     Payload(#[source] ProcessError),
@@ -102,7 +102,6 @@ impl Diagnose for EngineError {
         match self {
             Self::Step { source, .. } => source.context(),
             Self::Guest(error) => error.context(),
-            Self::Key(error) => error.context(),
             Self::Payload(error) => error.tail().to_vec(),
             _ => Vec::new(),
         }

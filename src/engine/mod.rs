@@ -4,8 +4,8 @@
 //! appliance. What a build needs only while it runs is entered and left by [`Scaffold`].
 
 mod accounts;
-mod distro;
 mod error;
+mod init;
 mod payload;
 mod scaffold;
 mod seal;
@@ -16,10 +16,10 @@ mod steps;
 mod testing;
 
 pub use error::EngineError;
-pub use payload::{PAYLOAD_MOUNT, Payload};
+pub use payload::{PAYLOAD_MOUNT, Payload, PayloadPath};
 pub use scaffold::Scaffold;
 pub use seal::{seal, seal_text};
-pub use steps::{Materials, StagePackages, run_stage};
+pub use steps::{StageMaterials, run_stage};
 
 /// Version of what steps mean. Raised whenever the same step would leave a different guest, so that layers
 /// made by an older tib are not reused. `semantics_tests` holds every script against it.

@@ -11,6 +11,8 @@ use crate::event::Events;
 use crate::host::process;
 
 use super::EngineError;
+use crate::packages::PackageSet;
+use crate::recipe::StageName;
 
 /// Where the payload is mounted in the guest while steps run.
 pub const PAYLOAD_MOUNT: &str = "/run/tib-payload";
@@ -19,16 +21,43 @@ pub const PAYLOAD_MOUNT: &str = "/run/tib-payload";
 const OVERHEAD: u64 = 64 << 20;
 const PER_FILE: u64 = 16 << 10;
 
-/// Files to bring, by their name on the payload disk.
+/// A place on the payload disk: who fills the disk and who reads it in the guest have it from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadPath(String);
+
+impl PayloadPath {
+    /// The directory with the files of a stage's packages.
+    pub fn packages(set: &PackageSet, stage: StageName) -> Self {
+        Self(format!("{}/{}", set.resolver().name(), stage.name()))
+    }
+
+    /// The tar with the agent.
+    pub fn agent() -> Self {
+        Self("agent.tar".to_owned())
+    }
+
+    /// A file in this directory.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Self {
+        Self(format!("{}/{name}", self.0))
+    }
+
+    /// Where it is in the guest while steps run.
+    pub fn in_guest(&self) -> String {
+        format!("{PAYLOAD_MOUNT}/{}", self.0)
+    }
+}
+
+/// Files to bring, by their place on the payload disk.
 #[derive(Debug, Default)]
 pub struct Payload {
-    files: Vec<(String, PathBuf)>,
+    files: Vec<(PayloadPath, PathBuf)>,
 }
 
 impl Payload {
-    /// Adds a file under `name`, a relative path.
-    pub fn add(&mut self, name: impl Into<String>, host: impl Into<PathBuf>) {
-        self.files.push((name.into(), host.into()));
+    /// Adds a file.
+    pub fn add(&mut self, path: PayloadPath, host: impl Into<PathBuf>) {
+        self.files.push((path, host.into()));
     }
 
     /// Whether there is nothing to bring.
@@ -51,7 +80,7 @@ impl Payload {
         let io = |path: &Path, source| EngineError::Io { path: path.display().to_string(), source };
         fs_err::create_dir_all(staging).map_err(|e| io(staging, e))?;
         let mut size = OVERHEAD;
-        for (name, host) in &self.files {
+        for (PayloadPath(name), host) in &self.files {
             let to = staging.join(name);
             let parent = to.parent().unwrap_or(staging);
             fs_err::create_dir_all(parent).map_err(|e| io(parent, e))?;
@@ -88,16 +117,17 @@ mod tests {
         fs_err::write(&source, vec![7; 3_000_000]).unwrap();
         let mut payload = Payload::default();
         assert!(payload.is_empty());
-        payload.add("apt/a.deb", &source);
+        let directory = PayloadPath::packages(&PackageSet::example(), StageName::Site);
+        payload.add(directory.file("a.deb"), &source);
         // Large enough that the tables of every block group count.
         let large = dir.path().join("agent.tar");
         fs_err::write(&large, vec![9; 400 << 20]).unwrap();
-        payload.add("agent.tar", &large);
+        payload.add(PayloadPath::agent(), &large);
         let (staging, disk) = (dir.path().join("staging"), dir.path().join("payload.img"));
         payload.write(&staging, &disk, &Events::none(), &Cancel::new()).unwrap();
         assert!(!staging.exists());
         let fs = ext4_view::Ext4::load_from_path(&disk).unwrap();
-        assert_eq!(fs.read("/apt/a.deb").unwrap(), vec![7; 3_000_000]);
+        assert_eq!(fs.read("/apt/site/a.deb").unwrap(), vec![7; 3_000_000]);
         assert_eq!(fs.metadata("/agent.tar").unwrap().len(), 400 << 20);
     }
 }

@@ -10,12 +10,11 @@ use super::*;
 use crate::agent::AgentBundle;
 use crate::cancel::Cancel;
 use crate::check::ServiceState;
-use crate::digest::Digest;
 use crate::disk::FileKind;
 use crate::distro::{Family, OsRelease, well_known};
 use crate::event::Events;
 use crate::guest::{Access, Guest};
-use crate::packages::apt::{Action, PackageFile, PackageSet};
+use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Stage,
     StageName, Step, UserStep,
@@ -37,6 +36,8 @@ macro_rules! assert_story {
         );
     };
 }
+
+const IN_GUEST: StagePackages = StagePackages::InGuest { day: 0 };
 
 /// Number of kinds that [`kind`] knows.
 const KINDS: usize = 11;
@@ -84,7 +85,7 @@ fn steps(masks: bool) -> Vec<Step> {
     let service = |unit: &str, state| Step::Service(ServiceStep { unit: unit.to_owned(), state });
     let agent = |owner: &str| {
         Step::Agent(AgentStep {
-            source: "pypi".to_owned(),
+            source: "pypi".parse().unwrap(),
             venv: "/opt/guest agent".to_owned(),
             module: "trove.cmd.guest".to_owned(),
             owner: owner.to_owned(),
@@ -140,33 +141,6 @@ fn steps(masks: bool) -> Vec<Step> {
     steps
 }
 
-/// Packages as the host resolves them: every kind of action, both kinds of marks.
-fn resolved() -> StagePackages {
-    let file = |name: &str, requested, new| PackageFile {
-        name: name.to_owned(),
-        version: "1:2.0".to_owned(),
-        arch: "all".to_owned(),
-        path: format!("/cache/{name}").into(),
-        sha256: Digest::of(name.as_bytes()).to_string(),
-        size: 1,
-        installed_size: 1024,
-        requested,
-        new,
-    };
-    StagePackages::Resolved(PackageSet {
-        files: vec![file("dependency", false, true), file("redis-server", true, true)],
-        order: vec![
-            Action::Remove("old".to_owned()),
-            Action::Unpack(0),
-            Action::Configure("dependency".to_owned()),
-            Action::Unpack(1),
-            Action::Configure("redis-server".to_owned()),
-        ],
-        present: vec!["curl".to_owned()],
-        removed: vec!["nano".to_owned()],
-    })
-}
-
 /// A build in a guest that has one of everything that is looked at: scaffolding, a stage, sealing.
 fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -> String {
     let mut guest = FakeGuest::new();
@@ -183,7 +157,7 @@ fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -
     guest.story.clear();
 
     let bundle = AgentBundle::example(compiled);
-    let materials = Materials { os, packages, agent: Some(&bundle) };
+    let materials = StageMaterials { os, packages, agent: Some(&bundle.tree) };
     let stage = Stage { name: StageName::Site, steps: steps(init.ends_with("systemctl")) };
     let scaffold = Scaffold::enter(&mut guest).unwrap();
     run_stage(&mut guest, &stage, &materials, &Events::none(), &Cancel::new()).unwrap();
@@ -197,26 +171,29 @@ fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -
 #[test]
 fn debian_with_packages_resolved_on_the_host() {
     let os = well_known("debian-12").unwrap();
-    assert_story!("debian", build(&os, "/usr/bin/systemctl", &resolved(), true));
+    assert_story!(
+        "debian",
+        build(&os, "/usr/bin/systemctl", &StagePackages::Resolved(PackageSet::example()), true)
+    );
 }
 
 #[test]
 fn debian_with_packages_from_inside_and_init_scripts() {
     let os = well_known("debian-11").unwrap();
-    assert_story!("debian-init.d", build(&os, "/usr/sbin/update-rc.d", &StagePackages::InGuest, false));
+    assert_story!("debian-init.d", build(&os, "/usr/sbin/update-rc.d", &IN_GUEST, false));
 }
 
 #[test]
 fn enterprise_linux() {
     let os = well_known("rocky-9").unwrap();
-    assert_story!("rhel", build(&os, "/usr/bin/systemctl", &StagePackages::InGuest, true));
-    assert_story!("rhel-init.d", build(&os, "/sbin/chkconfig", &StagePackages::InGuest, true));
+    assert_story!("rhel", build(&os, "/usr/bin/systemctl", &IN_GUEST, true));
+    assert_story!("rhel-init.d", build(&os, "/sbin/chkconfig", &IN_GUEST, true));
 }
 
 #[test]
 fn suse() {
     let os = OsRelease { family: Family::Suse, ..well_known("rocky-9").unwrap() };
-    assert_story!("suse", build(&os, "/usr/bin/systemctl", &StagePackages::InGuest, true));
+    assert_story!("suse", build(&os, "/usr/bin/systemctl", &IN_GUEST, true));
 }
 
 /// What sealing does is part of its layer's digest as it stands; the snapshots above hold the rest of it.

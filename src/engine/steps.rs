@@ -1,42 +1,34 @@
 //! Runs the steps of a stage, one after the other.
 
-use sha2::{Digest as _, Sha256};
-
-use crate::agent::AgentBundle;
+use crate::agent::AgentTree;
 use crate::cancel::Cancel;
 use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
 use crate::event::{Event, Events};
 use crate::guest::{Access, Guest, Script};
-use crate::packages::apt;
-use crate::packages::apt::PackageSet;
-use crate::recipe::{AgentStep, Content, FileStep, PackagesStep, RepositoryStep, Stage, Step, UserStep};
+use crate::packages;
+use crate::packages::StagePackages;
+use crate::recipe::{
+    AgentStep, Content, FileStep, PackagesStep, RepositoryStep, Stage, StageName, Step, UserStep,
+};
+use crate::trust::RepositoryKey;
 
 use super::EngineError;
 use super::accounts::{Accounts, group_script, user_script};
-use super::distro::{packages_script, repository_files, service_script};
-use super::payload::PAYLOAD_MOUNT;
+use super::init::service_script;
+use super::payload::PayloadPath;
 use crate::shell::quote;
 
-/// How a stage gets its packages.
-#[derive(Debug, Clone)]
-pub enum StagePackages {
-    /// Resolved and downloaded on the host; on the payload disk below `apt/<stage>`.
-    Resolved(PackageSet),
-    /// By the guest's own package manager, over the network.
-    InGuest,
-}
-
-/// What was brought for a stage.
+/// What was brought into the guest for one stage.
 #[derive(Debug)]
-pub struct Materials<'a> {
+pub struct StageMaterials<'a> {
     /// The operating system in the guest.
     pub os: &'a OsRelease,
-    /// Its packages.
+    /// Its packages; those that were resolved are on the payload disk, at [`PayloadPath::packages`].
     pub packages: &'a StagePackages,
-    /// The agent, if the stage installs one; on the payload disk as `agent.tar`.
-    pub agent: Option<&'a AgentBundle>,
+    /// The agent, if the stage installs one; on the payload disk, at [`PayloadPath::agent`].
+    pub agent: Option<&'a AgentTree>,
 }
 
 /// Runs all steps of `stage` in a guest whose scaffolding is in place.
@@ -46,11 +38,11 @@ pub struct Materials<'a> {
 pub fn run_stage(
     guest: &mut dyn Guest,
     stage: &Stage,
-    materials: &Materials<'_>,
+    materials: &StageMaterials<'_>,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<(), EngineError> {
-    let mut runner = Runner { guest, stage: stage.name.name(), materials, accounts: None };
+    let mut runner = Runner { guest, stage: stage.name, materials, accounts: None };
     let total = stage.steps.len();
     let mut index = 0;
     while index < total {
@@ -85,8 +77,8 @@ fn same_state(steps: &[Step]) -> usize {
 
 struct Runner<'a> {
     guest: &'a mut dyn Guest,
-    stage: &'static str,
-    materials: &'a Materials<'a>,
+    stage: StageName,
+    materials: &'a StageMaterials<'a>,
     /// Forgotten whenever a step may have changed them.
     accounts: Option<Accounts>,
 }
@@ -170,33 +162,27 @@ impl Runner<'_> {
 
     fn repository(&mut self, repository: &RepositoryStep) -> Result<(), EngineError> {
         // Refuses a key that is not the pinned one.
-        let key = apt::armoured_key(repository).map_err(Box::new)?;
-        for (path, text) in repository_files(self.materials.os.family, repository, &key) {
-            self.make_parent(&path)?;
-            self.guest.write(&path, text.as_bytes(), Access::root(0o644))?;
+        let key = RepositoryKey::of(repository)?;
+        for file in packages::manager(self.materials.os.family).repository_files(repository, &key) {
+            self.make_parent(&file.path)?;
+            self.guest.write(&file.path, file.text.as_bytes(), Access::root(0o644))?;
         }
         Ok(())
     }
 
     fn packages(&mut self, packages: &PackagesStep) -> Result<(), EngineError> {
         self.accounts = None;
-        let family = self.materials.os.family;
-        match self.materials.packages {
-            StagePackages::InGuest => self.run("installing packages", &packages_script(family, packages)),
-            StagePackages::Resolved(set) => {
-                if !packages.install.is_empty() || !packages.debconf.is_empty() {
-                    let directory = format!("{PAYLOAD_MOUNT}/apt/{}", self.stage);
-                    self.run(
-                        "installing packages",
-                        &apt::install_script(set, &directory, &packages.debconf),
-                    )?;
-                }
-                match apt::removal_script(set) {
-                    script if script.is_empty() => Ok(()),
-                    script => self.run("removing packages", &script),
-                }
+        let scripts = match self.materials.packages {
+            StagePackages::Nothing => Vec::new(),
+            StagePackages::InGuest { .. } => {
+                vec![packages::manager(self.materials.os.family).script(packages)]
             }
-        }
+            StagePackages::Resolved(set) => {
+                let directory = PayloadPath::packages(set, self.stage).in_guest();
+                set.resolver().scripts(set, packages, &directory)
+            }
+        };
+        scripts.iter().try_for_each(|script| self.run(script.purpose, &script.text))
     }
 
     fn user(&mut self, user: &UserStep) -> Result<(), EngineError> {
@@ -243,10 +229,10 @@ impl Runner<'_> {
             what: format!("run the agent {}", agent.source),
             reason: reason.to_owned(),
         };
-        let bundle = self.materials.agent.ok_or_else(|| unable("it was not resolved"))?;
+        let tree = self.materials.agent.ok_or_else(|| unable("it was not resolved"))?;
         let venv = quote(&agent.venv);
-        let mut script = format!("tar -xpf {PAYLOAD_MOUNT}/agent.tar -C /\n");
-        if !bundle.compiled {
+        let mut script = format!("tar -xpf {} -C /\n", PayloadPath::agent().in_guest());
+        if !tree.compiled {
             script.push_str(&format!(
                 "{venv}/bin/python3 -m compileall -q -j 0 --invalidation-mode checked-hash {venv}/lib || true\n"
             ));
@@ -268,7 +254,7 @@ pub(crate) fn content(content: &Content) -> Result<Vec<u8>, EngineError> {
         Content::Host { path, sha256, .. } => {
             let failed = |source| EngineError::HostFile { path: path.display().to_string(), source };
             let bytes = fs_err::read(path).map_err(failed)?;
-            if Digest::from_bytes(Sha256::digest(&bytes).into()).to_string() != *sha256 {
+            if Digest::of(&bytes) != *sha256 {
                 return Err(failed(std::io::Error::other("it has changed since the plan was made")));
             }
             Ok(bytes)
@@ -281,12 +267,12 @@ mod tests {
     use super::*;
     use crate::distro::well_known;
     use crate::engine::testing::{FakeGuest, Node};
-    use crate::recipe::{ScriptStep, ServiceStep, StageName};
+    use crate::recipe::{ScriptStep, ServiceStep};
 
     fn run(guest: &mut FakeGuest, steps: Vec<Step>) -> Result<(), EngineError> {
         let os = well_known("debian-12").unwrap();
-        let packages = StagePackages::InGuest;
-        let materials = Materials { os: &os, packages: &packages, agent: None };
+        let packages = StagePackages::InGuest { day: 0 };
+        let materials = StageMaterials { os: &os, packages: &packages, agent: None };
         let stage = Stage { name: StageName::Datastore, steps };
         run_stage(guest, &stage, &materials, &Events::none(), &Cancel::new())
     }
@@ -373,11 +359,9 @@ mod tests {
     fn a_host_file_that_changed_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), "new").unwrap();
-        let stale =
-            Content::Host { path: file.path().into(), sha256: Digest::of(b"old").to_string(), size: 3 };
+        let stale = Content::Host { path: file.path().into(), sha256: Digest::of(b"old"), size: 3 };
         assert!(matches!(content(&stale), Err(EngineError::HostFile { .. })));
-        let fresh =
-            Content::Host { path: file.path().into(), sha256: Digest::of(b"new").to_string(), size: 3 };
+        let fresh = Content::Host { path: file.path().into(), sha256: Digest::of(b"new"), size: 3 };
         assert_eq!(content(&fresh).unwrap(), b"new");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::agent::{AgentBundle, AgentFile};
+use crate::agent::{AgentFile, ResolvedAgent};
 use crate::cache::Origin;
 use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
@@ -27,7 +27,7 @@ pub struct ManifestInput<'a> {
     /// Where it came from.
     pub origin: &'a Origin,
     /// The agent, if any.
-    pub agent: Option<&'a AgentBundle>,
+    pub agent: Option<&'a ResolvedAgent>,
     /// The stages, in order.
     pub stages: Vec<StageDigest<'a>>,
     /// Packages in the finished image.
@@ -86,7 +86,23 @@ struct BasePart {
 struct AgentPart<'a> {
     name: &'a str,
     version: &'a str,
-    files: &'a [AgentFile],
+    files: Vec<WheelPart<'a>>,
+}
+
+#[derive(Serialize)]
+struct WheelPart<'a> {
+    file: &'a str,
+    name: &'a str,
+    version: &'a str,
+    sha256: Digest,
+    size: u64,
+}
+
+impl<'a> WheelPart<'a> {
+    fn of(wheel: &'a AgentFile) -> Self {
+        let AgentFile { file, name, version, sha256, size, .. } = wheel;
+        Self { file, name, version, sha256: *sha256, size: *size }
+    }
 }
 
 #[derive(Serialize)]
@@ -130,7 +146,7 @@ impl Manifest {
             agent: agent.map(|agent| AgentPart {
                 name: &agent.name,
                 version: &agent.version,
-                files: &agent.files,
+                files: agent.files.iter().map(WheelPart::of).collect(),
             }),
             stages,
             packages,

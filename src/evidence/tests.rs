@@ -1,4 +1,5 @@
 use super::*;
+use crate::agent::AgentBundle;
 use crate::cache::{Provenance, Trust};
 use crate::distro::well_known;
 use crate::recipe::{Library, Request};
@@ -38,12 +39,12 @@ fn downloaded(time: u64) -> Origin {
 struct Case {
     plan: Plan,
     origin: Origin,
-    agent: Option<AgentBundle>,
+    agent: Option<ResolvedAgent>,
     export: ExportStats,
 }
 
 impl Case {
-    fn new(recipe: &str, origin: Origin, agent: Option<AgentBundle>, content: &[u8]) -> Self {
+    fn new(recipe: &str, origin: Origin, agent: Option<ResolvedAgent>, content: &[u8]) -> Self {
         let export = ExportStats {
             file_size: content.len() as u64,
             virtual_size: 3 << 30,
@@ -94,8 +95,12 @@ fn without_recorded(manifest: &str) -> String {
 
 #[test]
 fn every_key_of_an_image_with_an_agent() {
-    let case =
-        Case::new("trove-guest", bootstrapped(1_700_000_000), Some(AgentBundle::example(true)), b"image");
+    let case = Case::new(
+        "trove-guest",
+        bootstrapped(1_700_000_000),
+        Some(AgentBundle::example(true).agent),
+        b"image",
+    );
     insta::assert_snapshot!(case.manifest().replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }
 

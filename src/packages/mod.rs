@@ -1,3 +1,128 @@
-//! Packages resolved on the host: one folder for each package manager.
+//! Packages: what package managers run in guests, and what of them can be resolved on this host. One folder for each
+//! package manager.
+//!
+//! [`manager`] knows the one of a guest. Where it has a [`Resolver`] that this host can use, packages are chosen, verified
+//! and fetched before the guest runs; otherwise the guest's own package manager does all of that, over the network.
 
-pub mod apt;
+mod apt;
+mod dnf;
+mod request;
+mod set;
+mod zypper;
+
+use std::path::{Path, PathBuf};
+
+use crate::cancel::Cancel;
+use crate::distro::Family;
+use crate::error::Result;
+use crate::event::Events;
+use crate::recipe::{PackagesStep, RepositoryStep};
+use crate::trust::RepositoryKey;
+
+pub use request::{Needed, ResolveRequest, StageRequest};
+pub use set::{DpkgAction, PackageSet, Resolved, StagePackages, Transaction};
+
+/// A text file that something needs in the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFile {
+    /// Absolute path.
+    pub path: String,
+    /// Content.
+    pub text: String,
+}
+
+/// Shell for the guest, run with `set -eu`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestScript {
+    /// What it does, for messages: `installing packages`.
+    pub purpose: &'static str,
+    /// The script.
+    pub text: String,
+}
+
+/// A package file on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostFile {
+    /// The name that [`Resolver::scripts`] expects it to have.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// The package manager of a family of guests.
+pub trait PackageManager: Sync {
+    /// Files that configure a repository in the guest.
+    fn repository_files(&self, repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile>;
+
+    /// Shell that installs and removes packages with the guest's own package manager, over the network.
+    fn script(&self, packages: &PackagesStep) -> GuestScript;
+
+    /// What resolves its packages on a host, if tib has that.
+    fn resolver(&self) -> Option<&'static dyn Resolver> {
+        None
+    }
+}
+
+/// Chooses packages for a guest on this host, and fetches them.
+pub trait Resolver: Sync {
+    /// Its name, for directories: in the cache and on the payload disk.
+    fn name(&self) -> &'static str;
+
+    /// Whether this host can do it.
+    ///
+    /// # Errors
+    /// Why not.
+    fn usable(&self) -> Result<()>;
+
+    /// Resolves every stage, and makes sure that all files it needs are in the cache and verified.
+    ///
+    /// Safe to run in several processes with one cache.
+    ///
+    /// # Errors
+    /// No answer, or one that contradicts what the recipe asks.
+    fn resolve(&self, request: ResolveRequest<'_>, events: &Events, cancel: &Cancel) -> Result<Solution>;
+
+    /// Where the files of a set that this resolver made are, below the `cache_dir` that it was resolved with.
+    fn files(&self, set: &PackageSet, cache_dir: &Path) -> Vec<HostFile>;
+
+    /// Scripts that install and remove what is in a set that this resolver made, with its files in `directory` of the
+    /// guest. Those that have nothing to do are left out.
+    fn scripts(&self, set: &PackageSet, packages: &PackagesStep, directory: &str) -> Vec<GuestScript>;
+}
+
+/// What a [`Resolver`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Solution {
+    /// One set for each stage.
+    pub sets: Vec<PackageSet>,
+    /// Names and versions of everything that is installed in the end, sorted.
+    pub installed: Vec<(String, String)>,
+}
+
+impl PackageSet {
+    /// Who made it.
+    pub fn resolver(&self) -> &'static dyn Resolver {
+        match self.transaction {
+            Transaction::Apt(_) => &apt::DebianPackages,
+        }
+    }
+}
+
+/// The package manager of a family.
+pub fn manager(family: Family) -> &'static dyn PackageManager {
+    match family {
+        Family::Debian => &apt::DebianPackages,
+        Family::Rhel => &dnf::DnfPackages,
+        Family::Suse => &zypper::ZypperPackages,
+    }
+}
+
+/// What resolves packages for guests of a family on this host.
+///
+/// # Errors
+/// Why there is nothing, as text for people: then the guest's own package manager has to.
+pub fn resolver(family: Family) -> Result<&'static dyn Resolver, String> {
+    let resolver = manager(family).resolver().ok_or_else(|| "it knows only apt".to_owned())?;
+    resolver.usable().map_err(|failure| failure.to_string())?;
+    Ok(resolver)
+}

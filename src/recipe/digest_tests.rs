@@ -8,7 +8,7 @@ fn stage_digests(plan: &Plan) -> Vec<Digest> {
     let mut before = Digest::of(b"base");
     (0..plan.stages.len())
         .map(|index| {
-            before = plan.stage_digest(index, before, "resolved", 1);
+            before = plan.stage_digest(index, before, Digest::of(b"resolved"), 1);
             before
         })
         .collect()
@@ -38,7 +38,7 @@ fn digests_know_what_files_hold_and_not_where_they_are() {
         }
         let at = |name: &str| dir.path().join(name);
         let request = Request {
-            agent: Some(AgentSource::Path(at("agent"))),
+            agent: Some(AgentSource::Code(AgentCode::Path(at("agent")))),
             constraints: Some(at("constraints.txt")),
             ..Request::new(&os)
         };

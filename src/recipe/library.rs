@@ -305,7 +305,7 @@ mod tests {
             panic!("the embedded redis came first: {:?}", plan.stages);
         };
         assert_eq!((path, *size), (&dir.path().join("a.txt"), 5));
-        assert_eq!(sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+        assert_eq!(sha256.to_string(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         // By path, parents are looked for beside the file even when its directory is not in the library.
         let by_path = dir.path().join("mine.toml");
         let recipe = Library::default().load(by_path.to_str().unwrap()).unwrap();

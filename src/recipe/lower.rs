@@ -12,10 +12,9 @@ use super::lowering::{At, Lowering};
 use super::model::Agent;
 use super::parse::Source;
 use super::request::check_ssh_keys;
-use super::step::placeless;
 use super::values::Values;
 use super::when::Situation;
-use super::{AgentSource, AgentStep, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
+use super::{AgentCode, AgentSource, AgentStep, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
 use crate::digest::{Digest, Hasher};
 use crate::valid;
 
@@ -123,7 +122,9 @@ fn agent_source(
             let text =
                 values.render(agent.source.as_deref().unwrap_or("none")).map_err(|error| fault(&error))?;
             match text.parse() {
-                Ok(AgentSource::Path(_)) => Err(at.error("`agent.source` cannot be a path of the host")),
+                Ok(AgentSource::Code(AgentCode::Path(_))) => {
+                    Err(at.error("`agent.source` cannot be a path of the host"))
+                }
                 parsed => parsed.map_err(|error| fault(&error)),
             }
         }
@@ -142,7 +143,7 @@ fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
         add(name);
         add(value);
     }
-    add(placeless(&agent.to_string()));
+    add(&agent.anywhere().to_string());
     hash.finish()
 }
 
@@ -161,12 +162,10 @@ impl<'a> Lowering<'a> {
             None => Err(at.error(format!("`[agent]` has no `{key}`"))),
         };
         let user = agent.user.is_some().then(|| field("user", &agent.user)).transpose()?;
-        if *source == AgentSource::None {
-            return Ok(user);
-        }
+        let AgentSource::Code(code) = source else { return Ok(user) };
         let constraints = request.constraints.as_ref().map(|path| Self::host_file(path)).transpose();
         let step = AgentStep {
-            source: source.to_string(),
+            source: code.clone(),
             venv: valid::path(field("venv", &agent.venv)?).map_err(|fault| at.error(fault))?,
             module: field("module", &agent.module)?,
             owner: field("user", &agent.user)?,

@@ -118,7 +118,7 @@ impl<'a> Lowering<'a> {
         let bytes = fs_err::read(path)?;
         Ok(Content::Host {
             path: std::path::absolute(path)?,
-            sha256: Digest::of(&bytes).to_string(),
+            sha256: Digest::of(&bytes),
             size: bytes.len() as u64,
         })
     }

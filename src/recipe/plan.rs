@@ -92,7 +92,7 @@ impl Plan {
     ///
     /// # Panics
     /// If there is no such stage.
-    pub fn stage_digest(&self, index: usize, before: Digest, resolved: &str, semantics: u32) -> Digest {
+    pub fn stage_digest(&self, index: usize, before: Digest, resolved: Digest, semantics: u32) -> Digest {
         let stage = &self.stages[index];
         let stage = Stage { name: stage.name, steps: stage.steps.iter().map(Step::anywhere).collect() };
         // Steps are plain data without maps that could fail to serialise or change order.

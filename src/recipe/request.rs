@@ -7,15 +7,23 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 
 use super::RecipeError;
 use crate::distro::OsRelease;
 
-/// Where the guest agent comes from.
+/// Whether there is a guest agent, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentSource {
     /// No agent.
     None,
+    /// This one.
+    Code(AgentCode),
+}
+
+/// Where a guest agent's code comes from. As text it is what `--agent` takes: `pypi`, `pypi:26.0.0`, `path:…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentCode {
     /// The Python package index.
     Pypi {
         /// Which release; the newest that the guest's Python can run if `None`.
@@ -25,7 +33,35 @@ pub enum AgentSource {
     Path(PathBuf),
 }
 
+impl AgentCode {
+    /// Forgets where on this host it is: of the person's own code only that it is that stays.
+    pub(super) fn forget_place(&mut self) {
+        if let Self::Path(path) = self {
+            *path = PathBuf::new();
+        }
+    }
+}
+
+impl AgentSource {
+    /// As [`AgentCode::forget_place`].
+    pub(super) fn anywhere(&self) -> Self {
+        let mut source = self.clone();
+        if let Self::Code(code) = &mut source {
+            code.forget_place();
+        }
+        source
+    }
+}
+
 impl FromStr for AgentSource {
+    type Err = RecipeError;
+
+    fn from_str(text: &str) -> Result<Self, RecipeError> {
+        if text == "none" { Ok(Self::None) } else { text.parse().map(Self::Code) }
+    }
+}
+
+impl FromStr for AgentCode {
     type Err = RecipeError;
 
     fn from_str(text: &str) -> Result<Self, RecipeError> {
@@ -35,7 +71,6 @@ impl FromStr for AgentSource {
             fine.then(|| version.to_owned())
         };
         match text.split_once(':') {
-            None if text == "none" => Some(Self::None),
             None if text == "pypi" => Some(Self::Pypi { version: None }),
             Some(("pypi", text)) => version(text).map(|version| Self::Pypi { version: Some(version) }),
             Some(("path", path)) if !path.is_empty() => Some(Self::Path(path.into())),
@@ -49,10 +84,24 @@ impl fmt::Display for AgentSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
+            Self::Code(code) => code.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AgentCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Pypi { version: None } => f.write_str("pypi"),
             Self::Pypi { version: Some(version) } => write!(f, "pypi:{version}"),
             Self::Path(path) => write!(f, "path:{}", path.display()),
         }
+    }
+}
+
+impl Serialize for AgentCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::AgentCode;
 use crate::check::ServiceState;
+use crate::digest::Digest;
 use crate::toml_text::Place;
 
 /// One change to a guest. Every step is idempotent.
@@ -149,8 +151,8 @@ pub enum Content {
     Host {
         /// Absolute path on the host. No digest depends on it.
         path: PathBuf,
-        /// SHA-256 of its content, hexadecimal.
-        sha256: String,
+        /// SHA-256 of its content.
+        sha256: Digest,
         /// Length in bytes.
         size: u64,
     },
@@ -194,8 +196,8 @@ pub struct ScriptStep {
 /// The agent's code in a virtual environment of its own. The bundle itself is resolved at build time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgentStep {
-    /// Where the code comes from, as `--agent` says it: `pypi:26.0.0`, `pypi` (the newest), `path:…`.
-    pub source: String,
+    /// Where the code comes from.
+    pub source: AgentCode,
     /// Root of the virtual environment: `/opt/guest-agent-venv`.
     pub venv: String,
     /// Python module whose import proves that the code runs: `trove.cmd.guest`.
@@ -223,12 +225,6 @@ impl Content {
     }
 }
 
-/// Where an agent comes from, without the place on this host: of the person's own code only that it is that.
-pub(super) fn placeless(source: &str) -> &str {
-    const OWN: &str = "path:";
-    if source.starts_with(OWN) { OWN } else { source }
-}
-
 impl PackagesStep {
     /// Whether what a package of `install` recommends is wanted, too.
     pub fn recommends(&self, text: &str) -> bool {
@@ -254,7 +250,7 @@ impl Step {
             Self::Repository(repository) => repository.key.forget_place(),
             Self::File(file) => file.content.forget_place(),
             Self::Agent(agent) => {
-                agent.source = placeless(&agent.source).to_owned();
+                agent.source.forget_place();
                 if let Some(constraints) = &mut agent.constraints {
                     constraints.forget_place();
                 }

@@ -88,7 +88,7 @@ fn what_trove_needs_is_in_the_plan() {
     assert!(wanted.checks.contains(&Check::Datasources { names }));
     assert_eq!(wanted.datastore, None);
     let agent = wanted.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
-        matches!(step, Step::Agent(agent) if agent.source == "pypi" && agent.module == "trove.cmd.guest")
+        matches!(step, Step::Agent(agent) if agent.source.to_string() == "pypi" && agent.module == "trove.cmd.guest")
     });
     assert!(agent);
 }
@@ -297,7 +297,8 @@ fn requests_that_make_no_sense() {
     );
     assert_eq!(error.hint().as_deref(), Some("its options are: guest_user"));
     assert_eq!(error.exit(), Exit::Recipe);
-    let request = Request { agent: Some(AgentSource::Pypi { version: None }), ..Request::new(&os) };
+    let request =
+        Request { agent: Some(AgentSource::Code(AgentCode::Pypi { version: None })), ..Request::new(&os) };
     let error = Library::default().load("common").unwrap().plan(&request).unwrap_err();
     assert_eq!(error.to_string(), "recipe `common` has no `[agent]`: it cannot take one");
     let request = Request { constraints: Some("/nonexistent/c.txt".into()), ..Request::new(&os) };
@@ -355,7 +356,7 @@ fn new_keys_reach_the_steps_the_digest_and_the_checks() {
     assert_eq!((step.recommends.as_slice(), step.places["b"].line), (&["a".to_owned()][..], 6));
     let titles: Vec<_> = full.checks.iter().map(Check::title).collect();
     assert!(titles.iter().any(|title| title.contains("has a password")), "{titles:?}");
-    let digest = |plan: &Plan| plan.stage_digest(0, Digest::of(b""), "", 1);
+    let digest = |plan: &Plan| plan.stage_digest(0, Digest::of(b""), Digest::of(b""), 1);
     assert_ne!(digest(&plain), digest(&full));
     let moved = plan("\n\n[[user]]\nname = 'u'\n[[packages]]\ninstall = ['b', 'a=1']\n");
     assert_eq!(digest(&plain), digest(&moved), "where a line stands changes no layer");
@@ -374,7 +375,7 @@ fn what_is_said_of_the_agent_are_templates_too() {
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Recipe::from_text("x", &text)?.plan(&Request { settings, ..Request::new(&os) })
     };
-    let source = |plan: &Plan| plan.agent().unwrap().source.clone();
+    let source = |plan: &Plan| plan.agent().unwrap().source.to_string();
     let by_default = plan("", &[]).unwrap();
     assert_eq!((source(&by_default).as_str(), by_default.notes.len()), ("pypi:26.0.0", 0));
     let set = plan("", &[("release", "27.0.0"), ("oldest", "12")]).unwrap();

@@ -17,7 +17,7 @@ use crate::recipe::{AgentStep, Content};
 
 fn step(source: &str) -> AgentStep {
     AgentStep {
-        source: source.to_owned(),
+        source: source.parse().unwrap(),
         venv: "/opt/guest-agent-venv".to_owned(),
         module: "trove.cmd".to_owned(),
         owner: "root".to_owned(),
@@ -50,7 +50,7 @@ fn trove(version: &str) -> Maker {
 }
 
 fn names(bundle: &AgentBundle) -> Vec<String> {
-    bundle.files.iter().map(|file| format!("{}-{}", file.name, file.version)).collect()
+    bundle.agent.files.iter().map(|file| format!("{}-{}", file.name, file.version)).collect()
 }
 
 /// Header and content of every entry, byte code apart.
@@ -77,9 +77,9 @@ fn the_newest_that_fits_then_from_the_cache_and_offline() {
     index.add(&Maker::new("dep", "1.5"));
     let (step, env) = (step("pypi"), index.env());
     let bundle = ask(&step, cache.path(), &env, Guest(11, false)).unwrap();
-    assert_eq!((bundle.name.as_str(), bundle.version.as_str()), ("trove", "2.0"));
+    assert_eq!((bundle.agent.name.as_str(), bundle.agent.version.as_str()), ("trove", "2.0"));
     assert_eq!(names(&bundle), ["dep-1.5", "trove-2.0"]);
-    assert_eq!(fs::metadata(&bundle.tree).unwrap().len(), bundle.tree_size);
+    assert_eq!(fs::metadata(&bundle.tree.path).unwrap().len(), bundle.tree.size);
 
     let asked = index.asked();
     assert_eq!(ask(&step, cache.path(), &env, Guest(11, false)).unwrap(), bundle);
@@ -91,12 +91,12 @@ fn the_newest_that_fits_then_from_the_cache_and_offline() {
     assert!(matches!(error, AgentError::Network { .. }), "{error}");
 
     // The tar is the same when it is made again.
-    let first = entries(&bundle.tree);
-    fs::remove_file(&bundle.tree).unwrap();
+    let first = entries(&bundle.tree.path);
+    fs::remove_file(&bundle.tree.path).unwrap();
     let again = ask(&step, cache.path(), &env, Guest(11, true)).unwrap();
-    assert_eq!(again.digest_text(), bundle.digest_text());
+    assert_eq!(again.agent, bundle.agent);
     assert!(first.len() > 10);
-    assert_eq!(entries(&again.tree), first);
+    assert_eq!(entries(&again.tree.path), first);
 
     // A wheel that is gone is named.
     fs::remove_dir_all(cache.path().join("agents/wheels")).unwrap();
@@ -123,8 +123,8 @@ fn the_tar_holds_an_environment_that_runs() {
         .unwrap();
     let minor = String::from_utf8(out.stdout).unwrap().trim().parse().unwrap();
     let bundle = ask(&step, cache.path(), &index.env(), Guest(minor, false)).unwrap();
-    assert!(bundle.compiled);
-    let mut archive = tar::Archive::new(fs::File::open(&bundle.tree).unwrap());
+    assert!(bundle.tree.compiled);
+    let mut archive = tar::Archive::new(fs::File::open(&bundle.tree.path).unwrap());
     for entry in archive.entries().unwrap() {
         let entry = entry.unwrap();
         let header = entry.header();
@@ -133,7 +133,7 @@ fn the_tar_holds_an_environment_that_runs() {
             (0, 0, 315_532_800)
         );
     }
-    tar::Archive::new(fs::File::open(&bundle.tree).unwrap()).unpack("/").unwrap();
+    tar::Archive::new(fs::File::open(&bundle.tree.path).unwrap()).unpack("/").unwrap();
     let out = std::process::Command::new(root.join("bin/trove-guestagent")).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout), "agent\n", "{}", String::from_utf8_lossy(&out.stderr));
     let site = root.join(format!("lib/python3.{minor}/site-packages"));
@@ -221,13 +221,13 @@ fn constraints_extras_and_the_guests_markers_count() {
     // Whatever Python runs pip here, the guest's decides.
     let old = ask(&step, cache.path(), &index.env(), Guest(9, false)).unwrap();
     assert_eq!(names(&old), ["backport-1.0", "codec-1.0", "dep-1.5", "driver-1.0", "trove-1.0"]);
-    assert_ne!(old.digest_text(), new.digest_text());
+    assert_ne!(old.agent, new.agent);
 
     let file = cache.path().join("constraints.txt");
     fs::write(&file, "dep<1.5\n").unwrap();
-    let sha256 = crate::digest::Digest::of(b"dep<1.5\n").to_string();
+    let sha256 = crate::digest::Digest::of(b"dep<1.5\n");
     step.constraints = Some(Content::Host { path: file.clone(), sha256, size: 8 });
-    step.source = "pypi:1.0".to_owned();
+    step.source = "pypi:1.0".parse().unwrap();
     let pinned = ask(&step, cache.path(), &index.env(), Guest(11, false)).unwrap();
     assert!(names(&pinned).contains(&"dep-1.0".to_owned()));
     fs::write(&file, "dep<2.0\n").unwrap();
@@ -265,16 +265,16 @@ fn a_persons_own_code() {
     for (path, content) in &source {
         fs::write(copy.join(path), content).unwrap();
     }
-    let digest_text = |path: &Path, cache: &Path| {
+    let resolved = |path: &Path, cache: &Path| {
         let step = step(&format!("path:{}", path.display()));
-        ask(&step, cache, &index.env(), Guest(11, false)).unwrap().digest_text()
+        ask(&step, cache, &index.env(), Guest(11, false)).unwrap().agent
     };
-    let first = digest_text(&tree, cache.path());
-    assert_eq!(first, digest_text(&copy, elsewhere.path()));
+    let first = resolved(&tree, cache.path());
+    assert_eq!(first, resolved(&copy, elsewhere.path()));
     for (path, content) in trove("7.0").requires("dep").file("trove/more.py", b"x = 1\n").source() {
         fs::write(copy.join(path), content).unwrap();
     }
-    assert_ne!(first, digest_text(&copy, elsewhere.path()));
+    assert_ne!(first, resolved(&copy, elsewhere.path()));
 
     let new = trove("8.0").python(">=3.99");
     let step = step(&format!("path:{}", new.write(home.path()).display()));
@@ -296,7 +296,7 @@ fn an_old_pip_is_passed_over() {
     let mut env = index.env();
     env.0.push(("PATH".to_owned(), Some(format!("{}:/usr/bin:/bin", bin.display()))));
     let bundle = ask(&step("pypi"), cache.path(), &env, Guest(11, false)).unwrap();
-    assert_eq!(bundle.version, "1.0");
+    assert_eq!(bundle.agent.version, "1.0");
 }
 
 /// Real interpreters, with another pip in front of the one they have: an old one, and one that does not start.

@@ -20,7 +20,7 @@ fn network_troves_agent_starts_from_the_tar() {
     let cache = Cache::open(Some(directory.path().join("cache"))).unwrap();
     let venv = directory.path().join("venv");
     let step = AgentStep {
-        source: std::env::var("TIB_TEST_AGENT").unwrap_or("pypi".to_owned()),
+        source: std::env::var("TIB_TEST_AGENT").unwrap_or("pypi".to_owned()).parse().unwrap(),
         venv: venv.display().to_string(),
         module: "trove.cmd.guest".to_owned(),
         owner: "root".to_owned(),
@@ -39,15 +39,15 @@ fn network_troves_agent_starts_from_the_tar() {
         offline,
     };
     let bundle = resolve(&request(false), &Events::none(), &Cancel::new()).unwrap();
-    assert!(bundle.files.len() > 50);
-    fs::remove_file(&bundle.tree).unwrap();
+    assert!(bundle.agent.files.len() > 50);
+    fs::remove_file(&bundle.tree.path).unwrap();
     assert_eq!(
         resolve(&request(true), &Events::none(), &Cancel::new()).unwrap(),
         bundle,
         "laid out again, the same"
     );
     assert_eq!(resolve(&request(true), &Events::none(), &Cancel::new()).unwrap(), bundle);
-    tar::Archive::new(fs::File::open(&bundle.tree).unwrap()).unpack("/").unwrap();
+    tar::Archive::new(fs::File::open(&bundle.tree.path).unwrap()).unpack("/").unwrap();
     let out = Command::new(venv.join("bin/trove-guestagent")).arg("--help").output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(text.contains("--config-dir"), "{text}{}", String::from_utf8_lossy(&out.stderr));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::AptError;
+use crate::digest::Digest;
 
 /// One line of a simulated transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,9 @@ pub(crate) enum Simulated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fetch {
     pub(crate) size: u64,
-    pub(crate) sha256: String,
+    pub(crate) digest: Digest,
+    /// Where from; without credentials, so that it may be told.
+    pub(crate) url: String,
 }
 
 /// Reads the output of `apt-get --simulate`.
@@ -79,18 +82,24 @@ pub(crate) fn fetches(text: &str) -> Result<HashMap<String, Fetch>, AptError> {
     let mut all = HashMap::new();
     for line in text.lines().filter(|line| line.starts_with('\'')) {
         let mut words = line.rsplitn(4, ' ');
-        let hash = words.next().and_then(|hash| hash.strip_prefix("SHA256:"));
+        let digest = words.next().and_then(|hash| Digest::parse(hash.strip_prefix("SHA256:")?));
         let size = words.next().and_then(|size| size.parse().ok());
-        match (hash, size, words.next()) {
-            (Some(sha256), Some(size), Some(name))
-                if sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit()) =>
-            {
-                all.insert(name.to_owned(), Fetch { size, sha256: sha256.to_lowercase() });
+        match (digest, size, words.next(), words.next()) {
+            (Some(digest), Some(size), Some(name), Some(url)) => {
+                let url = without_credentials(url.trim_matches('\''));
+                all.insert(name.to_owned(), Fetch { size, digest, url });
             }
             _ => return Err(AptError::Answer(format!("`{line}` has no SHA-256"))),
         }
     }
     Ok(all)
+}
+
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}/{path}")
 }
 
 /// The name apt gives to a package's file: colons of an epoch are quoted.
@@ -151,12 +160,22 @@ mod tests {
 
     #[test]
     fn files_to_fetch() {
-        let hash = "ab".repeat(32);
+        let digest = Digest::of(b"x");
         let name = file_name("x:i386", "1:2~3", "i386");
         assert_eq!(name, "x_1%3a2~3_i386.deb");
-        let text = format!("notes\n'http://a/pool/x_2.deb' {name} 27624 SHA256:{hash}\n");
-        assert_eq!(fetches(&text).unwrap(), HashMap::from([(name, Fetch { size: 27624, sha256: hash })]));
-        for bad in ["'http://a' x 1 MD5Sum:00", "'http://a' x 1 ", "'http://a' x y SHA256:00"] {
+        let url = "http://a/pool/x_2.deb".to_owned();
+        for at in ["a", "user:p@ss@a"] {
+            let text = format!("notes\n'http://{at}/pool/x_2.deb' {name} 27624 SHA256:{digest}\n");
+            let file = Fetch { size: 27624, digest, url: url.clone() };
+            assert_eq!(fetches(&text).unwrap(), HashMap::from([(name.clone(), file)]));
+        }
+        for bad in [
+            "'http://a' x 1 MD5Sum:00",
+            "'http://a' x 1 ",
+            "'http://a' x y SHA256:00",
+            &format!("'http://a' x y SHA256:{digest}"),
+            &format!("'x' 1 SHA256:{digest}"),
+        ] {
             assert!(fetches(bad).is_err(), "{bad}");
         }
     }

@@ -5,13 +5,19 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use super::PackageFile;
 use super::error::AptError;
 use super::host::Apt;
+use super::{Resolved, answer};
+use crate::digest::Digest;
 
 /// Where a package file stands in the cache.
-pub(crate) fn path(cache: &Path, sha256: &str) -> PathBuf {
-    cache.join("archives").join(format!("{sha256}.deb"))
+pub(crate) fn path(cache: &Path, digest: Digest) -> PathBuf {
+    cache.join("archives").join(format!("{digest}.deb"))
+}
+
+/// The name that apt gives to the file of a package.
+pub(crate) fn file_name(file: &Resolved) -> String {
+    answer::file_name(&file.name, &file.version, &file.arch)
 }
 
 /// Makes sure that all of `files` are in the cache and are what the signed index says.
@@ -22,7 +28,7 @@ pub(crate) fn provide(
     apt: &Apt<'_>,
     cache: &Path,
     root: &Path,
-    files: &[PackageFile],
+    files: &[Resolved],
     names: &[String],
     offline: bool,
 ) -> Result<(), AptError> {
@@ -32,11 +38,12 @@ pub(crate) fn provide(
     let private = root.join("archives");
     for file in files {
         apt.cancel.check()?;
-        if is_good(file, &file.path)? {
+        let path = path(cache, file.digest);
+        if is_good(file, &path)? {
             // apt takes what stands here as fetched.
-            let link = private.join(file.file_name());
+            let link = private.join(file_name(file));
             let _ = std::fs::remove_file(&link);
-            std::os::unix::fs::symlink(&file.path, &link).map_err(AptError::io("create", link))?;
+            std::os::unix::fs::symlink(&path, &link).map_err(AptError::io("create", link))?;
         } else {
             missing.push(file);
         }
@@ -45,26 +52,27 @@ pub(crate) fn provide(
         return Ok(());
     }
     if offline {
-        return Err(AptError::Missing { files: missing.iter().map(|file| file.file_name()).collect() });
+        return Err(AptError::Missing { files: missing.into_iter().map(file_name).collect() });
     }
     let total = missing.iter().map(|file| file.size).sum();
     let mut arguments = vec!["--download-only", "-qq", "--allow-remove-essential", "install", "--"];
     arguments.extend(names.iter().map(String::as_str));
     apt.download("fetching packages", Some(total), arguments)?;
     for file in missing {
-        let fetched = private.join(file.file_name());
+        let fetched = private.join(file_name(file));
         if !is_good(file, &fetched)? {
-            return Err(AptError::Content(file.file_name()));
+            return Err(AptError::Content(file_name(file)));
         }
         let opened = fs::File::open(&fetched).map_err(AptError::io("open", &fetched))?;
         opened.sync_all().map_err(AptError::io("write", &fetched))?;
-        fs::rename(&fetched, &file.path).map_err(AptError::io("write", &file.path))?;
+        let path = path(cache, file.digest);
+        fs::rename(&fetched, &path).map_err(AptError::io("write", &path))?;
     }
     Ok(())
 }
 
 /// Whether the file at `path` exists and has the right content.
-fn is_good(file: &PackageFile, path: &Path) -> Result<bool, AptError> {
+fn is_good(file: &Resolved, path: &Path) -> Result<bool, AptError> {
     let mut opened = match fs::File::open(path) {
         Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
@@ -81,6 +89,5 @@ fn is_good(file: &PackageFile, path: &Path) -> Result<bool, AptError> {
             count => hash.update(&buffer[..count]),
         }
     }
-    let found = crate::digest::Digest::from_bytes(hash.finalize().into());
-    Ok(crate::digest::Digest::parse(&file.sha256) == Some(found))
+    Ok(Digest::from_bytes(hash.finalize().into()) == file.digest)
 }

@@ -6,10 +6,11 @@ use crate::cancel::Cancelled;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
+use crate::trust::RepositoryKeyError;
 
 /// Packages could not be resolved or fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum AptError {
+pub(crate) enum AptError {
     /// This host has no apt that could do the work.
     #[error("cannot resolve packages on this host: {0}")]
     Unusable(String),
@@ -48,24 +49,9 @@ pub enum AptError {
     /// There is nowhere to get packages from.
     #[error("the base image has no package source, and the recipe adds none")]
     NoSources,
-    /// A repository's key is not usable.
-    #[error("key of repository `{repository}` {problem}")]
-    Key {
-        /// The repository's name.
-        repository: String,
-        /// What is wrong, such as `is not ASCII-armoured`.
-        problem: String,
-    },
-    /// A repository's key is not the one that was pinned.
-    #[error("key of repository `{repository}` has fingerprint {found}, but {pinned} is pinned")]
-    Fingerprint {
-        /// The repository's name.
-        repository: String,
-        /// The fingerprint the recipe pins.
-        pinned: String,
-        /// What the key really has.
-        found: String,
-    },
+    /// The key of a repository that the recipe adds is not usable, or not the pinned one.
+    #[error(transparent)]
+    Key(#[from] RepositoryKeyError),
     /// apt ran and failed.
     #[error("{doing} failed: {reason}")]
     Failed {
@@ -109,7 +95,7 @@ pub enum AptError {
 
 /// What a recipe asks and what follows from it do not go together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contradiction {
+pub(crate) struct Contradiction {
     /// Where the recipe says it, and what follows.
     pub summary: String,
     /// Why it follows: who needs whom.
@@ -120,7 +106,7 @@ pub struct Contradiction {
 
 /// A package that no source knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownPackage {
+pub(crate) struct UnknownPackage {
     /// As the recipe names it.
     pub name: String,
     /// Packages with similar names that exist, best first.
@@ -129,7 +115,7 @@ pub struct UnknownPackage {
 
 /// What kind of failure apt's messages describe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// An index is unsigned, or its signature is not by a trusted, valid key.
     Signature,
     /// Something fetched has other content than promised.
@@ -236,7 +222,8 @@ impl Diagnose for AptError {
             Self::Disk(error) => error.exit(),
             Self::Invalid { .. } | Self::Contradiction(_) => Exit::Recipe,
             Self::Source { .. } | Self::NoSources | Self::Unknown { .. } => Exit::Guest,
-            Self::Key { .. } | Self::Fingerprint { .. } | Self::Content(_) => Exit::Integrity,
+            Self::Key(error) => error.exit(),
+            Self::Content(_) => Exit::Integrity,
             Self::Failed { fault, .. } => match fault {
                 Fault::Signature | Fault::Content => Exit::Integrity,
                 Fault::Network => Exit::Network,
@@ -252,6 +239,7 @@ impl Diagnose for AptError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Disk(error) => return error.hint(),
+            Self::Key(error) => return error.hint(),
             Self::Contradiction(contradiction) => return Some(contradiction.hint.clone()),
             Self::Unknown { unknown } => {
                 let similar: Vec<_> = unknown.iter().flat_map(|u| &u.similar).map(String::as_str).collect();
@@ -266,9 +254,6 @@ impl Diagnose for AptError {
                 "only http and https sources can be used; disable this one in the base image"
             }
             Self::NoSources => "use a base image whose /etc/apt lists a source, or add a repository",
-            Self::Fingerprint { .. } => {
-                "compare both with what the vendor publishes before changing the recipe"
-            }
             Self::NoIndex | Self::Missing { .. } => "run once without --offline to fill the cache",
             Self::Content(_) => "run again; if it persists, the mirror is damaged",
             Self::Failed { fault, .. } => match fault {

@@ -1,9 +1,9 @@
-//! The guest's half: unpacking and configuring what the host has chosen and fetched.
+//! Packages that the host has chosen and fetched: unpacking and configuring them in the guest.
 
 use crate::shell::quote;
 use std::fmt::Write as _;
 
-use super::{Action, PackageSet};
+use super::{DpkgAction, PackageSet, Transaction, archive};
 
 /// The script that installs a set in the guest, with its files in `directory` of the guest. `debconf` holds
 /// answers as `debconf-set-selections` reads them.
@@ -11,17 +11,18 @@ use super::{Action, PackageSet};
 /// Order and choice come from the host's apt, so the guest runs dpkg alone: apt would read every file again,
 /// hash it, and solve what is solved, which is slow under emulation. Triggers run once, at the end. apt is
 /// only told which packages came as dependencies, so that a later `autoremove` knows.
-pub fn install_script(set: &PackageSet, directory: &str, debconf: &[String]) -> String {
+pub(super) fn install_script(set: &PackageSet, directory: &str, debconf: &[String]) -> String {
+    let Transaction::Apt(order) = &set.transaction;
     let mut text = String::from(PREAMBLE);
     if !debconf.is_empty() {
         // Line by line, so that no answer can end a here-document.
         let lines: Vec<_> = debconf.iter().map(|line| quote(line)).collect();
         let _ = writeln!(text, "printf '%s\\n' {} | debconf-set-selections", lines.join(" "));
     }
-    if !set.files.is_empty() || !set.order.is_empty() {
+    if !set.files.is_empty() || !order.is_empty() {
         let _ = writeln!(text, "cd {}", quote(directory));
         text.push_str(HOLD_MANUALS);
-        for (verb, names) in batches(set) {
+        for (verb, names) in batches(set, order) {
             let _ = writeln!(text, "run {verb} {}", names.join(" "));
         }
         text.push_str("run --configure --pending\n");
@@ -33,13 +34,10 @@ pub fn install_script(set: &PackageSet, directory: &str, debconf: &[String]) -> 
     text
 }
 
-/// The script that removes what a set removes, with its configuration, from the guest. It is empty if that is nothing.
+/// The script that removes what a set removes, with its configuration, from the guest.
 ///
 /// dpkg is given all names at once and finds its own order.
-pub fn removal_script(set: &PackageSet) -> String {
-    if set.removed.is_empty() {
-        return String::new();
-    }
+pub(super) fn removal_script(set: &PackageSet) -> String {
     let names: Vec<_> = set.removed.iter().map(|name| quote(name)).collect();
     format!("{PREAMBLE}run --purge {}\n", names.join(" "))
 }
@@ -62,16 +60,16 @@ cd /
 ";
 
 /// Adjacent actions of one kind share a call of dpkg, as they do in apt.
-fn batches(set: &PackageSet) -> Vec<(&'static str, Vec<String>)> {
+fn batches(set: &PackageSet, order: &[DpkgAction]) -> Vec<(&'static str, Vec<String>)> {
     let mut batches: Vec<(&'static str, Vec<String>)> = Vec::new();
-    for action in &set.order {
+    for action in order {
         let (verb, name) = match action {
-            Action::Unpack(index) => match set.files.get(*index) {
-                Some(file) => ("--no-triggers --unpack --auto-deconfigure", quote(&file.file_name())),
+            DpkgAction::Unpack(index) => match set.files.get(*index) {
+                Some(file) => ("--no-triggers --unpack --auto-deconfigure", quote(&archive::file_name(file))),
                 None => continue,
             },
-            Action::Configure(name) => ("--no-triggers --configure", name.clone()),
-            Action::Remove(name) => ("--force-depends --no-triggers --remove", name.clone()),
+            DpkgAction::Configure(name) => ("--no-triggers --configure", name.clone()),
+            DpkgAction::Remove(name) => ("--force-depends --no-triggers --remove", name.clone()),
         };
         match batches.last_mut() {
             Some((last, names)) if *last == verb => names.push(name),
@@ -101,16 +99,18 @@ fn mark<'a>(text: &mut String, how: &str, names: impl Iterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::apt::PackageFile;
+    use crate::digest::Digest;
+    use crate::packages::Resolved;
+    use crate::packages::apt::solve::nothing;
 
-    fn file(name: &str, requested: bool, new: bool) -> PackageFile {
-        PackageFile {
+    fn file(name: &str, requested: bool, new: bool) -> Resolved {
+        Resolved {
             name: name.to_owned(),
             version: "1:2.0".to_owned(),
             arch: "all".to_owned(),
-            path: format!("/cache/{name}").into(),
-            sha256: "0".repeat(64),
+            digest: Digest::of(name.as_bytes()),
             size: 1,
+            source: format!("http://deb.example.org/{name}.deb"),
             installed_size: 1024,
             requested,
             new,
@@ -121,17 +121,17 @@ mod tests {
     fn one_call_per_kind_and_the_rest_at_the_end() {
         let set = PackageSet {
             files: vec![file("pre", false, true), file("db", true, true), file("libc6", false, false)],
-            order: vec![
-                Action::Remove("old".to_owned()),
-                Action::Unpack(0),
-                Action::Configure("pre".to_owned()),
-                Action::Unpack(1),
-                Action::Unpack(2),
-                Action::Configure("libc6".to_owned()),
-                Action::Configure("db".to_owned()),
-            ],
             present: vec!["curl".to_owned()],
             removed: vec!["tool".to_owned(), "g++".to_owned()],
+            transaction: Transaction::Apt(vec![
+                DpkgAction::Remove("old".to_owned()),
+                DpkgAction::Unpack(0),
+                DpkgAction::Configure("pre".to_owned()),
+                DpkgAction::Unpack(1),
+                DpkgAction::Unpack(2),
+                DpkgAction::Configure("libc6".to_owned()),
+                DpkgAction::Configure("db".to_owned()),
+            ]),
         };
         let script = install_script(&set, "/mnt/it's here", &["db db/pw password it's".to_owned()]);
         insta::assert_snapshot!(script.strip_prefix(PREAMBLE).unwrap(), @r"
@@ -152,8 +152,7 @@ mod tests {
           -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= manual curl >/dev/null
         ");
         assert_eq!(removal_script(&set).strip_prefix(PREAMBLE), Some("run --purge tool g++\n"));
-        assert_eq!(removal_script(&PackageSet::default()), "");
-        let empty = install_script(&PackageSet::default(), "/mnt", &[]);
+        let empty = install_script(&nothing(), "/mnt", &[]);
         assert_eq!(empty, PREAMBLE, "nothing to do, nothing is run");
     }
 }

@@ -1,37 +1,31 @@
 //! The repositories a recipe adds: the files that describe them, the same for host and guest.
 
-use sha2::Digest as _;
-
 use super::error::AptError;
 use super::sources::is_web;
-use crate::recipe::{Content, RepositoryStep};
-use crate::trust::openpgp::{Fingerprint, KeyProblem, sole_key};
+use crate::packages::GuestFile;
+use crate::recipe::RepositoryStep;
+use crate::trust::RepositoryKey;
 
-/// Keys are a few kilobytes; whoever names a bigger file means something else.
-const KEY_LIMIT: u64 = 1 << 20;
-
-/// Where the source of a repository stands in the guest.
-pub fn sources_path(repository: &RepositoryStep) -> String {
-    format!("/etc/apt/sources.list.d/{}.sources", repository.name)
+/// Files that add a repository to the guest: its source, its key, and its priority if it has one.
+pub(crate) fn files(repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
+    let name = &repository.name;
+    let source = GuestFile {
+        path: format!("/etc/apt/sources.list.d/{name}.sources"),
+        text: stanza(repository, &key_path(repository)),
+    };
+    let key = GuestFile { path: key_path(repository), text: key.armoured.clone() };
+    let pin =
+        pin_entry(repository).map(|text| GuestFile { path: format!("/etc/apt/preferences.d/{name}"), text });
+    [source, key].into_iter().chain(pin).collect()
 }
 
 /// Where the key of a repository stands in the guest, ASCII-armoured.
-pub fn key_path(repository: &RepositoryStep) -> String {
+fn key_path(repository: &RepositoryStep) -> String {
     format!("/etc/apt/keyrings/{}.asc", repository.name)
 }
 
-/// Where the pin of a repository stands in the guest, if it has one.
-pub fn pin_path(repository: &RepositoryStep) -> String {
-    format!("/etc/apt/preferences.d/{}", repository.name)
-}
-
-/// The deb822 stanza that adds a repository to the guest.
-pub fn sources_entry(repository: &RepositoryStep) -> String {
-    stanza(repository, &key_path(repository))
-}
-
 /// The preferences stanza that gives everything from the repository's host its priority.
-pub fn pin_entry(repository: &RepositoryStep) -> Option<String> {
+pub(crate) fn pin_entry(repository: &RepositoryStep) -> Option<String> {
     let authority = repository.url.split_once("://")?.1.split('/').next()?;
     let host = authority.rsplit('@').next()?.split(':').next()?;
     repository
@@ -69,51 +63,10 @@ pub(crate) fn check(repository: &RepositoryStep) -> Result<(), AptError> {
     }
 }
 
-/// The armoured text of a repository's key, after checking that it is the pinned key and nothing else.
-///
-/// # Errors
-/// [`AptError::Fingerprint`] or [`AptError::Key`].
-pub fn armoured_key(repository: &RepositoryStep) -> Result<String, AptError> {
-    let text = match &repository.key {
-        Content::Text(text) => text.clone(),
-        Content::Host { path, sha256, size } => {
-            let problem = |problem: String| AptError::Key { repository: repository.name.clone(), problem };
-            if *size > KEY_LIMIT {
-                return Err(problem(format!("is larger than {KEY_LIMIT} bytes")));
-            }
-            let bytes = fs_err::read(path).map_err(AptError::io("read", path))?;
-            if Some(crate::digest::Digest::from_bytes(sha2::Sha256::digest(&bytes).into()))
-                != crate::digest::Digest::parse(sha256)
-            {
-                return Err(problem(format!("in `{}` changed since the plan was made", path.display())));
-            }
-            String::from_utf8(bytes).map_err(|_| problem("is not ASCII-armoured".to_owned()))?
-        }
-    };
-    binary_key(repository, &text)?;
-    Ok(text)
-}
-
-/// The key in binary form, which every apt reads; checked like [`armoured_key`].
-pub(crate) fn binary_key(repository: &RepositoryStep, armoured: &str) -> Result<Vec<u8>, AptError> {
-    let name = || repository.name.clone();
-    let pinned: Fingerprint = repository.fingerprint.parse().map_err(|_| AptError::Invalid {
-        what: "fingerprint of a repository's key",
-        value: repository.fingerprint.clone(),
-    })?;
-    sole_key(armoured, &pinned).map_err(|problem| match problem {
-        KeyProblem::Malformed(problem) => AptError::Key { repository: name(), problem },
-        KeyProblem::OtherKey(found) => AptError::Fingerprint {
-            repository: name(),
-            pinned: repository.fingerprint.clone(),
-            found: found.to_string(),
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Content;
 
     fn repository() -> RepositoryStep {
         RepositoryStep {
@@ -130,14 +83,26 @@ mod tests {
     #[test]
     fn files_in_the_guest() {
         let repository = repository();
-        insta::assert_snapshot!(sources_entry(&repository), @r"
+        let key = RepositoryKey { armoured: "KEY".to_owned(), binary: Vec::new() };
+        let files = files(&repository, &key);
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "/etc/apt/sources.list.d/pgdg.sources",
+                "/etc/apt/keyrings/pgdg.asc",
+                "/etc/apt/preferences.d/pgdg"
+            ]
+        );
+        assert_eq!(files[1].text, "KEY");
+        insta::assert_snapshot!(files[0].text, @r"
         Types: deb
         URIs: https://apt.example.org:8080/pub/apt
         Suites: bookworm-pgdg
         Components: main 16
         Signed-By: /etc/apt/keyrings/pgdg.asc
         ");
-        insta::assert_snapshot!(pin_entry(&repository).unwrap(), @r#"
+        insta::assert_snapshot!(files[2].text, @r#"
         Package: *
         Pin: origin "apt.example.org"
         Pin-Priority: 1001

@@ -21,6 +21,7 @@ use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::event::Events;
+use crate::trust::RepositoryKey;
 
 /// No configuration file is bigger; a list of all packages of a big image has some megabytes.
 const CONFIG_LIMIT: u64 = 1 << 20;
@@ -95,8 +96,7 @@ impl Root {
             copy.directory("/etc/apt/preferences.d", &format!("preferences-{index}"), false)?;
             for (number, repository) in repositories.iter().enumerate() {
                 repository::check(repository)?;
-                let key = repository::binary_key(repository, &repository::armoured_key(repository)?)?;
-                let key = copy.key(&key, "gpg")?;
+                let key = copy.key(&RepositoryKey::of(repository)?.binary, "gpg")?;
                 let stanza = repository::stanza(repository, &key);
                 let file = format!("sources-{index}/{number:02}-{}.sources", repository.name);
                 copy.write(&file, stanza.as_bytes())?;

@@ -7,7 +7,8 @@ use super::answer::{self, Fetch, Simulated};
 use super::error::{AptError, Contradiction, Fault, UnknownPackage};
 use super::host::Apt;
 use super::status::{self, Status};
-use super::{Action, PackageFile, PackageSet, StageRequest, archive};
+use super::{DpkgAction, PackageSet, Resolved, StageRequest, Transaction};
+use crate::digest::Digest;
 use crate::recipe::package_name;
 
 /// Names offered instead of an unknown one.
@@ -83,6 +84,16 @@ pub(crate) fn write(root: &Path, status: &Status) -> Result<(), AptError> {
     fs_err::write(&path, status.extended_states()).map_err(AptError::io("write", path))
 }
 
+/// The set of a stage for which apt has nothing to do.
+pub(crate) fn nothing() -> PackageSet {
+    PackageSet {
+        files: Vec::new(),
+        present: Vec::new(),
+        removed: Vec::new(),
+        transaction: Transaction::Apt(Vec::new()),
+    }
+}
+
 /// What installing the packages of a stage takes.
 pub(crate) struct Solved<'a> {
     pub(crate) set: PackageSet,
@@ -97,7 +108,6 @@ pub(crate) struct Solved<'a> {
 /// The file that apt reads stays as it was, so that the same transaction can be fetched.
 pub(crate) fn install<'a>(
     apt: &Apt<'_>,
-    cache: &Path,
     status: &mut Status,
     stage: &StageRequest<'a>,
 ) -> Result<Solved<'a>, AptError> {
@@ -112,7 +122,7 @@ pub(crate) fn install<'a>(
     }
     let uris = arguments(&["--print-uris", "-qq", "--allow-remove-essential", "install", "--"], &names);
     let fetches = answer::fetches(&apt.call(DOING, "apt-get", uris.iter().map(String::as_str))?)?;
-    let files = Files { cache, fetches, stanzas: stanzas(apt, &transaction)? };
+    let files = Files { fetches, stanzas: stanzas(apt, &transaction)? };
     let requested = chosen.iter().map(|(_, package)| package.as_str()).collect();
     let set = apply(transaction, &files, &requested, status)?;
     Ok(Solved { set, chosen, names })
@@ -189,27 +199,27 @@ fn chosen<'a>(
     if unknown.is_empty() { Ok(chosen) } else { Err(AptError::Unknown { unknown: suggest(apt, unknown) }) }
 }
 
-/// Where the packages of a transaction are, and what their index says of them.
-struct Files<'a> {
-    cache: &'a Path,
+/// Where the packages of a transaction come from, and what their index says of them.
+struct Files {
     /// By the name that apt gives to the file.
     fetches: HashMap<String, Fetch>,
     /// By the SHA-256 of the file.
-    stanzas: HashMap<String, String>,
+    stanzas: HashMap<Digest, String>,
 }
 
 /// Brings `status` to what it is after a transaction, and returns what that takes. `requested` are packages that the recipe
 /// names.
 fn apply(
     transaction: Vec<Simulated>,
-    files: &Files<'_>,
+    files: &Files,
     requested: &HashSet<&str>,
     status: &mut Status,
 ) -> Result<PackageSet, AptError> {
     let before = status.installed();
+    let mut order = Vec::new();
     let mut set = PackageSet {
         present: requested.iter().filter(|name| before.contains(**name)).map(|&n| n.to_owned()).collect(),
-        ..PackageSet::default()
+        ..nothing()
     };
     set.present.sort_unstable();
     for action in transaction {
@@ -218,34 +228,35 @@ fn apply(
                 let odd = |what: &str| AptError::Answer(format!("{what} of {name} {version} is missing"));
                 let file_name = answer::file_name(&name, &version, &arch);
                 let fetch = files.fetches.get(&file_name).ok_or_else(|| odd("the file"))?;
-                let stanza = files.stanzas.get(&fetch.sha256).ok_or_else(|| odd("the record"))?;
+                let stanza = files.stanzas.get(&fetch.digest).ok_or_else(|| odd("the record"))?;
                 let kib: u64 =
                     status::field(stanza, "Installed-Size").and_then(|kib| kib.parse().ok()).unwrap_or(0);
                 status.install(stanza);
                 if !before.contains(&name) {
                     status.set_automatic(&name, !requested.contains(name.as_str()));
                 }
-                set.order.push(Action::Unpack(set.files.len()));
-                set.files.push(PackageFile {
+                order.push(DpkgAction::Unpack(set.files.len()));
+                set.files.push(Resolved {
                     requested: requested.contains(name.as_str()),
                     new: !before.contains(&name),
-                    path: archive::path(files.cache, &fetch.sha256),
-                    sha256: fetch.sha256.clone(),
+                    digest: fetch.digest,
                     size: fetch.size,
+                    source: fetch.url.clone(),
                     installed_size: kib.saturating_mul(1024),
                     name,
                     version,
                     arch,
                 });
             }
-            Simulated::Configure { name } => set.order.push(Action::Configure(name)),
+            Simulated::Configure { name } => order.push(DpkgAction::Configure(name)),
             Simulated::Remove { name } => {
                 status.remove(&name);
-                set.order.push(Action::Remove(name));
+                order.push(DpkgAction::Remove(name));
             }
         }
     }
     set.present.iter().for_each(|name| status.set_automatic(name, false));
+    set.transaction = Transaction::Apt(order);
     Ok(set)
 }
 
@@ -336,7 +347,7 @@ fn with_holds(error: AptError, status: &Status) -> AptError {
 }
 
 /// The index records of everything a transaction unpacks, by the SHA-256 of their files.
-fn stanzas(apt: &Apt<'_>, transaction: &[Simulated]) -> Result<HashMap<String, String>, AptError> {
+fn stanzas(apt: &Apt<'_>, transaction: &[Simulated]) -> Result<HashMap<Digest, String>, AptError> {
     let unpacked = transaction.iter().filter_map(|action| match action {
         Simulated::Unpack { name, version, .. } => Some(format!("{name}={version}")),
         _ => None,
@@ -347,7 +358,7 @@ fn stanzas(apt: &Apt<'_>, transaction: &[Simulated]) -> Result<HashMap<String, S
     }
     let arguments = ["show", "--"].into_iter().chain(unpacked.iter().map(String::as_str));
     let text = apt.call("reading package records", "apt-cache", arguments)?;
-    let by_hash = |stanza: &str| Some((status::field(stanza, "SHA256")?.to_lowercase(), stanza.to_owned()));
+    let by_hash = |stanza: &str| Some((Digest::parse(status::field(stanza, "SHA256")?)?, stanza.to_owned()));
     Ok(status::stanzas(&text).filter_map(by_hash).collect())
 }
 

@@ -254,7 +254,7 @@ fn what_cannot_be_looked_at_never_passes() {
 /// What a recipe says of its agent.
 fn wanted(venv: &str) -> AgentStep {
     AgentStep {
-        source: "pypi".to_owned(),
+        source: "pypi".parse().unwrap(),
         venv: venv.to_owned(),
         module: "trove.cmd.guest".to_owned(),
         owner: "trove".to_owned(),

@@ -11,7 +11,7 @@ use super::install;
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::event::Events;
-use crate::packages::apt::{AptRequest, resolve};
+use crate::packages::apt::{ResolveRequest, archive, resolve};
 
 /// What is asked for. Together they take alternatives, virtual packages and a hundred dependencies.
 const PACKAGES: [&str; 3] = ["redis-server", "postgresql", "mariadb-server"];
@@ -73,7 +73,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
         let stages = [install(&[name])];
         for offline in [false, true] {
             let mut tree = HostTree(root.clone());
-            let request = AptRequest {
+            let request = ResolveRequest {
                 tree: &mut tree,
                 arch: Arch::X86_64,
                 stages: &stages,
@@ -89,7 +89,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
             for file in &sets[0].files {
                 // dpkg is the judge of a whole package file.
                 let mut dpkg = Command::new("dpkg-deb");
-                dpkg.args(["--field"]).arg(&file.path).args(["Package", "Version"]);
+                dpkg.args(["--field"]).arg(archive::path(&cache, file.digest)).args(["Package", "Version"]);
                 let output = dpkg.output().unwrap();
                 let fields = String::from_utf8(output.stdout).unwrap();
                 assert_eq!(fields, format!("Package: {}\nVersion: {}\n", file.name, file.version));

@@ -1,9 +1,6 @@
-//! Debian's family inside the guest. Used when the host cannot resolve packages itself.
+//! Packages by the guest's own apt, over the network. Used when the host cannot resolve them itself.
 
-use crate::packages::apt;
-use crate::recipe::{PackagesStep, RepositoryStep};
-
-use super::GuestFile;
+use crate::recipe::PackagesStep;
 use crate::shell::quote_all;
 
 /// Options for every apt call: no questions, local configuration wins, no fsync for a disk that is thrown
@@ -11,16 +8,8 @@ use crate::shell::quote_all;
 const OPTIONS: &str = "-y -q --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef \
      -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o APT::Sandbox::User=root";
 
-pub(super) fn repository_files(repository: &RepositoryStep, key: &str) -> Vec<GuestFile> {
-    let mut files = vec![
-        (apt::sources_path(repository), apt::sources_entry(repository)),
-        (apt::key_path(repository), key.to_owned()),
-    ];
-    files.extend(apt::pin_entry(repository).map(|text| (apt::pin_path(repository), text)));
-    files
-}
-
-pub(super) fn packages_script(packages: &PackagesStep) -> String {
+/// Answers questions, installs, and removes.
+pub(super) fn script(packages: &PackagesStep) -> String {
     let mut script = String::new();
     if !packages.debconf.is_empty() {
         script.push_str("debconf-set-selections <<'TIB_DEBCONF'\n");
@@ -62,7 +51,7 @@ mod tests {
             debconf: vec!["a a/b boolean false".to_owned()],
             ..PackagesStep::default()
         };
-        let script = packages_script(&packages);
+        let script = script(&packages);
         for line in [
             "a a/b boolean false\nTIB_DEBCONF\n",
             "--force-unsafe-io -o APT::Sandbox::User=root redis-server\n",

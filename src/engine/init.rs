@@ -1,9 +1,8 @@
 //! Whether services start at boot: systemd, or init.d scripts where there is none.
 
+use super::EngineError;
 use crate::check::ServiceState;
 use crate::guest::{Guest, GuestError};
-
-use crate::engine::EngineError;
 use crate::shell::quote_all;
 
 enum Init {
@@ -28,7 +27,7 @@ fn detect(guest: &mut dyn Guest) -> Result<Option<Init>, GuestError> {
 }
 
 /// Shell that gives all `units` the same `state`.
-pub(in crate::engine) fn service_script(
+pub(super) fn service_script(
     guest: &mut dyn Guest,
     units: &[String],
     state: ServiceState,

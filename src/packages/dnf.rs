@@ -1,26 +1,46 @@
-//! The rpm families inside the guest. Planned and tested as text; not yet run against a live mirror.
+//! dnf and yum inside the guest. Planned and tested as text; not yet run against a live mirror.
 
-use crate::distro::Family;
+use super::{GuestFile, GuestScript, PackageManager};
 use crate::recipe::{PackagesStep, RepositoryStep};
-
-use super::GuestFile;
 use crate::shell::quote_all;
+use crate::trust::RepositoryKey;
+
+/// The packages of Fedora's and Red Hat's family.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DnfPackages;
 
 /// `yum` understands these too, except the weak dependencies, which it does not have.
 const OPTIONS: &str = "-y --setopt=install_weak_deps=False --setopt=tsflags=nodocs";
 
-pub(super) fn repository_files(family: Family, repository: &RepositoryStep, key: &str) -> Vec<GuestFile> {
+impl PackageManager for DnfPackages {
+    fn repository_files(&self, repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
+        repository_files("/etc/yum.repos.d", repository, key)
+    }
+
+    fn script(&self, packages: &PackagesStep) -> GuestScript {
+        GuestScript { purpose: "installing packages", text: script(packages) }
+    }
+}
+
+/// A repository as dnf, yum and zypper read it from `directory`.
+pub(super) fn repository_files(
+    directory: &str,
+    repository: &RepositoryStep,
+    key: &RepositoryKey,
+) -> Vec<GuestFile> {
     let name = &repository.name;
-    let directory = if family == Family::Suse { "/etc/zypp/repos.d" } else { "/etc/yum.repos.d" };
     let key_path = format!("/etc/pki/rpm-gpg/{name}.asc");
     let text = format!(
         "[{name}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{key_path}\n",
         url = repository.url
     );
-    vec![(format!("{directory}/{name}.repo"), text), (key_path, key.to_owned())]
+    vec![
+        GuestFile { path: format!("{directory}/{name}.repo"), text },
+        GuestFile { path: key_path, text: key.armoured.clone() },
+    ]
 }
 
-pub(super) fn packages_script(packages: &PackagesStep) -> String {
+fn script(packages: &PackagesStep) -> String {
     let mut script = "dnf=$(command -v dnf || command -v yum)\n".to_owned();
     let (with, without): (Vec<_>, Vec<_>) =
         packages.install.iter().cloned().partition(|text| packages.recommends(text));
@@ -44,21 +64,6 @@ fn remove_script(names: &[String]) -> String {
     )
 }
 
-pub(super) fn zypper_script(packages: &PackagesStep) -> String {
-    let mut script = String::new();
-    let (with, without): (Vec<_>, Vec<_>) =
-        packages.install.iter().cloned().partition(|text| packages.recommends(text));
-    for (option, names) in [("--recommends", with), ("--no-recommends", without)] {
-        if !names.is_empty() {
-            script.push_str(&format!("zypper --non-interactive install {option} {}\n", quote_all(&names)));
-        }
-    }
-    if !packages.remove.is_empty() {
-        script.push_str(&format!("zypper --non-interactive remove {}\n", quote_all(&packages.remove)));
-    }
-    script
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,17 +76,13 @@ mod tests {
             recommends: vec!["b".to_owned()],
             ..PackagesStep::default()
         };
-        let script = packages_script(&packages);
+        let script = script(&packages);
         for line in [
             "install_weak_deps=True --setopt=tsflags=nodocs b\n",
             "install_weak_deps=False --setopt=tsflags=nodocs a\n",
         ] {
             assert!(script.contains(line), "{script}");
         }
-        assert_eq!(
-            zypper_script(&packages),
-            "zypper --non-interactive install --recommends b\nzypper --non-interactive install --no-recommends a\n"
-        );
     }
 
     #[test]
@@ -95,8 +96,10 @@ mod tests {
             fingerprint: "0".repeat(40),
             priority: None,
         };
-        let files = repository_files(Family::Rhel, &repository, "KEY");
-        insta::assert_snapshot!(files[0].1, @r"
+        let key = RepositoryKey { armoured: "KEY".to_owned(), binary: Vec::new() };
+        let files = DnfPackages.repository_files(&repository, &key);
+        assert_eq!(files[0].path, "/etc/yum.repos.d/vendor.repo");
+        insta::assert_snapshot!(files[0].text, @r"
         [vendor]
         name=vendor
         baseurl=https://example.org/el9
@@ -104,6 +107,7 @@ mod tests {
         gpgcheck=1
         gpgkey=file:///etc/pki/rpm-gpg/vendor.asc
         ");
-        assert_eq!(files[1], ("/etc/pki/rpm-gpg/vendor.asc".to_owned(), "KEY".to_owned()));
+        let key = GuestFile { path: "/etc/pki/rpm-gpg/vendor.asc".to_owned(), text: "KEY".to_owned() };
+        assert_eq!(files[1], key);
     }
 }
