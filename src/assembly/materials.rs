@@ -4,20 +4,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::agent;
 use crate::agent::{AgentBundle, AgentRequest, glibc_of};
-use crate::cache::{Base, Cache};
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
-use crate::disk::Policy;
 use crate::distro::Family;
 use crate::engine::StagePackages;
 use crate::error::Result;
 use crate::event::Events;
+use crate::image::Image;
 use crate::os;
 use crate::packages::apt;
 use crate::packages::apt::{AptRequest, Needed, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
 
-use super::{BuildError, with_tree};
+use super::BuildError;
 
 /// Packages of every stage of the plan, in its order, and the agent.
 #[derive(Debug)]
@@ -71,10 +71,11 @@ fn today() -> u64 {
     now.map_or(0, |time| time.as_secs() / (24 * 60 * 60))
 }
 
-/// Resolves everything the plan needs.
+/// Resolves everything the plan needs. The base is closed as soon as packages are: an appliance that read it must not run
+/// beside that of the build.
 pub(crate) fn gather(
     plan: &Plan,
-    base: &Base,
+    base: Image,
     cache: &Cache,
     offline: bool,
     events: &Events,
@@ -114,7 +115,7 @@ pub(crate) fn gather(
 
 fn packages(
     plan: &Plan,
-    base: &Base,
+    base: Image,
     cache: &Cache,
     offline: bool,
     events: &Events,
@@ -130,7 +131,7 @@ fn packages(
     if let Err(error) = apt::usable() {
         return in_guest(plan, &wanted, &error.to_string(), offline, events);
     }
-    let resolution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
+    let resolution = base.read(|tree| {
         let request = AptRequest {
             tree,
             arch: plan.os.arch,

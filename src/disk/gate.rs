@@ -107,6 +107,9 @@ pub struct Backing {
     pub format: Format,
 }
 
+/// An image and all it is backed by, top first, opened and checked.
+pub(super) struct Chain(Vec<Layer>);
+
 /// One file of a chain that has passed the gate.
 pub(super) struct Layer {
     pub(super) file: Arc<File>,
@@ -141,23 +144,7 @@ impl Layer {
 /// # Errors
 /// [`DiskError::Refused`] for what tib will not use, [`DiskError::Damaged`], [`DiskError::Io`].
 pub fn gate(path: &Path, policy: &Policy) -> Result<ImageInfo, DiskError> {
-    let chain = chain(path, policy)?;
-    let (top, behind) = chain.split_first().ok_or_else(|| DiskError::NotFound(path.display().to_string()))?;
-    let header = top.header();
-    Ok(ImageInfo {
-        format: top.format(),
-        virtual_size: header.map_or(top.file_size.next_multiple_of(512), |header| header.virtual_size),
-        file_size: top.file_size,
-        allocated: top.allocated,
-        version: header.map(|header| header.version),
-        cluster_size: header.map(Header::cluster_size),
-        compression: header.map(|header| header.compression),
-        snapshots: header.map_or(0, |header| header.snapshots),
-        backing: behind
-            .iter()
-            .map(|layer| Backing { path: layer.path.clone(), format: layer.format() })
-            .collect(),
-    })
+    Chain::open(path, policy)?.info()
 }
 
 /// Opens an image, through the gate, as the virtual disk it holds.
@@ -167,14 +154,45 @@ pub fn gate(path: &Path, policy: &Policy) -> Result<ImageInfo, DiskError> {
 /// # Errors
 /// As [`gate`].
 pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskError> {
-    let chain = chain(path, policy)?;
-    if library::can_read(&chain)
-        && tables_are_plain(&chain)?
-        && let Some(map) = own_qcow2(&chain)?
-    {
-        return Ok(Box::new(Library::new(&chain, map)?));
+    Chain::open(path, policy)?.disk()
+}
+
+impl Chain {
+    /// As [`gate`].
+    pub(super) fn open(path: &Path, policy: &Policy) -> Result<Self, DiskError> {
+        chain(path, policy).map(Self)
     }
-    own(&chain)
+
+    pub(super) fn info(&self) -> Result<ImageInfo, DiskError> {
+        let Some((top, behind)) = self.0.split_first() else { return Err(empty()) };
+        let header = top.header();
+        Ok(ImageInfo {
+            format: top.format(),
+            virtual_size: header.map_or(top.file_size.next_multiple_of(512), |header| header.virtual_size),
+            file_size: top.file_size,
+            allocated: top.allocated,
+            version: header.map(|header| header.version),
+            cluster_size: header.map(Header::cluster_size),
+            compression: header.map(|header| header.compression),
+            snapshots: header.map_or(0, |header| header.snapshots),
+            backing: behind
+                .iter()
+                .map(|layer| Backing { path: layer.path.clone(), format: layer.format() })
+                .collect(),
+        })
+    }
+
+    /// As [`open`].
+    pub(super) fn disk(&self) -> Result<Box<dyn BlockRead>, DiskError> {
+        let Self(chain) = self;
+        if library::can_read(chain)
+            && tables_are_plain(chain)?
+            && let Some(map) = own_qcow2(chain)?
+        {
+            return Ok(Box::new(Library::new(chain, map)?));
+        }
+        own(chain)
+    }
 }
 
 /// Opens an image with tib's own reader alone, whatever it is.
@@ -199,7 +217,7 @@ fn own(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
     if let Some(qcow2) = own_qcow2(chain)? {
         return Ok(Box::new(qcow2));
     }
-    let [layer, ..] = chain else { return Err(DiskError::Damaged("the backing chain is empty".to_owned())) };
+    let [layer, ..] = chain else { return Err(empty()) };
     let file = layer.file.try_clone().map_err(|source| io("open", &layer.path, source))?;
     Ok(Box::new(Raw::new(file, &layer.path, layer.file_size)))
 }
@@ -358,6 +376,10 @@ fn check_raw(
         return Ok(());
     }
     Err(refused(path, "it is not a disk image", Some(what)))
+}
+
+fn empty() -> DiskError {
+    DiskError::Damaged("the backing chain is empty".to_owned())
 }
 
 fn refused(path: &Path, reason: &str, hint: Option<&str>) -> DiskError {

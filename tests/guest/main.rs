@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tib::cancel::Cancel;
-use tib::disk::{DiskError, FileKind, GrowthPlan, Policy, Root, RootPlace, Tree};
+use tib::disk::{DiskError, FileKind, Policy, Root, RootPlace, Tree, VirtualDisk};
 use tib::event::{Event, EventSink, Events};
 use tib::guest::doctor::{State, examine};
 use tib::guest::{
@@ -197,7 +197,7 @@ fn appliance_grows_and_partitions() {
     assert_eq!(guest.root_device().unwrap(), "/dev/sda1");
     let before = guest.space().unwrap();
     let place = Root { place: RootPlace::Partition(1), room: None, lacks: None };
-    let plan = GrowthPlan::read(&image, &Policy::default(), place).unwrap();
+    let plan = VirtualDisk::open(&image, &Policy::default()).unwrap().growth(place).unwrap();
     let growth = plan.grow(200 << 20).unwrap().unwrap();
     guest.grow_root(&growth).unwrap();
     // Asking again for what is there already changes nothing, however often.
