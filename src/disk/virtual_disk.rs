@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::cached::share;
-use super::gate::Chain;
 use super::inodes::{Shared, lock};
 use super::{
-    DiskError, GrowthPlan, ImageInfo, Layout, Policy, Root, SECTOR, Tree, layout, partition, system,
+    DiskError, GrowthPlan, ImageInfo, Layout, Policy, Root, SECTOR, Tree, gate, layout, open, partition,
+    system,
 };
 
 /// The disk in an image that has passed the gate. Each file is opened and checked once; all that is asked of the disk is
@@ -28,8 +28,8 @@ impl VirtualDisk {
     /// # Errors
     /// As [`gate()`](super::gate()) and [`open()`](super::open()).
     pub fn open(path: &Path, policy: &Policy) -> Result<Self, DiskError> {
-        let chain = Chain::open(path, policy)?;
-        Ok(Self { info: chain.info()?, disk: share(chain.disk()?) })
+        let chain = gate::chain(path, policy)?;
+        Ok(Self { info: gate::info(&chain)?, disk: share(open::disk(&chain)?) })
     }
 
     /// What the gate learned about the image.
