@@ -11,6 +11,7 @@
 //! | [`verify`] | whether an image is right: checks, the agent's contract, the sealing gate |
 //! | [`look`] | ls, stat, cat, extract, tail, log, diff |
 //! | [`inspect`] | everything about an image |
+//! | [`image`] | an image, opened once: gate, layout, file tree |
 //! | [`report`] | results as text, JSON, JUnit and HTML |
 //! | [`os`] | what the files of an operating system say |
 //! | [`base`] | what `--base` names: files, the catalogue, URLs, bootstrapping |
@@ -46,6 +47,7 @@ pub mod evidence;
 pub mod fetch;
 pub mod guest;
 pub mod host;
+pub mod image;
 pub mod inspect;
 pub mod look;
 pub mod os;

@@ -11,7 +11,7 @@ use common::small::{self, Archive, Place, Root, Shape, Table};
 use common::{Outcome, filled, outcome, run, scratch, tib};
 use fs_err as fs;
 use tib::cancel::Cancel;
-use tib::disk::{GrowthPlan, Policy, RootPlace};
+use tib::disk::{Policy, RootPlace, VirtualDisk};
 use tib::event::Events;
 use tib::guest::{Drive, DriveFormat, Session, SessionOptions};
 
@@ -91,6 +91,28 @@ fn a_root_that_can_grow_comes_as_far_as_the_appliance() {
     refused(at_rest("small-large", &base, &[]), 7, &["the appliance did not start"]);
 }
 
+/// All that a build wants to know of its base it reads from the file that it opened first. strace is the judge.
+#[test]
+fn a_base_is_opened_once() {
+    let (archive, place) = (small::archive(), scratch());
+    let base = small::base(&Shape::default());
+    let trace = place.path().join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "--seccomp-bpf", "-e", "trace=openat", "-s", "4096", "-o"]).arg(&trace);
+    command.arg(common::tib_path()).args(archive.build(
+        "small-site",
+        &base,
+        &place.path().join("image.qcow2"),
+    ));
+    command.arg("--cache-dir").arg(place.path().join("cache"));
+    let found = outcome(command.env("LIBGUESTFS_HV", "/nonexistent/hypervisor"));
+    refused(found, 7, &["the appliance did not start"]);
+    let trace = fs::read_to_string(trace).unwrap();
+    let opened: Vec<&str> =
+        trace.lines().filter(|line| line.contains("/bases/") && line.contains("/disk.")).collect();
+    assert_eq!(opened.len(), 1, "{opened:#?}");
+}
+
 #[test]
 fn sizes_that_cannot_be_are_refused_before_an_appliance_starts() {
     let mbr = small::base(&Shape { table: Table::Mbr, ..Shape::default() });
@@ -157,7 +179,11 @@ fn appliance_an_xfs_root_behind_boot_fills_its_disk() {
     let image = place.path().join("image.qcow2");
     // Not even whole MiB, and a GPT: its second copy goes to the very end.
     let size = 3 * GIB + 100 * 512;
-    outcome(&mut build(&archive, "small-site", &base, &image, &["--size", &size.to_string()])).expect(0);
+    let size_argument = ["--size".to_owned(), size.to_string()];
+    let built = outcome(tib().args(archive.build("small-site", &base, &image)).args(size_argument));
+    // The base, for all that is read of it, and the finished image.
+    assert_eq!(built.stderr.matches("through the appliance").count(), 2, "{}", built.stderr);
+    built.expect(0);
     assert_eq!(filled::disk(&image, place.path()), size);
 }
 
@@ -195,7 +221,8 @@ fn grow(disk: &Path) {
     let root = session.root().unwrap();
     assert_eq!(root.lacks, None);
     let is_volume = root.place == RootPlace::LogicalVolume;
-    let growth = GrowthPlan::read(disk, &Policy::default(), root).unwrap().grow(size).unwrap().unwrap();
+    let plan = VirtualDisk::open(disk, &Policy::default()).unwrap().growth(root).unwrap();
+    let growth = plan.grow(size).unwrap().unwrap();
     assert_eq!(growth.volume, is_volume);
     session.grow_root(&growth).unwrap();
     session.mount_root(false).unwrap();

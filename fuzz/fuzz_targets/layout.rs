@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use libfuzzer_sys::fuzz_target;
-use tib::disk::{Policy, layout};
+use tib::disk::{Policy, VirtualDisk};
 
 /// Shorter files are refused before anything is looked at.
 const SHORTEST: u64 = 2 << 20;
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     if file.write_all(bytes).and_then(|()| file.as_file().set_len(length)).is_err() {
         return;
     }
-    if let Ok(found) = layout(file.path(), &Policy::default()) {
+    if let Ok(found) = VirtualDisk::open(file.path(), &Policy::default()).and_then(|disk| disk.layout()) {
         for partition in found.partitions {
             assert!(partition.start + partition.length <= found.image.virtual_size);
         }

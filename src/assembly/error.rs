@@ -99,17 +99,6 @@ pub enum BuildError {
         /// Bytes.
         sector: u64,
     },
-    /// Only the appliance could read the image's file systems, and its disk is not made for the appliance.
-    #[error(
-        "{reason}, and the appliance, which would have to read that, reads disks with sectors of 512 bytes only: this one \
-         has sectors of {sector}"
-    )]
-    SectorsUnread {
-        /// Bytes.
-        sector: u64,
-        /// Why the host does not read it.
-        reason: String,
-    },
     /// The base's root file system cannot be enlarged with what this host has.
     #[error(
         "the base's root file system is on {kind}, and this host's appliance has no tools to enlarge that"
@@ -209,9 +198,7 @@ impl Diagnose for BuildError {
             | Self::NoSystemd { .. } => Exit::Host,
             Self::Foreseen { .. } => Exit::Recipe,
             Self::OfflineScript { .. } => Exit::Network,
-            Self::NoOperatingSystem { .. } | Self::Sectors { .. } | Self::SectorsUnread { .. } => {
-                Exit::Integrity
-            }
+            Self::NoOperatingSystem { .. } | Self::Sectors { .. } => Exit::Integrity,
             Self::TooSmall { .. } | Self::CannotGrow { .. } | Self::CacheFull { .. } => Exit::Space,
             Self::Checks { .. } => Exit::Checks,
             Self::Logged { source, .. } => source.exit(),
@@ -252,9 +239,6 @@ impl Diagnose for BuildError {
             )),
             Self::CannotGrow { source, .. } => Some(source.remedy()),
             Self::Sectors { .. } => Some("give the maker's image for sectors of 512 bytes".to_owned()),
-            Self::SectorsUnread { sector, .. } => {
-                Some(format!("look at it with `guestfish --ro --blocksize={sector} -i -a IMAGE`"))
-            }
             Self::NoTools { kind } => Some(format!(
                 "install libguestfs' support for {kind} (`make setup` does; `tib doctor` tells what is missing)"
             )),

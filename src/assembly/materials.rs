@@ -1,23 +1,24 @@
 //! What a build brings into the guest: packages and the agent, resolved on the host where possible.
 
+use std::path::PathBuf;
+
 use crate::agent;
 use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
 use crate::clock;
-use crate::disk::Policy;
 use crate::error::Result;
 use crate::event::Events;
+use crate::image::Image;
 use crate::os;
 use crate::packages;
 use crate::packages::{Needed, ResolveRequest, Resolver, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
-use std::path::PathBuf;
 
+use super::BuildError;
 use super::resolution::{Resolution, ResolvedStage};
 use super::size::Target;
-use super::{BuildError, with_tree};
 
 /// What was resolved for a plan, before it is known how large the disk must be for it.
 #[derive(Debug)]
@@ -74,10 +75,11 @@ fn today() -> u64 {
     clock::now() / clock::DAY
 }
 
-/// Resolves everything the plan needs.
+/// Resolves everything the plan needs. The base is closed as soon as packages are: an appliance that read it must not run
+/// beside that of the build.
 pub(crate) fn gather(
     plan: &Plan,
-    base: &Base,
+    base: Image,
     cache: &Cache,
     offline: bool,
     events: &Events,
@@ -128,7 +130,7 @@ pub(crate) fn package_files(cache: &Cache, resolver: &dyn Resolver) -> PathBuf {
 
 fn packages(
     plan: &Plan,
-    base: &Base,
+    base: Image,
     cache: &Cache,
     offline: bool,
     events: &Events,
@@ -142,7 +144,7 @@ fn packages(
         Ok(resolver) => resolver,
         Err(reason) => return in_guest(plan, &wanted, &reason, offline, events),
     };
-    let solution = with_tree(&base.path, &Policy::within(cache.root()), events, cancel, |tree| {
+    let solution = base.read(|tree| {
         let request = ResolveRequest {
             tree,
             arch: plan.os.arch,

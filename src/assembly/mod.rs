@@ -10,7 +10,6 @@ mod resolution;
 mod size;
 mod space;
 mod stages;
-mod watch;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,10 +23,11 @@ use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::disk::{self, Compression};
+use crate::disk::{Compression, Policy};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
+use crate::image::Image;
 use crate::os;
 use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
@@ -37,7 +37,7 @@ use crate::trust::checksum::Checksum;
 use crate::verify;
 
 pub use error::BuildError;
-pub use inspect::{inspect, with_tree};
+use inspect::inspect;
 use output::Output;
 pub use publication::Publication;
 
@@ -141,7 +141,9 @@ pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     check_files(request)?;
     let base = base(request, &recipe, &cache, events, cancel)?;
-    let (os, _) = inspect(&base.path, &cache, events, cancel)?;
+    let mut image = open(&base, &cache, events, cancel)?;
+    let (os, _) = inspect(&mut image)?;
+    image.close()?;
     Ok(recipe.plan(&plan_request(request, &os))?)
 }
 
@@ -163,7 +165,8 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     }
     let cache = Cache::open(request.cache_dir.clone())?;
     let base = base(request, &recipe, &cache, events, cancel)?;
-    let (os, disk) = inspect(&base.path, &cache, events, cancel)?;
+    let mut image = open(&base, &cache, events, cancel)?;
+    let (os, disk) = inspect(&mut image)?;
     let plan = recipe.plan(&plan_request(request, &os))?;
     for note in &plan.notes {
         events.note(note.clone());
@@ -171,11 +174,11 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     // What cannot become a disk with room for the recipe itself will not have room for its packages either.
     size::decide(request.size, &disk, plan.needs)?;
 
-    warn_of_no_boot_loader(&plan, &base, &cache, events)?;
+    warn_of_no_boot_loader(&plan, &mut image, events)?;
 
     let _shelves = cache.use_shelves(events, cancel)?;
     let gathered = events.stage("resolve", "packages and agent, on the host", || {
-        materials::gather(&plan, &base, &cache, request.offline, events, cancel)
+        materials::gather(&plan, image, &cache, request.offline, events, cancel)
     })?;
     let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
     let materials = gathered.on(&base, &target);
@@ -232,6 +235,11 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     })
 }
 
+/// Opens the base. That is done once: what is read of it until its stages run is read from there.
+fn open(base: &Base, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Image> {
+    Ok(Image::open(&base.path, &Policy::within(cache.root()), events, cancel)?)
+}
+
 /// Files that the request names must be there, which is found out before a base is fetched or made.
 fn check_files(request: &BuildRequest) -> Result<()> {
     if let Some(AgentSource::Code(code @ AgentCode::Path(_))) = &request.agent {
@@ -244,9 +252,8 @@ fn check_files(request: &BuildRequest) -> Result<()> {
 }
 
 /// The build would only find out at its end. A recipe may well install a boot loader.
-fn warn_of_no_boot_loader(plan: &Plan, base: &Base, cache: &Cache, events: &Events) -> Result<()> {
-    let layout = disk::layout(&base.path, &disk::Policy::within(cache.root()))?;
-    if let Some(found) = verify::no_boot_loader(&layout).filter(|_| plan.boots) {
+fn warn_of_no_boot_loader(plan: &Plan, base: &mut Image, events: &Events) -> Result<()> {
+    if let Some(found) = verify::no_boot_loader(base.layout()?).filter(|_| plan.boots) {
         events.warning(format!(
             "firmware finds no boot loader on the base, and the build fails unless the recipe brings one ({found})"
         ));
@@ -304,9 +311,9 @@ fn examine(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<(Report, Vec<os::Package>)> {
-    let policy = disk::Policy::default();
-    let layout = disk::layout(image, &policy)?;
-    with_tree(image, &policy, events, cancel, |tree| {
+    let mut opened = Image::open(image, &Policy::default(), events, cancel)?;
+    let layout = opened.layout()?.clone();
+    opened.read(|tree| {
         let report = verify::examine(tree, image, &layout, Some(plan), &[]);
         // An image whose packages cannot be listed has no manifest worth the name.
         Ok((report, os::packages(tree)?))

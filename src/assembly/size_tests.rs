@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-use crate::disk::{Policy, Room, Root, RootPlace};
+use crate::disk::{Policy, Room, Root, RootPlace, VirtualDisk};
 use crate::error::{Diagnose, Exit};
 
 const GIB: u64 = 1 << 30;
@@ -25,7 +25,7 @@ fn base(followed: bool, free: u64, lacks: Option<&'static str>) -> GrowthPlan {
     );
     let size = if followed { GIB } else { 2 * GIB - 2 * MIB };
     let root = Root { place: RootPlace::Partition(1), room: Some(Room { size, free }), lacks };
-    GrowthPlan::read(&dir.path().join("disk"), &Policy::default(), root).unwrap()
+    VirtualDisk::open(&dir.path().join("disk"), &Policy::default()).unwrap().growth(root).unwrap()
 }
 
 #[test]

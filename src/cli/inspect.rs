@@ -1,6 +1,5 @@
 //! `tib inspect`
 
-use crate::disk;
 use crate::error::{Exit, Result};
 use crate::inspect;
 use crate::inspect::{InspectOptions, Inspection, Part, Style};
@@ -9,24 +8,24 @@ use super::args::InspectArgs;
 use super::{Context, put, put_json};
 
 pub(super) fn run(args: &InspectArgs, context: &Context) -> Result<Exit> {
-    let Some(image) = args.image.as_deref().filter(|_| !args.schema) else {
+    let Some(path) = args.image.as_deref().filter(|_| !args.schema) else {
         put_json(&inspect::schema())?;
         return Ok(Exit::Done);
     };
-    let policy = context.policy(image);
     let options = InspectOptions { only: args.only.clone(), top: args.top };
-    let layout = disk::layout(image, &policy)?;
+    let mut image = context.open(path)?;
+    let layout = image.layout()?.clone();
     let of_system = if Part::ALL.iter().any(|part| *part != Part::Disk && options.wants(*part)) {
-        context.with_tree(image, |tree| Ok(inspect::inspect(tree, image, Some(layout.clone()), &options)))
+        context.read(image, |tree| Ok(inspect::inspect(tree, path, Some(layout.clone()), &options)))
     } else {
-        Ok(Inspection::of_disk(image, layout.clone(), None, &options))
+        Ok(Inspection::of_disk(path, layout.clone(), None, &options))
     };
     context.printer.finish();
     let (inspection, failure) = match of_system {
         Ok(inspection) => (inspection, None),
         // The disk is known, whatever became of the rest.
         Err(failure) => {
-            (Inspection::of_disk(image, layout, Some(failure.to_string()), &options), Some(failure))
+            (Inspection::of_disk(path, layout, Some(failure.to_string()), &options), Some(failure))
         }
     };
     if args.json {

@@ -27,12 +27,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::assembly::with_tree;
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::disk::{Policy, Tree};
 use crate::error::{Exit, Result};
 use crate::event::Events;
+use crate::image::Image;
 use crate::shown::{Text, show};
 
 pub use args::Args;
@@ -60,15 +60,25 @@ impl Context {
         }
     }
 
-    /// Opens an image that may be one of tib's own layers, and hands its file tree to `work`.
-    fn with_tree<T>(&self, image: &Path, work: impl FnOnce(&mut dyn Tree) -> Result<T>) -> Result<T> {
-        let policy = self.policy(image);
-        with_tree(image, &policy, &self.events, &self.cancel, |tree| {
+    /// Opens an image that may be one of tib's own layers.
+    fn open(&self, image: &Path) -> Result<Image> {
+        Ok(Image::open(image, &self.policy(image), &self.events, &self.cancel)?)
+    }
+
+    /// Hands the file tree of an open image to `work`, and closes the image.
+    fn read<T>(&self, image: Image, work: impl FnOnce(&mut dyn Tree) -> Result<T>) -> Result<T> {
+        let path = image.path().to_owned();
+        image.read(|tree| {
             if self.settings.explain {
-                self.events.note(format!("{}: {}", image.display(), tree.explain()));
+                self.events.note(format!("{}: {}", path.display(), tree.explain()));
             }
             work(tree)
         })
+    }
+
+    /// Opens an image, and hands its file tree to `work`.
+    fn with_tree<T>(&self, image: &Path, work: impl FnOnce(&mut dyn Tree) -> Result<T>) -> Result<T> {
+        self.read(self.open(image)?, work)
     }
 }
 

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::check::CheckFile;
-use crate::disk;
 use crate::error::{Diagnose, Exit, Result, io_exit, without_path};
 use crate::os;
 use crate::recipe::{Library, Request};
@@ -70,8 +69,9 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         Some(name) => Some(Library::new(context.settings.recipe_dirs.clone()).load(name)?),
         None => None,
     };
-    let layout = disk::layout(&args.image, &context.policy(&args.image))?;
-    let mut report = context.with_tree(&args.image, |tree| {
+    let mut image = context.open(&args.image)?;
+    let layout = image.layout()?.clone();
+    let mut report = context.read(image, |tree| {
         let plan = match &recipe {
             Some(recipe) => {
                 let os = os::detect_os(tree)?;

@@ -2,7 +2,9 @@
 //! each may have to be unpacked.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use super::inodes::Shared;
 use super::raw::check_range;
 use super::{BlockRead, DiskError, Extent};
 
@@ -18,6 +20,11 @@ pub(super) struct Cached {
     pieces: HashMap<u64, (u64, Vec<u8>)>,
     /// Counts uses.
     clock: u64,
+}
+
+/// A disk for several readers, with a memory.
+pub(super) fn share(disk: Box<dyn BlockRead>) -> Shared {
+    Arc::new(Mutex::new(Box::new(Cached::new(disk))))
 }
 
 impl Cached {

@@ -138,8 +138,12 @@ impl Layer {
 /// # Errors
 /// [`DiskError::Refused`] for what tib will not use, [`DiskError::Damaged`], [`DiskError::Io`].
 pub fn gate(path: &Path, policy: &Policy) -> Result<ImageInfo, DiskError> {
-    let chain = chain(path, policy)?;
-    let (top, behind) = chain.split_first().ok_or_else(|| DiskError::NotFound(path.display().to_string()))?;
+    info(&chain(path, policy)?)
+}
+
+/// What was learned about the image at the top of a chain.
+pub(super) fn info(chain: &[Layer]) -> Result<ImageInfo, DiskError> {
+    let (top, behind) = chain.split_first().ok_or_else(empty)?;
     let header = top.header();
     Ok(ImageInfo {
         format: top.format(),
@@ -301,6 +305,10 @@ fn check_raw(
         return Ok(());
     }
     Err(refused(path, "it is not a disk image", Some(what)))
+}
+
+pub(super) fn empty() -> DiskError {
+    DiskError::Damaged("the backing chain is empty".to_owned())
 }
 
 fn refused(path: &Path, reason: &str, hint: Option<&str>) -> DiskError {

@@ -1,11 +1,9 @@
 //! Whether and how the root of an image can be made larger, decided before anything starts.
 
-use std::path::Path;
-
 use super::filesystem::{self, FileSystemKind};
 use super::partition::{self, Partition, SECTOR, Table};
 use super::usage::{Room, room};
-use super::{BlockRead, DiskError, Policy, open};
+use super::{BlockRead, DiskError};
 
 /// Partitions end at a multiple of this. Whatever is smaller is not worth growing for.
 const ALIGNMENT: u64 = 1 << 20;
@@ -108,15 +106,8 @@ pub struct GrowthPlan {
 }
 
 impl GrowthPlan {
-    /// Looks at the disk of an image whose root file system lies there.
-    ///
-    /// # Errors
-    /// What is wrong with the image.
-    pub fn read(path: &Path, policy: &Policy, root: Root) -> Result<Self, DiskError> {
-        Self::of(open(path, policy)?.as_mut(), root)
-    }
-
-    fn of(disk: &mut dyn BlockRead, root: Root) -> Result<Self, DiskError> {
+    /// Looks at a disk whose root file system lies there.
+    pub(super) fn of(disk: &mut dyn BlockRead, root: Root) -> Result<Self, DiskError> {
         let table = partition::read_table(disk)?.filter(|table| !table.partitions.is_empty());
         let mut volumes = Vec::new();
         let mut found = root.room;
@@ -230,15 +221,6 @@ impl GrowthPlan {
 /// Whether a file system is noticeably smaller than where it lies.
 fn lags(size: u64, place: u64) -> bool {
     size.saturating_add(ALIGNMENT) < place
-}
-
-/// Bytes of a sector of the disk of an image, as its partition table counts them.
-///
-/// # Errors
-/// What is wrong with the image.
-pub fn sector_size(path: &Path, policy: &Policy) -> Result<u64, DiskError> {
-    let table = partition::read_table(open(path, policy)?.as_mut())?;
-    Ok(table.map_or(SECTOR, |table| table.sector))
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 use super::super::testing::Lab;
+use super::super::{Policy, VirtualDisk, open};
 use super::*;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+fn plan_of(lab: &Lab, root: Root) -> GrowthPlan {
+    VirtualDisk::open(&lab.path("disk.raw"), &Policy::default()).unwrap().growth(root).unwrap()
+}
 
 /// The disk of 64 MiB that sfdisk makes of a script, with the root in a partition.
 fn plan(script: &str, place: RootPlace) -> GrowthPlan {
@@ -23,7 +28,7 @@ fn plan(script: &str, place: RootPlace) -> GrowthPlan {
         }
     }
     let room = Some(Room { size: 60 * MIB, free: 10 * MIB });
-    GrowthPlan::read(&lab.path("disk.raw"), &Policy::default(), Root { place, room, lacks: None }).unwrap()
+    plan_of(&lab, Root { place, room, lacks: None })
 }
 
 fn root(number: u32) -> RootPlace {
@@ -145,7 +150,7 @@ fn a_hybrid_table_is_not_touched() {
     lab.run("truncate", &["-s", "64M", "disk.raw"]);
     lab.run("sgdisk", &["-n", "1:0:+8M", "-n", "2:0:0", "-h", "1", "disk.raw"]);
     let root = Root { place: root(2), room: None, lacks: None };
-    let plan = GrowthPlan::read(&lab.path("disk.raw"), &Policy::default(), root).unwrap();
+    let plan = plan_of(&lab, root);
     assert_eq!(plan.grow(GIB).unwrap_err(), Obstacle::Hybrid);
 }
 
@@ -155,7 +160,7 @@ fn room_is_that_of_the_root_and_what_it_can_gain() {
     lab.run("truncate", &["-s", "64M", "disk.raw"]);
     lab.run("mke2fs", &["-q", "-t", "ext4", "disk.raw", "32M"]);
     let root = Root { place: root(0), room: None, lacks: None };
-    let whole = GrowthPlan::read(&lab.path("disk.raw"), &Policy::default(), root).unwrap();
+    let whole = plan_of(&lab, root);
     // Twice as large as its file system, which nobody has enlarged.
     let growth = whole.grow(64 * MIB).unwrap().unwrap();
     assert_eq!((growth.partition, growth.end), (0, None));
@@ -190,7 +195,8 @@ fn sectors_of_4096_bytes_are_read() {
     let found: Vec<Vec<u64>> =
         table.partitions.iter().map(|p| vec![p.start / 4096, (p.start + p.length) / 4096 - 1]).collect();
     assert_eq!(found, expected);
-    assert_eq!(sector_size(&lab.path("disk.raw"), &Policy::default()).unwrap(), 4096);
+    let disk = VirtualDisk::open(&lab.path("disk.raw"), &Policy::default()).unwrap();
+    assert_eq!(disk.sector().unwrap(), 4096);
     // The second copy alone does, too.
     lab.run(
         "dd",

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::testing::{Lab, mixture, write};
-use super::{DiskError, FileKind, Policy, open_os_tree, open_own};
+use super::testing::{Lab, mixture, tree_of, write};
+use super::{DiskError, FileKind, Policy, open_own};
 use crate::error::{Diagnose, Exit};
 
 /// Entries that a walk visits before it is taken for endless.
@@ -11,7 +11,7 @@ const MANY: usize = 20_000;
 
 /// Reads everything, as a listing with checksums would.
 fn read_everything(image: &Path) -> Result<usize, DiskError> {
-    let mut tree = open_os_tree(image, &Policy::default())?;
+    let mut tree = tree_of(image)?;
     let mut left = vec![b"/".to_vec()];
     let mut met = std::collections::HashSet::new();
     let mut count = 0;
@@ -124,7 +124,7 @@ fn trees_that_bite_their_tail_and_names_that_are_none() {
     }
     // `..` of a directory is not believed: the way up is the way down.
     write(&lab.path("disk.raw"), &good);
-    let mut tree = open_os_tree(&lab.path("disk.raw"), &Policy::default()).unwrap();
+    let mut tree = tree_of(&lab.path("disk.raw")).unwrap();
     assert_eq!(tree.canonicalize(b"/deep/er/../../../../etc/../..").unwrap(), b"/");
     let error = tree.stat(b"/loop").unwrap_err().to_string();
     assert!(error.contains("too many links"), "{error}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{BlockRead, DiskError, Stat, Xattr};
 
@@ -11,6 +11,11 @@ pub(super) const KEEP_ENTRIES: usize = 200_000;
 
 /// A disk that several file systems read from.
 pub(super) type Shared = Arc<Mutex<Box<dyn BlockRead>>>;
+
+/// The disk, for one who reads from it now.
+pub(super) fn lock(disk: &Shared) -> MutexGuard<'_, Box<dyn BlockRead>> {
+    disk.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A file system as numbered inodes. Paths, links and mount points are the business of whoever holds it.
 ///

@@ -1,19 +1,15 @@
 //! How a disk is laid out: partition table, partitions, what each holds, and what firmware finds to boot.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::cached::Cached;
 use super::efi::{self, EfiProgram};
 use super::ext4::{ExtState, Summary};
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystem, FileSystemKind};
-use super::inodes::Shared;
+use super::inodes::{Shared, lock};
 use super::partition::{self, Kind, Partition, SECTOR};
-use super::{BlockRead, DiskError, ImageInfo, Policy, gate, open};
+use super::{BlockRead, DiskError, ImageInfo};
 
 /// How a disk is laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -119,30 +115,13 @@ pub struct Content {
     pub efi_programs: Vec<EfiProgram>,
 }
 
-/// Says how the disk of an image is laid out.
-///
-/// # Errors
-/// As [`gate()`]; [`DiskError::Damaged`] for a table that makes no sense. What is wrong inside a partition is told
-/// with it.
-pub fn layout(image: &Path, policy: &Policy) -> Result<Layout, DiskError> {
-    let info = gate(image, policy)?;
-    let mut disk = Cached::new(open(image, policy)?);
-    let size = disk.size();
-    let mut sector = [0; SECTOR as usize];
-    if size >= SECTOR {
-        disk.read_exact_at(&mut sector, 0)?;
-    }
-    let (table, partitions) = match partition::table(&mut disk)? {
-        Some(partitions) if is_protective(&sector) => (TableKind::Gpt, partitions),
-        Some(partitions) => (TableKind::Mbr, partitions),
-        None => (TableKind::None, whole(&mut disk)?),
-    };
-    let boot_sector = boot_sector(&mut disk, table, &sector, &partitions)?;
-    let disk: Shared = Arc::new(Mutex::new(Box::new(disk)));
+/// Says how the disk of an image is laid out. What is wrong inside a partition is told with it.
+pub(super) fn read(image: ImageInfo, disk: &Shared) -> Result<Layout, DiskError> {
+    let (table, sector, boot_sector, partitions) = read_table(&mut **lock(disk))?;
     let partitions = partitions
         .into_iter()
         .map(|partition| {
-            let (content, problem) = match content(&disk, &partition) {
+            let (content, problem) = match content(disk, &partition) {
                 Ok(content) => (content, None),
                 Err(error) => (None, Some(error.to_string())),
             };
@@ -162,11 +141,31 @@ pub fn layout(image: &Path, policy: &Policy) -> Result<Layout, DiskError> {
             }
         })
         .collect();
-    Ok(Layout { image: info, table, boot_sector, partitions })
+    Ok(Layout { image, table, boot_sector, partitions })
+}
+
+/// The first sector of a disk.
+type FirstSector = [u8; SECTOR as usize];
+
+fn read_table(
+    disk: &mut dyn BlockRead,
+) -> Result<(TableKind, FirstSector, Option<BootSector>, Vec<Partition>), DiskError> {
+    let size = disk.size();
+    let mut sector = [0; SECTOR as usize];
+    if size >= SECTOR {
+        disk.read_exact_at(&mut sector, 0)?;
+    }
+    let (table, partitions) = match partition::table(disk)? {
+        Some(partitions) if is_protective(&sector) => (TableKind::Gpt, partitions),
+        Some(partitions) => (TableKind::Mbr, partitions),
+        None => (TableKind::None, whole(disk)?),
+    };
+    let boot_sector = boot_sector(disk, table, &sector, &partitions)?;
+    Ok((table, sector, boot_sector, partitions))
 }
 
 /// Whether a master boot record only says that there is a GPT.
-fn is_protective(sector: &[u8; SECTOR as usize]) -> bool {
+fn is_protective(sector: &FirstSector) -> bool {
     (0..4).any(|entry| sector[446 + entry * 16 + 4] == 0xee)
 }
 
@@ -181,7 +180,7 @@ fn whole(disk: &mut dyn BlockRead) -> Result<Vec<Partition>, DiskError> {
 fn boot_sector(
     disk: &mut dyn BlockRead,
     table: TableKind,
-    sector: &[u8; SECTOR as usize],
+    sector: &FirstSector,
     partitions: &[Partition],
 ) -> Result<Option<BootSector>, DiskError> {
     // Without a table the sector belongs to a file system. No jump at the start: no program.
@@ -241,10 +240,6 @@ fn content(disk: &Shared, partition: &Partition) -> Result<Option<Content>, Disk
         _ => {}
     }
     Ok(Some(content))
-}
-
-fn lock(disk: &Shared) -> MutexGuard<'_, Box<dyn BlockRead>> {
-    disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn word(kind: FileSystemKind) -> &'static str {

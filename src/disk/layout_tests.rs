@@ -1,5 +1,8 @@
+use std::path::Path;
+
 use super::*;
 use crate::disk::testing::Lab;
+use crate::disk::{Policy, VirtualDisk};
 
 const SCRIPT: &str = "label: gpt\n\
     start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\n\
@@ -32,9 +35,13 @@ fn esp(lab: &Lab) -> Vec<u8> {
     fs_err::read(lab.path("esp.img")).unwrap()
 }
 
+fn described(image: &Path) -> Layout {
+    VirtualDisk::open(image, &Policy::default()).unwrap().layout().unwrap()
+}
+
 fn bytes_of(lab: &Lab, bytes: &[u8]) -> Layout {
     fs_err::write(lab.path("disk.img"), bytes).unwrap();
-    layout(&lab.path("disk.img"), &Policy::default()).unwrap()
+    described(&lab.path("disk.img"))
 }
 
 #[test]
@@ -95,7 +102,7 @@ fn a_disk_that_boots_both_ways() {
 
     // The same, as qcow2: nothing but the image differs.
     lab.run("qemu-img", &["convert", "-O", "qcow2", "disk.img", "disk.qcow2"]);
-    let qcow2 = layout(&lab.path("disk.qcow2"), &Policy::default()).unwrap();
+    let qcow2 = described(&lab.path("disk.qcow2"));
     assert_eq!(qcow2.image.format, crate::disk::Format::Qcow2);
     assert_eq!(Layout { image: found.image.clone(), ..qcow2 }, found);
 }
@@ -136,10 +143,10 @@ fn damage_in_a_partition_is_told_with_it() {
 fn disks_without_a_table() {
     let lab = Lab::new();
     lab.run("mke2fs", &["-q", "-t", "ext2", "fs.img", "8M"]);
-    let found = layout(&lab.path("fs.img"), &Policy::default()).unwrap();
+    let found = described(&lab.path("fs.img"));
     assert_eq!(found.table, TableKind::None);
     assert_eq!(found.partitions[0].content.as_ref().unwrap().kind, "ext2");
     lab.run("qemu-img", &["create", "-q", "-f", "qcow2", "empty.qcow2", "8M"]);
-    let found = layout(&lab.path("empty.qcow2"), &Policy::default()).unwrap();
+    let found = described(&lab.path("empty.qcow2"));
     assert_eq!((found.table, found.partitions), (TableKind::None, Vec::new()));
 }

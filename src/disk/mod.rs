@@ -2,8 +2,8 @@
 //!
 //! Nothing here starts a program or an appliance. Every byte read comes from an untrusted image.
 //!
-//! An image comes in through [`gate()`] or [`open()`], which check its header and all it is backed by first;
-//! [`open_os_tree`] goes on to the files in it, [`export()`] makes the file a person uploads.
+//! An image comes in through [`gate()`], [`open()`] or [`VirtualDisk::open`], which check its header and all it is backed by
+//! first; [`VirtualDisk`] goes on to what is on the disk, [`export()`] makes the file a person uploads.
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 mod any;
@@ -40,6 +40,7 @@ mod system;
 mod testing;
 mod tree;
 mod usage;
+mod virtual_disk;
 mod window;
 mod writer;
 
@@ -51,16 +52,17 @@ pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
 pub use ext4::{ExtState, ExtVersion};
 pub use gate::{Backing, Format, ImageInfo, Policy, gate};
-pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace, sector_size};
+pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace};
 pub use header::Compression;
-pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind, layout};
+pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind};
 pub use open::{open, open_own};
 pub use overlay::{LARGEST_DISK, create_overlay};
 pub use partition::{Partition, SECTOR};
-pub use system::{open_os_tree, open_tree};
+pub use system::open_tree;
 pub(crate) use tree::asks_for_directory;
 pub use tree::{FileKind, Stat, Timestamp, Tree, Xattr};
 pub use usage::Room;
+pub use virtual_disk::VirtualDisk;
 
 /// Random access to the bytes of a virtual disk, whatever its format.
 pub trait BlockRead: Send {

@@ -1,6 +1,6 @@
 //! What `/etc/fstab` shows where: boot partitions, paths shown twice, systems in more than one partition.
 
-use super::super::testing::{Lab, write};
+use super::super::testing::{Lab, tree_of, write};
 use super::tests::{partitioned, system};
 use super::*;
 
@@ -36,7 +36,7 @@ fn esp(lab: &Lab) {
 }
 
 fn opened(lab: &Lab, volumes: &[&str]) -> Result<Box<dyn Tree>, DiskError> {
-    open_os_tree(&partitioned(lab, volumes), &Policy::default())
+    tree_of(&partitioned(lab, volumes))
 }
 
 #[test]

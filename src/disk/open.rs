@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::gate::{Content, Layer, Policy, chain, io};
+use super::gate::{Content, Layer, Policy, chain, empty, io};
 use super::library::{self, Library};
 use super::qcow2::Qcow2;
 use super::raw::Raw;
@@ -17,22 +17,26 @@ const AUDIT_ENTRIES: u64 = 4 << 20;
 /// `qcow2-rs` reads what it reads right (version 3, nothing compressed); tib's own reader the rest.
 ///
 /// # Errors
-/// As [`gate`].
+/// As [`gate()`](super::gate()).
 pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskError> {
-    let chain = chain(path, policy)?;
-    if library::can_read(&chain)
-        && tables_are_plain(&chain)?
-        && let Some(map) = own_qcow2(&chain)?
+    disk(&chain(path, policy)?)
+}
+
+/// The virtual disk of a chain that has passed the gate.
+pub(super) fn disk(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
+    if library::can_read(chain)
+        && tables_are_plain(chain)?
+        && let Some(map) = own_qcow2(chain)?
     {
-        return Ok(Box::new(Library::new(&chain, map)?));
+        return Ok(Box::new(Library::new(chain, map)?));
     }
-    own(&chain)
+    own(chain)
 }
 
 /// Opens an image with tib's own reader alone, whatever it is.
 ///
 /// # Errors
-/// As [`gate`].
+/// As [`gate()`](super::gate()).
 pub fn open_own(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskError> {
     own(&chain(path, policy)?)
 }
@@ -51,7 +55,7 @@ fn own(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
     if let Some(qcow2) = own_qcow2(chain)? {
         return Ok(Box::new(qcow2));
     }
-    let [layer, ..] = chain else { return Err(DiskError::Damaged("the backing chain is empty".to_owned())) };
+    let [layer, ..] = chain else { return Err(empty()) };
     let file = layer.file.try_clone().map_err(|source| io("open", &layer.path, source))?;
     Ok(Box::new(Raw::new(file, &layer.path, layer.file_size)))
 }

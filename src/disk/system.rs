@@ -1,19 +1,18 @@
 //! Finds the operating system on a disk, and mounts what belongs to it.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use super::cached::Cached;
+use super::cached::share;
 use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, Entry, Spec};
-use super::inodes::{Inodes, Shared};
+use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
 use super::os_tree::OsTree;
 use super::partition::Partition;
 use super::usage::room;
-use super::{BlockRead, DiskError, FileKind, Policy, Tree, open, partition};
+use super::{BlockRead, DiskError, FileKind, Tree, partition};
 use crate::size::Size;
 
 /// Bytes that one tree gives, beside four times what the disk holds: files may claim more than any disk has.
@@ -24,31 +23,35 @@ const MAX_FSTAB: u64 = 1 << 20;
 const MIN_SYSTEM: u64 = 64 << 20;
 const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 
-/// Opens the operating system in an image file, through the gate.
-///
-/// # Errors
-/// As [`open()`] and [`open_tree`].
-pub fn open_os_tree(path: &Path, policy: &Policy) -> Result<Box<dyn Tree>, DiskError> {
-    open_tree(open(path, policy)?)
-}
-
 /// Opens the operating system on a disk: the ext file system that has an `os-release`, with the others mounted
 /// as its `/etc/fstab` says.
 ///
 /// # Errors
 /// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, LVM, LUKS, an
 /// ext4 feature): an appliance may. [`DiskError::NoSystem`], [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
-pub fn open_tree(mut disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
-    let mut volumes = Vec::new();
-    for partition in partition::list(disk.as_mut())? {
-        let content = filesystem::detect(disk.as_mut(), partition.start, partition.length)?;
-        volumes.push(Volume { partition, content });
-    }
-    let budget = disk.size().saturating_mul(4).saturating_add(MAX_READ);
-    let disk: Shared = Arc::new(Mutex::new(Box::new(Cached::new(disk))));
-    let mut search = Search { disk, volumes, budget, unread: Vec::new() };
+pub fn open_tree(disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
+    tree_on(&share(disk))
+}
+
+/// The same on a disk that others read, too.
+pub(super) fn tree_on(disk: &Shared) -> Result<Box<dyn Tree>, DiskError> {
+    let (volumes, size) = {
+        let mut disk = lock(disk);
+        (volumes(&mut **disk)?, disk.size())
+    };
+    let budget = size.saturating_mul(4).saturating_add(MAX_READ);
+    let mut search = Search { disk: Arc::clone(disk), volumes, budget, unread: Vec::new() };
     search.read_labels();
     search.open()
+}
+
+fn volumes(disk: &mut dyn BlockRead) -> Result<Vec<Volume>, DiskError> {
+    let mut volumes = Vec::new();
+    for partition in partition::list(disk)? {
+        let content = filesystem::detect(disk, partition.start, partition.length)?;
+        volumes.push(Volume { partition, content });
+    }
+    Ok(volumes)
 }
 
 /// A disk that is looked through.
@@ -150,7 +153,7 @@ impl Search {
     /// No appliance could mount what has lost its end, and none would say why.
     fn check_size(&self, index: usize, kind: FileSystemKind) -> Result<(), DiskError> {
         let Partition { number, start, length, .. } = self.volumes[index].partition;
-        let mut disk = self.disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut disk = lock(&self.disk);
         let size = room(&mut **disk, kind, start)?.map_or(0, |room| room.size);
         if size <= length {
             return Ok(());
@@ -166,7 +169,7 @@ impl Search {
 
     fn is_blank(&self, index: usize) -> Result<bool, DiskError> {
         let partition = &self.volumes[index].partition;
-        let mut disk = self.disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut disk = lock(&self.disk);
         filesystem::is_blank(&mut **disk, partition.start, partition.length)
     }
 

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::super::testing::{Lab, mixture, write};
+use super::super::Policy;
+use super::super::testing::{Lab, mixture, tree_of, write};
 use super::*;
 
 /// A directory that looks like a small system, with all a tree may hold that needs no privilege to make.
@@ -132,7 +133,7 @@ fn a_tree_is_what_it_was_made_from() {
     ];
     for options in variants {
         let path = filled(&lab, options);
-        let mut tree = open_os_tree(&path, &Policy::default()).unwrap();
+        let mut tree = tree_of(&path).unwrap();
         let found = in_image(tree.as_mut());
         for (path, expected) in &expected {
             let mut expected = expected.clone();
@@ -151,7 +152,7 @@ fn a_tree_is_what_it_was_made_from() {
 fn paths_are_resolved_inside_the_image() {
     let lab = Lab::new();
     system(&lab);
-    let mut tree = open_os_tree(&filled(&lab, &["-t", "ext4"]), &Policy::default()).unwrap();
+    let mut tree = tree_of(&filled(&lab, &["-t", "ext4"])).unwrap();
     let cases: &[(&str, &str)] = &[
         ("/", "/"),
         ("//etc/./../etc/", "/etc"),
@@ -246,7 +247,7 @@ fn other_file_systems_are_mounted_where_fstab_says() {
     lab.run("mke2fs", &["-q", "-t", "ext4", "-d", "root", "-L", "root", "root.img", "64M"]);
     // The root is found wherever it lies.
     for order in [["root.img", "var.img"], ["var.img", "root.img"]] {
-        let mut tree = open_os_tree(&partitioned(&lab, &order), &Policy::default()).unwrap();
+        let mut tree = tree_of(&partitioned(&lab, &order)).unwrap();
         assert_eq!(tree.read(b"/var/lib/state", 100).unwrap(), b"on the other");
         assert_eq!(tree.canonicalize(b"/var/lib/back").unwrap(), b"/etc/shadow");
         assert!(!tree.exists(b"/var/lib/deep").unwrap(), "hidden by the mount");
@@ -261,7 +262,7 @@ fn what_cannot_be_read_natively_is_said() {
     let root = system(&lab);
     write(&root.join("etc/fstab"), b"LABEL=var /var xfs\n");
     filled(&lab, &["-t", "ext4"]);
-    let error = |lab: &Lab| match open_os_tree(&lab.path("disk.raw"), &Policy::default()) {
+    let error = |lab: &Lab| match tree_of(&lab.path("disk.raw")) {
         Ok(_) => panic!("opened"),
         Err(error) => error,
     };
@@ -284,7 +285,7 @@ fn what_cannot_be_read_natively_is_said() {
 #[test]
 fn a_disk_on_which_nothing_is_needs_no_appliance() {
     let lab = Lab::new();
-    let error = |lab: &Lab| open_os_tree(&lab.path("disk.qcow2"), &Policy::default()).err().unwrap();
+    let error = |lab: &Lab| tree_of(&lab.path("disk.qcow2")).err().unwrap();
     lab.run("qemu-img", &["create", "-q", "-f", "qcow2", "disk.qcow2", "1G"]);
     assert!(matches!(error(&lab), DiskError::NoSystem(why) if why == "the disk is blank"));
     lab.run("qemu-img", &["create", "-q", "-f", "raw", "disk.raw", "1G"]);
@@ -323,7 +324,7 @@ fn damaged_file_systems_are_errors() {
         }
         bad[0x438..0x43a].copy_from_slice(&[0x53, 0xef]);
         std::os::unix::fs::FileExt::write_all_at(&disk, &bad, 0).unwrap();
-        let Ok(mut tree) = open_os_tree(&lab.path("disk.raw"), &Policy::default()) else {
+        let Ok(mut tree) = tree_of(&lab.path("disk.raw")) else {
             told += 1;
             continue;
         };

@@ -5,6 +5,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::{DiskError, Policy, Tree, VirtualDisk};
+
+/// The operating system in an image that comes from outside.
+pub(super) fn tree_of(image: &Path) -> Result<Box<dyn Tree>, DiskError> {
+    VirtualDisk::open(image, &Policy::default())?.tree()
+}
+
 /// A directory for one test, and the tools in it.
 pub(super) struct Lab(TempDir);
 

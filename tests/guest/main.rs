@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tib::cancel::Cancel;
-use tib::disk::{DiskError, FileKind, GrowthPlan, Policy, Root, RootPlace, Tree};
+use tib::disk::{DiskError, FileKind, Policy, Root, RootPlace, Tree, VirtualDisk};
 use tib::event::{Event, EventSink, Events};
 use tib::guest::doctor::{State, examine};
 use tib::guest::{
@@ -194,7 +194,8 @@ fn appliance_grows_the_root() {
     let root = guest.root().unwrap();
     assert_eq!((root.place, root.lacks), (RootPlace::Partition(1), None));
     let before = root.room.unwrap();
-    let plan = GrowthPlan::read(&image, &Policy::default(), Root { room: None, ..root }).unwrap();
+    let root = Root { room: None, ..root };
+    let plan = VirtualDisk::open(&image, &Policy::default()).unwrap().growth(root).unwrap();
     let growth = plan.grow(200 << 20).unwrap().unwrap();
     guest.grow_root(&growth).unwrap();
     // Asking again for what is there already changes nothing, however often.

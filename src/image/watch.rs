@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(200);
 
 /// Passes everything on to another tree.
-pub(crate) struct Watched<'a, T> {
+pub(super) struct Watched<'a, T> {
     tree: T,
     teller: Teller<'a>,
 }
@@ -42,7 +42,7 @@ impl Teller<'_> {
 }
 
 impl<'a, T> Watched<'a, T> {
-    pub(crate) fn new(tree: T, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
+    pub(super) fn new(tree: T, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
         Self { tree, teller: Teller { what, events, cancel, next: Instant::now() + PATIENCE, read: 0 } }
     }
 }
