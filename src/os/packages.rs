@@ -1,27 +1,10 @@
 //! The package database of an image.
 
-use serde::Serialize;
-
 use super::files::{join, names, read_optional};
 use super::release::family;
-use super::{VerifyError, rpm};
+use super::{Package, VerifyError, rpm};
 use crate::disk::Tree;
 use crate::distro::Family;
-
-/// An installed package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Package {
-    /// Its name, without architecture.
-    pub name: String,
-    /// Its full version, epoch included.
-    pub version: String,
-    /// Its architecture, by the package manager's name.
-    pub arch: String,
-    /// How many bytes its files take, as it says itself; absent if it does not say.
-    /// Not part of a manifest, which it would only make longer.
-    #[serde(skip)]
-    pub installed_size: Option<u64>,
-}
 
 /// A package that is there, but not ready: dpkg was interrupted, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

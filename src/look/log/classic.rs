@@ -1,5 +1,6 @@
 //! Logs that are text files.
 
+use super::ROOT;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
@@ -10,9 +11,6 @@ use crate::disk::{FileKind, Tree};
 use crate::os::VerifyError;
 use crate::os::files::{join, show, write_error};
 use crate::shown::legible;
-
-/// Where they lie.
-pub(crate) const ROOT: &[u8] = b"/var/log";
 
 /// The longest line. What goes on after that counts as another line.
 const LINE_LIMIT: usize = 1 << 20;

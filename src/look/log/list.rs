@@ -46,7 +46,7 @@ pub fn list(tree: &mut dyn Tree) -> Result<Vec<LogFile>, VerifyError> {
         logs.push(log(LogKind::Journal, &path, stat.size, stat.modified.seconds));
     }
     let journal = super::join(JOURNALS[0], b"");
-    walk(tree, super::classic::ROOT, &mut |path, stat| {
+    walk(tree, super::ROOT, &mut |path, stat| {
         let is_record = RECORDS.iter().any(|record| base_name(path).starts_with(record));
         if stat.kind == FileKind::File && !path.starts_with(&journal) && !is_record {
             logs.push(log(LogKind::File, path, stat.size, stat.modified.seconds));

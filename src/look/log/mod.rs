@@ -20,6 +20,9 @@ use crate::os::VerifyError;
 use crate::os::files::{join, names, show, write_error};
 use crate::os::journal::{FILE_LIMIT, Field, Reader};
 
+/// Where they lie.
+const ROOT: &[u8] = b"/var/log";
+
 /// Where journals lie, below a directory with the machine's identifier.
 const JOURNALS: [&[u8]; 2] = [b"/var/log/journal", b"/run/log/journal"];
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::UnitState;
 use super::file::{self, UnitFile, drop_in_names};
 use super::index::{Entry, Node, UnitIndex};
 use super::preset::{Preset, Presets};
-use super::state::UnitState;
 use super::{is_template, is_valid};
 use crate::disk::{DiskError, Tree};
 use crate::os::VerifyError;

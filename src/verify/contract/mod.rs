@@ -2,6 +2,7 @@
 
 mod agent;
 mod cloud;
+mod find;
 mod links;
 mod python;
 mod sudo;
