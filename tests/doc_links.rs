@@ -8,8 +8,9 @@ use fs_err as fs;
 /// Pages whose paths are of this repository, or below `src/`. Other pages speak of paths in images and caches.
 const ABOUT_THE_SOURCE: [&str; 2] = ["docs/architecture.md", "docs/contributing.md"];
 
-/// Directories of caches, of tests' caches and of snapshots.
-const ELSEWHERE: [&str; 7] = ["downloads/", "layers/", "work/", "images/", "logs/", "snapshots/", "tib/v1/"];
+/// Directories of caches, of tests' caches and of snapshots; and examples.
+const ELSEWHERE: [&str; 9] =
+    ["downloads/", "layers/", "work/", "images/", "logs/", "snapshots/", "tib/v1/", "a/mod.rs", "a/b.rs"];
 
 /// What a path of the source may end in.
 const ENDINGS: [&str; 9] = ["/", ".rs", ".toml", ".sh", ".md", ".json", ".py", "/run", "Makefile"];
