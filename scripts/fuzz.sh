@@ -9,6 +9,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/common.sh"
 cd "$here/.."
+# Where the programs that make file systems are.
+PATH=$PATH:/usr/sbin:/sbin
 seconds=${FUZZ_SECONDS:-60}
 
 check_tools() {
