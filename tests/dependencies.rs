@@ -23,7 +23,7 @@ fn of_lock_file(lock: &Table, own: &[&str]) -> Vec<String> {
             None if own.contains(&name) => {}
             None => complaints.push(format!("{name} has no source")),
             Some(source) if !source.starts_with(REGISTRY) => {
-                complaints.push(format!("{name} is from {source}"))
+                complaints.push(format!("{name} is from {source}"));
             }
             Some(_) if text("checksum").is_none() => complaints.push(format!("{name} has no checksum")),
             Some(_) => {}
