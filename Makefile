@@ -48,6 +48,17 @@ lint: ## Check formatting, lints and shell scripts
 	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run; \
 	else echo 'shellcheck is not here: shell scripts are not checked'; fi
 
+DENY_CHECKS := advisories bans licenses sources
+.PHONY: deny
+deny: ## Check licences, sources and known weaknesses of dependencies (needs cargo-deny and a network)
+	@command -v cargo-deny >/dev/null || { echo 'error: cargo-deny is not here: `cargo install cargo-deny --locked`' >&2; exit 1; }
+	cargo deny --locked check --hide-inclusion-graph $(DENY_CHECKS)
+
+export FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZ_SECONDS, 60 by default (needs cargo-fuzz and a nightly Rust)
+	@scripts/fuzz.sh
+
 .PHONY: check-generated
 check-generated: ## Check that generated files match the code
 	@scripts/generate.sh --check

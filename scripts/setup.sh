@@ -19,6 +19,7 @@ check_rust() {
     # rustup puts its tools into a directory that not every shell has in its path.
     if ! have rustc && [ -x "$(home_of "$user")/.cargo/bin/rustc" ]; then
         PATH="$(home_of "$user")/.cargo/bin:$PATH"
+        # shellcheck disable=SC2016 # it is for the user to run
         say 'Rust is not in the path of this shell: `. ~/.cargo/env`, or open a new one (make finds it by itself)'
     fi
     if ! have rustc || ! have cargo; then

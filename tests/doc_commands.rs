@@ -24,7 +24,7 @@ use fs_err as fs;
 use markdown::{Form, Line};
 
 /// What is not run, and why not.
-const LEFT_OUT: [(&str, &str); 8] = [
+const LEFT_OUT: [(&str, &str); 17] = [
     (
         "make demo",
         "`make setup` and `make build` with scripts/demo.sh behind them, which builds what the README builds",
@@ -33,6 +33,18 @@ const LEFT_OUT: [(&str, &str); 8] = [
     ("make test-all", "runs these tests, and for longer"),
     ("make test-network", "needs other people's servers"),
     ("make setup", "is what every run of these tests starts with"),
+    ("make test-quick", "runs these tests"),
+    ("make lint", "compiles tib, and CI runs it"),
+    ("make check-generated", "compiles tib, and CI runs it"),
+    ("make generate", "writes into the source"),
+    ("make bench", "compiles tib, and takes minutes"),
+    ("make deny", "needs a program that is not part of the set-up, and the network"),
+    ("make deny DENY_CHECKS='bans licenses sources'", "needs a program that is not part of the set-up"),
+    ("make fuzz", "needs a compiler that is not part of the set-up, and minutes"),
+    (
+        "cargo insta test --test-runner nextest --review --lib -- recipe::",
+        "needs a program that is not part of the set-up, and a terminal",
+    ),
     ("sudo usermod -aG kvm $USER", "changes the host, as root"),
     (
         "sudo dpkg-statoverride --update --add root root 0644 /boot/vmlinuz-$(uname -r)",
