@@ -117,6 +117,22 @@ impl<T: Serialize> Record<T> {
     }
 }
 
+impl Cache {
+    /// Makes an entry in `staged` durable, all but its name: the record of its disk and the directory.
+    pub(crate) fn seal<T: Serialize>(
+        &self,
+        staged: &Path,
+        disk: &str,
+        sha256: Digest,
+        meta: &T,
+    ) -> Result<(), SourceError> {
+        let path = staged.join(disk);
+        files::sync_file(&path)?;
+        Record::of(&path, sha256, meta)?.write(staged)?;
+        files::sync_dir(staged)
+    }
+}
+
 /// Length, and time of the last change in nanoseconds since 1970.
 fn measure(path: &Path) -> io::Result<(u64, u64)> {
     let meta = fs_err::metadata(path)?;

@@ -9,7 +9,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::lock::{self, FileLock};
-use super::record::Record;
 use super::work::WorkDir;
 use super::{SourceError, files};
 use crate::cancel::Cancel;
@@ -150,20 +149,6 @@ impl Cache {
         let staged = work.path().join("note");
         write_json(&staged, note)?;
         files::publish(&staged, &self.root.join(name))
-    }
-
-    /// Makes an entry in `staged` durable, all but its name: the record of its disk and the directory.
-    pub(crate) fn seal<T: Serialize>(
-        &self,
-        staged: &Path,
-        disk: &str,
-        sha256: Digest,
-        meta: &T,
-    ) -> Result<(), SourceError> {
-        let path = staged.join(disk);
-        files::sync_file(&path)?;
-        Record::of(&path, sha256, meta)?.write(staged)?;
-        files::sync_dir(staged)
     }
 
     /// Gives a sealed entry its name. `false` if something bears it already.
