@@ -25,7 +25,7 @@ use crate::trust::checksum::Checksum;
 const MAX_SIZE: u64 = 64 << 30;
 
 /// An image on the network.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct RemoteImage<'a> {
     /// What people call it.
     pub(crate) what: &'a str,
     /// Where it is, in the order in which to try.
@@ -39,7 +39,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// An image that has arrived, or was there before.
-pub(crate) struct Arrived {
+pub(crate) struct FetchedImage {
     pub(crate) base: Base,
     /// Digest of what was served.
     pub(crate) checksum: Checksum,
@@ -49,19 +49,19 @@ pub(crate) struct Arrived {
 
 /// `index/ALGORITHM-HEX.json`: which base the bytes with a digest became.
 #[derive(Debug, Serialize, Deserialize)]
-struct Became {
+struct BaseNote {
     digest: Digest,
 }
 
 /// Fetches an image unless it is in the cache. Several processes that want the same one fetch it once.
 pub(crate) fn obtain(
-    wanted: &Wanted<'_>,
+    wanted: &RemoteImage<'_>,
     origin: impl Fn(&Checksum, &Retrieved) -> Origin,
     fetcher: &Fetcher,
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Arrived, Failure> {
+) -> Result<FetchedImage, Failure> {
     let key = key(wanted);
     // Held for as long as the directory of the download is used; the collection takes it as well.
     let lock_path = cache.lock_path(&format!("download-{key}"));
@@ -86,7 +86,7 @@ pub(crate) fn obtain(
     });
     // What is refused must not be waiting there for the next time.
     files::remove_tree(&place).map_err(CacheError::io("remove", &place))?;
-    Ok(Arrived { base: kept?, checksum: downloaded.transferred, from: Some(downloaded.from) })
+    Ok(FetchedImage { base: kept?, checksum: downloaded.transferred, from: Some(downloaded.from) })
 }
 
 /// Takes a finished download into the cache, through the gate.
@@ -104,7 +104,7 @@ fn keep(
     let disk = staged.join(disk_name(format));
     fs_err::rename(path, &disk).map_err(CacheError::io("create", &disk))?;
     let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin: origin() })?;
-    cache.write_note(&work, &index_name(checksum), &Became { digest })?;
+    cache.write_note(&work, &index_name(checksum), &BaseNote { digest })?;
     Ok(base)
 }
 
@@ -114,13 +114,13 @@ pub(crate) fn known(
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<Arrived>, BaseError> {
+) -> Result<Option<FetchedImage>, BaseError> {
     let Some(expected) = expected else { return Ok(None) };
-    let noted = cache.read_note::<Became>(&index_name(expected)).map(|became| became.digest);
+    let noted = cache.read_note::<BaseNote>(&index_name(expected)).map(|became| became.digest);
     // An image that is not packed is named by its SHA-256, whoever brought it.
     let Some(digest) = noted.or_else(|| expected.sha256()) else { return Ok(None) };
     let base = find_or_set_aside(cache, digest, events, cancel)?;
-    Ok(base.map(|base| Arrived { base, checksum: *expected, from: None }))
+    Ok(base.map(|base| FetchedImage { base, checksum: *expected, from: None }))
 }
 
 /// The base with this digest. One that is damaged is put out of the way, and that is said.
@@ -160,7 +160,7 @@ pub(crate) fn by_url(
     }
     let file = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
     let what = if file.is_empty() { url.host_str().unwrap_or_default() } else { file };
-    let wanted = Wanted {
+    let wanted = RemoteImage {
         what,
         urls: vec![url.clone()],
         expected: expected.copied(),
@@ -191,7 +191,7 @@ pub(crate) fn by_url(
     Ok(obtain(&wanted, origin, &fetcher, cache, events, cancel)?.base)
 }
 
-fn key(wanted: &Wanted<'_>) -> String {
+fn key(wanted: &RemoteImage<'_>) -> String {
     match &wanted.expected {
         Some(checksum) => checksum.to_string().replace(':', "-"),
         None => {

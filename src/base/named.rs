@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap;
 use super::catalogue::{Catalogue, Entry, ImageSource, Selection};
-use super::download::{self, Wanted, find_or_set_aside};
+use super::download::{self, RemoteImage, find_or_set_aside};
 use super::published::{Published, Question};
 use super::{BaseRequest, file};
 use crate::base::BaseError;
@@ -167,7 +167,7 @@ fn obtain(
     published: &Published,
 ) -> Result<Base, Failure> {
     let Question { image, fetcher, cache, events, cancel, .. } = *question;
-    let wanted = Wanted {
+    let wanted = RemoteImage {
         what: shown,
         urls: image.urls(&image.file),
         expected: published.checksum,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::bases;
-use super::inventory::{Item, Kind, entries, inventory};
+use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::record::State;
 use super::{Cache, CacheError, files, layers};
@@ -75,7 +75,7 @@ pub fn audit_bases(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<Audited>, CacheError> {
-    let wanted = |item: &Item| {
+    let wanted = |item: &CacheItem| {
         let listed = |only: &[Digest]| Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest));
         item.kind == Kind::Base && only.is_none_or(listed)
     };
@@ -91,7 +91,7 @@ pub fn audit_bases(
 /// Looks at something while nobody may remove it; `None` if somebody has, or is about to.
 fn held<T>(
     cache: &Cache,
-    item: &Item,
+    item: &CacheItem,
     look: impl FnOnce() -> Result<T, CacheError>,
 ) -> Result<Option<T>, CacheError> {
     let Some(name) = item.lock() else { return look().map(Some) };
@@ -99,13 +99,13 @@ fn held<T>(
     if item.path.exists() { look().map(Some) } else { Ok(None) }
 }
 
-fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, CacheError> {
+fn judge(cache: &Cache, item: CacheItem, damage: Option<String>) -> Result<Audited, CacheError> {
     let set_aside = if damage.is_some() { set_aside(cache, &item)? } else { None };
     Ok(Audited { kind: item.kind, name: item.name, about: item.about, damage, set_aside })
 }
 
 fn base_damage(
-    item: &Item,
+    item: &CacheItem,
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
@@ -134,7 +134,7 @@ fn hash_damage(
 
 /// A layer is as good as what it lies on: that it was made upon other bytes is damage as well.
 fn layer_damage(
-    item: &Item,
+    item: &CacheItem,
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
@@ -169,7 +169,7 @@ fn wheels(
 }
 
 /// Takes something damaged out of the way, so that it is made or fetched again; `None` if somebody uses it.
-pub(crate) fn set_aside(cache: &Cache, item: &Item) -> Result<Option<PathBuf>, CacheError> {
+pub(crate) fn set_aside(cache: &Cache, item: &CacheItem) -> Result<Option<PathBuf>, CacheError> {
     let Some(name) = item.lock() else { return Ok(None) };
     let Some(_lock) = FileLock::try_exclusive(&cache.lock_path(&name))? else { return Ok(None) };
     move_aside(cache, &item.path).map(Some)

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::inventory::{Item, Kind, entries, inventory};
+use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::{Cache, CacheError, files};
 use crate::cancel::Cancel;
@@ -25,9 +25,9 @@ pub struct Limits {
 #[derive(Debug, Serialize)]
 pub struct Collected {
     /// What is gone, in the order in which it went.
-    pub removed: Vec<Item>,
+    pub removed: Vec<CacheItem>,
     /// What should have gone and is in use.
-    pub in_use: Vec<Item>,
+    pub in_use: Vec<CacheItem>,
     /// Bytes of disk that are free now.
     pub freed: u64,
     /// Bytes of disk that the cache takes now.
@@ -71,7 +71,7 @@ pub fn collect(
 }
 
 /// Removes one thing unless somebody uses it. It is gone from its place at once and in one piece.
-fn remove(cache: &Cache, item: &Item, rehearse: bool) -> Result<bool, CacheError> {
+fn remove(cache: &Cache, item: &CacheItem, rehearse: bool) -> Result<bool, CacheError> {
     let _lock = match item.lock() {
         None => None,
         Some(name) => match FileLock::try_exclusive(&cache.lock_path(&name))? {
@@ -90,7 +90,7 @@ fn remove(cache: &Cache, item: &Item, rehearse: bool) -> Result<bool, CacheError
 }
 
 /// Takes something that is locked by us out of the cache.
-fn discard(cache: &Cache, item: &Item) -> Result<(), CacheError> {
+fn discard(cache: &Cache, item: &CacheItem) -> Result<(), CacheError> {
     let work = cache.work()?;
     let aside = work.path().join("gone");
     match fs_err::rename(&item.path, &aside) {
@@ -107,7 +107,7 @@ fn discard(cache: &Cache, item: &Item) -> Result<(), CacheError> {
 }
 
 /// Indices of what has to go, each before what it is made upon.
-fn victims(items: &[Item], limits: &Limits, now: SystemTime) -> Vec<usize> {
+fn victims(items: &[CacheItem], limits: &Limits, now: SystemTime) -> Vec<usize> {
     let index: HashMap<&str, usize> =
         items.iter().enumerate().map(|(i, item)| (item.name.as_str(), i)).collect();
     // Using a layer is using all that is below it.
@@ -163,8 +163,8 @@ mod tests {
     use crate::disk::{self, Format};
 
     /// `age` in days.
-    fn item(name: &str, age: u64, bytes: u64, needs: &[&str]) -> Item {
-        Item {
+    fn item(name: &str, age: u64, bytes: u64, needs: &[&str]) -> CacheItem {
+        CacheItem {
             kind: if needs.is_empty() { Kind::Base } else { Kind::Layer },
             name: name.to_owned(),
             about: String::new(),
@@ -189,7 +189,7 @@ mod tests {
         };
         let mut broken = chain();
         broken[2].unusable = true;
-        type Case = (&'static str, Vec<Item>, u64, Option<u64>, &'static [&'static str]);
+        type Case = (&'static str, Vec<CacheItem>, u64, Option<u64>, &'static [&'static str]);
         let cases: [Case; 6] = [
             ("a used layer keeps what is below it", chain(), 30, None, &["old-top", "other"]),
             ("nothing is too old", chain(), 100, None, &[]),
@@ -268,7 +268,7 @@ mod tests {
 
     fn run(cache: &Cache, rehearse: bool) -> (Vec<String>, Vec<String>) {
         let collected = collect(cache, &ALL, rehearse, &Events::none(), &Cancel::new()).unwrap();
-        let names = |items: &[Item]| items.iter().map(|item| item.about.clone()).collect::<Vec<_>>();
+        let names = |items: &[CacheItem]| items.iter().map(|item| item.about.clone()).collect::<Vec<_>>();
         (names(&collected.removed), names(&collected.in_use))
     }
 

@@ -38,7 +38,7 @@ pub enum Kind {
 
 /// One thing in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Item {
+pub struct CacheItem {
     /// What it is.
     pub kind: Kind,
     /// Its name in the cache: a digest, mostly.
@@ -58,7 +58,7 @@ pub struct Item {
     pub path: PathBuf,
 }
 
-impl Item {
+impl CacheItem {
     /// Whether it has been used since this was written down.
     pub(crate) fn used_since(&self) -> bool {
         let time = match self.kind {
@@ -84,7 +84,7 @@ impl Item {
 ///
 /// # Errors
 /// When the cache cannot be read. What cannot be made sense of is listed as unusable.
-pub fn inventory(cache: &Cache) -> Result<Vec<Item>, CacheError> {
+pub fn inventory(cache: &Cache) -> Result<Vec<CacheItem>, CacheError> {
     let mut items = Vec::new();
     for path in entries(&cache.directory("bases"))? {
         items.push(base(&path, cache)?);
@@ -96,7 +96,7 @@ pub fn inventory(cache: &Cache) -> Result<Vec<Item>, CacheError> {
         items.push(item(Kind::Download, &path, "an interrupted download".to_owned())?);
     }
     for path in entries(&cache.directory("damaged"))? {
-        items.push(Item { unusable: true, ..item(Kind::Damaged, &path, "set aside".to_owned())? });
+        items.push(CacheItem { unusable: true, ..item(Kind::Damaged, &path, "set aside".to_owned())? });
     }
     for name in SHELVES.iter().chain(&["logs"]) {
         let (kind, about) = match *name {
@@ -113,31 +113,31 @@ pub fn inventory(cache: &Cache) -> Result<Vec<Item>, CacheError> {
     Ok(items)
 }
 
-fn base(path: &Path, cache: &Cache) -> Result<Item, CacheError> {
+fn base(path: &Path, cache: &Cache) -> Result<CacheItem, CacheError> {
     let item = item(Kind::Base, path, "damaged".to_owned())?;
     let record = Digest::parse(&item.name).map(|digest| bases::record(cache, digest)).transpose()?.flatten();
     // Whether one that was touched still holds what it should is found out when it is used.
     let whole = record.filter(|(record, disk)| record.state(disk) != State::Damaged);
     let about = whole.as_ref().map_or(item.about, |(record, _)| record.meta.origin.to_string());
-    Ok(Item { about, used: used(&path.join(META)), unusable: whole.is_none(), ..item })
+    Ok(CacheItem { about, used: used(&path.join(META)), unusable: whole.is_none(), ..item })
 }
 
-fn layer(path: &Path, cache: &Cache) -> Result<Item, CacheError> {
+fn layer(path: &Path, cache: &Cache) -> Result<CacheItem, CacheError> {
     let item = item(Kind::Layer, path, "damaged".to_owned())?;
     let used = used(&path.join(META));
     let Some(digest) = Digest::parse(&item.name) else {
-        return Ok(Item { used, unusable: true, ..item });
+        return Ok(CacheItem { used, unusable: true, ..item });
     };
     let standing = cache.standing(digest)?;
     let about =
         standing.meta.as_ref().map_or(item.about, |meta| format!("{} of {}", meta.stage, meta.recipe));
-    Ok(Item { about, used, unusable: standing.problem.is_some(), needs: standing.needs(), ..item })
+    Ok(CacheItem { about, used, unusable: standing.problem.is_some(), needs: standing.needs(), ..item })
 }
 
-fn item(kind: Kind, path: &Path, about: String) -> Result<Item, CacheError> {
+fn item(kind: Kind, path: &Path, about: String) -> Result<CacheItem, CacheError> {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let bytes = allocated(path).map_err(CacheError::io("measure", path))?;
-    Ok(Item {
+    Ok(CacheItem {
         kind,
         name,
         about,
@@ -195,7 +195,7 @@ fn as_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<
 }
 
 /// Number and bytes of each kind that there is.
-pub fn totals(items: &[Item]) -> BTreeMap<Kind, (usize, u64)> {
+pub fn totals(items: &[CacheItem]) -> BTreeMap<Kind, (usize, u64)> {
     let mut totals = BTreeMap::new();
     for item in items {
         let (count, bytes) = totals.entry(item.kind).or_insert((0, 0));

@@ -17,7 +17,7 @@ pub use audit::{Audited, audit, audit_bases};
 pub use bases::Base;
 pub use collect::{Collected, Limits, collect};
 pub use error::CacheError;
-pub use inventory::{Item, Kind, inventory, totals};
+pub use inventory::{CacheItem, Kind, inventory, totals};
 pub use layers::{Layer, LayerMeta};
 pub use lock::FileLock;
 pub use origin::{Origin, Provenance, Trust};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::slip::located;
+use super::mistake::located;
 use super::{Check, CheckFileError};
 use crate::toml_text::Place;
 use crate::toml_text::line_of;

@@ -1,21 +1,21 @@
 //! What a finished image must hold: the check language of recipes and of files for `tib verify --checks`.
 
 mod error;
-mod fault;
 mod file;
+mod mistake;
 mod service;
-mod slip;
 mod title;
+mod validate;
 mod version;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use error::CheckFileError;
-pub use fault::pattern;
 pub use file::CheckFile;
+pub(crate) use mistake::located;
 pub use service::ServiceState;
-pub(crate) use slip::located;
+pub use validate::pattern;
 pub use version::{Bound, Relation, VersionWanted};
 
 /// The JSON Schema of a file of checks.

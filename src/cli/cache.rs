@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::cache;
-use crate::cache::{Audited, Cache, Collected, Item, Kind, Limits};
+use crate::cache::{Audited, Cache, CacheItem, Collected, Kind, Limits};
 use crate::clock::DAY;
 use crate::error::{Exit, Result};
 use crate::host::space;
@@ -54,7 +54,7 @@ struct Status<'a> {
     path: &'a std::path::Path,
     bytes: u64,
     free: Option<u64>,
-    items: &'a [Item],
+    items: &'a [CacheItem],
 }
 
 fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
@@ -84,7 +84,7 @@ fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
 }
 
 /// One thing, for people.
-fn line(item: &Item, now: SystemTime) -> String {
+fn line(item: &CacheItem, now: SystemTime) -> String {
     let days = now.duration_since(item.used).map_or(0, |age| age.as_secs() / DAY);
     let short = item.name.get(..12).filter(|_| item.name.len() == 64).unwrap_or(&item.name);
     let state = if item.unusable { ", unusable" } else { "" };

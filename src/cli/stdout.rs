@@ -22,14 +22,14 @@ pub(super) fn put_json(value: &impl serde::Serialize) -> Result<()> {
 }
 
 fn write(text: &str) -> Result<()> {
-    let mut out = Patient(io::stdout().lock());
+    let mut out = PipeWriter(io::stdout().lock());
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Stdout)?;
     Ok(())
 }
 
 /// For an answer that comes line by line.
-pub(super) fn lines() -> Screen<BufWriter<Patient<StdoutLock<'static>>>> {
-    Screen::new(BufWriter::new(Patient(io::stdout().lock())))
+pub(super) fn lines() -> Screen<BufWriter<PipeWriter<StdoutLock<'static>>>> {
+    Screen::new(BufWriter::new(PipeWriter(io::stdout().lock())))
 }
 
 /// For the bytes of files. A terminal gets them escaped unless they are wanted `raw`, for they may command it.
@@ -39,7 +39,7 @@ pub(super) fn content(raw: bool) -> Box<dyn Write> {
 
 fn content_to<S: Write + IsTerminal + 'static>(stream: S, raw: bool) -> Box<dyn Write> {
     let is_screened = !raw && stream.is_terminal();
-    let out = BufWriter::new(Patient(stream));
+    let out = BufWriter::new(PipeWriter(stream));
     if is_screened { Box::new(Screen::new(out)) } else { Box::new(out) }
 }
 
@@ -107,9 +107,9 @@ impl Write for Content {
 }
 
 /// Takes a broken pipe for the end of the reader's interest.
-pub(super) struct Patient<W: Write>(W);
+pub(super) struct PipeWriter<W: Write>(W);
 
-impl<W: Write> Write for Patient<W> {
+impl<W: Write> Write for PipeWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),

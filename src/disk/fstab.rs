@@ -120,7 +120,7 @@ impl Spec {
 
 /// A line that a system mounts when it boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct FstabEntry {
     /// What is mounted.
     pub spec: Spec,
     /// What the line calls it.
@@ -135,7 +135,7 @@ pub struct Entry {
     pub later: bool,
 }
 
-impl Entry {
+impl FstabEntry {
     /// An entry for a device of which more is not known.
     pub(crate) fn of_device(device: String, point: &str) -> Self {
         let (spec, point) = (Spec::Other(device.clone()), plain(point));
@@ -163,7 +163,7 @@ impl Entry {
 }
 
 /// The entries that can lie on a disk of the image, in the order of the file. Lines that a system ignores are left out.
-pub fn parse(text: &str) -> Vec<Entry> {
+pub fn parse(text: &str) -> Vec<FstabEntry> {
     text.lines().filter_map(parse_line).collect()
 }
 
@@ -175,15 +175,15 @@ const MAX_ENTRIES: usize = 200;
 ///
 /// # Errors
 /// [`DiskError::Damaged`] for too many, and for paths that are to be bound to each other.
-pub fn to_mount(entries: &[Entry]) -> Result<Vec<Entry>, DiskError> {
-    let is_mounted = |entry: &&Entry| !entry.later && !entry.point.is_empty();
-    let mut left: Vec<Entry> = entries.iter().filter(is_mounted).cloned().collect();
+pub fn to_mount(entries: &[FstabEntry]) -> Result<Vec<FstabEntry>, DiskError> {
+    let is_mounted = |entry: &&FstabEntry| !entry.later && !entry.point.is_empty();
+    let mut left: Vec<FstabEntry> = entries.iter().filter(is_mounted).cloned().collect();
     if left.len() > MAX_ENTRIES {
         return Err(DiskError::Damaged(format!("/etc/fstab mounts more than {MAX_ENTRIES} file systems")));
     }
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
-        let waits = |entry: &Entry| left.iter().any(|other| other != entry && entry.needs(&other.point));
+        let waits = |entry: &FstabEntry| left.iter().any(|other| other != entry && entry.needs(&other.point));
         let Some(ready) = left.iter().position(|entry| !waits(entry)) else {
             return Err(DiskError::Damaged("/etc/fstab mounts paths in a circle".to_owned()));
         };
@@ -197,7 +197,7 @@ pub(super) fn is_within(path: &str, other: &str) -> bool {
     path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn parse_line(line: &str) -> Option<Entry> {
+fn parse_line(line: &str) -> Option<FstabEntry> {
     let line = line.trim();
     if line.starts_with('#') {
         return None;
@@ -217,7 +217,7 @@ fn parse_line(line: &str) -> Option<Entry> {
     } else {
         parse_spec(&name, kind)
     };
-    Some(Entry {
+    Some(FstabEntry {
         spec,
         name,
         point: plain(&point),

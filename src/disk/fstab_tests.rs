@@ -49,7 +49,7 @@ fn what_can_lie_on_a_disk_is_kept() {
     let entries = parse(text);
     let points: Vec<&str> = entries.iter().map(|entry| entry.point.as_str()).collect();
     assert_eq!(points, ["/boot/efi", "", "/boot", "/home", "/all", "/later", "/asked", "/with blank"]);
-    let is = |what: fn(&Entry) -> bool| -> Vec<&str> {
+    let is = |what: fn(&FstabEntry) -> bool| -> Vec<&str> {
         entries.iter().filter(|entry| what(entry)).map(|entry| entry.point.as_str()).collect()
     };
     assert_eq!(is(|entry| entry.optional), ["/boot"]);

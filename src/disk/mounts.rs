@@ -1,7 +1,7 @@
 //! Which partitions an image's `/etc/fstab` means.
 
 use super::filesystem::{FileSystem, FileSystemKind};
-use super::fstab::{Entry, Names, Spec, is_within};
+use super::fstab::{FstabEntry, Names, Spec, is_within};
 use super::{DiskError, Partition};
 
 /// A partition and what is in it.
@@ -45,8 +45,8 @@ impl Volume {
 ///
 /// # Errors
 /// [`DiskError::Unsupported`] when it is, or may be, something that tib does not read by itself.
-pub(super) fn volume_of(entry: &Entry, volumes: &[Volume]) -> Result<Option<usize>, DiskError> {
-    let Entry { spec, name, point, .. } = entry;
+pub(super) fn volume_of(entry: &FstabEntry, volumes: &[Volume]) -> Result<Option<usize>, DiskError> {
+    let FstabEntry { spec, name, point, .. } = entry;
     let found = volumes.iter().position(|volume| volume.is(spec));
     let content = found.and_then(|index| volumes.get(index)).map(|volume| &volume.content);
     let reason = match content {

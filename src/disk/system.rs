@@ -6,7 +6,7 @@ use super::cached::share;
 use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystemKind};
-use super::fstab::{self, Entry, Spec};
+use super::fstab::{self, FstabEntry, Spec};
 use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
 use super::os_tree::OsTree;
@@ -201,7 +201,7 @@ impl Search {
     }
 
     /// A file system that nothing mounts may be the root of another operating system.
-    fn check_unread(&self, entries: &[Entry]) -> Result<(), DiskError> {
+    fn check_unread(&self, entries: &[FstabEntry]) -> Result<(), DiskError> {
         for (index, reason) in &self.unread {
             let volume = &self.volumes[*index];
             let kind = volume.content.as_ref().map(|content| content.kind);
@@ -217,7 +217,7 @@ impl Search {
     }
 
     /// The file system that an entry mounts.
-    fn inodes(&self, index: usize, entry: &Entry) -> Result<Box<dyn Inodes>, DiskError> {
+    fn inodes(&self, index: usize, entry: &FstabEntry) -> Result<Box<dyn Inodes>, DiskError> {
         let Volume { partition, content } = &self.volumes[index];
         let (start, length) = (partition.start, partition.length);
         Ok(match content.as_ref().map(|content| content.kind) {

@@ -10,7 +10,7 @@ use guestfs::{Handle, UmountOptArgs};
 use super::GuestError;
 use super::mounts::{Mount, What};
 use super::session::Session;
-use crate::disk::fstab::{self, Entry, Names, Spec};
+use crate::disk::fstab::{self, FstabEntry, Names, Spec};
 
 pub(super) const DISK: &str = "/dev/sda";
 /// Options of FAT, which has no owners and modes of its own.
@@ -49,7 +49,7 @@ impl Volume {
     }
 
     /// The options of an entry that matter for an image at rest: which subvolume, whose files.
-    fn options(&self, entry: &Entry) -> String {
+    fn options(&self, entry: &FstabEntry) -> String {
         let names = match self.tag("TYPE") {
             "btrfs" => &["subvol", "subvolid"],
             "vfat" => FAT_OPTIONS,
@@ -96,7 +96,7 @@ impl Session {
     }
 
     /// Finds the devices of fstab's entries. `None` when one is named in a way that partitions do not answer.
-    fn resolve(&self, root: &str, entries: &[Entry], volumes: &[Volume]) -> Option<Vec<Mount>> {
+    fn resolve(&self, root: &str, entries: &[FstabEntry], volumes: &[Volume]) -> Option<Vec<Mount>> {
         let device = |device: &str, options| What::Device { device: device.to_owned(), options };
         let mut mounts = vec![Mount { what: device(root, String::new()), at: "/".to_owned() }];
         for entry in entries {
@@ -156,7 +156,7 @@ fn layout_of(points: HashMap<String, String>, fstab: &str) -> Result<Vec<Mount>,
         if at == "/" {
             mounts.push(Mount { what: What::Device { device, options: String::new() }, at });
         } else {
-            entries.push(Entry::of_device(device, &at));
+            entries.push(FstabEntry::of_device(device, &at));
         }
     }
     // Where neither needs the other: the shorter path first, as it was always.
@@ -171,11 +171,11 @@ fn layout_of(points: HashMap<String, String>, fstab: &str) -> Result<Vec<Mount>,
     Ok(mounts)
 }
 
-fn entries(text: &str) -> Result<Vec<Entry>, GuestError> {
+fn entries(text: &str) -> Result<Vec<FstabEntry>, GuestError> {
     to_mount(&fstab::parse(text))
 }
 
-fn to_mount(entries: &[Entry]) -> Result<Vec<Entry>, GuestError> {
+fn to_mount(entries: &[FstabEntry]) -> Result<Vec<FstabEntry>, GuestError> {
     fstab::to_mount(entries).map_err(|error| GuestError::NoOperatingSystem { reason: error.to_string() })
 }
 

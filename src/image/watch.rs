@@ -16,11 +16,11 @@ const PACE: Duration = Duration::from_millis(200);
 /// Passes everything on to another tree.
 pub(super) struct Watched<'a, T> {
     tree: T,
-    teller: Teller<'a>,
+    progress: Progress<'a>,
 }
 
 /// Tells how far reading has come, and when to stop.
-struct Teller<'a> {
+struct Progress<'a> {
     what: String,
     events: &'a Events,
     cancel: &'a Cancel,
@@ -28,7 +28,7 @@ struct Teller<'a> {
     read: u64,
 }
 
-impl Teller<'_> {
+impl Progress<'_> {
     fn tell(&mut self, bytes: usize) -> Result<(), Cancelled> {
         self.cancel.check()?;
         self.read += bytes as u64;
@@ -43,20 +43,20 @@ impl Teller<'_> {
 
 impl<'a, T> Watched<'a, T> {
     pub(super) fn new(tree: T, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
-        Self { tree, teller: Teller { what, events, cancel, next: Instant::now() + PATIENCE, read: 0 } }
+        Self { tree, progress: Progress { what, events, cancel, next: Instant::now() + PATIENCE, read: 0 } }
     }
 }
 
 /// Counts what goes through, piece by piece, so that a large file can be interrupted too.
 struct Counting<'a, 'b> {
     sink: &'a mut dyn Write,
-    teller: &'a mut Teller<'b>,
+    progress: &'a mut Progress<'b>,
 }
 
 impl Write for Counting<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = self.sink.write(bytes)?;
-        self.teller.tell(written).map_err(std::io::Error::other)?;
+        self.progress.tell(written).map_err(std::io::Error::other)?;
         Ok(written)
     }
 
@@ -67,7 +67,7 @@ impl Write for Counting<'_, '_> {
 
 impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
     fn read_dir(&mut self, path: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
-        self.teller.tell(0)?;
+        self.progress.tell(0)?;
         self.tree.read_dir(path)
     }
 
@@ -98,16 +98,16 @@ impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
         length: u64,
         sink: &mut dyn Write,
     ) -> Result<u64, DiskError> {
-        self.teller.tell(0)?;
-        let mut sink = Counting { sink, teller: &mut self.teller };
+        self.progress.tell(0)?;
+        let mut sink = Counting { sink, progress: &mut self.progress };
         let result = self.tree.read_range(path, offset, length, &mut sink);
         // The sink refuses to go on once the user interrupts; that is not the image's fault.
-        self.teller.tell(0)?;
+        self.progress.tell(0)?;
         result
     }
 
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
-        let Teller { what, events, cancel, .. } = &self.teller;
+        let Progress { what, events, cancel, .. } = &self.progress;
         Some(Box::new(Watched::new(self.tree.fork()?, what.clone(), events, cancel)))
     }
 
@@ -131,7 +131,7 @@ mod tests {
         let mut inner = MemTree::new().file("/f", "content");
         let mut tree = Watched::new(&mut inner, "x".to_owned(), &events, &cancel);
         assert_eq!(tree.read(b"/f", 100).unwrap(), b"content");
-        assert_eq!(tree.teller.read, 7);
+        assert_eq!(tree.progress.read, 7);
         cancel.raise();
         assert!(matches!(tree.read(b"/f", 100), Err(DiskError::Cancelled(_))));
         assert!(matches!(tree.read_dir(b"/"), Err(DiskError::Cancelled(_))));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::shadow::{self, Entry, Password};
+use super::shadow::{self, Password, ShadowEntry};
 use crate::clock;
 use crate::disk::Tree;
 use crate::os::files::{escape, read_optional};
@@ -108,7 +108,7 @@ pub(crate) fn accounts(tree: &mut dyn Tree) -> Result<Accounts, ReadError> {
 fn account(
     person: &Person,
     fields: &BTreeMap<String, Password>,
-    shadow: &BTreeMap<String, Entry>,
+    shadow: &BTreeMap<String, ShadowEntry>,
 ) -> UserAccount {
     let user = person.user;
     let entry = shadow.get(&user.name);
@@ -132,7 +132,7 @@ fn account(
 }
 
 /// The first entry of each user, as the C library takes it.
-fn shadow_entries(tree: &mut dyn Tree) -> Result<BTreeMap<String, Entry>, ReadError> {
+fn shadow_entries(tree: &mut dyn Tree) -> Result<BTreeMap<String, ShadowEntry>, ReadError> {
     const PATH: &str = "/etc/shadow";
     let text = read_optional(tree, PATH.as_bytes())?.unwrap_or_default();
     let entries = shadow::parse(&text)

@@ -100,7 +100,7 @@ impl HashScheme {
 
 /// A line of `/etc/shadow`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct ShadowEntry {
     pub(crate) name: String,
     pub(crate) password: Password,
     /// Days since 1970; 0 asks for a new password at the next login.
@@ -110,7 +110,7 @@ pub(crate) struct Entry {
 }
 
 /// Reads the file. Lines that are wrong are errors, with their number: an account must not be overlooked.
-pub(crate) fn parse(text: &[u8]) -> Result<Vec<Entry>, usize> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<ShadowEntry>, usize> {
     let text = String::from_utf8_lossy(text);
     let lines = text.lines().enumerate();
     lines
@@ -119,7 +119,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<Entry>, usize> {
         .collect()
 }
 
-fn entry(line: &str) -> Option<Entry> {
+fn entry(line: &str) -> Option<ShadowEntry> {
     let fields: Vec<_> = line.trim_end().split(':').collect();
     // Fields at the end may be left out; an empty or negative number means none.
     if !(2..=9).contains(&fields.len()) || fields[0].is_empty() {
@@ -132,7 +132,7 @@ fn entry(line: &str) -> Option<Entry> {
     for at in 3..8 {
         number(at)?;
     }
-    Some(Entry {
+    Some(ShadowEntry {
         name: fields[0].to_owned(),
         password: Password::of(fields[1]),
         changed: number(2)?,

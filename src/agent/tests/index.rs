@@ -99,14 +99,14 @@ fn the_newest_that_fits_then_from_the_cache_and_offline() {
     assert_eq!(entries(&again.tree.path), first);
 
     // A wheel that is gone is named.
-    fs::remove_dir_all(cache.path().join("agents/wheels")).unwrap();
+    fs::remove_dir_all(cache.path().join("v1/agents/wheels")).unwrap();
     let error = ask(&step, cache.path(), &env, Guest(11, true)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "offline, and the cache does not hold dep-1.5-py3-none-any.whl, trove-2.0-py3-none-any.whl"
     );
     let left: Vec<_> =
-        fs::read_dir(cache.path().join("agents")).unwrap().flatten().map(|e| e.file_name()).collect();
+        fs::read_dir(cache.path().join("v1/agents")).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left.len(), 3, "no working directory is left: {left:?}");
 }
 

@@ -8,7 +8,7 @@ use super::{Catalogue, Entry, Selection, SignatureKind};
 
 /// Something wrong with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct CatalogueProblem {
     /// The entry.
     pub id: String,
     /// The file it is from.
@@ -20,7 +20,7 @@ pub struct Problem {
 /// Sites that have no HTTPS.
 const PLAIN_HTTP: [&str; 1] = ["vault.centos.org"];
 
-pub(crate) fn check(catalogue: &Catalogue) -> Vec<Problem> {
+pub(crate) fn check(catalogue: &Catalogue) -> Vec<CatalogueProblem> {
     let mut problems = Vec::new();
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for entry in catalogue.entries() {
@@ -38,7 +38,7 @@ pub(crate) fn check(catalogue: &Catalogue) -> Vec<Problem> {
                 Some(key) => messages.extend(key.urls.iter().filter_map(|url| url_problem(url))),
             }
         }
-        problems.extend(messages.into_iter().map(|message| Problem {
+        problems.extend(messages.into_iter().map(|message| CatalogueProblem {
             id: entry.id.clone(),
             file: entry.origin.clone(),
             message,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use crate::toml_text;
 
-pub use check::Problem;
+pub use check::CatalogueProblem;
 pub use error::CatalogueError;
 pub use image::{ImageSource, beside};
 pub use model::{Checksums, Entry, Key, LocalOnly, Os, Pin, Place, Signature, SignatureKind};
@@ -131,7 +131,7 @@ impl Catalogue {
     }
 
     /// Looks for mistakes in the form of all entries.
-    pub fn check(&self) -> Vec<Problem> {
+    pub fn check(&self) -> Vec<CatalogueProblem> {
         check::check(self)
     }
 }

@@ -5,7 +5,7 @@ mod config;
 mod package;
 mod path;
 mod resolve;
-mod survey;
+mod scan;
 mod sysctl;
 mod unit;
 
@@ -15,10 +15,11 @@ use crate::distro::Family;
 use crate::error::Failure;
 use crate::os::files::show;
 use crate::os::packages::{Database, database};
+use crate::os::unit::UnitIndex;
 use crate::os::{Group, ReadError, User};
 use crate::os::{datasource_list, groups, users};
 use crate::report::{self, CheckGroup, CheckResult};
-use survey::Survey;
+use scan::TreeScan;
 
 /// How many of the things that are wrong are named.
 const SHOWN: usize = 10;
@@ -36,7 +37,8 @@ pub fn run_checks(
     recipe: &[Check],
     further: &[Check],
 ) -> Vec<CheckResult> {
-    let mut image = Image { tree, family, packages: None, users: None, groups: None, survey: None };
+    let mut image =
+        Image { tree, family, packages: None, users: None, groups: None, units: None, scan: None };
     let recipe = recipe.iter().map(|check| (CheckGroup::Recipe, check));
     recipe
         .chain(further.iter().map(|check| (CheckGroup::Checks, check)))
@@ -51,7 +53,8 @@ struct Image<'a> {
     packages: Option<Result<Database, String>>,
     users: Option<Result<Vec<User>, String>>,
     groups: Option<Result<Vec<Group>, String>>,
-    survey: Option<Result<Survey, String>>,
+    units: Option<Result<UnitIndex, String>>,
+    scan: Option<Result<TreeScan, String>>,
 }
 
 /// Reads something the first time it is asked for. Its error is kept as text, to be told by every check it stops.
@@ -83,7 +86,10 @@ impl Image<'_> {
         match check {
             Check::Package { name, installed, version } => self.package(name, *installed, version.as_deref()),
             Check::Path(check) => self.path(check),
-            Check::Unit { name, exists, state } => unit::check(self.tree, name, *exists, *state),
+            Check::Unit { name, exists, state } => {
+                let index = once(&mut self.units, self.tree, "the units", |tree| Ok(UnitIndex::read(tree)?))?;
+                unit::check(index, self.tree, name, *exists, *state)
+            }
             Check::UnitLinks {} => unit::links(self.tree),
             Check::User(check) => self.user(check),
             Check::Group { name, exists, gid } => self.group(name, *exists, *gid),

@@ -5,8 +5,14 @@ use crate::check::ServiceState;
 use crate::disk::Tree;
 use crate::os::unit::{UnitIndex, UnitState, WANTS, dangling_links};
 
-pub(super) fn check(tree: &mut dyn Tree, name: &str, exists: bool, wanted: Option<ServiceState>) -> Found {
-    let state = UnitIndex::read(tree)?.state_behind(tree, name)?;
+pub(super) fn check(
+    index: &UnitIndex,
+    tree: &mut dyn Tree,
+    name: &str,
+    exists: bool,
+    wanted: Option<ServiceState>,
+) -> Found {
+    let state = index.state_behind(tree, name)?;
     let right = match wanted {
         None => (state != UnitState::NotFound) == exists,
         Some(ServiceState::Enabled) => state == UnitState::Enabled,

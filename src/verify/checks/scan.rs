@@ -10,7 +10,7 @@ const PATHS_LIMIT: usize = 32 << 20;
 
 /// What a walk found that some check may ask for.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub(super) struct TreeScan {
     /// World-writable files and directories, with their modes; not sticky directories, in which only the owner of a
     /// file can replace it.
     writable: Vec<(Vec<u8>, u32)>,
@@ -19,9 +19,9 @@ pub(super) struct Survey {
     links: Vec<Vec<u8>>,
 }
 
-impl Survey {
+impl TreeScan {
     fn of(tree: &mut dyn Tree) -> Result<Self, ReadError> {
-        let mut survey = Self::default();
+        let mut scan = Self::default();
         let mut kept = 0;
         walk(tree, b"/", &mut |path, stat| {
             let mut keep = |list: &mut Vec<(Vec<u8>, u32)>| {
@@ -34,16 +34,16 @@ impl Survey {
                 FileKind::Symlink => {
                     kept += path.len();
                     if kept <= PATHS_LIMIT {
-                        survey.links.push(path.to_vec());
+                        scan.links.push(path.to_vec());
                     }
                 }
                 FileKind::File | FileKind::Directory => {
                     if stat.kind == FileKind::File && stat.mode & 0o6000 != 0 {
-                        keep(&mut survey.set_id);
+                        keep(&mut scan.set_id);
                     }
                     let sticky = stat.kind == FileKind::Directory && stat.mode & 0o1000 != 0;
                     if stat.mode & 0o002 != 0 && !sticky {
-                        keep(&mut survey.writable);
+                        keep(&mut scan.writable);
                     }
                 }
                 _ => {}
@@ -53,31 +53,31 @@ impl Survey {
             let reason = "it has too many links, or files that everybody may change".to_owned();
             return Err(ReadError::Unsupported { what: "the whole tree", reason });
         }
-        Ok(survey)
+        Ok(scan)
     }
 }
 
 impl Image<'_> {
-    fn survey(&mut self) -> Result<&Survey, ReadError> {
-        once(&mut self.survey, self.tree, "the whole tree", Survey::of)
+    fn scan(&mut self) -> Result<&TreeScan, ReadError> {
+        once(&mut self.scan, self.tree, "the whole tree", TreeScan::of)
     }
 
     pub(super) fn world_writable(&mut self, below: &[String], except: &[String]) -> Found {
         let (below, except) = (directories(self.tree, below)?, Patterns::new(self.tree, except)?);
         let found =
-            self.survey()?.writable.iter().filter(|(path, _)| in_any(path, &below) && !except.covers(path));
+            self.scan()?.writable.iter().filter(|(path, _)| in_any(path, &below) && !except.covers(path));
         Ok(listed(&found.map(with_mode).collect::<Vec<_>>()))
     }
 
     pub(super) fn setuid(&mut self, allow: &[String]) -> Found {
         let allow = Patterns::new(self.tree, allow)?;
-        let found = self.survey()?.set_id.iter().filter(|(path, _)| !allow.covers(path));
+        let found = self.scan()?.set_id.iter().filter(|(path, _)| !allow.covers(path));
         Ok(listed(&found.map(with_mode).collect::<Vec<_>>()))
     }
 
     pub(super) fn links(&mut self, below: &[String], except: &[String]) -> Found {
         let (below, except) = (directories(self.tree, below)?, Patterns::new(self.tree, except)?);
-        let links = self.survey()?.links.iter().filter(|path| in_any(path, &below) && !except.covers(path));
+        let links = self.scan()?.links.iter().filter(|path| in_any(path, &below) && !except.covers(path));
         let links: Vec<_> = links.cloned().collect();
         let mut wrong = Vec::new();
         for path in links {

@@ -14,7 +14,7 @@ const LISTS: [&str; 2] = ["check", "checks"];
 
 /// What is wrong with a check, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Slip {
+pub(crate) struct Mistake {
     /// Where the key begins, or the check when a key is missing.
     pub(crate) at: usize,
     /// serde's words.
@@ -24,7 +24,7 @@ pub(crate) struct Slip {
 }
 
 /// The first check in a file that cannot be read; `None` if all can, or if the file is no TOML.
-pub(crate) fn first_slip(text: &str) -> Option<Slip> {
+pub(crate) fn first_mistake(text: &str) -> Option<Mistake> {
     let (spans, values) = (DeTable::parse(text).ok()?.into_inner(), text.parse::<toml::Table>().ok()?);
     let mut found = Vec::new();
     for (key, value) in in_order(&spans) {
@@ -35,14 +35,14 @@ pub(crate) fn first_slip(text: &str) -> Option<Slip> {
         let (DeValue::Array(spans), Some(toml::Value::Array(values))) = (value.get_ref(), values.get(name))
         else {
             let message = format!("`{name}` is not a list: write `[[{name}]]` above the keys of each check");
-            return Some(Slip { at: key.span().start, raw: String::new(), message });
+            return Some(Mistake { at: key.span().start, raw: String::new(), message });
         };
         found.extend(spans.iter().zip(values).find_map(|(spans, value)| of_check(spans, value)));
     }
-    found.into_iter().min_by_key(|slip| slip.at)
+    found.into_iter().min_by_key(|mistake| mistake.at)
 }
 
-fn of_check(spans: &Spanned<DeValue<'_>>, value: &toml::Value) -> Option<Slip> {
+fn of_check(spans: &Spanned<DeValue<'_>>, value: &toml::Value) -> Option<Mistake> {
     let (DeValue::Table(keys), toml::Value::Table(values)) = (spans.get_ref(), value) else { return None };
     // A recipe's condition is not the check's.
     let mut keys: Vec<_> = in_order(keys).into_iter().filter(|(key, _)| name(key) != "when").collect();
@@ -57,13 +57,13 @@ fn of_check(spans: &Spanned<DeValue<'_>>, value: &toml::Value) -> Option<Slip> {
             let words = reword(&raw);
             let message =
                 if raw.starts_with("unknown field") { words } else { format!("`{}`: {words}", name(key)) };
-            return Some(Slip { at: key.span().start, raw, message });
+            return Some(Mistake { at: key.span().start, raw, message });
         }
     }
     if so_far.is_empty() {
         last = Some("missing field `check`".to_owned());
     }
-    last.map(|raw| Slip { at: spans.span().start, message: reword(&raw), raw })
+    last.map(|raw| Mistake { at: spans.span().start, message: reword(&raw), raw })
 }
 
 fn name<'a>(key: &'a Spanned<toml::de::DeString<'_>>) -> &'a str {
@@ -82,9 +82,11 @@ fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
 /// Where an error is and what it says, for a file that holds checks among other things.
 pub(crate) fn located(text: &str, error: &toml::de::Error) -> (usize, String) {
     let span: Range<usize> = error.span().unwrap_or_default();
-    match first_slip(text) {
+    match first_mistake(text) {
         // Only if the error is about that check, and not about something that stands before it.
-        Some(slip) if slip.raw.is_empty() || slip.raw == error.message() => (slip.at, slip.message),
+        Some(mistake) if mistake.raw.is_empty() || mistake.raw == error.message() => {
+            (mistake.at, mistake.message)
+        }
         _ => (span.start, reword(error.message())),
     }
 }
