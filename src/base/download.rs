@@ -7,10 +7,12 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::BaseRequest;
+use crate::base::BaseError;
+use crate::cache::CacheError;
 use crate::cache::bases::{BaseMeta, disk_name, find, store};
 use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin, Provenance, Trust};
-use crate::cache::{Cache, SourceError, files};
+use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
@@ -70,7 +72,7 @@ pub(crate) fn obtain(
         return Ok(arrived);
     }
     let place = cache.directory("downloads").join(&key);
-    fs_err::create_dir_all(&place).map_err(SourceError::io("create", &place))?;
+    fs_err::create_dir_all(&place).map_err(CacheError::io("create", &place))?;
     let request = fetch::Request {
         urls: &wanted.urls,
         what: wanted.what,
@@ -84,7 +86,7 @@ pub(crate) fn obtain(
         origin(&downloaded.transferred, &downloaded.from)
     });
     // What is refused must not be waiting there for the next time.
-    files::remove_tree(&place).map_err(SourceError::io("remove", &place))?;
+    files::remove_tree(&place).map_err(CacheError::io("remove", &place))?;
     Ok(Arrived { base: kept?, checksum: downloaded.transferred, from: Some(downloaded.from) })
 }
 
@@ -99,9 +101,9 @@ fn keep(
     let disk::ImageInfo { format, virtual_size, .. } = disk::gate(path, &Policy::default())?;
     let work = cache.work()?;
     let staged = work.path().join("base");
-    fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
+    fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
     let disk = staged.join(disk_name(format));
-    fs_err::rename(path, &disk).map_err(SourceError::io("create", &disk))?;
+    fs_err::rename(path, &disk).map_err(CacheError::io("create", &disk))?;
     let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin: origin() })?;
     cache.write_note(&work, &index_name(checksum), &Became { digest })?;
     Ok(base)
@@ -113,7 +115,7 @@ pub(crate) fn known(
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<Arrived>, SourceError> {
+) -> Result<Option<Arrived>, BaseError> {
     let Some(expected) = expected else { return Ok(None) };
     let noted = cache.read_note::<Became>(&index_name(expected)).map(|became| became.digest);
     // An image that is not packed is named by its SHA-256, whoever brought it.
@@ -128,7 +130,7 @@ pub(crate) fn find_or_set_aside(
     digest: Digest,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<Base>, SourceError> {
+) -> Result<Option<Base>, BaseError> {
     let found = find(cache, digest, None, events, cancel)?;
     let directory = cache.base(digest);
     if found.is_none() && directory.is_dir() {
@@ -155,7 +157,7 @@ pub(crate) fn by_url(
 ) -> Result<Base, Failure> {
     let expected = request.checksum.as_ref().filter(|_| !request.skip_verify);
     if expected.is_none() && !request.skip_verify {
-        return Err(SourceError::UrlWithoutChecksum(shown(url)).into());
+        return Err(BaseError::UrlWithoutChecksum(shown(url)).into());
     }
     let file = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
     let what = if file.is_empty() { url.host_str().unwrap_or_default() } else { file };
@@ -170,7 +172,7 @@ pub(crate) fn by_url(
         return Ok(arrived.base);
     }
     if request.offline {
-        return Err(SourceError::NotHere { what: shown(url) }.into());
+        return Err(BaseError::NotHere { what: shown(url) }.into());
     }
     let fetcher = super::fetcher(events, cancel)?;
     let trust = if request.skip_verify { Trust::Nothing } else { Trust::Given };

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use crate::base::BaseError;
+use crate::cache::CacheError;
 use crate::cache::bases::{BaseMeta, disk_name, find, store};
 use crate::cache::{Base, Origin};
-use crate::cache::{Cache, SourceError, files};
+use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
@@ -24,7 +26,7 @@ pub(crate) fn import(
     if matches!(path.try_exists(), Ok(false)) {
         let problem = "does not exist".to_owned();
         let hint = "give a qcow2 or raw file; `tib base list` names images that can be fetched".to_owned();
-        return Err(SourceError::BadBase { text: path.display().to_string(), problem, hint }.into());
+        return Err(BaseError::BadBase { text: path.display().to_string(), problem, hint }.into());
     }
     let header = disk::gate(path, &Policy::default())?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -38,9 +40,9 @@ pub(crate) fn import(
     }
     let work = cache.work()?;
     let staged = work.path().join("base");
-    fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
+    fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
     let copy = staged.join(disk_name(header.format));
-    let total = fs_err::metadata(path).map_err(SourceError::io("read", path))?.len();
+    let total = fs_err::metadata(path).map_err(CacheError::io("read", path))?.len();
     let what = format!("copying {name}");
     let digest =
         files::copy_hashed(path, &copy, cancel, &mut |done| events.progress(&what, done, Some(total)))?;
@@ -49,7 +51,7 @@ pub(crate) fn import(
     if format != header.format {
         let problem = "changed while it was read".to_owned();
         let hint = "wait until whatever writes it is done".to_owned();
-        return Err(SourceError::BadBase { text: path.display().to_string(), problem, hint }.into());
+        return Err(BaseError::BadBase { text: path.display().to_string(), problem, hint }.into());
     }
     check(&copy, digest, checksum, path, cancel)?;
     let origin = Origin::File { name, sha256: digest };
@@ -62,9 +64,9 @@ pub(crate) fn import(
 }
 
 /// Where the digest of a file is remembered. Any change to the file changes the name.
-fn index_name(path: &Path) -> Result<String, SourceError> {
+fn index_name(path: &Path) -> Result<String, BaseError> {
     use std::os::unix::fs::MetadataExt;
-    let meta = fs_err::metadata(path).map_err(SourceError::io("read", path))?;
+    let meta = fs_err::metadata(path).map_err(CacheError::io("read", path))?;
     let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let nanoseconds = modified.unwrap_or_default().as_nanos();
     // The time of the last change of anything, which nobody can set back.
@@ -79,7 +81,7 @@ fn check(
     wanted: Option<&Checksum>,
     path: &Path,
     cancel: &Cancel,
-) -> Result<(), SourceError> {
+) -> Result<(), BaseError> {
     let Some(wanted) = wanted else { return Ok(()) };
     let found = match wanted.algorithm() {
         Algorithm::Sha256 => Checksum::from(digest),
@@ -89,5 +91,5 @@ fn check(
         return Ok(());
     }
     let (file, wanted) = (path.display().to_string(), Box::new(*wanted));
-    Err(SourceError::WrongChecksum { file, wanted, found: Box::new(found) })
+    Err(BaseError::WrongChecksum { file, wanted, found: Box::new(found) })
 }

@@ -3,6 +3,7 @@
 mod bootstrap;
 pub mod catalogue;
 mod download;
+mod error;
 mod file;
 mod named;
 mod published;
@@ -13,7 +14,7 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use self::catalogue::Selection;
-use crate::cache::{Base, Cache, SourceError};
+use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::error::Failure;
@@ -21,6 +22,7 @@ use crate::event::Events;
 use crate::fetch::{self, Fetcher};
 use crate::trust::checksum::Checksum;
 
+pub use error::BaseError;
 pub use named::{Held, held, import_as, remove, today};
 
 /// What `--base` says.
@@ -74,11 +76,11 @@ impl BaseRequest {
 }
 
 impl FromStr for BaseSpec {
-    type Err = SourceError;
+    type Err = BaseError;
 
-    fn from_str(text: &str) -> Result<Self, SourceError> {
+    fn from_str(text: &str) -> Result<Self, BaseError> {
         let bad = |problem: String, hint: &str| {
-            Err(SourceError::BadBase { text: text.to_owned(), problem, hint: hint.to_owned() })
+            Err(BaseError::BadBase { text: text.to_owned(), problem, hint: hint.to_owned() })
         };
         if let Some(system) = text.strip_prefix("bootstrap:") {
             bootstrap::System::parse(system)?;
@@ -137,7 +139,7 @@ impl std::fmt::Display for BaseSpec {
 /// Brings a base into the cache, or finds it there.
 ///
 /// # Errors
-/// [`SourceError`] and [`FetchError`](super::fetch::FetchError), errors of the catalogue, of checksum files and
+/// [`BaseError`] and [`FetchError`](super::fetch::FetchError), errors of the catalogue, of checksum files and
 /// signatures, or [`DiskError`](crate::disk::DiskError) for what is no image or must not be used.
 pub fn resolve(
     request: &BaseRequest,
@@ -147,7 +149,7 @@ pub fn resolve(
 ) -> Result<Base, Failure> {
     if request.checksum.is_some() && matches!(request.spec, BaseSpec::Bootstrap(_) | BaseSpec::Catalogue(..))
     {
-        return Err(SourceError::BadBase {
+        return Err(BaseError::BadBase {
             text: request.spec.to_string(),
             problem: "takes no checksum: it is for files and URLs".to_owned(),
             hint: "leave out `--checksum`: the digests of the catalogue's images are known or signed"
@@ -213,7 +215,7 @@ mod tests {
             "https://",
         ] {
             let error = bad.parse::<BaseSpec>().unwrap_err();
-            assert!(matches!(error, SourceError::BadBase { .. }), "{bad}");
+            assert!(matches!(error, BaseError::BadBase { .. }), "{bad}");
         }
     }
 

@@ -9,10 +9,12 @@ use super::catalogue::{Catalogue, Entry, ImageSource, Selection};
 use super::download::{self, Wanted, find_or_set_aside, now};
 use super::published::{Published, Question};
 use super::{BaseRequest, file};
+use crate::base::BaseError;
+use crate::cache::CacheError;
 use crate::cache::inventory::entries;
 use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin, Provenance, Trust};
-use crate::cache::{Cache, SourceError, files};
+use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::distro::Arch;
@@ -56,7 +58,7 @@ fn build_of(selection: &Selection) -> Option<&str> {
 ///
 /// # Errors
 /// When the cache cannot be read.
-pub fn held(cache: &Cache) -> Result<Vec<Held>, SourceError> {
+pub fn held(cache: &Cache) -> Result<Vec<Held>, BaseError> {
     let mut found = Vec::new();
     for path in entries(&cache.directory("catalogue"))? {
         let note: Option<Held> = fs_err::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
@@ -90,7 +92,7 @@ pub(crate) fn resolve(
     // What can only be imported says how, offline as well.
     let image = entry.image(request.arch, selection)?;
     if request.offline {
-        return Err(SourceError::NotHere { what: shown }.into());
+        return Err(BaseError::NotHere { what: shown }.into());
     }
     let lock = cache.lock_path(&format!("catalogue-{}-{}", entry.id(), request.arch));
     let _lock = FileLock::exclusive(&lock, &format!("fetching {shown}"), events, cancel)?;
@@ -210,7 +212,7 @@ fn in_cache(
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<Base>, SourceError> {
+) -> Result<Option<Base>, BaseError> {
     let note = cache.read_note::<Held>(&Held::name(entry.id(), request.arch, build_of(selection)));
     let Some(held) = note else { return Ok(None) };
     if held.origin.trust() == Some(&Trust::Nothing) {
@@ -233,7 +235,7 @@ pub fn today() -> jiff::civil::Date {
 /// catalogue knows it.
 ///
 /// # Errors
-/// [`SourceError::WrongChecksum`], or why the file is no image or cannot be kept.
+/// [`BaseError::WrongChecksum`], or why the file is no image or cannot be kept.
 pub fn import_as(
     path: &Path,
     entry: &Entry,
@@ -276,7 +278,7 @@ fn pinned(
     arch: Arch,
     base: &Base,
     cancel: &Cancel,
-) -> Result<Option<(Checksum, String)>, SourceError> {
+) -> Result<Option<(Checksum, String)>, BaseError> {
     let pins = entry.pins(arch);
     let mut digests = vec![Checksum::from(base.digest)];
     if pins.iter().any(|pin| pin.checksum.algorithm() == Algorithm::Sha512) {
@@ -289,12 +291,12 @@ fn pinned(
 /// Removes everything that a name of the catalogue led to. An image that other names or a bootstrap lead to as well stays.
 ///
 /// # Errors
-/// [`SourceError::NotHeld`], [`SourceError::InUse`], or why it cannot be removed.
-pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, SourceError> {
+/// [`BaseError::NotHeld`], [`BaseError::InUse`], or why it cannot be removed.
+pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, BaseError> {
     let (going, staying): (Vec<Held>, Vec<Held>) =
         held(cache)?.into_iter().partition(|held| held.id == id && arch.is_none_or(|arch| held.arch == arch));
     if going.is_empty() {
-        return Err(SourceError::NotHeld(id.to_owned()));
+        return Err(BaseError::NotHeld(id.to_owned()));
     }
     let bootstrapped = bootstrap::made_here(cache)?;
     for held in &going {
@@ -304,17 +306,17 @@ pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, 
         if !wanted && directory.is_dir() {
             let lock = cache.lock_path(&format!("base-{}", held.digest));
             let Some(_lock) = FileLock::try_exclusive(&lock)? else {
-                return Err(SourceError::InUse(id.to_owned()));
+                return Err(BaseError::InUse(id.to_owned()));
             };
             let work = cache.work()?;
             let aside = work.path().join("gone");
-            fs_err::rename(&directory, &aside).map_err(SourceError::io("remove", &directory))?;
-            files::remove_tree(&aside).map_err(SourceError::io("remove", &aside))?;
+            fs_err::rename(&directory, &aside).map_err(CacheError::io("remove", &directory))?;
+            files::remove_tree(&aside).map_err(CacheError::io("remove", &aside))?;
         }
         let note = cache.directory(&Held::name(&held.id, held.arch, held.build.as_deref()));
         match fs_err::remove_file(&note) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(SourceError::io("remove", note)(error));
+                return Err(CacheError::io("remove", note)(error).into());
             }
             _ => {}
         }

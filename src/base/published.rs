@@ -4,8 +4,10 @@ use reqwest::Url;
 
 use super::catalogue::{Entry, ImageSource, Key, SignatureKind, beside};
 use super::download::shown;
+use crate::base::BaseError;
+use crate::cache::CacheError;
 use crate::cache::Trust;
-use crate::cache::{Cache, SourceError, files};
+use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::error::Failure;
 use crate::event::Events;
@@ -61,7 +63,7 @@ impl Question<'_> {
                 }
             }
         }
-        Err(failure.unwrap_or_else(|| SourceError::NotHere { what: self.entry.id.clone() }.into()))
+        Err(failure.unwrap_or_else(|| BaseError::NotHere { what: self.entry.id.clone() }.into()))
     }
 
     fn ask_at(&self, directory: &Url) -> Result<Published, Failure> {
@@ -69,7 +71,7 @@ impl Question<'_> {
         let url = beside(directory, name);
         let listed = self.fetcher.small(std::slice::from_ref(&url), SMALL)?;
         let (text, trust) = match &self.image.signed {
-            None if url.scheme() != "https" => return Err(SourceError::Unprotected(shown(&url)).into()),
+            None if url.scheme() != "https" => return Err(BaseError::Unprotected(shown(&url)).into()),
             None => (listed.bytes, Trust::Tls),
             Some(signed) => {
                 let keyring = self.keyring()?;
@@ -88,7 +90,7 @@ impl Question<'_> {
         let listing = Listing::parse(&text)?;
         let found = listing.get(&self.image.file).or_else(|| listing.bare());
         let Some(listed) = found else {
-            return Err(SourceError::NotListed { url: shown(&url), file: self.image.file.clone() }.into());
+            return Err(BaseError::NotListed { url: shown(&url), file: self.image.file.clone() }.into());
         };
         let checksum_file = Some(shown(&url));
         Ok(Published { checksum: Some(listed.checksum), size: listed.size, trust, checksum_file })
@@ -109,7 +111,7 @@ impl Question<'_> {
         let pins: Vec<_> = self.keys.iter().map(|key| key.fingerprint.clone()).collect();
         let mut given = Vec::new();
         for path in self.key_files {
-            let bytes = fs_err::read(path).map_err(SourceError::io("read the key", path))?;
+            let bytes = fs_err::read(path).map_err(CacheError::io("read the key", path))?;
             given.push((path.display().to_string(), bytes));
         }
         if !given.is_empty() {
@@ -156,7 +158,7 @@ impl Question<'_> {
                 Ok(bytes) => {
                     let work = self.cache.work()?;
                     let staged = work.path().join("key");
-                    fs_err::write(&staged, &bytes).map_err(SourceError::io("write", &staged))?;
+                    fs_err::write(&staged, &bytes).map_err(CacheError::io("write", &staged))?;
                     files::sync_file(&staged)?;
                     files::publish(&staged, &name)?;
                     return Ok((text.clone(), bytes));
@@ -166,12 +168,12 @@ impl Question<'_> {
                 }
             }
         }
-        Err(failure.unwrap_or_else(|| SourceError::NoKey(key.fingerprint.clone()).into()))
+        Err(failure.unwrap_or_else(|| BaseError::NoKey(key.fingerprint.clone()).into()))
     }
 }
 
-fn bad_url(text: &str, error: &dyn std::error::Error) -> SourceError {
-    SourceError::BadBase {
+fn bad_url(text: &str, error: &dyn std::error::Error) -> BaseError {
+    BaseError::BadBase {
         text: text.to_owned(),
         problem: format!("is no URL: {error}"),
         hint: "check the entry with `tib base check-catalogue`".to_owned(),

@@ -9,7 +9,7 @@ use super::bases;
 use super::inventory::{Item, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::record::State;
-use super::{Cache, SourceError, files, layers};
+use super::{Cache, CacheError, files, layers};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Events;
@@ -34,7 +34,7 @@ pub struct Audited {
 ///
 /// # Errors
 /// When the cache cannot be read.
-pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audited>, SourceError> {
+pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audited>, CacheError> {
     let mut found = audit_bases(cache, None, events, cancel)?;
     // Also what somebody uses, and what therefore stays.
     let mut bad: BTreeSet<String> =
@@ -74,7 +74,7 @@ pub fn audit_bases(
     only: Option<&[Digest]>,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Vec<Audited>, SourceError> {
+) -> Result<Vec<Audited>, CacheError> {
     let wanted = |item: &Item| {
         let listed = |only: &[Digest]| Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest));
         item.kind == Kind::Base && only.is_none_or(listed)
@@ -92,14 +92,14 @@ pub fn audit_bases(
 fn held<T>(
     cache: &Cache,
     item: &Item,
-    look: impl FnOnce() -> Result<T, SourceError>,
-) -> Result<Option<T>, SourceError> {
+    look: impl FnOnce() -> Result<T, CacheError>,
+) -> Result<Option<T>, CacheError> {
     let Some(name) = item.lock() else { return look().map(Some) };
     let Some(_lock) = FileLock::try_shared(&cache.lock_path(&name))? else { return Ok(None) };
     if item.path.exists() { look().map(Some) } else { Ok(None) }
 }
 
-fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, SourceError> {
+fn judge(cache: &Cache, item: Item, damage: Option<String>) -> Result<Audited, CacheError> {
     let set_aside = if damage.is_some() { set_aside(cache, &item)? } else { None };
     Ok(Audited { kind: item.kind, name: item.name, about: item.about, damage, set_aside })
 }
@@ -109,7 +109,7 @@ fn base_damage(
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<String>, SourceError> {
+) -> Result<Option<String>, CacheError> {
     let digest = Digest::parse(&item.name);
     match digest.map(|digest| bases::record(cache, digest)).transpose()?.flatten() {
         Some((record, disk)) if record.state(&disk) != State::Damaged => {
@@ -125,8 +125,8 @@ fn hash_damage(
     about: &str,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<String>, SourceError> {
-    let total = fs_err::metadata(path).map_err(SourceError::io("read", path))?.len();
+) -> Result<Option<String>, CacheError> {
+    let total = fs_err::metadata(path).map_err(CacheError::io("read", path))?.len();
     let what = format!("hashing {about}");
     let digest = files::hash(path, cancel, &mut |done| events.progress(&what, done, Some(total)))?;
     Ok((digest.to_string() != name).then(|| format!("its SHA-256 is {digest}")))
@@ -138,7 +138,7 @@ fn layer_damage(
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<String>, SourceError> {
+) -> Result<Option<String>, CacheError> {
     let Some(digest) = Digest::parse(&item.name) else {
         return Ok(Some("its name is no digest".to_owned()));
     };
@@ -155,7 +155,7 @@ fn wheels(
     directory: &Path,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Vec<Audited>, SourceError> {
+) -> Result<Vec<Audited>, CacheError> {
     let mut found = Vec::new();
     for path in entries(directory)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -169,14 +169,14 @@ fn wheels(
 }
 
 /// Takes something damaged out of the way, so that it is made or fetched again; `None` if somebody uses it.
-pub(crate) fn set_aside(cache: &Cache, item: &Item) -> Result<Option<PathBuf>, SourceError> {
+pub(crate) fn set_aside(cache: &Cache, item: &Item) -> Result<Option<PathBuf>, CacheError> {
     let Some(name) = item.lock() else { return Ok(None) };
     let Some(_lock) = FileLock::try_exclusive(&cache.lock_path(&name))? else { return Ok(None) };
     move_aside(cache, &item.path).map(Some)
 }
 
 /// Moves a file or directory to `damaged/`, under a name that is free there.
-pub(crate) fn move_aside(cache: &Cache, path: &Path) -> Result<PathBuf, SourceError> {
+pub(crate) fn move_aside(cache: &Cache, path: &Path) -> Result<PathBuf, CacheError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let directory = cache.directory("damaged");
     let mut number = 0;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::FileLock;
 use super::record::Record;
-use super::{Cache, Origin, SourceError, WorkDir, root};
+use super::{Cache, CacheError, Origin, WorkDir, root};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::Format;
@@ -56,7 +56,7 @@ pub(crate) fn store(
     staged: &Path,
     digest: Digest,
     meta: &BaseMeta,
-) -> Result<Base, SourceError> {
+) -> Result<Base, CacheError> {
     let target = cache.base(digest);
     let here = || find(cache, digest, Some(meta.origin.clone()), &Events::none(), &Cancel::new());
     cache.seal(staged, disk_name(meta.format), digest, meta)?;
@@ -74,7 +74,7 @@ pub(crate) fn find(
     origin: Option<Origin>,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Option<Base>, SourceError> {
+) -> Result<Option<Base>, CacheError> {
     let Some(lock) = cache.in_use("base", digest)? else { return Ok(None) };
     let Some((record, path)) = record(cache, digest)? else { return Ok(None) };
     if !record.holds(&path, digest, (cache, &format!("base {}", digest.short())), events, cancel)? {
@@ -90,7 +90,7 @@ pub(crate) fn find(
 pub(crate) fn record(
     cache: &Cache,
     digest: Digest,
-) -> Result<Option<(Record<BaseMeta>, PathBuf)>, SourceError> {
+) -> Result<Option<(Record<BaseMeta>, PathBuf)>, CacheError> {
     let dir = cache.base(digest);
     let record: Option<Record<BaseMeta>> = Record::read(&dir)?;
     Ok(record.map(|record| {

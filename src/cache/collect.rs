@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::inventory::{Item, Kind, entries, inventory};
 use super::lock::FileLock;
-use super::{Cache, SourceError, files};
+use super::{Cache, CacheError, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Events;
@@ -45,7 +45,7 @@ pub fn collect(
     rehearse: bool,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Collected, SourceError> {
+) -> Result<Collected, CacheError> {
     let path = cache.lock_path("collection");
     let _alone = FileLock::exclusive(&path, "its collection", events, cancel)?;
     let items = inventory(cache)?;
@@ -71,7 +71,7 @@ pub fn collect(
 }
 
 /// Removes one thing unless somebody uses it. It is gone from its place at once and in one piece.
-fn remove(cache: &Cache, item: &Item, rehearse: bool) -> Result<bool, SourceError> {
+fn remove(cache: &Cache, item: &Item, rehearse: bool) -> Result<bool, CacheError> {
     let _lock = match item.lock() {
         None => None,
         Some(name) => match FileLock::try_exclusive(&cache.lock_path(&name))? {
@@ -90,20 +90,20 @@ fn remove(cache: &Cache, item: &Item, rehearse: bool) -> Result<bool, SourceErro
 }
 
 /// Takes something that is locked by us out of the cache.
-fn discard(cache: &Cache, item: &Item) -> Result<(), SourceError> {
+fn discard(cache: &Cache, item: &Item) -> Result<(), CacheError> {
     let work = cache.work()?;
     let aside = work.path().join("gone");
     match fs_err::rename(&item.path, &aside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(SourceError::io("remove", &item.path)(error));
+            return Err(CacheError::io("remove", &item.path)(error));
         }
         _ => {}
     }
     // Everyone expects to find the directory itself.
     if matches!(item.kind, Kind::Packages | Kind::Agents | Kind::Pip | Kind::Logs) {
-        fs_err::create_dir_all(&item.path).map_err(SourceError::io("create", &item.path))?;
+        fs_err::create_dir_all(&item.path).map_err(CacheError::io("create", &item.path))?;
     }
-    files::remove_tree(&aside).map_err(SourceError::io("remove", &aside))
+    files::remove_tree(&aside).map_err(CacheError::io("remove", &aside))
 }
 
 /// Indices of what has to go, each before what it is made upon.
@@ -134,14 +134,14 @@ fn victims(items: &[Item], limits: &Limits, now: SystemTime) -> Vec<usize> {
 }
 
 /// Removes notes that lead to bases which are no longer there.
-fn forget(cache: &Cache) -> Result<(), SourceError> {
+fn forget(cache: &Cache) -> Result<(), CacheError> {
     for directory in ["bootstrap", "catalogue", "index"] {
         for path in entries(&cache.directory(directory))? {
             let note = fs_err::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
             let leads_somewhere =
                 note.as_ref().and_then(digest_in).is_some_and(|digest| cache.base(digest).is_dir());
             if !leads_somewhere {
-                fs_err::remove_file(&path).map_err(SourceError::io("remove", &path))?;
+                fs_err::remove_file(&path).map_err(CacheError::io("remove", &path))?;
             }
         }
     }

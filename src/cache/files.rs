@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::SourceError;
+use super::CacheError;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::trust::checksum::{Algorithm, Checksum, Hasher};
@@ -20,20 +20,20 @@ const CHUNK: usize = 4 << 20;
 const HOLE: usize = 64 << 10;
 
 /// Makes the names in a directory survive a crash.
-pub(crate) fn sync_dir(path: &Path) -> Result<(), SourceError> {
-    let dir = File::open(path).map_err(SourceError::io("open", path))?;
-    dir.sync_all().map_err(SourceError::io("sync", path))
+pub(crate) fn sync_dir(path: &Path) -> Result<(), CacheError> {
+    let dir = File::open(path).map_err(CacheError::io("open", path))?;
+    dir.sync_all().map_err(CacheError::io("sync", path))
 }
 
 /// Makes a file's content survive a crash.
-pub(crate) fn sync_file(path: &Path) -> Result<(), SourceError> {
-    let file = File::open(path).map_err(SourceError::io("open", path))?;
-    file.sync_all().map_err(SourceError::io("sync", path))
+pub(crate) fn sync_file(path: &Path) -> Result<(), CacheError> {
+    let file = File::open(path).map_err(CacheError::io("open", path))?;
+    file.sync_all().map_err(CacheError::io("sync", path))
 }
 
 /// Renames `from` to `to` on the same file system and syncs the directory that `to` is in.
-pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), SourceError> {
-    fs_err::rename(from, to).map_err(SourceError::io("create", to))?;
+pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), CacheError> {
+    fs_err::rename(from, to).map_err(CacheError::io("create", to))?;
     to.parent().map_or(Ok(()), sync_dir)
 }
 
@@ -44,17 +44,17 @@ pub(crate) fn copy_data(
     (target, to): (&File, &Path),
     shift: u64,
     cancel: &Cancel,
-) -> Result<(), SourceError> {
-    let size = source.metadata().map_err(SourceError::io("read", from))?.len();
+) -> Result<(), CacheError> {
+    let size = source.metadata().map_err(CacheError::io("read", from))?.len();
     let mut position = 0;
     while let Some((mut start, end)) =
-        next_data(source, position, size).map_err(SourceError::io("read", from))?
+        next_data(source, position, size).map_err(CacheError::io("read", from))?
     {
         while start < end {
             cancel.check()?;
             let length = usize::try_from(end - start).unwrap_or(CHUNK).min(CHUNK);
             let copied = copy_range(source, start, target, start + shift, length);
-            start += copied.map_err(SourceError::io("write", to))? as u64;
+            start += copied.map_err(CacheError::io("write", to))? as u64;
         }
         position = end;
     }
@@ -101,8 +101,8 @@ pub(crate) fn copy_hashed(
     to: &Path,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64),
-) -> Result<Digest, SourceError> {
-    let source = File::open(from).map_err(SourceError::io("open", from))?;
+) -> Result<Digest, CacheError> {
+    let source = File::open(from).map_err(CacheError::io("open", from))?;
     let mut target = create(to)?;
     // What is hashed is the copy: the original may change while it is read.
     let digest = if rustix::fs::ioctl_ficlone(&target, &source).is_ok() {
@@ -113,18 +113,18 @@ pub(crate) fn copy_hashed(
             let mut at = offset;
             for piece in bytes.chunks(HOLE) {
                 if piece.iter().any(|byte| *byte != 0) {
-                    copy.write_all_at(piece, at).map_err(SourceError::io("write", to))?;
+                    copy.write_all_at(piece, at).map_err(CacheError::io("write", to))?;
                 }
                 at += piece.len() as u64;
             }
             // The end may be a hole; the length has to be right all the same.
-            copy.set_len(at).map_err(SourceError::io("write", to))
+            copy.set_len(at).map_err(CacheError::io("write", to))
         };
         let mut source = source;
         hash_reader(&mut source, from, cancel, &mut write, progress)?
     };
-    target.sync_all().map_err(SourceError::io("sync", to))?;
-    target.flush().map_err(SourceError::io("write", to))?;
+    target.sync_all().map_err(CacheError::io("sync", to))?;
+    target.flush().map_err(CacheError::io("write", to))?;
     Ok(digest)
 }
 
@@ -133,14 +133,14 @@ pub(crate) fn hash(
     path: &Path,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64),
-) -> Result<Digest, SourceError> {
-    let mut file = File::open(path).map_err(SourceError::io("open", path))?;
+) -> Result<Digest, CacheError> {
+    let mut file = File::open(path).map_err(CacheError::io("open", path))?;
     hash_reader(&mut file, path, cancel, &mut |_, _| Ok(()), progress)
 }
 
 /// The digest of a file in any algorithm.
-pub(crate) fn checksum(path: &Path, algorithm: Algorithm, cancel: &Cancel) -> Result<Checksum, SourceError> {
-    let mut file = File::open(path).map_err(SourceError::io("open", path))?;
+pub(crate) fn checksum(path: &Path, algorithm: Algorithm, cancel: &Cancel) -> Result<Checksum, CacheError> {
+    let mut file = File::open(path).map_err(CacheError::io("open", path))?;
     let mut hasher = Hasher::new(algorithm);
     let mut sink = |_: u64, bytes: &[u8]| {
         hasher.update(bytes);
@@ -150,7 +150,7 @@ pub(crate) fn checksum(path: &Path, algorithm: Algorithm, cancel: &Cancel) -> Re
     Ok(hasher.finish())
 }
 
-type Sink<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), SourceError>;
+type Sink<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), CacheError>;
 
 fn hash_reader(
     file: &mut File,
@@ -158,8 +158,8 @@ fn hash_reader(
     cancel: &Cancel,
     sink: Sink<'_>,
     progress: &mut dyn FnMut(u64),
-) -> Result<Digest, SourceError> {
-    file.seek(SeekFrom::Start(0)).map_err(SourceError::io("read", path))?;
+) -> Result<Digest, CacheError> {
+    file.seek(SeekFrom::Start(0)).map_err(CacheError::io("read", path))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];
     let mut done = 0;
@@ -169,7 +169,7 @@ fn hash_reader(
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(SourceError::io("read", path)(error)),
+            Err(error) => return Err(CacheError::io("read", path)(error)),
         };
         hasher.update(&buffer[..length]);
         sink(done, &buffer[..length])?;
@@ -179,9 +179,9 @@ fn hash_reader(
     Ok(Digest::from_bytes(hasher.finalize().into()))
 }
 
-fn create(path: &Path) -> Result<File, SourceError> {
+fn create(path: &Path) -> Result<File, CacheError> {
     let file = File::options().read(true).write(true).create_new(true).open(path);
-    file.map_err(SourceError::io("create", path))
+    file.map_err(CacheError::io("create", path))
 }
 
 /// Removes a file or a whole tree, also one with files of the user's subordinate ids, which only a user
@@ -262,7 +262,7 @@ mod tests {
         let cancel = Cancel::new();
         cancel.raise();
         let error = hash(&from, &cancel, &mut |_| ()).unwrap_err();
-        assert!(matches!(error, SourceError::Cancelled(_)));
+        assert!(matches!(error, CacheError::Cancelled(_)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::bases;
 use super::record::State;
 use super::root::{META, SHELVES};
-use super::{Cache, SourceError};
+use super::{Cache, CacheError};
 use crate::digest::Digest;
 
 /// What kind of thing lies in the cache.
@@ -83,7 +83,7 @@ impl Item {
 ///
 /// # Errors
 /// When the cache cannot be read. What cannot be made sense of is listed as unusable.
-pub fn inventory(cache: &Cache) -> Result<Vec<Item>, SourceError> {
+pub fn inventory(cache: &Cache) -> Result<Vec<Item>, CacheError> {
     let mut items = Vec::new();
     for path in entries(&cache.directory("bases"))? {
         items.push(base(&path, cache)?);
@@ -112,7 +112,7 @@ pub fn inventory(cache: &Cache) -> Result<Vec<Item>, SourceError> {
     Ok(items)
 }
 
-fn base(path: &Path, cache: &Cache) -> Result<Item, SourceError> {
+fn base(path: &Path, cache: &Cache) -> Result<Item, CacheError> {
     let item = item(Kind::Base, path, "damaged".to_owned())?;
     let record = Digest::parse(&item.name).map(|digest| bases::record(cache, digest)).transpose()?.flatten();
     // Whether one that was touched still holds what it should is found out when it is used.
@@ -121,7 +121,7 @@ fn base(path: &Path, cache: &Cache) -> Result<Item, SourceError> {
     Ok(Item { about, used: used(&path.join(META)), unusable: whole.is_none(), ..item })
 }
 
-fn layer(path: &Path, cache: &Cache) -> Result<Item, SourceError> {
+fn layer(path: &Path, cache: &Cache) -> Result<Item, CacheError> {
     let item = item(Kind::Layer, path, "damaged".to_owned())?;
     let used = used(&path.join(META));
     let Some(digest) = Digest::parse(&item.name) else {
@@ -133,9 +133,9 @@ fn layer(path: &Path, cache: &Cache) -> Result<Item, SourceError> {
     Ok(Item { about, used, unusable: standing.problem.is_some(), needs: standing.needs(), ..item })
 }
 
-fn item(kind: Kind, path: &Path, about: String) -> Result<Item, SourceError> {
+fn item(kind: Kind, path: &Path, about: String) -> Result<Item, CacheError> {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let bytes = allocated(path).map_err(SourceError::io("measure", path))?;
+    let bytes = allocated(path).map_err(CacheError::io("measure", path))?;
     Ok(Item {
         kind,
         name,
@@ -149,16 +149,16 @@ fn item(kind: Kind, path: &Path, about: String) -> Result<Item, SourceError> {
 }
 
 /// Paths in a directory, sorted; none if there is no directory.
-pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
+pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>, CacheError> {
     let read = match fs_err::read_dir(directory) {
         Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(SourceError::io("read", directory)(error)),
+        Err(error) => return Err(CacheError::io("read", directory)(error)),
     };
     let mut paths = read
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(SourceError::io("read", directory))?;
+        .map_err(CacheError::io("read", directory))?;
     paths.sort();
     Ok(paths)
 }

@@ -13,7 +13,7 @@ use super::bases;
 use super::lock::FileLock;
 use super::record::{Record, State};
 use super::root::{META, touch, vanished};
-use super::{Cache, SourceError, files};
+use super::{Cache, CacheError, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
@@ -109,7 +109,7 @@ impl Cache {
         digest: Digest,
         events: &Events,
         cancel: &Cancel,
-    ) -> Result<Option<Layer>, SourceError> {
+    ) -> Result<Option<Layer>, CacheError> {
         if !self.entry("layers", digest).is_dir() {
             return Ok(None);
         }
@@ -134,7 +134,7 @@ impl Cache {
         digest: Digest,
         events: &Events,
         cancel: &Cancel,
-    ) -> Result<Result<Layer, String>, SourceError> {
+    ) -> Result<Result<Layer, String>, CacheError> {
         // Locked before it is looked at: what is found then stays.
         let Some(lock) = self.in_use("layer", digest)? else {
             return Ok(Err("another tib is removing it".to_owned()));
@@ -174,7 +174,7 @@ impl Cache {
     }
 
     /// Looks at a layer and at all that is below it, without reading the disks.
-    pub(crate) fn standing(&self, digest: Digest) -> Result<Standing, SourceError> {
+    pub(crate) fn standing(&self, digest: Digest) -> Result<Standing, CacheError> {
         let dir = self.entry("layers", digest);
         let path = dir.join(DISK);
         let record: Option<Record<LayerMeta>> = Record::read(&dir)?;
@@ -206,7 +206,7 @@ impl Cache {
     }
 
     /// Why a layer that was made upon bytes with the digest `parent` must not be used upon `below`.
-    fn problem_below(&self, below: Below, parent: Digest) -> Result<Option<String>, SourceError> {
+    fn problem_below(&self, below: Below, parent: Digest) -> Result<Option<String>, CacheError> {
         let (digest, problem) = match below {
             // Named by what it holds.
             Below::Base(digest) => {
@@ -234,14 +234,14 @@ impl Cache {
         from: &Path,
         meta: &LayerMeta,
         cancel: &Cancel,
-    ) -> Result<Option<Layer>, SourceError> {
+    ) -> Result<Option<Layer>, CacheError> {
         let quiet = Events::none();
         if let Some(layer) = self.layer(digest, &quiet, cancel)? {
             return Ok(Some(layer));
         }
         let work = self.work()?;
         let staged = work.path().join("layer");
-        fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
+        fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
         let sha256 = files::copy_hashed(from, &staged.join(DISK), cancel, &mut |_| ())?;
         self.seal(&staged, DISK, sha256, meta)?;
         let target = self.entry("layers", digest);

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::SourceError;
+use super::CacheError;
 use crate::cancel::Cancel;
 use crate::event::Events;
 
@@ -31,8 +31,8 @@ impl FileLock {
     /// waited for.
     ///
     /// # Errors
-    /// [`SourceError::Cancelled`], or why the file cannot be opened or locked.
-    pub fn exclusive(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, SourceError> {
+    /// [`CacheError::Cancelled`], or why the file cannot be opened or locked.
+    pub fn exclusive(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, CacheError> {
         let lock = Self::wait(path, Kind::Exclusive, what, events, cancel)?;
         record(path);
         Ok(lock)
@@ -42,8 +42,8 @@ impl FileLock {
     /// [`exclusive`](Self::exclusive).
     ///
     /// # Errors
-    /// [`SourceError::Cancelled`], or why the file cannot be opened or locked.
-    pub fn shared(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, SourceError> {
+    /// [`CacheError::Cancelled`], or why the file cannot be opened or locked.
+    pub fn shared(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, CacheError> {
         Self::wait(path, Kind::Shared, what, events, cancel)
     }
 
@@ -53,7 +53,7 @@ impl FileLock {
         what: &str,
         events: &Events,
         cancel: &Cancel,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, CacheError> {
         let file = open(path)?;
         let started = Instant::now();
         let mut told = false;
@@ -73,7 +73,7 @@ impl FileLock {
     ///
     /// # Errors
     /// Why the file cannot be opened or locked.
-    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, SourceError> {
+    pub fn try_exclusive(path: &Path) -> Result<Option<Self>, CacheError> {
         let file = open(path)?;
         let locked = lock(&file, path, Kind::Exclusive)?;
         if locked {
@@ -86,19 +86,19 @@ impl FileLock {
     ///
     /// # Errors
     /// Why the file cannot be opened or locked.
-    pub fn try_shared(path: &Path) -> Result<Option<Self>, SourceError> {
+    pub fn try_shared(path: &Path) -> Result<Option<Self>, CacheError> {
         let file = open(path)?;
         Ok(lock(&file, path, Kind::Shared)?.then_some(Self { _file: file }))
     }
 }
 
-fn open(path: &Path) -> Result<File, SourceError> {
+fn open(path: &Path) -> Result<File, CacheError> {
     // Never truncated: another process may have written its id there.
     let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
-    file.map_err(SourceError::in_cache("lock", path))
+    file.map_err(CacheError::in_cache("lock", path))
 }
 
-fn lock(file: &File, path: &Path, kind: Kind) -> Result<bool, SourceError> {
+fn lock(file: &File, path: &Path, kind: Kind) -> Result<bool, CacheError> {
     let result = match kind {
         Kind::Shared => file.try_lock_shared(),
         Kind::Exclusive => file.try_lock(),
@@ -106,7 +106,7 @@ fn lock(file: &File, path: &Path, kind: Kind) -> Result<bool, SourceError> {
     match result {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(source)) => Err(SourceError::io("lock", path)(source)),
+        Err(TryLockError::Error(source)) => Err(CacheError::io("lock", path)(source)),
     }
 }
 
@@ -166,6 +166,6 @@ mod tests {
         let _held = FileLock::exclusive(&path, "x", &events, &cancel).unwrap();
         cancel.raise();
         let error = FileLock::exclusive(&path, "x", &events, &cancel).unwrap_err();
-        assert!(matches!(error, SourceError::Cancelled(_)));
+        assert!(matches!(error, CacheError::Cancelled(_)));
     }
 }

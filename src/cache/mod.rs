@@ -16,7 +16,7 @@ mod work;
 pub use audit::{Audited, audit, audit_bases};
 pub use bases::Base;
 pub use collect::{Collected, Limits, collect};
-pub use error::SourceError;
+pub use error::CacheError;
 pub use inventory::{Item, Kind, inventory, totals};
 pub use layers::{Layer, LayerMeta};
 pub use lock::FileLock;

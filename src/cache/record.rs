@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::root::{META, write_json};
-use super::{Cache, SourceError, files};
+use super::{Cache, CacheError, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Events;
@@ -45,25 +45,25 @@ pub(crate) enum State {
 
 impl<T: DeserializeOwned> Record<T> {
     /// The record in `dir`; `None` if there is none or it makes no sense.
-    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, SourceError> {
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, CacheError> {
         let path = dir.join(META);
         match fs_err::read(&path) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(SourceError::io("read", path)(error)),
+            Err(error) => Err(CacheError::io("read", path)(error)),
         }
     }
 }
 
 impl<T: Serialize> Record<T> {
     /// Describes the disk at `path`, whose bytes have the digest `sha256`.
-    pub(crate) fn of(path: &Path, sha256: Digest, meta: T) -> Result<Self, SourceError> {
-        let (bytes, modified) = measure(path).map_err(SourceError::io("read", path))?;
+    pub(crate) fn of(path: &Path, sha256: Digest, meta: T) -> Result<Self, CacheError> {
+        let (bytes, modified) = measure(path).map_err(CacheError::io("read", path))?;
         Ok(Self { bytes, sha256: Some(sha256), modified: Some(modified), meta })
     }
 
     /// Writes the record into `dir`.
-    pub(crate) fn write(&self, dir: &Path) -> Result<(), SourceError> {
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), CacheError> {
         write_json(&dir.join(META), self)
     }
 
@@ -81,7 +81,7 @@ impl<T: Serialize> Record<T> {
     /// of as `what`, and the record then holds its new time.
     ///
     /// # Errors
-    /// [`SourceError::Cancelled`], or why it cannot be read.
+    /// [`CacheError::Cancelled`], or why it cannot be read.
     pub(crate) fn holds(
         &self,
         path: &Path,
@@ -89,14 +89,14 @@ impl<T: Serialize> Record<T> {
         (cache, what): (&Cache, &str),
         events: &Events,
         cancel: &Cancel,
-    ) -> Result<bool, SourceError> {
+    ) -> Result<bool, CacheError> {
         match self.state(path) {
             State::Damaged => return Ok(false),
             State::Untouched if self.sha256 == Some(expected) => return Ok(true),
             State::Untouched | State::Touched => {}
         }
         // Taken before the disk is read: whatever changes it meanwhile makes it a touched one again.
-        let (bytes, modified) = measure(path).map_err(SourceError::io("read", path))?;
+        let (bytes, modified) = measure(path).map_err(CacheError::io("read", path))?;
         let what = format!("reading {what}, which was touched since it was made");
         let found = files::hash(path, cancel, &mut |done| events.progress(&what, done, Some(bytes)))?;
         if found == expected {
@@ -114,6 +114,22 @@ impl<T: Serialize> Record<T> {
         if write_json(&staged, &renewed).is_ok() {
             let _ = files::publish(&staged, &path.with_file_name(META));
         }
+    }
+}
+
+impl Cache {
+    /// Makes an entry in `staged` durable, all but its name: the record of its disk and the directory.
+    pub(crate) fn seal<T: Serialize>(
+        &self,
+        staged: &Path,
+        disk: &str,
+        sha256: Digest,
+        meta: &T,
+    ) -> Result<(), CacheError> {
+        let path = staged.join(disk);
+        files::sync_file(&path)?;
+        Record::of(&path, sha256, meta)?.write(staged)?;
+        files::sync_dir(staged)
     }
 }
 

@@ -9,9 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::lock::{self, FileLock};
-use super::record::Record;
 use super::work::WorkDir;
-use super::{SourceError, files};
+use super::{CacheError, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::event::Events;
@@ -51,15 +50,15 @@ impl Cache {
     /// else `HOME/.cache/tib`. Working directories of dead processes are removed.
     ///
     /// # Errors
-    /// When there is no such place, or [`SourceError::NotOurs`] when it cannot be written.
-    pub fn open(dir: Option<PathBuf>) -> Result<Self, SourceError> {
+    /// When there is no such place, or [`CacheError::NotOurs`] when it cannot be written.
+    pub fn open(dir: Option<PathBuf>) -> Result<Self, CacheError> {
         let cache = Self::look(dir)?;
         for name in DIRECTORIES.iter().chain(&["work"]) {
             let path = cache.root.join(name);
-            fs_err::create_dir_all(&path).map_err(SourceError::in_cache("create", &path))?;
+            fs_err::create_dir_all(&path).map_err(CacheError::in_cache("create", &path))?;
             // Found out now, and not when the first result is to be kept.
             let usable = rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
-            usable.map_err(|errno| SourceError::in_cache("write", &path)(errno.into()))?;
+            usable.map_err(|errno| CacheError::in_cache("write", &path)(errno.into()))?;
         }
         WorkDir::sweep(&cache.root)?;
         Ok(cache)
@@ -70,12 +69,12 @@ impl Cache {
     ///
     /// # Errors
     /// When there is no such place.
-    pub fn look(dir: Option<PathBuf>) -> Result<Self, SourceError> {
-        let dir = Self::place(dir).ok_or(SourceError::NoCacheDirectory)?;
+    pub fn look(dir: Option<PathBuf>) -> Result<Self, CacheError> {
+        let dir = Self::place(dir).ok_or(CacheError::NoCacheDirectory)?;
         // qemu and mmdebstrap run in other directories.
-        let root = std::path::absolute(&dir).map_err(SourceError::io("find", &dir))?;
+        let root = std::path::absolute(&dir).map_err(CacheError::io("find", &dir))?;
         if root.to_str().is_none() {
-            return Err(SourceError::NotUtf8(root));
+            return Err(CacheError::NotUtf8(root));
         }
         Ok(Self { root: root.into() })
     }
@@ -98,8 +97,8 @@ impl Cache {
     /// Keeps packages and agents from being removed while the result lives, and notes that they are used.
     ///
     /// # Errors
-    /// [`SourceError::Cancelled`], or why they cannot be locked.
-    pub fn use_shelves(&self, events: &Events, cancel: &Cancel) -> Result<Vec<FileLock>, SourceError> {
+    /// [`CacheError::Cancelled`], or why they cannot be locked.
+    pub fn use_shelves(&self, events: &Events, cancel: &Cancel) -> Result<Vec<FileLock>, CacheError> {
         SHELVES
             .iter()
             .map(|name| {
@@ -119,7 +118,7 @@ impl Cache {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn work(&self) -> Result<WorkDir, SourceError> {
+    pub fn work(&self) -> Result<WorkDir, CacheError> {
         WorkDir::create(&self.root)
     }
 
@@ -129,7 +128,7 @@ impl Cache {
     }
 
     /// A lock that keeps a base or layer from being removed; `None` while it is being removed.
-    pub(crate) fn in_use(&self, kind: &str, digest: Digest) -> Result<Option<Arc<FileLock>>, SourceError> {
+    pub(crate) fn in_use(&self, kind: &str, digest: Digest) -> Result<Option<Arc<FileLock>>, CacheError> {
         let path = self.lock_path(&format!("{kind}-{digest}"));
         Ok(FileLock::try_shared(&path)?.map(Arc::new))
     }
@@ -146,30 +145,16 @@ impl Cache {
         work: &WorkDir,
         name: &str,
         note: &T,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), CacheError> {
         let staged = work.path().join("note");
         write_json(&staged, note)?;
         files::publish(&staged, &self.root.join(name))
     }
 
-    /// Makes an entry in `staged` durable, all but its name: the record of its disk and the directory.
-    pub(crate) fn seal<T: Serialize>(
-        &self,
-        staged: &Path,
-        disk: &str,
-        sha256: Digest,
-        meta: &T,
-    ) -> Result<(), SourceError> {
-        let path = staged.join(disk);
-        files::sync_file(&path)?;
-        Record::of(&path, sha256, meta)?.write(staged)?;
-        files::sync_dir(staged)
-    }
-
     /// Gives a sealed entry its name. `false` if something bears it already.
-    pub(crate) fn publish_entry(&self, staged: &Path, target: &Path) -> Result<bool, SourceError> {
+    pub(crate) fn publish_entry(&self, staged: &Path, target: &Path) -> Result<bool, CacheError> {
         match files::publish(staged, target) {
-            Err(SourceError::Io { source, .. }) if is_taken(&source) => Ok(false),
+            Err(CacheError::Io { source, .. }) if is_taken(&source) => Ok(false),
             other => other.map(|()| true),
         }
     }
@@ -180,9 +165,9 @@ impl Cache {
         work: &WorkDir,
         staged: &Path,
         target: &Path,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), CacheError> {
         let aside = work.path().join("damaged");
-        fs_err::rename(target, &aside).map_err(SourceError::io("replace", target))?;
+        fs_err::rename(target, &aside).map_err(CacheError::io("replace", target))?;
         files::publish(staged, target)
     }
 
@@ -210,13 +195,13 @@ fn default_directory(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> O
         .or_else(|| set("HOME").map(|dir| dir.join(".cache/tib")))
 }
 
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), SourceError> {
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), CacheError> {
     let write = || {
         let mut text = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
         text.push(b'\n');
         fs_err::write(path, text)
     };
-    write().map_err(SourceError::io("write", path))?;
+    write().map_err(CacheError::io("write", path))?;
     files::sync_file(path)
 }
 
@@ -226,8 +211,8 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 /// What has just been stored is gone.
-pub(crate) fn vanished(path: &Path) -> SourceError {
-    SourceError::io("find again", path)(io::Error::from(io::ErrorKind::NotFound))
+pub(crate) fn vanished(path: &Path) -> CacheError {
+    CacheError::io("find again", path)(io::Error::from(io::ErrorKind::NotFound))
 }
 
 #[cfg(test)]

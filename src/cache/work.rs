@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::lock::{self, FileLock};
-use super::{SourceError, files};
+use super::{CacheError, files};
 use crate::cancel::Cancel;
 use crate::event::Events;
 
@@ -25,7 +25,7 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    pub(crate) fn create(root: &Path) -> Result<Self, SourceError> {
+    pub(crate) fn create(root: &Path) -> Result<Self, CacheError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let _gate =
             FileLock::exclusive(&lock::path(root, GATE), "its start", &Events::none(), &Cancel::new())?;
@@ -39,7 +39,7 @@ impl WorkDir {
             match fs_err::create_dir(&path) {
                 Ok(()) => return Ok(Self { path, lock_path, _lock: lock }),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(SourceError::io("create", path)(error)),
+                Err(error) => return Err(CacheError::io("create", path)(error)),
             }
         }
     }
@@ -55,7 +55,7 @@ impl WorkDir {
     ///
     /// # Errors
     /// Why it cannot be made.
-    pub(crate) fn reachable(&self) -> Result<PathBuf, SourceError> {
+    pub(crate) fn reachable(&self) -> Result<PathBuf, CacheError> {
         if others_pass(&self.path) {
             return Ok(self.path.clone());
         }
@@ -63,24 +63,24 @@ impl WorkDir {
         let dir = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempdir_in(&parent)
-            .map_err(SourceError::io("create a directory in", parent))?;
+            .map_err(CacheError::io("create a directory in", parent))?;
         // Before anything is in it: from now on the directory is found and removed after a crash.
         let link = self.path.join(ELSEWHERE);
-        std::os::unix::fs::symlink(dir.path(), &link).map_err(SourceError::io("create", link))?;
+        std::os::unix::fs::symlink(dir.path(), &link).map_err(CacheError::io("create", link))?;
         let path = dir.keep();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
-        fs_err::set_permissions(&path, mode).map_err(SourceError::io("open up", &path))?;
+        fs_err::set_permissions(&path, mode).map_err(CacheError::io("open up", &path))?;
         Ok(path)
     }
 
     /// Removes what tibs that died have left behind.
-    pub(crate) fn sweep(root: &Path) -> Result<(), SourceError> {
+    pub(crate) fn sweep(root: &Path) -> Result<(), CacheError> {
         // Somebody else is making or sweeping one at this moment; the next open sweeps.
         let Some(_gate) = FileLock::try_exclusive(&lock::path(root, GATE))? else { return Ok(()) };
         let work = root.join("work");
-        let entries = fs_err::read_dir(&work).map_err(SourceError::io("read", &work))?;
+        let entries = fs_err::read_dir(&work).map_err(CacheError::io("read", &work))?;
         for entry in entries {
-            let entry = entry.map_err(SourceError::io("read", &work))?;
+            let entry = entry.map_err(CacheError::io("read", &work))?;
             let lock_path = lock_path(root, &entry.file_name().to_string_lossy());
             if let Some(_lock) = FileLock::try_exclusive(&lock_path)? {
                 remove(&entry.path(), &lock_path);

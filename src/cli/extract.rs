@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{FileKind, Tree};
 use crate::error::{Exit, Result, without_path};
+use crate::look::LookError;
 use crate::look::extract::{Extracted, to_host, to_tar};
-use crate::os::VerifyError;
 use crate::shown::show;
 use crate::size::Size;
 
@@ -80,10 +80,10 @@ fn target(tree: &mut dyn Tree, path: &[u8], output: Option<&Path>, as_tar: bool)
 /// A tar file gets its name when it is whole.
 fn tar_file(tree: &mut dyn Tree, path: &[u8], target: &Path, replace: bool) -> Result<Extracted> {
     if !replace && target.symlink_metadata().is_ok() {
-        return Err(VerifyError::Exists { path: target.to_owned() }.into());
+        return Err(LookError::Exists { path: target.to_owned() }.into());
     }
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let host = |source| VerifyError::Host { action: "write", path: target.to_owned(), source };
+    let host = |source| LookError::Host { action: "write", path: target.to_owned(), source };
     let mut file = tempfile::Builder::new()
         .prefix(".tib-extract-")
         .permissions(Permissions::from_mode(0o666))
@@ -93,7 +93,7 @@ fn tar_file(tree: &mut dyn Tree, path: &[u8], target: &Path, replace: bool) -> R
     // Somebody may have made it while we were copying.
     let named = if replace { file.persist(target) } else { file.persist_noclobber(target) };
     named.map_err(|error| match error.error.kind() {
-        std::io::ErrorKind::AlreadyExists => VerifyError::Exists { path: target.to_owned() },
+        std::io::ErrorKind::AlreadyExists => LookError::Exists { path: target.to_owned() },
         _ => host(error.error),
     })?;
     Ok(done)

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnose, Exit, Failure, Result, io_exit};
-use crate::os::VerifyError;
+use crate::look::LookError;
 use crate::shown::{self, Screen, Text};
 
 /// Writes a command's answer. A reader that has seen enough (`| head`) is no error.
@@ -66,7 +66,7 @@ impl Content {
     /// Into what is at `path`.
     pub(super) fn to_stream(path: &Path, raw: bool) -> Result<Self> {
         let unwritten: fn(PathBuf, io::Error) -> Failure =
-            |path, source| VerifyError::Host { action: "write to", path, source }.into();
+            |path, source| LookError::Host { action: "write to", path, source }.into();
         let path = path.to_owned();
         let opened = std::fs::OpenOptions::new().write(true).open(&path);
         let stream = opened.map_err(|error| unwritten(path.clone(), error))?;

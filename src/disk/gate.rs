@@ -10,10 +10,8 @@ use serde::Serialize;
 
 use super::container::{PROBE_BYTES, recognise};
 use super::header::{self, Compression, Header, HeaderFault};
-use super::library::{self, Library};
-use super::qcow2::Qcow2;
 use super::raw::{Raw, read_padded};
-use super::{BlockRead, DiskError, filesystem, partition};
+use super::{DiskError, filesystem, partition};
 
 /// Largest virtual disk accepted by default: 2 TiB.
 const MAX_VIRTUAL_SIZE: u64 = 2 << 40;
@@ -21,8 +19,6 @@ const MAX_VIRTUAL_SIZE: u64 = 2 << 40;
 const MAX_DEPTH: usize = 16;
 /// Shortest raw image: room for a partition table and one aligned partition.
 const MIN_RAW_SIZE: u64 = 1 << 20;
-/// Level-2 entries that are looked through before an image is read: 256 GiB of 64 KiB clusters.
-const AUDIT_ENTRIES: u64 = 4 << 20;
 
 /// Format of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -160,62 +156,8 @@ pub fn gate(path: &Path, policy: &Policy) -> Result<ImageInfo, DiskError> {
     })
 }
 
-/// Opens an image, through the gate, as the virtual disk it holds.
-///
-/// `qcow2-rs` reads what it reads right (version 3, nothing compressed); tib's own reader the rest.
-///
-/// # Errors
-/// As [`gate`].
-pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskError> {
-    let chain = chain(path, policy)?;
-    if library::can_read(&chain)
-        && tables_are_plain(&chain)?
-        && let Some(map) = own_qcow2(&chain)?
-    {
-        return Ok(Box::new(Library::new(&chain, map)?));
-    }
-    own(&chain)
-}
-
-/// Opens an image with tib's own reader alone, whatever it is.
-///
-/// # Errors
-/// As [`gate`].
-pub fn open_own(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskError> {
-    own(&chain(path, policy)?)
-}
-
-fn tables_are_plain(chain: &[Layer]) -> Result<bool, DiskError> {
-    for layer in chain {
-        match own_qcow2(std::slice::from_ref(layer))? {
-            Some(reader) if reader.tables_are_plain(AUDIT_ENTRIES)? => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
-}
-
-fn own(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
-    if let Some(qcow2) = own_qcow2(chain)? {
-        return Ok(Box::new(qcow2));
-    }
-    let [layer, ..] = chain else { return Err(DiskError::Damaged("the backing chain is empty".to_owned())) };
-    let file = layer.file.try_clone().map_err(|source| io("open", &layer.path, source))?;
-    Ok(Box::new(Raw::new(file, &layer.path, layer.file_size)))
-}
-
-/// tib's own reader of a chain, if its top is qcow2.
-fn own_qcow2(chain: &[Layer]) -> Result<Option<Qcow2>, DiskError> {
-    let Some((top, behind)) = chain.split_first() else { return Ok(None) };
-    let Content::Qcow2(header) = &top.content else { return Ok(None) };
-    let backing = if behind.is_empty() { None } else { Some(own(behind)?) };
-    let qcow2 = Qcow2::new(Arc::clone(&top.file), &top.path, top.file_size, header.clone(), backing)?;
-    qcow2.check_overlaps(AUDIT_ENTRIES)?;
-    Ok(Some(qcow2))
-}
-
 /// Follows a chain from its top, checking every file on the way.
-fn chain(path: &Path, policy: &Policy) -> Result<Vec<Layer>, DiskError> {
+pub(super) fn chain(path: &Path, policy: &Policy) -> Result<Vec<Layer>, DiskError> {
     let mut seen = Vec::new();
     let mut layers: Vec<Layer> = Vec::new();
     let mut next = Some((path.to_owned(), None));
@@ -364,7 +306,7 @@ fn refused(path: &Path, reason: &str, hint: Option<&str>) -> DiskError {
     DiskError::Refused { path: path.to_owned(), reason: reason.to_owned(), hint: hint.map(str::to_owned) }
 }
 
-fn io(action: &'static str, path: &Path, source: std::io::Error) -> DiskError {
+pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> DiskError {
     DiskError::Io { action, path: path.to_owned(), source }
 }
 

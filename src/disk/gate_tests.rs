@@ -1,5 +1,7 @@
 use std::fmt::Write;
 
+use super::super::library;
+use super::super::open::{open, open_own, tables_are_plain};
 use super::super::testing::{Lab, mixture, read_all, read_extents, write};
 use super::super::{BlockRead, create_overlay};
 use super::*;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use guestfs::{Handle, UmountOptArgs};
 
 use super::GuestError;
-use super::root::{Mount, What};
+use super::mounts::{Mount, What};
 use super::session::Session;
 use crate::disk::fstab::{self, Entry, Names, Spec};
 

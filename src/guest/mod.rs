@@ -8,6 +8,7 @@ pub mod doctor;
 mod error;
 mod ffi;
 mod layout;
+mod mounts;
 mod operations;
 mod partition;
 mod process;

@@ -3,26 +3,11 @@
 use guestfs::UmountOptArgs;
 
 use super::GuestError;
+use super::mounts::{Mount, What};
 use super::session::Session;
 
 /// Where libguestfs mounts the guest, in the appliance.
 const SYSROOT: &str = "/sysroot";
-
-/// One thing that is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
-    pub(super) what: What,
-    pub(super) at: String,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
-    /// A file system, with options that choose what of it is mounted, or whose its files are.
-    Device { device: String, options: String },
-    /// Another path of the guest, with what is mounted below it if `recursive` is set.
-    Path { path: String, recursive: bool },
-}
 
 impl Session {
     /// Sees to it that the root file system of the first drive is mounted, with what its fstab names: finds it, unless

@@ -9,7 +9,7 @@ use guestfs::{AddDriveOptArgs, Handle};
 use super::GuestError;
 use super::console::Console;
 use super::ffi::{self, CallError};
-use super::root::Mount;
+use super::mounts::Mount;
 use super::worker::{Lost, Worker};
 use crate::cancel::{Cancel, OnRaise};
 use crate::event::Events;

@@ -10,7 +10,7 @@ use crate::disk::Tree;
 use crate::os::files::{escape, read_optional};
 use crate::os::sudoers;
 use crate::os::sudoers::{Person, Shown};
-use crate::os::{Grant, VerifyError, groups, users};
+use crate::os::{Grant, ReadError, groups, users};
 
 /// The most users, and groups, that are looked at.
 const ENTRY_LIMIT: usize = 10_000;
@@ -83,12 +83,12 @@ pub struct SudoGrant {
 /// Reads users, groups and sudo's rules.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for a file that would be understood only in part, [`VerifyError::Disk`].
-pub(crate) fn accounts(tree: &mut dyn Tree) -> Result<Accounts, VerifyError> {
+/// [`ReadError::Malformed`] for a file that would be understood only in part, [`ReadError::Disk`].
+pub(crate) fn accounts(tree: &mut dyn Tree) -> Result<Accounts, ReadError> {
     let (users, groups) = (users(tree)?, groups(tree)?);
     for (path, entries) in [("/etc/passwd", users.len()), ("/etc/group", groups.len())] {
         if entries > ENTRY_LIMIT {
-            return Err(VerifyError::malformed(path, format!("it has more than {ENTRY_LIMIT} lines")));
+            return Err(ReadError::malformed(path, format!("it has more than {ENTRY_LIMIT} lines")));
         }
     }
     let people = Person::all(&users, &groups);
@@ -131,11 +131,11 @@ fn account(
 }
 
 /// The first entry of each user, as the C library takes it.
-fn shadow_entries(tree: &mut dyn Tree) -> Result<BTreeMap<String, Entry>, VerifyError> {
+fn shadow_entries(tree: &mut dyn Tree) -> Result<BTreeMap<String, Entry>, ReadError> {
     const PATH: &str = "/etc/shadow";
     let text = read_optional(tree, PATH.as_bytes())?.unwrap_or_default();
     let entries = shadow::parse(&text)
-        .map_err(|line| VerifyError::malformed(PATH, format!("line {line} has the wrong form")))?;
+        .map_err(|line| ReadError::malformed(PATH, format!("line {line} has the wrong form")))?;
     let mut first = BTreeMap::new();
     for entry in entries {
         first.entry(entry.name.clone()).or_insert(entry);
@@ -144,7 +144,7 @@ fn shadow_entries(tree: &mut dyn Tree) -> Result<BTreeMap<String, Entry>, Verify
 }
 
 /// Passwords in `/etc/passwd` itself; `x` there refers to `/etc/shadow`.
-fn password_fields(tree: &mut dyn Tree) -> Result<BTreeMap<String, Password>, VerifyError> {
+fn password_fields(tree: &mut dyn Tree) -> Result<BTreeMap<String, Password>, ReadError> {
     let text = read_optional(tree, b"/etc/passwd")?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut found = BTreeMap::new();
@@ -159,7 +159,7 @@ fn password_fields(tree: &mut dyn Tree) -> Result<BTreeMap<String, Password>, Ve
     Ok(found)
 }
 
-fn sudo(tree: &mut dyn Tree, people: &[Person]) -> Result<Vec<SudoGrant>, VerifyError> {
+fn sudo(tree: &mut dyn Tree, people: &[Person]) -> Result<Vec<SudoGrant>, ReadError> {
     let rules = sudoers::shown(&sudoers::read(tree)?, people)?;
     let grants =
         rules.into_iter().map(|Shown { grant, users, file, line }| SudoGrant { grant, users, file, line });

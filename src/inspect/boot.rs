@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::grub::{GrubConfig, environment};
 use super::loader_entries;
 use crate::disk::{Layout, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::read_optional;
 
 /// Where GRUB's files are.
@@ -56,7 +56,7 @@ pub struct BootEntry {
     pub command_line: String,
 }
 
-pub(crate) fn boot(tree: &mut dyn Tree, layout: Option<&Layout>) -> Result<Boot, VerifyError> {
+pub(crate) fn boot(tree: &mut dyn Tree, layout: Option<&Layout>) -> Result<Boot, ReadError> {
     let mut boot = Boot::default();
     if let Some(layout) = layout {
         (boot.bios, boot.uefi) = (bios(layout), uefi(layout));

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::datasource::{config_files, effective_datasources};
 use crate::os::files::{escape, glob, read_optional, show};
 
@@ -57,8 +57,8 @@ pub struct DsIdentify {
 /// Looks at cloud-init; `None` when there is none.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for a configuration in a form that is not read, [`VerifyError::Disk`].
-pub(crate) fn cloud(tree: &mut dyn Tree) -> Result<Option<CloudInit>, VerifyError> {
+/// [`ReadError::Malformed`] for a configuration in a form that is not read, [`ReadError::Disk`].
+pub(crate) fn cloud(tree: &mut dyn Tree) -> Result<Option<CloudInit>, ReadError> {
     let version = version(tree)?;
     let present =
         version.is_some() || tree.exists(b"/usr/bin/cloud-init")? || tree.exists(b"/etc/cloud/cloud.cfg")?;
@@ -77,7 +77,7 @@ pub(crate) fn cloud(tree: &mut dyn Tree) -> Result<Option<CloudInit>, VerifyErro
 }
 
 /// From cloud-init's own code: packagers write their version beside its own.
-fn version(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn version(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     for pattern in [
         "/usr/lib/python3/dist-packages",
         "/usr/lib/python3.*/site-packages",
@@ -100,14 +100,13 @@ fn version(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
 }
 
 /// `user` counts more than `system_info`'s `default_user`; of each, the last file's.
-fn default_user(tree: &mut dyn Tree) -> Result<Option<DefaultUser>, VerifyError> {
+fn default_user(tree: &mut dyn Tree) -> Result<Option<DefaultUser>, ReadError> {
     let (mut of_system, mut own) = (None, None);
     for path in config_files(tree)? {
         let Some(text) = read_optional(tree, &path)? else { continue };
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().collect();
-        let get =
-            |keys: &[&str]| lookup(&lines, keys).map_err(|reason| VerifyError::malformed(&path, reason));
+        let get = |keys: &[&str]| lookup(&lines, keys).map_err(|reason| ReadError::malformed(&path, reason));
         let user =
             |name: Option<String>| name.map(|name| DefaultUser { name: escape(&name), file: show(&path) });
         of_system = user(get(&["system_info", "default_user", "name"])?).or(of_system);
@@ -176,7 +175,7 @@ fn plain(value: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
-fn ds_identify(tree: &mut dyn Tree) -> Result<Option<DsIdentify>, VerifyError> {
+fn ds_identify(tree: &mut dyn Tree) -> Result<Option<DsIdentify>, ReadError> {
     let Some(text) = read_optional(tree, b"/etc/cloud/ds-identify.cfg")? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text);
     let get = |key: &str| {

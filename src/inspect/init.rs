@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::system::program;
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{base_name, glob, is_directory, show};
 
 /// The first process.
@@ -54,7 +54,7 @@ impl InitKind {
     }
 }
 
-pub(crate) fn init(tree: &mut dyn Tree) -> Result<Init, VerifyError> {
+pub(crate) fn init(tree: &mut dyn Tree) -> Result<Init, ReadError> {
     let Some((path, name)) = program(tree, "/sbin/init")? else {
         return Ok(Init { kind: InitKind::Missing, program: None, version: None });
     };
@@ -73,7 +73,7 @@ pub(crate) fn init(tree: &mut dyn Tree) -> Result<Init, VerifyError> {
 }
 
 /// systemd's programs share a library that has the version in its name.
-fn systemd_version(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn systemd_version(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     for pattern in [
         b"/usr/lib/systemd/libsystemd-shared-*.so".as_slice(),
         b"/usr/lib/*/systemd/libsystemd-shared-*.so",

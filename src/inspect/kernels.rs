@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{is_directory, join, names, optional, read_start, show, too_much};
 
 /// Where modules are, in one or two places that are usually one.
@@ -52,7 +52,7 @@ pub struct Ramdisk {
     pub size: u64,
 }
 
-pub(crate) fn kernels(tree: &mut dyn Tree) -> Result<Kernels, VerifyError> {
+pub(crate) fn kernels(tree: &mut dyn Tree) -> Result<Kernels, ReadError> {
     let mut kernels: Vec<Kernel> = Vec::new();
     for name in some_names(tree, "/boot")? {
         let shown = show(&name);
@@ -88,7 +88,7 @@ pub(crate) fn kernels(tree: &mut dyn Tree) -> Result<Kernels, VerifyError> {
 }
 
 /// The names in a directory that never has many.
-fn some_names(tree: &mut dyn Tree, directory: &str) -> Result<Vec<Vec<u8>>, VerifyError> {
+fn some_names(tree: &mut dyn Tree, directory: &str) -> Result<Vec<Vec<u8>>, ReadError> {
     let names = names(tree, directory.as_bytes())?;
     if names.len() > ENTRY_LIMIT {
         return Err(too_much(directory.as_bytes()).into());
@@ -96,7 +96,7 @@ fn some_names(tree: &mut dyn Tree, directory: &str) -> Result<Vec<Vec<u8>>, Veri
     Ok(names)
 }
 
-fn kernel(tree: &mut dyn Tree, path: &[u8], version: &str) -> Result<Option<Kernel>, VerifyError> {
+fn kernel(tree: &mut dyn Tree, path: &[u8], version: &str) -> Result<Option<Kernel>, ReadError> {
     let Some(size) = file_size(tree, path)? else { return Ok(None) };
     let mut modules = None;
     for directory in MODULES {
@@ -121,7 +121,7 @@ fn kernel(tree: &mut dyn Tree, path: &[u8], version: &str) -> Result<Option<Kern
     Ok(Some(Kernel { version: version.to_owned(), path: show(path), size, banner, modules, initramfs }))
 }
 
-fn file_size(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<u64>, VerifyError> {
+fn file_size(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<u64>, ReadError> {
     let stat = optional(tree.stat(path))?;
     Ok(stat.filter(|stat| stat.kind == FileKind::File).map(|stat| stat.size))
 }

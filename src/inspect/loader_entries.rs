@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{join, names, optional, show, too_much};
 
 pub(crate) const DIRECTORY: &str = "/boot/loader/entries";
@@ -29,7 +29,7 @@ pub(crate) struct LoaderEntry {
 pub(crate) fn read(
     tree: &mut dyn Tree,
     variables: &BTreeMap<String, String>,
-) -> Result<Vec<LoaderEntry>, VerifyError> {
+) -> Result<Vec<LoaderEntry>, ReadError> {
     let mut entries = Vec::new();
     let names = names(tree, DIRECTORY.as_bytes())?;
     if names.len() > ENTRY_LIMIT {

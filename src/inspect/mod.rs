@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::disk::{Layout, Tree};
 use crate::error::Failure;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::show;
 
 pub use accounts::{Accounts, GroupAccount, SudoGrant, UserAccount};
@@ -245,7 +245,7 @@ impl Reader<'_> {
     fn section<T>(
         &mut self,
         part: Part,
-        read: impl FnOnce(&mut dyn Tree) -> Result<T, VerifyError>,
+        read: impl FnOnce(&mut dyn Tree) -> Result<T, ReadError>,
     ) -> Option<Section<T>> {
         if !self.options.wants(part) {
             return None;

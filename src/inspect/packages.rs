@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::packages::{Manager, database};
 
 /// Programs that install packages, and where they are.
@@ -47,7 +47,7 @@ pub struct InstalledPackage {
     pub installed_size: Option<u64>,
 }
 
-pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Packages, VerifyError> {
+pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Packages, ReadError> {
     let database = database(tree)?;
     let packages: Vec<InstalledPackage> = database
         .installed

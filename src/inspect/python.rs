@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::search::search;
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{base_name, escape, glob, join, names, optional, read_optional, show};
 use crate::os::python::environment::{Settings, system_directories};
 use crate::os::python::metadata::{fields, metadata_files};
@@ -79,8 +79,8 @@ pub struct PythonPackage {
 /// `/var/lib`, ten levels deep, containers left out.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for an environment that says no version, [`VerifyError::Disk`].
-pub(crate) fn python(tree: &mut dyn Tree) -> Result<Python, VerifyError> {
+/// [`ReadError::Malformed`] for an environment that says no version, [`ReadError::Disk`].
+pub(crate) fn python(tree: &mut dyn Tree) -> Result<Python, ReadError> {
     let interpreters = interpreters(tree)?;
     let mut directories = Vec::new();
     for interpreter in &interpreters {
@@ -106,7 +106,7 @@ pub(crate) fn python(tree: &mut dyn Tree) -> Result<Python, VerifyError> {
 }
 
 /// Programs called `pythonX.Y`; links to them by other names are left out.
-fn interpreters(tree: &mut dyn Tree) -> Result<Vec<Interpreter>, VerifyError> {
+fn interpreters(tree: &mut dyn Tree) -> Result<Vec<Interpreter>, ReadError> {
     let mut found = Vec::new();
     for pattern in ["/usr/bin/python?.*", "/usr/local/bin/python?.*"] {
         for path in glob(tree, pattern.as_bytes())? {
@@ -124,7 +124,7 @@ fn interpreters(tree: &mut dyn Tree) -> Result<Vec<Interpreter>, VerifyError> {
     Ok(found)
 }
 
-fn virtual_environments(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
+fn virtual_environments(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut found = Vec::new();
     search(tree, &ROOTS, &mut |tree, path, stat| {
         if stat.kind != FileKind::Directory {
@@ -139,7 +139,7 @@ fn virtual_environments(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError
     Ok(found)
 }
 
-fn virtual_environment(tree: &mut dyn Tree, root: &[u8]) -> Result<PythonEnvironment, VerifyError> {
+fn virtual_environment(tree: &mut dyn Tree, root: &[u8]) -> Result<PythonEnvironment, ReadError> {
     let settings = Settings::read(tree, root)?;
     let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     let mut seen = Vec::new();
@@ -167,7 +167,7 @@ fn virtual_environment(tree: &mut dyn Tree, root: &[u8]) -> Result<PythonEnviron
 }
 
 /// The packages in a directory such as `site-packages`, sorted, and what could not be read.
-fn packages(tree: &mut dyn Tree, directory: &[u8]) -> Result<(Vec<PythonPackage>, Vec<String>), VerifyError> {
+fn packages(tree: &mut dyn Tree, directory: &[u8]) -> Result<(Vec<PythonPackage>, Vec<String>), ReadError> {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for path in metadata_files(tree, directory)? {
         let editable = match path.strip_suffix(b"METADATA") {
@@ -202,15 +202,15 @@ fn package(text: &[u8], editable: bool) -> Result<PythonPackage, &'static str> {
 }
 
 /// PEP 610: an installer leaves behind where a package comes from.
-fn is_editable(tree: &mut dyn Tree, path: &[u8]) -> Result<bool, VerifyError> {
+fn is_editable(tree: &mut dyn Tree, path: &[u8]) -> Result<bool, ReadError> {
     let Some(text) = read_optional(tree, path)? else { return Ok(false) };
     let value: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| VerifyError::malformed(path, error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| ReadError::malformed(path, error.to_string()))?;
     Ok(value["dir_info"]["editable"] == true)
 }
 
 /// What older tools leave of an editable package: a file with the directory of its sources.
-fn linked(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<PythonPackage>, VerifyError> {
+fn linked(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<PythonPackage>, ReadError> {
     let text = read_optional(tree, path)?.unwrap_or_default();
     let directory = text.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii();
     if !directory.starts_with(b"/") {

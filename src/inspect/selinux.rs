@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::boot::boot;
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, join, names, optional, read_optional, show};
 
 /// How SELinux starts.
@@ -56,8 +56,8 @@ pub struct Labels {
 /// Looks at SELinux's configuration; `None` when there is none.
 ///
 /// # Errors
-/// [`VerifyError::Disk`]; what is wrong with the boot loader's configuration.
-pub(crate) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, VerifyError> {
+/// [`ReadError::Disk`]; what is wrong with the boot loader's configuration.
+pub(crate) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, ReadError> {
     let Some(text) = read_optional(tree, b"/etc/selinux/config")? else { return Ok(None) };
     let (configured, policy) = parse(&text);
     let entries = boot(tree, None)?.entries;
@@ -123,7 +123,7 @@ fn at_boot(configured: Option<SelinuxMode>, command_line: &str) -> (Option<Selin
 }
 
 /// The compiled policy with the highest version, `policy.33` and the like.
-fn newest(tree: &mut dyn Tree, policy: &str) -> Result<Option<(u32, Vec<u8>)>, VerifyError> {
+fn newest(tree: &mut dyn Tree, policy: &str) -> Result<Option<(u32, Vec<u8>)>, ReadError> {
     let directory = format!("/etc/selinux/{policy}/policy").into_bytes();
     let versions = names(tree, &directory)?.into_iter().filter_map(|name| {
         let version = std::str::from_utf8(&name).ok()?.strip_prefix("policy.")?.parse().ok()?;
@@ -133,7 +133,7 @@ fn newest(tree: &mut dyn Tree, policy: &str) -> Result<Option<(u32, Vec<u8>)>, V
 }
 
 /// Files of every system, of several types. One without a label means the image was changed without SELinux.
-fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, VerifyError> {
+fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, ReadError> {
     const FILES: [&[u8]; 10] = [
         b"/",
         b"/etc",

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::{FileKind, Stat, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::directories::{Found, each_directory};
 use crate::os::files::show;
 
@@ -55,8 +55,8 @@ pub struct FileSize {
 /// Adds up the sizes of everything, and keeps the `top` largest of each kind.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
-pub(crate) fn sizes(tree: &mut dyn Tree, top: usize) -> Result<Sizes, VerifyError> {
+/// [`ReadError::Disk`].
+pub(crate) fn sizes(tree: &mut dyn Tree, top: usize) -> Result<Sizes, ReadError> {
     let found = each_directory(tree, b"/", |sizes: &mut Part, directory, inside| {
         sizes.add(directory, inside, top);
     })?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::disk::{DiskError, FileKind, Tree};
 use crate::distro::parse_fields;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{base_name, optional, read_optional, show};
 use crate::os::release::{DetectError, architecture};
 
@@ -82,7 +82,7 @@ pub struct Mount {
     pub options: String,
 }
 
-pub(crate) fn system(tree: &mut dyn Tree) -> Result<System, VerifyError> {
+pub(crate) fn system(tree: &mut dyn Tree) -> Result<System, ReadError> {
     let mut fields = BTreeMap::new();
     for path in ["/etc/os-release", "/usr/lib/os-release"] {
         if let Some(text) = read_optional(tree, path.as_bytes())? {
@@ -116,7 +116,7 @@ pub(crate) fn system(tree: &mut dyn Tree) -> Result<System, VerifyError> {
 }
 
 /// The first line with something in it.
-fn first_line(tree: &mut dyn Tree, path: &str) -> Result<Option<String>, VerifyError> {
+fn first_line(tree: &mut dyn Tree, path: &str) -> Result<Option<String>, ReadError> {
     let text = read_optional(tree, path.as_bytes())?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -124,7 +124,7 @@ fn first_line(tree: &mut dyn Tree, path: &str) -> Result<Option<String>, VerifyE
 }
 
 /// Debian's file holds nothing but the version; Red Hat's a sentence with one in it.
-fn full_version(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn full_version(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     for path in ["/etc/debian_version", "/etc/redhat-release"] {
         if let Some(line) = first_line(tree, path)? {
             let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
@@ -134,7 +134,7 @@ fn full_version(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
     Ok(None)
 }
 
-fn machine(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn machine(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     match architecture(tree) {
         Ok(arch) => Ok(Some(arch.name().to_owned())),
         Err(DetectError::NoPrograms) => Ok(None),
@@ -144,7 +144,7 @@ fn machine(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
     }
 }
 
-fn machine_id(tree: &mut dyn Tree) -> Result<MachineId, VerifyError> {
+fn machine_id(tree: &mut dyn Tree) -> Result<MachineId, ReadError> {
     let Some(text) = read_optional(tree, b"/etc/machine-id")? else { return Ok(MachineId::Missing) };
     Ok(match text.trim_ascii() {
         b"" => MachineId::Empty,
@@ -153,7 +153,7 @@ fn machine_id(tree: &mut dyn Tree) -> Result<MachineId, VerifyError> {
     })
 }
 
-fn timezone(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn timezone(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     if let Some(stat) = optional(tree.lstat(b"/etc/localtime"))?
         && stat.kind == FileKind::Symlink
     {
@@ -165,7 +165,7 @@ fn timezone(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
     first_line(tree, "/etc/timezone")
 }
 
-fn locale(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn locale(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     for path in ["/etc/locale.conf", "/etc/default/locale"] {
         if let Some(text) = read_optional(tree, path.as_bytes())? {
             let fields = parse_fields(&String::from_utf8_lossy(&text));
@@ -177,7 +177,7 @@ fn locale(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
     Ok(None)
 }
 
-fn mounts(tree: &mut dyn Tree) -> Result<Vec<Mount>, VerifyError> {
+fn mounts(tree: &mut dyn Tree) -> Result<Vec<Mount>, ReadError> {
     let text = read_optional(tree, b"/etc/fstab")?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));

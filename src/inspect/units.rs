@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::unit::{InitScript, Unit, UnitIndex, init_scripts, list};
 
 /// systemd units, and init scripts that have none.
@@ -23,7 +23,7 @@ pub struct Units {
     pub init_scripts: Vec<InitScript>,
 }
 
-pub(crate) fn units(tree: &mut dyn Tree) -> Result<Units, VerifyError> {
+pub(crate) fn units(tree: &mut dyn Tree) -> Result<Units, ReadError> {
     let index = UnitIndex::read(tree)?;
     let units = list(tree, &index)?;
     let mut counts = BTreeMap::new();

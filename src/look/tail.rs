@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 
 use crate::disk::{DiskError, Tree};
-use crate::os::VerifyError;
-use crate::os::files::write_error;
+use crate::look::LookError;
 
 /// Bytes looked at in one go for the ends of lines.
 const WINDOW: u64 = 256 << 10;
@@ -25,8 +24,8 @@ pub enum End {
 /// Writes the end of a file as it is.
 ///
 /// # Errors
-/// [`VerifyError::Disk`], [`VerifyError::Write`].
-pub fn tail(tree: &mut dyn Tree, path: &[u8], end: End, out: &mut dyn Write) -> Result<(), VerifyError> {
+/// [`LookError::Read`], [`LookError::Write`].
+pub fn tail(tree: &mut dyn Tree, path: &[u8], end: End, out: &mut dyn Write) -> Result<(), LookError> {
     if let End::FromLine(line) = end {
         let mut rest = Rest { lines: line.saturating_sub(1), out: &mut *out };
         tree.read_to(path, &mut rest)?;
@@ -35,7 +34,7 @@ pub fn tail(tree: &mut dyn Tree, path: &[u8], end: End, out: &mut dyn Write) -> 
         let start = start_of(tree, path, size, end, WINDOW)?;
         tree.read_range(path, start, u64::MAX, out)?;
     }
-    out.flush().map_err(write_error("the end of the file"))
+    out.flush().map_err(LookError::write("the end of the file"))
 }
 
 /// Passes on what comes after so many lines.

@@ -1,6 +1,6 @@
 //! Users and groups of an image.
 
-use super::VerifyError;
+use super::ReadError;
 use super::files::read_optional;
 use crate::disk::Tree;
 
@@ -40,8 +40,8 @@ pub struct Group {
 /// The users of an image, in the order of `/etc/passwd`.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`], [`VerifyError::Disk`]; a missing file too, as every image has one.
-pub fn users(tree: &mut dyn Tree) -> Result<Vec<User>, VerifyError> {
+/// [`ReadError::Malformed`], [`ReadError::Disk`]; a missing file too, as every image has one.
+pub fn users(tree: &mut dyn Tree) -> Result<Vec<User>, ReadError> {
     read_lines(tree, "/etc/passwd", parse_user)
 }
 
@@ -49,7 +49,7 @@ pub fn users(tree: &mut dyn Tree) -> Result<Vec<User>, VerifyError> {
 ///
 /// # Errors
 /// As [`users`].
-pub fn groups(tree: &mut dyn Tree) -> Result<Vec<Group>, VerifyError> {
+pub fn groups(tree: &mut dyn Tree) -> Result<Vec<Group>, ReadError> {
     read_lines(tree, "/etc/group", parse_group)
 }
 
@@ -70,15 +70,11 @@ pub fn groups_of<'a>(user: &User, groups: &'a [Group]) -> Vec<&'a str> {
     primary.chain(further).map(|group| group.name.as_str()).collect()
 }
 
-fn read_lines<T>(
-    tree: &mut dyn Tree,
-    path: &str,
-    parse: fn(&str) -> Option<T>,
-) -> Result<Vec<T>, VerifyError> {
+fn read_lines<T>(tree: &mut dyn Tree, path: &str, parse: fn(&str) -> Option<T>) -> Result<Vec<T>, ReadError> {
     let text = read_optional(tree, path.as_bytes())?
-        .ok_or_else(|| VerifyError::malformed(path, "it does not exist"))?;
+        .ok_or_else(|| ReadError::malformed(path, "it does not exist"))?;
     parse_lines(&text, parse)
-        .map_err(|line| VerifyError::malformed(path, format!("line {line} has the wrong form")))
+        .map_err(|line| ReadError::malformed(path, format!("line {line} has the wrong form")))
 }
 
 /// Skips what glibc skips: empty lines, comments and NIS entries. Anything else must be right, because a check

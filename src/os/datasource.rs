@@ -1,6 +1,6 @@
 //! cloud-init's `datasource_list`, as it takes effect.
 
-use super::VerifyError;
+use super::ReadError;
 use super::cloud_config::datasources;
 use super::files::{join, names, read_optional};
 use crate::disk::Tree;
@@ -13,8 +13,8 @@ const DIRECTORY: &[u8] = b"/etc/cloud/cloud.cfg.d";
 /// `cloud.cfg` comes first, then `cloud.cfg.d/*.cfg` by name; the last one that sets the list wins.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for a form this does not read, [`VerifyError::Disk`].
-pub fn datasource_list(tree: &mut dyn Tree) -> Result<Option<Vec<String>>, VerifyError> {
+/// [`ReadError::Malformed`] for a form this does not read, [`ReadError::Disk`].
+pub fn datasource_list(tree: &mut dyn Tree) -> Result<Option<Vec<String>>, ReadError> {
     Ok(effective_datasources(tree)?.map(|effective| effective.list))
 }
 
@@ -25,11 +25,11 @@ pub(crate) struct Effective {
 }
 
 /// As [`datasource_list`], with the file.
-pub(crate) fn effective_datasources(tree: &mut dyn Tree) -> Result<Option<Effective>, VerifyError> {
+pub(crate) fn effective_datasources(tree: &mut dyn Tree) -> Result<Option<Effective>, ReadError> {
     let mut effective = None;
     for path in config_files(tree)? {
         let Some(text) = read_optional(tree, &path)? else { continue };
-        if let Some(list) = datasources(&text).map_err(|reason| VerifyError::malformed(&path, reason))? {
+        if let Some(list) = datasources(&text).map_err(|reason| ReadError::malformed(&path, reason))? {
             effective = Some(Effective { list, file: path });
         }
     }
@@ -37,7 +37,7 @@ pub(crate) fn effective_datasources(tree: &mut dyn Tree) -> Result<Option<Effect
 }
 
 /// The files cloud-init reads; what a later one says replaces what an earlier one says.
-pub(crate) fn config_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
+pub(crate) fn config_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut files = vec![MAIN.to_vec()];
     let drop_ins = names(tree, DIRECTORY)?;
     files.extend(drop_ins.iter().filter(|name| name.ends_with(b".cfg")).map(|name| join(DIRECTORY, name)));

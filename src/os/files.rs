@@ -2,9 +2,7 @@
 //! because what they look at is untrusted.
 
 use std::collections::HashSet;
-use std::io;
 
-use super::VerifyError;
 use crate::disk::{DiskError, FileKind, Stat, Tree};
 pub(crate) use crate::shown::{escape, show};
 
@@ -208,11 +206,6 @@ fn children(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, DiskE
 
 pub(crate) fn too_much(path: &[u8]) -> DiskError {
     DiskError::WrongKind { path: show(path), problem: "has too many or too deeply nested entries".to_owned() }
-}
-
-/// Turns a failed write into what the reader of the image can pass on.
-pub(crate) fn write_error(what: &'static str) -> impl FnOnce(io::Error) -> VerifyError {
-    move |source| VerifyError::Write { what, source }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod directories;
 mod error;
 pub(crate) mod files;
 pub mod journal;
+mod package;
 pub(crate) mod packages;
 pub(crate) mod python;
 pub(crate) mod release;
@@ -23,8 +24,9 @@ pub(crate) mod version;
 
 pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
 pub use datasource::datasource_list;
-pub use error::VerifyError;
-pub use packages::{Package, packages, parse_dpkg};
+pub use error::ReadError;
+pub use package::Package;
+pub use packages::{packages, parse_dpkg};
 pub use release::{DetectError, detect_os};
 pub use sudoers::Grant;
 pub use unit::{

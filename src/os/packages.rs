@@ -1,27 +1,10 @@
 //! The package database of an image.
 
-use serde::Serialize;
-
 use super::files::{join, names, read_optional};
 use super::release::family;
-use super::{VerifyError, rpm};
+use super::{Package, ReadError, rpm};
 use crate::disk::Tree;
 use crate::distro::Family;
-
-/// An installed package.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Package {
-    /// Its name, without architecture.
-    pub name: String,
-    /// Its full version, epoch included.
-    pub version: String,
-    /// Its architecture, by the package manager's name.
-    pub arch: String,
-    /// How many bytes its files take, as it says itself; absent if it does not say.
-    /// Not part of a manifest, which it would only make longer.
-    #[serde(skip)]
-    pub installed_size: Option<u64>,
-}
 
 /// A package that is there, but not ready: dpkg was interrupted, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,9 +33,9 @@ pub(crate) struct Database {
 /// The installed packages, sorted by name.
 ///
 /// # Errors
-/// [`VerifyError::Unsupported`] for an image without a package database, and for an RPM database that was being
-/// changed; [`VerifyError::Malformed`] for a damaged one, [`VerifyError::Disk`].
-pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
+/// [`ReadError::Unsupported`] for an image without a package database, and for an RPM database that was being
+/// changed; [`ReadError::Malformed`] for a damaged one, [`ReadError::Disk`].
+pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, ReadError> {
     Ok(database(tree)?.installed)
 }
 
@@ -61,7 +44,7 @@ pub fn packages(tree: &mut dyn Tree) -> Result<Vec<Package>, VerifyError> {
 ///
 /// # Errors
 /// As [`packages`].
-pub(crate) fn database(tree: &mut dyn Tree) -> Result<Database, VerifyError> {
+pub(crate) fn database(tree: &mut dyn Tree) -> Result<Database, ReadError> {
     let dpkg = dpkg(tree)?;
     let is_empty = dpkg.as_ref().is_none_or(|found| found.stanzas == 0);
     let is_of_rpm = is_empty || matches!(family(tree)?, Some(Family::Rhel | Family::Suse));
@@ -71,7 +54,7 @@ pub(crate) fn database(tree: &mut dyn Tree) -> Result<Database, VerifyError> {
         (Some(dpkg), Some(rpm)) if rpm.is_empty() => dpkg.database(),
         (_, Some(installed)) => Database { manager: Manager::Rpm, installed, unfinished: Vec::new() },
         (None, None) => {
-            return Err(VerifyError::Unsupported {
+            return Err(ReadError::Unsupported {
                 what: "the installed packages",
                 reason: "the image has neither a dpkg nor an RPM database".to_owned(),
             });
@@ -83,7 +66,7 @@ pub(crate) fn database(tree: &mut dyn Tree) -> Result<Database, VerifyError> {
 }
 
 /// dpkg's database; `None` where there is none.
-fn dpkg(tree: &mut dyn Tree) -> Result<Option<Dpkg>, VerifyError> {
+fn dpkg(tree: &mut dyn Tree) -> Result<Option<Dpkg>, ReadError> {
     const STATUS: &[u8] = b"/var/lib/dpkg/status";
     const PARTS: &[u8] = b"/var/lib/dpkg/status.d";
     let mut found: Option<Dpkg> = None;
@@ -93,7 +76,7 @@ fn dpkg(tree: &mut dyn Tree) -> Result<Option<Dpkg>, VerifyError> {
     for path in std::iter::once(STATUS.to_vec()).chain(parts) {
         if let Some(text) = read_optional(tree, &path)? {
             let read = found.get_or_insert_default().read(&text);
-            read.map_err(|reason| VerifyError::malformed(&path, reason))?;
+            read.map_err(|reason| ReadError::malformed(&path, reason))?;
         }
     }
     Ok(found)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::RecipeError;
-use super::lower::{At, Lowering, Package};
+use super::lowering::{At, Lowering, Package};
 use super::model::{File, User};
 use super::step::package_name;
 use super::{

@@ -5,80 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
 use super::error::RecipeError;
 use super::items;
-use super::model::{Agent, RecipeFile};
+use super::lowering::{At, Lowering};
+use super::model::Agent;
 use super::parse::Source;
 use super::request::check_ssh_keys;
 use super::values::Values;
-use super::when::{Situation, When};
-use super::{
-    AgentCode, AgentSource, AgentStep, Content, PackagesStep, Plan, Request, Stage, StageName, Step, derive,
-};
-use crate::check::Check;
+use super::when::Situation;
+use super::{AgentCode, AgentSource, AgentStep, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
 use crate::digest::Digest;
-use crate::toml_text::Place;
 use crate::valid;
-
-/// Where an item stands: which recipe, which line.
-#[derive(Debug, Clone)]
-pub(super) struct At<'a> {
-    pub(super) source: &'a Source,
-    /// Position of the recipe among those that count.
-    pub(super) index: usize,
-    span: Range<usize>,
-}
-
-impl At<'_> {
-    /// An error about the item.
-    pub(super) fn error(&self, message: impl Into<String>) -> RecipeError {
-        RecipeError::Invalid { place: self.source.place(&self.span), message: message.into() }
-    }
-
-    /// Where it stands, for messages.
-    pub(super) fn place(&self) -> Place {
-        self.source.place(&self.span)
-    }
-
-    /// The stage of the item's recipe.
-    pub(super) fn stage(&self) -> StageName {
-        self.source.file.stage
-    }
-}
-
-/// A step and what it is about.
-struct Entry {
-    key: String,
-    index: usize,
-    stage: StageName,
-    step: Step,
-}
-
-/// A package that is to be installed or removed.
-pub(super) struct Package {
-    pub(super) stage: StageName,
-    pub(super) text: String,
-    pub(super) install: bool,
-    /// What it recommends is wanted, too.
-    pub(super) recommends: bool,
-    pub(super) place: Place,
-}
-
-/// Everything collected on the way to a plan.
-pub(super) struct Lowering<'a> {
-    sources: &'a [Source],
-    pub(super) values: Values,
-    now: Situation<'a>,
-    entries: Vec<Entry>,
-    pub(super) packages: BTreeMap<String, Package>,
-    pub(super) debconf: BTreeMap<StageName, Vec<(String, Place)>>,
-    pub(super) checks: Vec<Check>,
-    pub(super) notes: Vec<String>,
-}
 
 /// Makes the plan.
 ///
@@ -210,59 +150,6 @@ fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
 }
 
 impl<'a> Lowering<'a> {
-    /// All items of one kind that count, in order.
-    pub(super) fn each<T>(
-        &self,
-        pick: impl Fn(&'a RecipeFile) -> &'a [toml::Spanned<T>],
-        when: impl Fn(&'a T) -> Option<&'a When>,
-    ) -> Vec<(At<'a>, &'a T)> {
-        let sources: &'a [Source] = self.sources;
-        let mut found = Vec::new();
-        for (index, source) in sources.iter().enumerate() {
-            for item in pick(&source.file) {
-                if when(item.get_ref()).is_none_or(|when| when.holds(&self.now)) {
-                    found.push((At { source, index, span: item.span() }, item.get_ref()));
-                }
-            }
-        }
-        found
-    }
-
-    /// A value with its templates filled in.
-    pub(super) fn text(&self, at: &At<'_>, key: &str, text: &str) -> Result<String, RecipeError> {
-        self.values.render(text).map_err(|fault| at.error(format!("`{key}`: {fault}")))
-    }
-
-    /// A list of values with their templates filled in.
-    pub(super) fn texts(&self, at: &At<'_>, key: &str, texts: &[String]) -> Result<Vec<String>, RecipeError> {
-        texts.iter().map(|text| self.text(at, key, text)).collect()
-    }
-
-    /// Adds a step about the thing that `key` names, in the place of one from an earlier recipe.
-    pub(super) fn put(&mut self, at: &At<'_>, key: String, step: Step) -> Result<(), RecipeError> {
-        if self.entries.iter().any(|entry| entry.key == key && entry.index == at.index) {
-            return Err(at.error(format!("{key} is in this recipe twice")));
-        }
-        self.entries.retain(|entry| entry.key != key);
-        self.entries.push(Entry { key, index: at.index, stage: at.stage(), step });
-        Ok(())
-    }
-
-    /// Adds a step that tib adds by itself.
-    pub(super) fn push(&mut self, stage: StageName, step: Step) {
-        self.entries.push(Entry { key: String::new(), index: usize::MAX, stage, step });
-    }
-
-    /// A file of the host that the recipe or the request names.
-    pub(super) fn host_file(path: &std::path::Path) -> std::io::Result<Content> {
-        let bytes = fs_err::read(path)?;
-        Ok(Content::Host {
-            path: std::path::absolute(path)?,
-            sha256: Digest::of(&bytes),
-            size: bytes.len() as u64,
-        })
-    }
-
     /// Adds the agent, if there is one, and returns its user.
     fn agent(
         &mut self,

@@ -5,12 +5,14 @@
 //! A [`Library`] finds recipes and follows what they extend; a [`Recipe`] and a [`Request`] make a [`Plan`].
 //! How a recipe is written is in `docs/recipes.md`.
 
+mod contract;
 mod derive;
 mod embedded;
 mod error;
 mod items;
 mod library;
 mod lower;
+mod lowering;
 mod model;
 mod parse;
 mod plan;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::StageName;
+use super::contract::Contract;
 use super::when::When;
 use crate::check::ServiceState;
 
@@ -108,16 +109,6 @@ fn datastore_stage() -> StageName {
 
 fn root() -> String {
     "root".to_owned()
-}
-
-/// What an image promises its agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Contract {
-    /// A container engine; the agent runs the database in containers.
-    Container,
-    /// The database's packages, where the agents of 2016 look for them.
-    Classic,
 }
 
 /// An option for `--set`. A recipe that extends another may give its options new defaults.

@@ -10,7 +10,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::model::Contract;
+use super::contract::Contract;
 use crate::distro::{Arch, Family, OsRelease};
 
 /// A condition. Everything that is said must hold; where a list is given, one of its entries must.

@@ -8,8 +8,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use super::ReportError;
 use super::{CheckGroup, CheckResult, Outcome, Report};
-use crate::os::VerifyError;
 use crate::shown::escape;
 
 /// Its name ends in `.html`, which is what makes the engine escape.
@@ -55,12 +55,9 @@ impl Report {
     /// The report as one self-contained web page.
     ///
     /// # Errors
-    /// [`VerifyError::Write`] when the page cannot be made.
-    pub fn to_html(&self) -> Result<String, VerifyError> {
-        self.page().map_err(|error| VerifyError::Write {
-            what: "the HTML report",
-            source: std::io::Error::other(error),
-        })
+    /// [`ReportError::Html`] when the page cannot be made.
+    pub fn to_html(&self) -> Result<String, ReportError> {
+        Ok(self.page()?)
     }
 
     fn page(&self) -> Result<String, minijinja::Error> {

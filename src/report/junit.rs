@@ -2,16 +2,15 @@
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use super::{CheckGroup, Outcome, Report};
-use crate::os::VerifyError;
+use super::{CheckGroup, Outcome, Report, ReportError};
 use crate::shown::escape;
 
 impl Report {
     /// The report as JUnit XML, one suite for each group. What could not be checked is an error.
     ///
     /// # Errors
-    /// [`VerifyError::Write`] when it cannot be put into XML.
-    pub fn to_junit(&self) -> Result<String, VerifyError> {
+    /// [`ReportError::Junit`] when it cannot be put into XML.
+    pub fn to_junit(&self) -> Result<String, ReportError> {
         let mut report = quick_junit::Report::new(escape(&self.image.to_string_lossy()));
         for group in CheckGroup::ALL {
             let mut suite = TestSuite::new(group.name());
@@ -44,10 +43,7 @@ impl Report {
                 report.add_test_suite(suite);
             }
         }
-        report.to_string().map_err(|error| VerifyError::Write {
-            what: "the JUnit report",
-            source: std::io::Error::other(error),
-        })
+        Ok(report.to_string()?)
     }
 }
 
@@ -64,6 +60,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::os::ReadError;
     use crate::report::CheckResult;
 
     #[test]
@@ -71,9 +68,9 @@ mod tests {
         let mut report = Report::new(Path::new("image.qcow2"));
         report.facts.push(("Guest agent", "none found".to_owned()));
         report.warnings.push("slow".to_owned());
-        report.results.push(CheckResult::new(CheckGroup::Sealing, "sealed", Ok(None)));
+        report.results.push(CheckResult::new(CheckGroup::Sealing, "sealed", Ok::<_, ReadError>(None)));
         assert!(!report.to_junit().unwrap().contains("<property"), "they belong to the suite of the image");
-        report.results.push(CheckResult::new(CheckGroup::Image, "good", Ok(None)));
+        report.results.push(CheckResult::new(CheckGroup::Image, "good", Ok::<_, ReadError>(None)));
         let xml = report.to_junit().unwrap();
         for (name, value) in [("Guest agent", "none found"), ("Warning", "slow")] {
             assert!(xml.contains(&format!("<property name=\"{name}\" value=\"{value}\"/>")), "{xml}");
@@ -85,9 +82,9 @@ mod tests {
     fn names_from_an_image_make_no_broken_xml() {
         let evil = "\0\u{1}\u{7f}\u{85}\u{202e}\u{2028}\u{feff}\u{fffe}\u{ffff}\u{1ffff}]]><a b='\"'>&";
         let mut report = Report::new(Path::new(evil));
-        let result = CheckResult::new(CheckGroup::Recipe, evil, Ok(Some(evil.to_owned())));
+        let result = CheckResult::new(CheckGroup::Recipe, evil, Ok::<_, ReadError>(Some(evil.to_owned())));
         report.results.push(result.why(evil).fix(evil));
-        let error = VerifyError::malformed(evil, evil);
+        let error = ReadError::malformed(evil, evil);
         report.results.push(CheckResult::new(CheckGroup::Image, evil, Err(error)));
         let parse = "import sys; from xml.parsers import expat; expat.ParserCreate().Parse(sys.stdin.buffer.read(), True)";
         let mut python = Command::new("python3").args(["-c", parse]).stdin(Stdio::piped()).spawn().unwrap();

@@ -1,15 +1,17 @@
 //! The outcome of checks, for people and for machines.
 
+mod error;
 mod html;
 mod junit;
 mod text;
+
+pub use error::ReportError;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::error::Failure;
-use crate::os::VerifyError;
 
 /// The version of the JSON form.
 pub const VERSION: u32 = 1;
@@ -86,25 +88,27 @@ impl CheckResult {
     }
 
     /// Turns what a check found wrong (`None`: nothing) into its result.
-    pub(crate) fn new(
+    pub fn new(
         group: CheckGroup,
         title: impl Into<String>,
-        found: Result<Option<String>, VerifyError>,
+        found: Result<Option<String>, impl Into<Failure>>,
     ) -> Self {
         let outcome = match found {
             Ok(None) => Outcome::Passed,
             Ok(Some(found)) => Outcome::Failed { found },
-            Err(error) => Outcome::NotChecked { reason: Failure::from(error).to_string() },
+            Err(error) => Outcome::NotChecked { reason: error.into().to_string() },
         };
         Self { title: title.into(), group, outcome, why: None, fix: None }
     }
 
-    pub(crate) fn why(mut self, why: &str) -> Self {
+    /// Says why it matters.
+    pub fn why(mut self, why: &str) -> Self {
         self.why = Some(why.to_owned());
         self
     }
 
-    pub(crate) fn fix(mut self, fix: &str) -> Self {
+    /// Says what to do when it fails.
+    pub fn fix(mut self, fix: &str) -> Self {
         self.fix = Some(fix.to_owned());
         self
     }
@@ -193,6 +197,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::ReadError;
 
     fn sample() -> Report {
         let mut report = Report::new("out/mariadb <1>.qcow2");
@@ -201,14 +206,18 @@ mod tests {
             ("Guest agent", "none found".to_owned()),
         ];
         report.warnings = vec!["it takes <long>\nto start".to_owned()];
-        let damaged = VerifyError::Unsupported { what: "the installed packages", reason: "no\u{1b}".into() };
+        let damaged = ReadError::Unsupported { what: "the installed packages", reason: "no\u{1b}".into() };
         report.results = vec![
-            CheckResult::new(CheckGroup::Recipe, "package mariadb-server is installed", Ok(None)),
+            CheckResult::new(
+                CheckGroup::Recipe,
+                "package mariadb-server is installed",
+                Ok::<_, ReadError>(None),
+            ),
             CheckResult::new(CheckGroup::Recipe, "package curl is not installed", Err(damaged)),
             CheckResult::new(
                 CheckGroup::Sealing,
                 "no SSH host keys",
-                Ok(Some("/etc/ssh/ssh_host_a\n_key".to_owned())),
+                Ok::<_, ReadError>(Some("/etc/ssh/ssh_host_a\n_key".to_owned())),
             )
             .why("every instance would have the same identity")
             .fix("remove them; sshd makes new ones at first boot"),

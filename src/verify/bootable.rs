@@ -1,7 +1,7 @@
 //! Whether the image can start: a boot loader for some firmware, the kernel that it starts, and an init for the units.
 
 use crate::disk::{Layout, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 
 use crate::inspect::boot;
 use crate::inspect::{InitKind, init};
@@ -77,7 +77,7 @@ fn default_entry(boot: &boot::Boot) -> Option<&boot::BootEntry> {
     boot.entries.iter().find(|entry| entry.default).or(boot.entries.first())
 }
 
-fn first_process(tree: &mut dyn Tree, command_line: Option<&str>) -> Result<Option<String>, VerifyError> {
+fn first_process(tree: &mut dyn Tree, command_line: Option<&str>) -> Result<Option<String>, ReadError> {
     let mut parameters = command_line.unwrap_or_default().split_whitespace();
     if let Some(program) =
         parameters.rfind(|word| word.starts_with(INIT)).and_then(|word| word.strip_prefix(INIT))
@@ -98,6 +98,6 @@ fn first_process(tree: &mut dyn Tree, command_line: Option<&str>) -> Result<Opti
     Ok(None)
 }
 
-fn result(title: &str, found: Result<Option<String>, VerifyError>) -> CheckResult {
+fn result(title: &str, found: Result<Option<String>, ReadError>) -> CheckResult {
     CheckResult::new(CheckGroup::Image, title, found)
 }

@@ -8,7 +8,7 @@ use crate::recipe::Plan;
 
 use super::bootable::bootable;
 use super::{contract, run_checks, sealing};
-use crate::os::{VerifyError, detect_os};
+use crate::os::{ReadError, detect_os};
 use crate::report::{CheckGroup, CheckResult, Report};
 
 /// Checks an image: that it holds an operating system and can start, what its recipe's plan asks, what `further` checks
@@ -29,7 +29,7 @@ pub fn examine(
     let recipe = plan.map_or(&[][..], |plan| &plan.checks);
     match os {
         Ok(os) => {
-            report.results.push(CheckResult::new(CheckGroup::Image, title, Ok(None)));
+            report.results.push(CheckResult::new(CheckGroup::Image, title, Ok::<_, ReadError>(None)));
             let bootable = bootable(tree, layout, plan.is_none_or(|plan| plan.boots));
             report.facts.extend(bootable.facts);
             report.results.extend(bootable.results);
@@ -41,7 +41,7 @@ pub fn examine(
             report.warnings.extend(relabels(tree));
         }
         Err(error) => {
-            let error = VerifyError::Unsupported { what: "the operating system", reason: error.to_string() };
+            let error = ReadError::Unsupported { what: "the operating system", reason: error.to_string() };
             report.results.push(CheckResult::new(CheckGroup::Image, title, Err(error)));
             // Much can be asked of a system that tib does not know.
             report.results.extend(run_checks(tree, None, recipe, further));

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use gptman::{GPT, GPTPartitionEntry};
 
-use crate::cache::{SourceError, files};
+use crate::base::BaseError;
+use crate::cache::CacheError;
+use crate::cache::files;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 
@@ -96,9 +98,9 @@ pub(crate) fn assemble(
     boot: &BootFiles,
     identity: &Identity,
     cancel: &Cancel,
-) -> Result<(), SourceError> {
+) -> Result<(), BaseError> {
     let (mbr, core) = boot_sectors(boot)?;
-    let failed = || SourceError::io("write", path);
+    let failed = || CacheError::io("write", path);
     let mut disk = File::options().read(true).write(true).create_new(true).open(path).map_err(failed())?;
     disk.set_len(SIZE).map_err(failed())?;
     partition(&mut disk, identity).map_err(|error| failed()(std::io::Error::other(error)))?;
@@ -107,12 +109,12 @@ pub(crate) fn assemble(
     disk.write_all_at(&core, BIOS_START).map_err(failed())?;
 
     let esp_path = path.with_extension("esp");
-    let esp = efi_partition(&esp_path, boot, identity).map_err(SourceError::io("write", &esp_path))?;
+    let esp = efi_partition(&esp_path, boot, identity).map_err(CacheError::io("write", &esp_path))?;
     files::copy_data(&esp, &esp_path, (&disk, path), ESP_START, cancel)?;
-    fs_err::remove_file(&esp_path).map_err(SourceError::io("remove", &esp_path))?;
+    fs_err::remove_file(&esp_path).map_err(CacheError::io("remove", &esp_path))?;
 
-    let source = File::open(root).map_err(SourceError::io("open", root))?;
-    files::copy_data(&source, root, (&disk, path), ROOT_START, cancel)
+    let source = File::open(root).map_err(CacheError::io("open", root))?;
+    Ok(files::copy_data(&source, root, (&disk, path), ROOT_START, cancel)?)
 }
 
 fn partition(disk: &mut File, identity: &Identity) -> gptman::Result<()> {
@@ -140,7 +142,7 @@ fn partition(disk: &mut File, identity: &Identity) -> gptman::Result<()> {
 /// What `grub-install` does to the two images before it writes them: tells each where the next is.
 ///
 /// The offsets are GRUB's (`include/grub/i386/pc/boot.h`), unchanged since 1.9x.
-fn boot_sectors(boot: &BootFiles) -> Result<(Vec<u8>, Vec<u8>), SourceError> {
+fn boot_sectors(boot: &BootFiles) -> Result<(Vec<u8>, Vec<u8>), BaseError> {
     const CODE_END: usize = 0x1b8;
     const BPB: std::ops::Range<usize> = 0x03..0x5a;
     const KERNEL_SECTOR: usize = 0x5c;
@@ -148,7 +150,7 @@ fn boot_sectors(boot: &BootFiles) -> Result<(Vec<u8>, Vec<u8>), SourceError> {
     const BLOCK_LIST: usize = 512 - 12;
     const SECOND_SECTOR_SEGMENT: u16 = 0x820;
 
-    let incomplete = |what: &str| SourceError::Incomplete(format!("GRUB's {what}"));
+    let incomplete = |what: &str| BaseError::Incomplete(format!("GRUB's {what}"));
     if boot.boot.len() != 512 || boot.boot[510..] != [0x55, 0xaa] {
         return Err(incomplete("boot.img is not a boot sector"));
     }

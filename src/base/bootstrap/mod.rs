@@ -16,12 +16,14 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use packages::System;
 
+use crate::base::BaseError;
+use crate::cache::CacheError;
 use crate::cache::bases;
 use crate::cache::bases::BaseMeta;
 use crate::cache::inventory::entries;
 use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin};
-use crate::cache::{Cache, SourceError, WorkDir, files};
+use crate::cache::{Cache, WorkDir, files};
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::disk::Format;
@@ -44,7 +46,7 @@ pub(crate) fn resolve(
     offline: bool,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Base, SourceError> {
+) -> Result<Base, BaseError> {
     let sources = sources::of_host(system, events);
     let key = key(system, &sources);
     let note = format!("bootstrap/{key}.json");
@@ -53,7 +55,7 @@ pub(crate) fn resolve(
         return Ok(base);
     }
     if offline {
-        return Err(SourceError::Offline(format!("bootstrap:{system}")));
+        return Err(BaseError::Offline(format!("bootstrap:{system}")));
     }
     let lock = cache.lock_path(&format!("bootstrap-{key}"));
     let _lock = FileLock::exclusive(&lock, &format!("bootstrapping {system}"), events, cancel)?;
@@ -68,13 +70,13 @@ pub(crate) fn resolve(
     Ok(base)
 }
 
-fn made(cache: &Cache, note: &str, events: &Events, cancel: &Cancel) -> Result<Option<Base>, SourceError> {
+fn made(cache: &Cache, note: &str, events: &Events, cancel: &Cancel) -> Result<Option<Base>, BaseError> {
     let Some(made) = cache.read_note::<Made>(note) else { return Ok(None) };
-    bases::find(cache, made.digest, None, events, cancel)
+    Ok(bases::find(cache, made.digest, None, events, cancel)?)
 }
 
 /// The bases in the cache that a bootstrap made.
-pub(crate) fn made_here(cache: &Cache) -> Result<Vec<Digest>, SourceError> {
+pub(crate) fn made_here(cache: &Cache) -> Result<Vec<Digest>, BaseError> {
     let notes = entries(&cache.directory("bootstrap"))?;
     let digest = |path: &PathBuf| serde_json::from_slice::<Made>(&fs_err::read(path).ok()?).ok();
     Ok(notes.iter().filter_map(digest).map(|made| made.digest).collect())
@@ -101,7 +103,7 @@ fn make(
     cache: &Cache,
     events: &Events,
     cancel: &Cancel,
-) -> Result<Base, SourceError> {
+) -> Result<Base, BaseError> {
     let version = rootfs::check_host(events, cancel)?;
     let identity = disk::Identity::from_key(key);
     // The namespace's root is another user: the tree may have to be outside the cache.
@@ -111,7 +113,7 @@ fn make(
     events.stage("base image", format!("partitions, file systems and boot loader of {system}"), || {
         let file_system = tree.file_system(events, cancel)?;
         let staged = work.path().join("base");
-        fs_err::create_dir(&staged).map_err(SourceError::io("create", &staged))?;
+        fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
         let path = staged.join("disk.raw");
         disk::assemble(&path, &file_system, &tree.boot_files()?, &identity, cancel)?;
         let origin = Origin::Bootstrap {
@@ -122,12 +124,13 @@ fn make(
         };
         let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
         let digest = hash(&path, events, cancel)?;
-        bases::store(cache, work, &staged, digest, &meta)
+        Ok(bases::store(cache, work, &staged, digest, &meta)?)
     })
 }
 
-fn hash(path: &Path, events: &Events, cancel: &Cancel) -> Result<Digest, SourceError> {
-    files::hash(path, cancel, &mut |done| events.progress("hashing the image", done, Some(disk::SIZE)))
+fn hash(path: &Path, events: &Events, cancel: &Cancel) -> Result<Digest, BaseError> {
+    let mut progress = |done| events.progress("hashing the image", done, Some(disk::SIZE));
+    Ok(files::hash(path, cancel, &mut progress)?)
 }
 
 #[cfg(test)]

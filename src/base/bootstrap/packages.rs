@@ -1,8 +1,7 @@
 //! Which systems can be bootstrapped, and what goes into them.
 
+use crate::base::BaseError;
 use std::fmt;
-
-use crate::cache::SourceError;
 
 /// What every system gets beyond the essential packages and apt.
 const COMMON: &[&str] = &[
@@ -66,8 +65,8 @@ const SYSTEMS: [System; 3] = [
 
 impl System {
     /// Reads `debian-12`.
-    pub(crate) fn parse(text: &str) -> Result<Self, SourceError> {
-        SYSTEMS.into_iter().find(|system| system.to_string() == text).ok_or_else(|| SourceError::BadBase {
+    pub(crate) fn parse(text: &str) -> Result<Self, BaseError> {
+        SYSTEMS.into_iter().find(|system| system.to_string() == text).ok_or_else(|| BaseError::BadBase {
             text: format!("bootstrap:{text}"),
             problem: "is no system that tib can bootstrap".to_owned(),
             hint: format!(

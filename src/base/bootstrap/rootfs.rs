@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{self, BootFiles, Identity};
-use super::{SourceError, System};
+use super::{BaseError, System};
+use crate::cache::CacheError;
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
@@ -29,20 +30,20 @@ pub(crate) struct Tree<'a> {
 }
 
 /// Whether this host can bootstrap; returns mmdebstrap's version.
-pub(crate) fn check_host(events: &Events, cancel: &Cancel) -> Result<String, SourceError> {
+pub(crate) fn check_host(events: &Events, cancel: &Cancel) -> Result<String, BaseError> {
     if Arch::host() != Some(Arch::X86_64) {
-        return Err(SourceError::Host {
+        return Err(BaseError::Host {
             problem: "it is not of the x86_64 architecture".to_owned(),
             fix: "give an image with `--base FILE`".to_owned(),
         });
     }
     let version = process::run(Command::new("mmdebstrap").arg("--version"), events, cancel);
     let version = version.map_err(|error| match error {
-        process::ProcessError::Start { .. } => SourceError::Host {
+        process::ProcessError::Start { .. } => BaseError::Host {
             problem: "mmdebstrap is not installed".to_owned(),
             fix: "install the packages mmdebstrap and uidmap".to_owned(),
         },
-        error => SourceError::program("asking mmdebstrap for its version", "/")(error),
+        error => BaseError::program("asking mmdebstrap for its version", "/")(error),
     })?;
     if !is_root() {
         // The same as mmdebstrap itself will do, so what it says is what is missing.
@@ -52,9 +53,9 @@ pub(crate) fn check_host(events: &Events, cancel: &Cancel) -> Result<String, Sou
     Ok(String::from_utf8_lossy(&version).trim().to_owned())
 }
 
-fn no_namespace(error: process::ProcessError) -> SourceError {
+fn no_namespace(error: process::ProcessError) -> BaseError {
     let process::ProcessError::Failed { tail, .. } = &error else {
-        return SourceError::program("entering a user namespace", "/")(error);
+        return BaseError::program("entering a user namespace", "/")(error);
     };
     let said = tail.iter().find(|line| line.starts_with("E:")).or(tail.last());
     let problem = said.map_or("no user namespace can be entered", |line| line.trim_start_matches("E: "));
@@ -64,12 +65,12 @@ fn no_namespace(error: process::ProcessError) -> SourceError {
          `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`; if user namespaces are switched \
          off, allow them (`sysctl kernel.unprivileged_userns_clone=1`)"
     );
-    SourceError::Host { problem: problem.to_owned(), fix }
+    BaseError::Host { problem: problem.to_owned(), fix }
 }
 
 impl Tree<'_> {
     /// Makes the tree.
-    pub(crate) fn bootstrap(&self, events: &Events, cancel: &Cancel) -> Result<(), SourceError> {
+    pub(crate) fn bootstrap(&self, events: &Events, cancel: &Cancel) -> Result<(), BaseError> {
         let mut command = if is_root() {
             // Mounts and processes end with the namespaces, even if all of it is killed.
             let mut command = Command::new("unshare");
@@ -109,7 +110,7 @@ impl Tree<'_> {
     }
 
     /// Packs the tree into a file system of the size of the root partition and returns its path.
-    pub(crate) fn file_system(&self, events: &Events, cancel: &Cancel) -> Result<PathBuf, SourceError> {
+    pub(crate) fn file_system(&self, events: &Events, cancel: &Cancel) -> Result<PathBuf, BaseError> {
         let script = FILE_SYSTEM;
         let size = (disk::ROOT_SIZE >> 10).to_string();
         let mut command = helper(&["sh", "-c", script, "filesystem"]);
@@ -119,10 +120,10 @@ impl Tree<'_> {
     }
 
     /// The boot loader's files that go outside the root file system.
-    pub(crate) fn boot_files(&self) -> Result<BootFiles, SourceError> {
+    pub(crate) fn boot_files(&self) -> Result<BootFiles, BaseError> {
         let read = |name: &str| {
             let path = self.path.join("boot/grub").join(name);
-            fs_err::read(&path).map_err(SourceError::io("read", path))
+            fs_err::read(&path).map_err(CacheError::io("read", path))
         };
         Ok(BootFiles {
             boot: read("i386-pc/boot.img")?,
@@ -140,15 +141,15 @@ fn run(
     place: &Path,
     events: &Events,
     cancel: &Cancel,
-) -> Result<(), SourceError> {
+) -> Result<(), BaseError> {
     let full = Arc::new(AtomicBool::new(false));
     let listener = Listener { events: events.clone(), full: Arc::clone(&full) };
     match process::run(command, &Events::new(listener), cancel) {
         Ok(_) => Ok(()),
         Err(process::ProcessError::Failed { .. }) if full.load(Ordering::Relaxed) => {
-            Err(SourceError::io("write below", place)(std::io::ErrorKind::StorageFull.into()))
+            Err(CacheError::no_space("write below", place.to_owned()).into())
         }
-        Err(error) => Err(SourceError::program(what, place)(error)),
+        Err(error) => Err(BaseError::program(what, place)(error)),
     }
 }
 
@@ -178,10 +179,10 @@ impl EventSink for Listener {
 }
 
 /// Writes a file that the namespace's root can read.
-fn write(path: &Path, text: &str) -> Result<PathBuf, SourceError> {
-    fs_err::write(path, text).map_err(SourceError::io("write", path))?;
+fn write(path: &Path, text: &str) -> Result<PathBuf, BaseError> {
+    fs_err::write(path, text).map_err(CacheError::io("write", path))?;
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    fs_err::set_permissions(path, readable).map_err(SourceError::io("open up", path))?;
+    fs_err::set_permissions(path, readable).map_err(CacheError::io("open up", path))?;
     Ok(path.to_owned())
 }
 

@@ -81,7 +81,7 @@ fn verify(context: &Context, ids: &[String], json: bool) -> Result<Exit> {
     let names = names(context, ids)?;
     for name in &names {
         if !held.iter().any(|held| held.id == *name) {
-            return Err(cache::SourceError::NotHeld(name.clone()).into());
+            return Err(base::BaseError::NotHeld(name.clone()).into());
         }
     }
     // Without names, bases that have none are looked at as well.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use self::parse::Header;
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, join, names, optional, read_optional, show};
 use crate::os::unit::unit_state;
 
@@ -63,8 +63,8 @@ pub enum ProfileMode {
 /// read, so profiles declared in one of those are missing.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for a file whose blocks do not end, [`VerifyError::Disk`].
-pub(crate) fn apparmor(tree: &mut dyn Tree) -> Result<Option<Apparmor>, VerifyError> {
+/// [`ReadError::Malformed`] for a file whose blocks do not end, [`ReadError::Disk`].
+pub(crate) fn apparmor(tree: &mut dyn Tree) -> Result<Option<Apparmor>, ReadError> {
     let files = names(tree, DIRECTORY)?;
     let parser = tree.exists(b"/usr/sbin/apparmor_parser")? || tree.exists(b"/sbin/apparmor_parser")?;
     if files.is_empty() && !parser {
@@ -77,7 +77,7 @@ pub(crate) fn apparmor(tree: &mut dyn Tree) -> Result<Option<Apparmor>, VerifyEr
             continue;
         }
         let Some(text) = read_optional(tree, &path)? else { continue };
-        let headers = parse::headers(&text).map_err(|reason| VerifyError::malformed(&path, reason))?;
+        let headers = parse::headers(&text).map_err(|reason| ReadError::malformed(&path, reason))?;
         let disabled = tree.exists(&join(b"/etc/apparmor.d/disable", name))?;
         let complain = tree.exists(&join(b"/etc/apparmor.d/force-complain", name))?;
         profiles.extend(headers.into_iter().map(|header| profile(&header, disabled, complain, &path)));

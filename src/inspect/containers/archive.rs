@@ -7,7 +7,7 @@ use super::oci::{self, Manifest};
 use super::stream::with_reader;
 use super::{Config, ContainerImage, ContainerStore, digest_of, hex, parse_json};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, read_start, show};
 
 /// The largest archive that is read: a file can only be read from its beginning, and what names the images is
@@ -40,7 +40,7 @@ pub(crate) fn images(
     tree: &mut dyn Tree,
     path: &[u8],
     size: u64,
-) -> Result<Result<Vec<ContainerImage>, String>, VerifyError> {
+) -> Result<Result<Vec<ContainerImage>, String>, ReadError> {
     if !looks_like_images(&read_start(tree, path, 512)?) {
         return Ok(Ok(Vec::new()));
     }
@@ -50,7 +50,7 @@ pub(crate) fn images(
     let contents = with_reader(tree, path, |reader| contents(reader))?;
     Ok(contents.map_err(|error| error.to_string()).and_then(|contents| {
         described(&contents, path).map_err(|error| match error {
-            VerifyError::Malformed { reason, .. } => reason,
+            ReadError::Malformed { reason, .. } => reason,
             other => other.to_string(),
         })
     }))
@@ -99,7 +99,7 @@ fn contents(reader: &mut dyn Read) -> io::Result<Contents> {
 }
 
 /// `docker save` of today writes both kinds of description: its own, which has the names, counts.
-fn described(contents: &Contents, path: &[u8]) -> Result<Vec<ContainerImage>, VerifyError> {
+fn described(contents: &Contents, path: &[u8]) -> Result<Vec<ContainerImage>, ReadError> {
     if let Some(text) = contents.texts.get("manifest.json") {
         let saved: Vec<Saved> = parse_json(text, path)?;
         return saved.iter().map(|saved| contents.saved(saved, path)).collect();
@@ -112,10 +112,10 @@ fn described(contents: &Contents, path: &[u8]) -> Result<Vec<ContainerImage>, Ve
 }
 
 impl Contents {
-    fn saved(&self, saved: &Saved, path: &[u8]) -> Result<ContainerImage, VerifyError> {
+    fn saved(&self, saved: &Saved, path: &[u8]) -> Result<ContainerImage, ReadError> {
         let text = self.texts.get(&saved.config);
         let text =
-            text.ok_or_else(|| VerifyError::malformed(path, "the configuration of an image is missing"))?;
+            text.ok_or_else(|| ReadError::malformed(path, "the configuration of an image is missing"))?;
         let config: Config = parse_json(text, path)?;
         let sizes: Option<Vec<u64>> =
             saved.layers.iter().map(|layer| self.sizes.get(layer).copied()).collect();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::oci::{Manifest, blob};
 use super::{ContainerImage, ContainerStore, JSON_LIMIT, hex};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{join, names, read_start};
 
 /// containerd's own place, the one of Docker's, and the one of k3s.
@@ -16,7 +16,7 @@ const PLACES: [&str; 3] =
 /// The most JSON of one storage that is read.
 const TOTAL_LIMIT: u64 = 1 << 30;
 
-pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, VerifyError> {
+pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, ReadError> {
     let mut found = Vec::new();
     for place in PLACES {
         let directory = join(place.as_bytes(), b"io.containerd.content.v1.content/blobs/sha256");
@@ -32,7 +32,7 @@ pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, VerifyE
             }
             total += size;
             if total > TOTAL_LIMIT {
-                return Err(VerifyError::malformed(&directory, "it holds too much"));
+                return Err(ReadError::malformed(&directory, "it holds too much"));
             }
             let text = tree.read(&path, JSON_LIMIT)?;
             let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, ContainerImage, ContainerStore, digest_of, hex, parse_json, read_json};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, glob, join, names, read_optional, show};
 
 /// Names of images by repository: `NAME:TAG` and `NAME@DIGEST`, each with the image's id.
@@ -14,7 +14,7 @@ struct Repositories {
     repositories: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, VerifyError> {
+pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, ReadError> {
     let mut found = Vec::new();
     for store in glob(tree, b"/var/lib/docker/image/*")? {
         let repositories: Option<Repositories> = read_json(tree, &join(&store, b"repositories.json"))?;
@@ -56,7 +56,7 @@ impl Repositories {
 }
 
 /// The sum of the sizes Docker notes for each layer; `None` when it has not noted one.
-fn size(tree: &mut dyn Tree, store: &[u8], config: &Config) -> Result<Option<u64>, VerifyError> {
+fn size(tree: &mut dyn Tree, store: &[u8], config: &Config) -> Result<Option<u64>, ReadError> {
     let mut sum = 0_u64;
     for chain in chain_ids(&config.rootfs.diff_ids) {
         let Some(hex) = hex(&chain) else { return Ok(None) };
@@ -64,7 +64,7 @@ fn size(tree: &mut dyn Tree, store: &[u8], config: &Config) -> Result<Option<u64
         let Some(text) = read_optional(tree, &path)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&text);
         let size: u64 =
-            text.trim().parse().map_err(|_| VerifyError::malformed(&path, "it is no number of bytes"))?;
+            text.trim().parse().map_err(|_| ReadError::malformed(&path, "it is no number of bytes"))?;
         sum = sum.saturating_add(size);
     }
     Ok(Some(sum))

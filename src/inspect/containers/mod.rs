@@ -14,7 +14,7 @@ use sha2::Digest as _;
 
 use super::search::search;
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{base_name, escape, optional, show};
 
 /// The longest JSON file that is read.
@@ -78,8 +78,8 @@ pub enum ContainerStore {
 /// archives and layouts below `/opt`, `/usr/local`, `/home`, `/root`, `/srv` and `/var/lib`.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for a storage that contradicts its format, [`VerifyError::Disk`].
-pub(crate) fn containers(tree: &mut dyn Tree) -> Result<Containers, VerifyError> {
+/// [`ReadError::Malformed`] for a storage that contradicts its format, [`ReadError::Disk`].
+pub(crate) fn containers(tree: &mut dyn Tree) -> Result<Containers, ReadError> {
     let mut found = Containers { images: docker::images(tree)?, unreadable: Vec::new() };
     found.images.extend(containerd::images(tree)?);
     found.images.extend(podman::images(tree)?);
@@ -131,13 +131,13 @@ impl Config {
 }
 
 /// Reads a JSON file; `None` when it is not there.
-fn read_json<T: DeserializeOwned>(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<T>, VerifyError> {
+fn read_json<T: DeserializeOwned>(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<T>, ReadError> {
     let Some(text) = optional(tree.read(path, JSON_LIMIT))? else { return Ok(None) };
     parse_json(&text, path).map(Some)
 }
 
-fn parse_json<T: DeserializeOwned>(text: &[u8], path: &[u8]) -> Result<T, VerifyError> {
-    serde_json::from_slice(text).map_err(|error| VerifyError::malformed(path, error.to_string()))
+fn parse_json<T: DeserializeOwned>(text: &[u8], path: &[u8]) -> Result<T, ReadError> {
+    serde_json::from_slice(text).map_err(|error| ReadError::malformed(path, error.to_string()))
 }
 
 /// The hexadecimal part of a `sha256:` digest; `None` for anything else, which must not become a path.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Config, ContainerImage, ContainerStore, JSON_LIMIT, hex, parse_json, read_json};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, join, optional, show};
 
 /// How deeply indexes may name one another.
@@ -34,7 +34,7 @@ pub(crate) struct Descriptor {
 }
 
 /// Gives the content of a blob by its digest; `None` when it is not there.
-pub(crate) type Blobs<'a> = dyn FnMut(&str) -> Result<Option<Vec<u8>>, VerifyError> + 'a;
+pub(crate) type Blobs<'a> = dyn FnMut(&str) -> Result<Option<Vec<u8>>, ReadError> + 'a;
 
 impl Manifest {
     /// Whether it describes an image that can run, and is no index, no signature and no attestation.
@@ -54,7 +54,7 @@ impl Manifest {
         store: ContainerStore,
         location: &[u8],
         blobs: &mut Blobs,
-    ) -> Result<ContainerImage, VerifyError> {
+    ) -> Result<ContainerImage, ReadError> {
         let id = self.config.as_ref().map(|config| config.digest.as_str());
         let config = match id.map(&mut *blobs).transpose()?.flatten() {
             Some(text) => parse_json::<Config>(&text, location)?,
@@ -93,7 +93,7 @@ pub(crate) fn images(
     store: ContainerStore,
     location: &[u8],
     blobs: &mut Blobs,
-) -> Result<Vec<ContainerImage>, VerifyError> {
+) -> Result<Vec<ContainerImage>, ReadError> {
     let mut found = Vec::new();
     let mut pending: Vec<_> =
         index.manifests.iter().rev().map(|entry| (entry.clone(), entry.references(), 0)).collect();
@@ -101,7 +101,7 @@ pub(crate) fn images(
     while let Some((entry, references, depth)) = pending.pop() {
         seen += 1;
         if depth > DEPTH_LIMIT || seen > IMAGE_LIMIT {
-            return Err(VerifyError::malformed(location, "its indexes name too much"));
+            return Err(ReadError::malformed(location, "its indexes name too much"));
         }
         let Some(text) = blobs(&entry.digest)? else { continue };
         let manifest: Manifest = parse_json(&text, location)?;
@@ -119,9 +119,9 @@ pub(crate) fn images(
 }
 
 /// The images in a directory that is an OCI image layout.
-pub(crate) fn layout(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<ContainerImage>, VerifyError> {
+pub(crate) fn layout(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<ContainerImage>, ReadError> {
     let Some(index) = read_json::<Manifest>(tree, &join(directory, b"index.json"))? else {
-        return Err(VerifyError::malformed(directory, "it is an OCI image layout without an index"));
+        return Err(ReadError::malformed(directory, "it is an OCI image layout without an index"));
     };
     let store = join(directory, b"blobs/sha256");
     images(&index, ContainerStore::OciLayout, directory, &mut |digest| blob(tree, &store, digest))
@@ -132,7 +132,7 @@ pub(crate) fn blob(
     tree: &mut dyn Tree,
     directory: &[u8],
     digest: &str,
-) -> Result<Option<Vec<u8>>, VerifyError> {
+) -> Result<Option<Vec<u8>>, ReadError> {
     let Some(hex) = hex(digest) else { return Ok(None) };
     Ok(optional(tree.read(&join(directory, hex.as_bytes()), JSON_LIMIT))?)
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Config, ContainerImage, ContainerStore, hex, parse_json, read_json};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, glob, join, show};
 
 /// The system's storage, and those of people.
@@ -35,7 +35,7 @@ struct Layer {
     diff_size: Option<u64>,
 }
 
-pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, VerifyError> {
+pub(crate) fn images(tree: &mut dyn Tree) -> Result<Vec<ContainerImage>, ReadError> {
     let mut found = Vec::new();
     for pattern in PATTERNS {
         for directory in glob(tree, pattern.as_bytes())? {
@@ -57,7 +57,7 @@ fn one(
     directory: &[u8],
     image: &Image,
     layers: &BTreeMap<&str, &Layer>,
-) -> Result<ContainerImage, VerifyError> {
+) -> Result<ContainerImage, ReadError> {
     let id = format!("sha256:{}", image.id);
     // Files whose names hold a colon are named by its base64.
     let config = match hex(&id) {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, glob, join, read_optional, show};
 
 pub(crate) const MAIN: &[u8] = b"/etc/ssh/sshd_config";
@@ -78,7 +78,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// Reads the configuration; defaults alone when there is none.
-    pub(crate) fn read(tree: &mut dyn Tree) -> Result<Self, VerifyError> {
+    pub(crate) fn read(tree: &mut dyn Tree) -> Result<Self, ReadError> {
         let mut reader = Reader { found: Vec::new(), lines: 0 };
         reader.read(tree, MAIN, None, 0)?;
         let mut settings = Vec::new();
@@ -116,16 +116,16 @@ impl Reader {
         path: &[u8],
         outside: Option<&str>,
         depth: usize,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<(), ReadError> {
         let Some(text) = read_optional(tree, path)? else { return Ok(()) };
         let text = String::from_utf8_lossy(&text);
         let mut matching = outside.map(str::to_owned);
         for (number, line) in text.lines().enumerate() {
             self.lines += 1;
             if self.lines > LINE_LIMIT {
-                return Err(VerifyError::malformed(path, "it has too many lines"));
+                return Err(ReadError::malformed(path, "it has too many lines"));
             }
-            let wrong = |reason: &str| VerifyError::malformed(path, format!("line {}: {reason}", number + 1));
+            let wrong = |reason: &str| ReadError::malformed(path, format!("line {}: {reason}", number + 1));
             let words = words(line).ok_or_else(|| wrong("a quote is not closed"))?;
             let Some((keyword, values)) = words.split_first() else { continue };
             match keyword.to_ascii_lowercase().as_str() {
@@ -189,7 +189,7 @@ fn setting(keyword: &str, values: &[String]) -> Result<Option<(&'static str, Vec
 }
 
 /// The files a pattern of `Include` means, in order. Names with a dot in front must be asked for.
-fn expand(tree: &mut dyn Tree, pattern: &str) -> Result<Vec<Vec<u8>>, VerifyError> {
+fn expand(tree: &mut dyn Tree, pattern: &str) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut pattern = pattern.as_bytes().to_vec();
     // Two stars are one here.
     pattern.dedup_by(|a, b| *a == b'*' && *b == b'*');

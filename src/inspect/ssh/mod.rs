@@ -12,7 +12,7 @@ use serde::Serialize;
 use self::config::Config;
 use crate::disk::Tree;
 use crate::os::files::{escape, is_directory, join, names, optional, read_optional, show};
-use crate::os::{User, VerifyError, users};
+use crate::os::{ReadError, User, users};
 
 /// SSH keys and what sshd lets in.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -57,8 +57,8 @@ pub struct AuthorizedKeys {
 /// Reads sshd's settings, host keys, and the authorized keys of every user.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for a configuration that sshd would refuse, [`VerifyError::Disk`].
-pub(crate) fn ssh(tree: &mut dyn Tree) -> Result<Ssh, VerifyError> {
+/// [`ReadError::Malformed`] for a configuration that sshd would refuse, [`ReadError::Disk`].
+pub(crate) fn ssh(tree: &mut dyn Tree) -> Result<Ssh, ReadError> {
     let config = Config::read(tree)?;
     let installed = tree.exists(b"/usr/sbin/sshd")? || tree.exists(config::MAIN)?;
     let patterns: Vec<_> = config.values("AuthorizedKeysFile").map(str::to_owned).collect();
@@ -89,7 +89,7 @@ pub(crate) fn ssh(tree: &mut dyn Tree) -> Result<Ssh, VerifyError> {
 }
 
 /// Whether a file could be at a path. Somebody's home may be no directory: `/dev/null` is usual.
-fn has_directory(tree: &mut dyn Tree, path: &[u8]) -> Result<bool, VerifyError> {
+fn has_directory(tree: &mut dyn Tree, path: &[u8]) -> Result<bool, ReadError> {
     for (at, _) in path.iter().enumerate().filter(|&(at, &byte)| byte == b'/' && at > 0) {
         if !is_directory(tree, &path[..at])? {
             return Ok(false);
@@ -120,7 +120,7 @@ fn key_file(pattern: &str, user: &User) -> Option<Vec<u8>> {
 }
 
 /// The keys at the usual places, and those the configuration names.
-fn host_keys(tree: &mut dyn Tree, config: &Config) -> Result<Vec<HostKey>, VerifyError> {
+fn host_keys(tree: &mut dyn Tree, config: &Config) -> Result<Vec<HostKey>, ReadError> {
     let mut files: Vec<Vec<u8>> = config.values("HostKey").map(|path| path.as_bytes().to_vec()).collect();
     for name in names(tree, b"/etc/ssh")? {
         let stem = name.strip_suffix(b".pub").unwrap_or(&name);

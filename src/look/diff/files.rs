@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
+use crate::look::LookError;
 use crate::look::ls::{checksum, hex, meaning};
-use crate::os::VerifyError;
 use crate::os::files::{optional, show, walk};
 
 /// Files up to this are compared in memory, longer ones by their checksums.
@@ -81,11 +81,7 @@ struct Found {
     xattrs: Vec<Xattr>,
 }
 
-pub(crate) fn compare(
-    old: &mut dyn Tree,
-    new: &mut dyn Tree,
-    paths: &[Vec<u8>],
-) -> Result<Files, VerifyError> {
+pub(crate) fn compare(old: &mut dyn Tree, new: &mut dyn Tree, paths: &[Vec<u8>]) -> Result<Files, LookError> {
     let (mut before, after) = (collect(old, paths)?, collect(new, paths)?);
     for path in paths {
         let below = |all: &BTreeMap<Vec<u8>, Stat>| all.contains_key(path.as_slice());

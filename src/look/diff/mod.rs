@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::disk::Tree;
 use crate::error::{Exit, Failure};
+use crate::look::LookError;
 use crate::os::files::escape;
-use crate::os::{UnitIndex, VerifyError, groups, groups_of, packages, units, users};
+use crate::os::{UnitIndex, groups, groups_of, packages, units, users};
 
 pub use files::{FileChange, FileState, Files};
 pub use lists::{Changed, Item, Lists};
@@ -95,8 +96,8 @@ impl std::fmt::Debug for Side<'_> {
 /// A list that one image does not give is told as such, and the others are compared all the same.
 ///
 /// # Errors
-/// [`VerifyError::Disk`] when the files of an image cannot be read, or when one of `paths` is in neither.
-pub fn diff(old: &mut Side<'_>, new: &mut Side<'_>, paths: &[Vec<u8>]) -> Result<Diff, VerifyError> {
+/// [`LookError::Read`] when the files of an image cannot be read, or when one of `paths` is in neither.
+pub fn diff(old: &mut Side<'_>, new: &mut Side<'_>, paths: &[Vec<u8>]) -> Result<Diff, LookError> {
     let files = files::compare(old.tree, new.tree, paths)?;
     let mut lists = |read| paths.is_empty().then(|| lists(old, new, read));
     let mut found = Diff {
@@ -137,7 +138,7 @@ impl Diff {
 }
 
 /// Names and what is to be told of each.
-type Facts = Result<Vec<(String, String)>, VerifyError>;
+type Facts = Result<Vec<(String, String)>, LookError>;
 
 fn lists(old: &mut Side<'_>, new: &mut Side<'_>, read: fn(&mut dyn Tree) -> Facts) -> Compared<Lists> {
     let side = |side: &mut Side<'_>| {

@@ -5,8 +5,7 @@ use std::io::Write;
 use super::unified::{SIZE_LIMIT, TextDiff, unified};
 use super::{Diff, Side};
 use crate::disk::{DiskError, Tree};
-use crate::os::VerifyError;
-use crate::os::files::write_error;
+use crate::look::LookError;
 
 /// Equal lines around what is different.
 const CONTEXT: usize = 3;
@@ -15,13 +14,13 @@ const CONTEXT: usize = 3;
 /// for every other file. `patch -p1` takes it.
 ///
 /// # Errors
-/// [`VerifyError::Disk`], [`VerifyError::Write`].
+/// [`LookError::Read`], [`LookError::Write`].
 pub fn patches(
     diff: &Diff,
     old: &mut Side<'_>,
     new: &mut Side<'_>,
     out: &mut dyn Write,
-) -> Result<(), VerifyError> {
+) -> Result<(), LookError> {
     for change in &diff.files.changes {
         let is_file =
             |state: &Option<super::FileState>| state.as_ref().is_some_and(|state| state.kind == "file");
@@ -52,7 +51,7 @@ pub fn patches(
                 format!("Binary files {} and {} differ\n", name("a", was), name("b", is)).into_bytes()
             }
         };
-        out.write_all(&text).map_err(write_error("the differences"))?;
+        out.write_all(&text).map_err(LookError::write("the differences"))?;
     }
     Ok(())
 }

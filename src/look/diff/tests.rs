@@ -41,7 +41,7 @@ fn changed() -> MemTree {
         .file("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12.1\"\n")
 }
 
-fn compare(old: &mut MemTree, new: &mut MemTree, paths: &[&str]) -> Result<Diff, VerifyError> {
+fn compare(old: &mut MemTree, new: &mut MemTree, paths: &[&str]) -> Result<Diff, LookError> {
     let mut old = Side { name: "old.qcow2".to_owned(), tree: old };
     let mut new = Side { name: "new.qcow2".to_owned(), tree: new };
     let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();

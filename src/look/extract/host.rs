@@ -15,7 +15,7 @@ use rustix::fs::CWD;
 use super::{Extracted, FirstNames, entries};
 use crate::disk::{DiskError, FileKind, Stat, Timestamp, Tree};
 use crate::error::without_path;
-use crate::os::VerifyError;
+use crate::look::LookError;
 use crate::os::files::show;
 use crate::{rename, sparse};
 
@@ -29,16 +29,16 @@ const BLOCK: usize = 4096;
 /// and holes are kept, owners and attributes are not.
 ///
 /// # Errors
-/// [`VerifyError::Exists`] if something is at `target` and `replace` is not set; [`VerifyError::Disk`],
-/// [`VerifyError::Host`].
+/// [`LookError::Exists`] if something is at `target` and `replace` is not set; [`LookError::Read`],
+/// [`LookError::Host`].
 pub fn to_host(
     tree: &mut dyn Tree,
     path: &[u8],
     target: &Path,
     replace: bool,
-) -> Result<Extracted, VerifyError> {
+) -> Result<Extracted, LookError> {
     if !replace && target.symlink_metadata().is_ok() {
-        return Err(VerifyError::Exists { path: target.to_owned() });
+        return Err(LookError::Exists { path: target.to_owned() });
     }
     let entries = entries(tree, path)?;
     let (top, stat) = &entries[0];
@@ -51,7 +51,7 @@ pub fn to_host(
         _ => Path::new("."),
     };
     let mut work = Work::in_directory(parent)
-        .map_err(|error| VerifyError::host("create a directory in", parent, without_path(error)))?;
+        .map_err(|error| LookError::host("create a directory in", parent, without_path(error)))?;
     let root = work.path().join(NEW);
     let prefix = if top == b"/" { 0 } else { top.len() };
 
@@ -87,13 +87,13 @@ pub fn to_host(
                 Ok(())
             }
         };
-        result.map_err(|source| VerifyError::host("create", &to, source))?;
+        result.map_err(|source| LookError::host("create", &to, source))?;
     }
     // Children first, or a directory without write permission would keep them from their own.
     for (path, stat) in entries.iter().rev().filter(|(_, stat)| stat.kind == FileKind::Directory) {
         let relative = path[prefix..].strip_prefix(b"/").unwrap_or_default();
         let to = root.join(OsStr::from_bytes(relative));
-        finish_directory(&to, stat).map_err(|source| VerifyError::host("set the mode of", &to, source))?;
+        finish_directory(&to, stat).map_err(|source| LookError::host("set the mode of", &to, source))?;
     }
     put_in_place(&mut work, target, replace)?;
     Ok(done)
@@ -138,7 +138,7 @@ impl Drop for Work {
 
 /// Gives the finished copy its name, in one step where the file system can: then either the old or the new one has it,
 /// whatever happens.
-fn put_in_place(work: &mut Work, target: &Path, replace: bool) -> Result<(), VerifyError> {
+fn put_in_place(work: &mut Work, target: &Path, replace: bool) -> Result<(), LookError> {
     let new = work.path().join(NEW);
     // Where what had the name is now.
     let mut old = None;
@@ -149,16 +149,16 @@ fn put_in_place(work: &mut Work, target: &Path, replace: bool) -> Result<(), Ver
     let Err(source) = moved else { return Ok(()) };
     // Somebody has made it while we were copying.
     if !replace && source.kind() == io::ErrorKind::AlreadyExists {
-        return Err(VerifyError::Exists { path: target.to_owned() });
+        return Err(LookError::Exists { path: target.to_owned() });
     }
-    let error = VerifyError::host("create", target, source);
+    let error = LookError::host("create", target, source);
     let Some(old) = old else { return Err(error) };
     match put_back(&old, target) {
         Ok(()) => Err(error),
         Err(reason) => {
             work.keep = true;
             let path = target.to_owned();
-            Err(VerifyError::NotRestored { path, kept: old, reason, source: Box::new(error) })
+            Err(LookError::NotRestored { path, kept: old, reason, source: Box::new(error) })
         }
     }
 }
@@ -216,8 +216,8 @@ fn put_back(old: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-fn copy(tree: &mut dyn Tree, path: &[u8], stat: &Stat, to: &Path) -> Result<u64, VerifyError> {
-    let host = |source| VerifyError::host("write", to, source);
+fn copy(tree: &mut dyn Tree, path: &[u8], stat: &Stat, to: &Path) -> Result<u64, LookError> {
+    let host = |source| LookError::host("write", to, source);
     let file = std::fs::File::create_new(to).map_err(host)?;
     let mut sink = Sparse { file: &file, at: 0 };
     let length = tree.read_to(path, &mut sink)?;
@@ -348,7 +348,7 @@ mod tests {
             make(&work.path().join(NEW), new_is_directory, "new");
             make(&path("there"), there_is_directory, "theirs");
             let error = put_in_place(&mut work, &path("there"), false).unwrap_err();
-            assert!(matches!(error, VerifyError::Exists { .. }), "{error}");
+            assert!(matches!(error, LookError::Exists { .. }), "{error}");
             assert_eq!(read("there", there_is_directory), "theirs");
             put_in_place(&mut work, &path("there"), true).unwrap();
             assert_eq!(read("there", new_is_directory), "new");

@@ -11,7 +11,7 @@ pub use tar::to_tar;
 use std::collections::HashMap;
 
 use crate::disk::{FileKind, Stat, Tree};
-use crate::os::VerifyError;
+use crate::look::LookError;
 use crate::os::files::walk;
 
 /// What was copied.
@@ -30,7 +30,7 @@ pub struct Extracted {
 }
 
 /// The path itself and all below it, parents first. A link given as the path is taken for what it leads to.
-fn entries(tree: &mut dyn Tree, path: &[u8]) -> Result<Vec<(Vec<u8>, Stat)>, VerifyError> {
+fn entries(tree: &mut dyn Tree, path: &[u8]) -> Result<Vec<(Vec<u8>, Stat)>, LookError> {
     let root = tree.canonicalize(path)?;
     let stat = tree.lstat(&root)?;
     let mut found = vec![(root.clone(), stat)];

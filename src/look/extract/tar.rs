@@ -9,8 +9,8 @@ use super::holes::Map;
 use super::pax::Records;
 use super::{Extracted, FirstNames, entries};
 use crate::disk::{FileKind, Stat, Tree, Xattr};
-use crate::os::VerifyError;
-use crate::os::files::{base_name, write_error};
+use crate::look::LookError;
+use crate::os::files::base_name;
 
 const BLOCK: u64 = 512;
 
@@ -18,8 +18,8 @@ const BLOCK: u64 = 512;
 /// root.
 ///
 /// # Errors
-/// [`VerifyError::Disk`], [`VerifyError::Write`].
-pub fn to_tar(tree: &mut dyn Tree, path: &[u8], out: &mut dyn Write) -> Result<Extracted, VerifyError> {
+/// [`LookError::Read`], [`LookError::Write`].
+pub fn to_tar(tree: &mut dyn Tree, path: &[u8], out: &mut dyn Write) -> Result<Extracted, LookError> {
     let entries = entries(tree, path)?;
     let top = entries[0].0.clone();
     let mut tar = Builder::new(out);
@@ -57,11 +57,11 @@ pub fn to_tar(tree: &mut dyn Tree, path: &[u8], out: &mut dyn Write) -> Result<E
             };
             names.remember(&stat, name);
         } else {
-            entry.append(&mut tar, 0, None).map_err(write_error("the tar file"))?;
+            entry.append(&mut tar, 0, None).map_err(LookError::write("the tar file"))?;
         }
     }
-    tar.finish().map_err(write_error("the tar file"))?;
-    tar.get_mut().flush().map_err(write_error("the tar file"))?;
+    tar.finish().map_err(LookError::write("the tar file"))?;
+    tar.get_mut().flush().map_err(LookError::write("the tar file"))?;
     Ok(done)
 }
 
@@ -80,11 +80,11 @@ fn append_whole(
     path: &[u8],
     tar: &mut Builder<&mut dyn Write>,
     entry: &Entry<'_>,
-) -> Result<u64, VerifyError> {
+) -> Result<u64, LookError> {
     let size = entry.stat.size;
-    entry.append(tar, size, None).map_err(write_error("the tar file"))?;
+    entry.append(tar, size, None).map_err(LookError::write("the tar file"))?;
     let length = tree.read_to(path, tar.get_mut())?;
-    pad(tar, size).map_err(write_error("the tar file"))?;
+    pad(tar, size).map_err(LookError::write("the tar file"))?;
     Ok(length)
 }
 
@@ -95,18 +95,18 @@ fn append_pieces(
     tar: &mut Builder<&mut dyn Write>,
     entry: &Entry<'_>,
     map: &Map,
-) -> Result<u64, VerifyError> {
+) -> Result<u64, LookError> {
     let text = map.text();
     let size = (text.len() as u64).next_multiple_of(BLOCK) + map.length();
     entry
         .append(tar, size, Some(map.size()))
         .and_then(|()| tar.get_mut().write_all(text.as_bytes()))
         .and_then(|()| pad(tar, text.len() as u64))
-        .map_err(write_error("the tar file"))?;
+        .map_err(LookError::write("the tar file"))?;
     for &(start, length) in &map.pieces {
         tree.read_range(path, start, length, tar.get_mut())?;
     }
-    pad(tar, size).map_err(write_error("the tar file"))?;
+    pad(tar, size).map_err(LookError::write("the tar file"))?;
     Ok(map.size())
 }
 

@@ -1,5 +1,6 @@
 //! Logs that are text files.
 
+use super::ROOT;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
@@ -7,12 +8,10 @@ use zstd::stream::raw::DParameter;
 
 use super::{Text, list};
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
-use crate::os::files::{join, show, write_error};
+use crate::look::LookError;
+use crate::os::ReadError;
+use crate::os::files::{join, show};
 use crate::shown::legible;
-
-/// Where they lie.
-pub(crate) const ROOT: &[u8] = b"/var/log";
 
 /// The longest line. What goes on after that counts as another line.
 const LINE_LIMIT: usize = 1 << 20;
@@ -31,8 +30,8 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// is `/var/log/mysql/error.log`.
 ///
 /// # Errors
-/// [`VerifyError::NoSuchLog`], which tells the logs there are, [`VerifyError::Disk`].
-pub fn find(tree: &mut dyn Tree, name: &str) -> Result<Vec<u8>, VerifyError> {
+/// [`LookError::NoSuchLog`], which tells the logs there are, [`LookError::Read`].
+pub fn find(tree: &mut dyn Tree, name: &str) -> Result<Vec<u8>, LookError> {
     let below = join(ROOT, name.as_bytes());
     let candidates = match name.strip_prefix('/') {
         Some(_) => vec![name.as_bytes().to_vec()],
@@ -47,25 +46,22 @@ pub fn find(tree: &mut dyn Tree, name: &str) -> Result<Vec<u8>, VerifyError> {
         }
     }
     let there = list(tree)?.into_iter().filter(|log| log.kind == super::LogKind::File);
-    Err(VerifyError::NoSuchLog {
-        name: crate::shown::escape(name),
-        there: there.map(|log| log.path).collect(),
-    })
+    Err(LookError::NoSuchLog { name: crate::shown::escape(name), there: there.map(|log| log.path).collect() })
 }
 
 /// Prints a log, unpacked if its name says that it is compressed: all of it or its last `lines`, or of those only
 /// lines with `text`. Control characters are escaped.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] if it cannot be unpacked, [`VerifyError::Unsupported`], [`VerifyError::Disk`],
-/// [`VerifyError::Write`].
+/// [`ReadError::Malformed`] if it cannot be unpacked, [`ReadError::Unsupported`], [`LookError::Read`],
+/// [`LookError::Write`].
 pub fn print(
     tree: &mut dyn Tree,
     path: &[u8],
     lines: Option<usize>,
     text: Option<&Text>,
     out: &mut dyn Write,
-) -> Result<(), VerifyError> {
+) -> Result<(), LookError> {
     let mut sink = Lines { partial: Vec::new(), text, ring: Ring::new(lines), out, total: 0, failed: None };
     let result = unpack(tree, path, &mut sink);
     if let Some(error) = sink.failed.take() {
@@ -78,8 +74,8 @@ pub fn print(
 }
 
 /// Streams a file through what its name asks for.
-fn unpack(tree: &mut dyn Tree, path: &[u8], sink: &mut Lines<'_>) -> Result<(), VerifyError> {
-    let broken = |error: io::Error| VerifyError::malformed(path, error.to_string());
+fn unpack(tree: &mut dyn Tree, path: &[u8], sink: &mut Lines<'_>) -> Result<(), LookError> {
+    let broken = |error: io::Error| LookError::from(ReadError::malformed(path, error.to_string()));
     if tree.stat(path)?.size == 0 {
         // Whatever its name: a log that was to be compressed, and nothing came.
         return Ok(());
@@ -87,7 +83,7 @@ fn unpack(tree: &mut dyn Tree, path: &[u8], sink: &mut Lines<'_>) -> Result<(), 
     let foreign = [(b".bz2", "bzip2"), (b".lz4", "lz4")].into_iter().find(|(end, _)| path.ends_with(*end));
     if let Some((_, name)) = foreign {
         let reason = format!("`{}` is compressed with {name}, which tib does not unpack", show(path));
-        return Err(VerifyError::Unsupported { what: "the log", reason });
+        return Err(ReadError::Unsupported { what: "the log", reason }.into());
     }
     if path.ends_with(b".gz") {
         let mut decoder = flate2::write::MultiGzDecoder::new(sink);
@@ -113,7 +109,7 @@ fn unpack(tree: &mut dyn Tree, path: &[u8], sink: &mut Lines<'_>) -> Result<(), 
 }
 
 /// Hands a file to `sink`, and tells what the sink complains of from what is wrong with the image.
-fn stream(tree: &mut dyn Tree, path: &[u8], sink: &mut dyn Write) -> Result<(), VerifyError> {
+fn stream(tree: &mut dyn Tree, path: &[u8], sink: &mut dyn Write) -> Result<(), LookError> {
     struct Noting<'a> {
         sink: &'a mut dyn Write,
         complaint: Option<String>,
@@ -129,7 +125,7 @@ fn stream(tree: &mut dyn Tree, path: &[u8], sink: &mut dyn Write) -> Result<(), 
     let mut noting = Noting { sink, complaint: None };
     let result = tree.read_to(path, &mut noting);
     match (result, noting.complaint) {
-        (Err(_), Some(complaint)) => Err(VerifyError::malformed(path, complaint)),
+        (Err(_), Some(complaint)) => Err(ReadError::malformed(path, complaint).into()),
         (result, _) => Ok(result.map(drop)?),
     }
 }
@@ -155,11 +151,11 @@ struct Lines<'a> {
     out: &'a mut dyn Write,
     total: u64,
     /// Why writing failed; the stream above can only pass on an I/O error.
-    failed: Option<VerifyError>,
+    failed: Option<LookError>,
 }
 
 impl Lines<'_> {
-    fn line(&mut self) -> Result<(), VerifyError> {
+    fn line(&mut self) -> Result<(), LookError> {
         let line = std::mem::take(&mut self.partial);
         if self.text.is_some_and(|text| !text.is_in(&line)) {
             return Ok(());
@@ -167,7 +163,7 @@ impl Lines<'_> {
         let mut shown = legible(line.strip_suffix(b"\r").unwrap_or(&line)).into_bytes();
         shown.push(b'\n');
         let Some(wanted) = self.ring.wanted else {
-            return self.out.write_all(&shown).map_err(write_error("the log"));
+            return self.out.write_all(&shown).map_err(LookError::write("the log"));
         };
         self.ring.kept += shown.len();
         self.ring.lines.push_back(shown);
@@ -176,16 +172,16 @@ impl Lines<'_> {
         }
         if self.ring.kept > KEPT_LIMIT {
             let reason = "its last lines are too long to keep; ask for fewer with -n".to_owned();
-            return Err(VerifyError::Unsupported { what: "the log", reason });
+            return Err(ReadError::Unsupported { what: "the log", reason }.into());
         }
         Ok(())
     }
 
-    fn pieces(&mut self, mut bytes: &[u8]) -> Result<(), VerifyError> {
+    fn pieces(&mut self, mut bytes: &[u8]) -> Result<(), LookError> {
         self.total += bytes.len() as u64;
         if self.total > UNPACKED_LIMIT {
             let reason = format!("it has more than {}", crate::size::Size(UNPACKED_LIMIT));
-            return Err(VerifyError::Unsupported { what: "the log", reason });
+            return Err(ReadError::Unsupported { what: "the log", reason }.into());
         }
         while let Some(at) = bytes.iter().position(|&byte| byte == b'\n') {
             self.partial.extend_from_slice(&bytes[..at]);
@@ -196,14 +192,14 @@ impl Lines<'_> {
         if self.partial.len() > LINE_LIMIT { self.line() } else { Ok(()) }
     }
 
-    fn finish(mut self) -> Result<(), VerifyError> {
+    fn finish(mut self) -> Result<(), LookError> {
         if !self.partial.is_empty() {
             self.line()?;
         }
         for line in &self.ring.lines {
-            self.out.write_all(line).map_err(write_error("the log"))?;
+            self.out.write_all(line).map_err(LookError::write("the log"))?;
         }
-        self.out.flush().map_err(write_error("the log"))
+        self.out.flush().map_err(LookError::write("the log"))
     }
 }
 

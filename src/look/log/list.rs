@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{JOURNALS, journal_files};
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::look::LookError;
 use crate::os::files::{base_name, show, walk};
 
 /// What writes a log.
@@ -38,15 +38,15 @@ const RECORDS: [&[u8]; 6] = [b"wtmp", b"btmp", b"lastlog", b"faillog", b"tallylo
 /// The journal's files, and then all files in `/var/log` and below, sorted by name.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
-pub fn list(tree: &mut dyn Tree) -> Result<Vec<LogFile>, VerifyError> {
+/// [`LookError::Read`].
+pub fn list(tree: &mut dyn Tree) -> Result<Vec<LogFile>, LookError> {
     let mut logs = Vec::new();
     for path in journal_files(tree)? {
         let stat = tree.lstat(&path)?;
         logs.push(log(LogKind::Journal, &path, stat.size, stat.modified.seconds));
     }
     let journal = super::join(JOURNALS[0], b"");
-    walk(tree, super::classic::ROOT, &mut |path, stat| {
+    walk(tree, super::ROOT, &mut |path, stat| {
         let is_record = RECORDS.iter().any(|record| base_name(path).starts_with(record));
         if stat.kind == FileKind::File && !path.starts_with(&journal) && !is_record {
             logs.push(log(LogKind::File, path, stat.size, stat.modified.seconds));

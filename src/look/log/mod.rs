@@ -16,9 +16,13 @@ use std::io::Write;
 use merge::{Merge, Moment};
 
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
-use crate::os::files::{join, names, show, write_error};
+use crate::look::LookError;
+use crate::os::ReadError;
+use crate::os::files::{join, names, show};
 use crate::os::journal::{FILE_LIMIT, Field, Reader};
+
+/// Where they lie.
+const ROOT: &[u8] = b"/var/log";
 
 /// Where journals lie, below a directory with the machine's identifier.
 const JOURNALS: [&[u8]; 2] = [b"/var/log/journal", b"/run/log/journal"];
@@ -45,8 +49,8 @@ pub struct Selection {
 /// The files of the journal; those of remote machines are left out, as journalctl does.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
-pub fn journal_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
+/// [`LookError::Read`].
+pub fn journal_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, LookError> {
     let mut files = Vec::new();
     for root in JOURNALS {
         for machine in names(tree, root)? {
@@ -67,7 +71,7 @@ pub fn journal_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
     }
     if files.len() > FILES_LIMIT {
         let reason = format!("there are {} files of it", files.len());
-        return Err(VerifyError::Unsupported { what: "the journal", reason });
+        return Err(ReadError::Unsupported { what: "the journal", reason }.into());
     }
     Ok(files)
 }
@@ -75,14 +79,14 @@ pub fn journal_files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
 /// Prints entries of the journal files, oldest first. Returns what could not be read, for people.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] if not one of the files is a journal, [`VerifyError::Unsupported`] if so much is
-/// selected that it cannot be sorted, [`VerifyError::Disk`], [`VerifyError::Write`].
+/// [`ReadError::Malformed`] if not one of the files is a journal, [`ReadError::Unsupported`] if so much is
+/// selected that it cannot be sorted, [`LookError::Read`], [`LookError::Write`].
 pub fn print_journal(
     tree: &mut dyn Tree,
     files: &[Vec<u8>],
     selection: &Selection,
     out: &mut dyn Write,
-) -> Result<Vec<String>, VerifyError> {
+) -> Result<Vec<String>, LookError> {
     let filter = &selection.filter;
     let boot = if filter.last_boot { last_boot(tree, files)? } else { None };
     let mut merge = Merge::new(selection.lines);
@@ -94,7 +98,7 @@ pub fn print_journal(
         let mut reader = match load(tree, path) {
             Ok(content) => {
                 bytes = content;
-                Reader::new(&bytes).map_err(|error| VerifyError::malformed(path, error.to_string()))
+                Reader::new(&bytes).map_err(|error| ReadError::malformed(path, error.to_string()))
             }
             Err(error) => Err(error.into()),
         };
@@ -125,17 +129,17 @@ pub fn print_journal(
             };
             if !merge.add(header.seqnum_id, moment, line) {
                 let reason = "more is selected than can be sorted; select less, such as the newest with -n";
-                return Err(VerifyError::Unsupported { what: "the journal", reason: reason.to_owned() });
+                return Err(ReadError::Unsupported { what: "the journal", reason: reason.to_owned() }.into());
             }
         }
         warnings.extend(complaint(path, reader));
     }
     match failed {
-        Some(error) if readable == 0 => return Err(error),
+        Some(error) if readable == 0 => return Err(error.into()),
         _ => {}
     }
     for line in merge.finish() {
-        out.write_all(&line).map_err(write_error("the log"))?;
+        out.write_all(&line).map_err(LookError::write("the log"))?;
     }
     Ok(warnings)
 }
@@ -152,7 +156,7 @@ fn complaint(path: &[u8], reader: &Reader<'_>) -> Option<String> {
 }
 
 /// The boot that the newest entry is of.
-fn last_boot(tree: &mut dyn Tree, files: &[Vec<u8>]) -> Result<Option<[u8; 16]>, VerifyError> {
+fn last_boot(tree: &mut dyn Tree, files: &[Vec<u8>]) -> Result<Option<[u8; 16]>, LookError> {
     let mut newest = None;
     for path in files {
         // What cannot be read is told when its entries are wanted.

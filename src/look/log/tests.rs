@@ -230,7 +230,7 @@ fn classic(
     content: &[u8],
     lines: Option<usize>,
     text: Option<&str>,
-) -> Result<String, VerifyError> {
+) -> Result<String, LookError> {
     let mut tree = MemTree::new().file(path, content);
     let path = find(&mut tree, path).unwrap();
     let mut out = Vec::new();
@@ -280,7 +280,7 @@ fn files_are_unpacked_cut_and_searched() {
     }
     for (path, name) in [("/var/log/a.bz2", "bzip2"), ("/var/log/a.lz4", "lz4")] {
         let error = classic(path, b"x", None, None).unwrap_err();
-        assert!(matches!(error, VerifyError::Unsupported { .. }), "{error:?}");
+        assert!(matches!(error, LookError::Read(ReadError::Unsupported { .. })), "{error:?}");
         let expected =
             format!("cannot read the log: `{path}` is compressed with {name}, which tib does not unpack");
         assert_eq!(error.to_string(), expected);

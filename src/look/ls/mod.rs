@@ -14,8 +14,8 @@ use std::io::Write;
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
-use crate::os::VerifyError;
-use crate::os::files::{join, names, walk, write_error};
+use crate::look::LookError;
+use crate::os::files::{join, names, walk};
 
 /// What to list, and what to tell of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub struct Entry {
 /// link that leads nowhere.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
-pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<Entry>, VerifyError> {
+/// [`LookError::Read`].
+pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<Entry>, LookError> {
     let root = match tree.stat(path) {
         Ok(root) => root,
         Err(error) => match tree.lstat(path) {
@@ -137,10 +137,10 @@ pub(crate) fn checksum(tree: &mut dyn Tree, path: &[u8]) -> Result<String, DiskE
 /// Writes the content of a file. Returns its length.
 ///
 /// # Errors
-/// [`VerifyError::Disk`]; what is wrong with `out` too.
-pub fn cat(tree: &mut dyn Tree, path: &[u8], out: &mut dyn Write) -> Result<u64, VerifyError> {
+/// [`LookError::Read`]; what is wrong with `out` too.
+pub fn cat(tree: &mut dyn Tree, path: &[u8], out: &mut dyn Write) -> Result<u64, LookError> {
     let length = tree.read_to(path, out)?;
-    out.flush().map_err(write_error("the file"))?;
+    out.flush().map_err(LookError::write("the file"))?;
     Ok(length)
 }
 

@@ -8,16 +8,16 @@ use serde_json::{Map, Value};
 use super::attributes::meaning;
 use super::{Entry, ListOptions};
 use crate::disk::{FileKind, Stat, Xattr};
-use crate::os::VerifyError;
-use crate::os::files::{show, write_error};
+use crate::look::LookError;
+use crate::os::files::show;
 use crate::shown;
 
 /// Writes a listing as text: names, `ls -l` lines with what was asked for before the name (`long`), relative paths
 /// (`recursive`), or the columns of `virt-ls -lR` (both): kind, mode, size, then what was asked for, then the path.
 ///
 /// # Errors
-/// [`VerifyError::Write`].
-pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), VerifyError> {
+/// [`LookError::Write`].
+pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
     let widths = Widths::of(entries, options);
     for entry in entries {
         let line = match (options.long, options.recursive) {
@@ -25,7 +25,7 @@ pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Re
             (true, false) => like_ls(entry, options, &widths),
             (true, true) => columns(entry, options).join(" "),
         };
-        writeln!(out, "{line}").map_err(write_error("the listing"))?;
+        writeln!(out, "{line}").map_err(LookError::write("the listing"))?;
     }
     Ok(())
 }
@@ -34,8 +34,8 @@ pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Re
 /// quoted where needed.
 ///
 /// # Errors
-/// [`VerifyError::Write`].
-pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), VerifyError> {
+/// [`LookError::Write`].
+pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
     for entry in entries {
         let mut fields: Vec<Vec<u8>> = vec![
             letter(entry.stat.kind).to_string().into_bytes(),
@@ -59,7 +59,7 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
         fields.extend(entry.target.as_deref().map(|target| quote(show(target).as_bytes())));
         let mut line = fields.join(&b',');
         line.push(b'\n');
-        out.write_all(&line).map_err(write_error("the listing"))?;
+        out.write_all(&line).map_err(LookError::write("the listing"))?;
     }
     Ok(())
 }
@@ -68,8 +68,8 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
 /// them, and stand beside that in hexadecimal (`path-hex`, `target-hex`).
 ///
 /// # Errors
-/// [`VerifyError::Write`].
-pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), VerifyError> {
+/// [`LookError::Write`].
+pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), LookError> {
     let mut write = || -> std::io::Result<()> {
         for (index, entry) in entries.iter().enumerate() {
             out.write_all(if index == 0 { b"[\n  " } else { b",\n  " })?;
@@ -77,7 +77,7 @@ pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), VerifyError> {
         }
         out.write_all(if entries.is_empty() { b"[]\n" } else { b"\n]\n" })
     };
-    write().map_err(write_error("the listing"))
+    write().map_err(LookError::write("the listing"))
 }
 
 /// All that is known of one entry.

@@ -3,16 +3,17 @@
 use super::render::{hex, human, letter, permissions, time};
 use super::{Entry, ListOptions, entry};
 use crate::disk::{FileKind, Timestamp, Tree};
+use crate::look::LookError;
+use crate::os::accounts;
 use crate::os::files::{base_name, show};
-use crate::os::{VerifyError, accounts};
 use crate::shown::Text;
 
 /// Looks at one path, attributes and checksum included. A link in its last part is not followed unless `follow` is
 /// set.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
-pub fn look_at(tree: &mut dyn Tree, path: &[u8], follow: bool) -> Result<Entry, VerifyError> {
+/// [`LookError::Read`].
+pub fn look_at(tree: &mut dyn Tree, path: &[u8], follow: bool) -> Result<Entry, LookError> {
     let path = if follow { tree.canonicalize(path)? } else { path.to_vec() };
     let stat = tree.lstat(&path)?;
     let options = ListOptions { checksums: true, xattrs: true, ..ListOptions::default() };

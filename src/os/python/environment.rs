@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{glob, join, read_optional};
 
 /// What `pyvenv.cfg` says.
@@ -19,10 +19,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the settings of the environment in a directory.
-    pub(crate) fn read(tree: &mut dyn Tree, root: &[u8]) -> Result<Self, VerifyError> {
+    pub(crate) fn read(tree: &mut dyn Tree, root: &[u8]) -> Result<Self, ReadError> {
         let path = join(root, b"pyvenv.cfg");
         let text = read_optional(tree, &path)?.unwrap_or_default();
-        Self::parse(&text).ok_or_else(|| VerifyError::malformed(&path, "it says no version of Python"))
+        Self::parse(&text).ok_or_else(|| ReadError::malformed(&path, "it says no version of Python"))
     }
 
     /// `None` when the text says no version.
@@ -53,7 +53,7 @@ impl Settings {
 }
 
 /// The directories in which a distribution's Python of a version looks for packages, without an environment.
-pub(crate) fn system_directories(tree: &mut dyn Tree, short: &str) -> Result<Vec<Vec<u8>>, VerifyError> {
+pub(crate) fn system_directories(tree: &mut dyn Tree, short: &str) -> Result<Vec<Vec<u8>>, ReadError> {
     let major = short.split('.').next().unwrap_or("3");
     let mut found = Vec::new();
     for pattern in [

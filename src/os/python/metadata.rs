@@ -6,7 +6,7 @@ use pep440_rs::Version;
 
 use super::requirement::{Requirement, normalized};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, is_directory, join, names, read_optional};
 
 /// An installed distribution.
@@ -19,18 +19,18 @@ pub(crate) struct Distribution {
 }
 
 /// The distributions in a directory such as `site-packages`.
-pub(crate) fn distributions(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Distribution>, VerifyError> {
+pub(crate) fn distributions(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Distribution>, ReadError> {
     let mut found = Vec::new();
     for path in metadata_files(tree, directory)? {
         let text =
-            read_optional(tree, &path)?.ok_or_else(|| VerifyError::malformed(&path, "it does not exist"))?;
-        found.push(parse(&text).map_err(|reason| VerifyError::malformed(&path, reason))?);
+            read_optional(tree, &path)?.ok_or_else(|| ReadError::malformed(&path, "it does not exist"))?;
+        found.push(parse(&text).map_err(|reason| ReadError::malformed(&path, reason))?);
     }
     Ok(found)
 }
 
 /// Where the distributions in a directory have their METADATA, whether it is there or not.
-pub(crate) fn metadata_files(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, VerifyError> {
+pub(crate) fn metadata_files(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut found = Vec::new();
     for name in names(tree, directory)? {
         let path = join(directory, &name);

@@ -11,7 +11,7 @@ mod sqlite;
 mod wal;
 
 use super::files::optional;
-use super::{Package, VerifyError};
+use super::{Package, ReadError};
 use crate::disk::Tree;
 
 /// The largest database that is read. That of an image with all of Fedora's packages would be smaller.
@@ -39,13 +39,13 @@ pub enum Form {
 }
 
 /// The packages of an RPM database, in its order; `None` if the image has no such database.
-pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Option<Vec<Package>>, VerifyError> {
+pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Option<Vec<Package>>, ReadError> {
     for (path, form) in DATABASES {
         let Some(stat) = optional(tree.stat(path.as_bytes()))? else { continue };
         if stat.size == 0 {
-            return Err(VerifyError::malformed(path, "this RPM database is empty"));
+            return Err(ReadError::malformed(path, "this RPM database is empty"));
         }
-        let malformed = |reason| VerifyError::malformed(path, reason);
+        let malformed = |reason| ReadError::malformed(path, reason);
         let mut bytes = tree.read(path.as_bytes(), DATABASE_LIMIT)?;
         if form == Form::Sqlite {
             refuse_unfinished(tree, path)?;
@@ -59,11 +59,11 @@ pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Option<Vec<Package>>, Veri
 }
 
 /// A journal is left when a change ended halfway, and holds what was there before it. RPM does not use one.
-fn refuse_unfinished(tree: &mut dyn Tree, path: &str) -> Result<(), VerifyError> {
+fn refuse_unfinished(tree: &mut dyn Tree, path: &str) -> Result<(), ReadError> {
     let beside = format!("{path}-journal");
     if optional(tree.stat(beside.as_bytes()))?.is_some_and(|stat| stat.size > 0) {
         let reason = format!("`{beside}` says that a change of the database ended halfway");
-        return Err(VerifyError::Unsupported { what: "the installed packages", reason });
+        return Err(ReadError::Unsupported { what: "the installed packages", reason });
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::list::{Aliases, List};
 use super::parse::{AliasKind, Binding};
 use super::who::Person;
 use super::{Located, MAIN, Statement};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 
 /// How often the settings that count are looked at, for all people and rules together.
 const STEP_LIMIT: usize = 10_000_000;
@@ -68,8 +68,8 @@ enum Bound<'a> {
 
 impl<'a> Defaults<'a> {
     /// # Errors
-    /// [`VerifyError::Malformed`] for aliases that mean too much.
-    pub(crate) fn of(statements: &'a [Located], aliases: &'a Aliases<'a>) -> Result<Self, VerifyError> {
+    /// [`ReadError::Malformed`] for aliases that mean too much.
+    pub(crate) fn of(statements: &'a [Located], aliases: &'a Aliases<'a>) -> Result<Self, ReadError> {
         let mut found = Self { settings: Vec::new(), run_as: "root", left: Cell::new(STEP_LIMIT) };
         for located in statements {
             let Statement::Defaults { binding, settings } = &located.statement else { continue };
@@ -114,10 +114,10 @@ impl<'a> Defaults<'a> {
     /// Whether somebody is asked for a password.
     ///
     /// # Errors
-    /// [`VerifyError::Malformed`] if there is too much to look at.
-    pub(crate) fn ask(&self, aliases: &Aliases, person: &Person, deed: Deed) -> Result<Ask, VerifyError> {
+    /// [`ReadError::Malformed`] if there is too much to look at.
+    pub(crate) fn ask(&self, aliases: &Aliases, person: &Person, deed: Deed) -> Result<Ask, ReadError> {
         let left = self.left.get().checked_sub(self.settings.len());
-        self.left.set(left.ok_or_else(|| VerifyError::malformed(MAIN, "it sets `authenticate` too often"))?);
+        self.left.set(left.ok_or_else(|| ReadError::malformed(MAIN, "it sets `authenticate` too often"))?);
         let (mut by_default, mut by_group) = (Ask::ALWAYS, Ask::ALWAYS);
         for (bound, setting) in &self.settings {
             let Some(is_certain) = bound.holds(aliases, person, deed) else { continue };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::AliasKind;
 use super::{Located, MAIN, Statement};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 
 /// How many items all lists together may have once their aliases are replaced.
 const ITEM_LIMIT: usize = 1 << 20;
@@ -37,13 +37,13 @@ impl<'a> Aliases<'a> {
     /// A list without aliases, and without items that a later one makes meaningless.
     ///
     /// # Errors
-    /// [`VerifyError::Malformed`] if all lists so far have too many items.
-    pub(crate) fn list<'l>(&'l self, kind: AliasKind, list: &'l [String]) -> Result<List<'l>, VerifyError> {
+    /// [`ReadError::Malformed`] if all lists so far have too many items.
+    pub(crate) fn list<'l>(&'l self, kind: AliasKind, list: &'l [String]) -> Result<List<'l>, ReadError> {
         let mut items = Vec::new();
         let mut seen = BTreeSet::new();
         for item in self.walk(kind, list) {
             let left = self.left.get().checked_sub(1);
-            self.left.set(left.ok_or_else(|| VerifyError::malformed(MAIN, "its aliases mean too much"))?);
+            self.left.set(left.ok_or_else(|| ReadError::malformed(MAIN, "its aliases mean too much"))?);
             if seen.insert(item.name) {
                 items.push(item);
             }

@@ -14,7 +14,7 @@ pub(crate) use shown::{Shown, shown};
 pub(crate) use verdict::{Verdict, verdict};
 pub(crate) use who::Person;
 
-use super::VerifyError;
+use super::ReadError;
 use super::files::{join, names, read_optional};
 use crate::disk::Tree;
 
@@ -37,14 +37,14 @@ pub(crate) struct Located {
 }
 
 /// The files sudo reads, in its order: the main one, and at their place those it includes.
-pub(crate) fn files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, VerifyError> {
+pub(crate) fn files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut reader = Reader::default();
     reader.read(tree, MAIN, 0)?;
     Ok(reader.files)
 }
 
 /// All statements in the order in which they count; the last that fits wins.
-pub(crate) fn read(tree: &mut dyn Tree) -> Result<Vec<Located>, VerifyError> {
+pub(crate) fn read(tree: &mut dyn Tree) -> Result<Vec<Located>, ReadError> {
     let mut reader = Reader::default();
     reader.read(tree, MAIN, 0)?;
     Ok(reader.found)
@@ -58,16 +58,16 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, tree: &mut dyn Tree, path: &[u8], depth: usize) -> Result<(), VerifyError> {
+    fn read(&mut self, tree: &mut dyn Tree, path: &[u8], depth: usize) -> Result<(), ReadError> {
         let Some(text) = read_optional(tree, path)? else { return Ok(()) };
         self.files.push(path.to_vec());
         self.bytes += text.len();
         if depth > DEPTH_LIMIT || self.files.len() > FILE_LIMIT || self.bytes > TEXT_LIMIT {
-            return Err(VerifyError::malformed(path, "it holds or includes too much"));
+            return Err(ReadError::malformed(path, "it holds or includes too much"));
         }
         for (line, statement) in statements(&text) {
             let statement =
-                statement.map_err(|reason| VerifyError::malformed(path, format!("line {line}: {reason}")))?;
+                statement.map_err(|reason| ReadError::malformed(path, format!("line {line}: {reason}")))?;
             match statement {
                 Statement::Include(file) => self.read(tree, &absolute(&file, path), depth + 1)?,
                 Statement::IncludeDirectory(directory) => {

@@ -6,7 +6,7 @@ use super::list::{Aliases, List};
 use super::parse::AliasKind;
 use super::rule::Rule;
 use super::{Grant, Located, Statement};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{escape, show};
 
 /// A rule for people to read.
@@ -22,8 +22,8 @@ pub(crate) struct Shown {
 /// All rules, safe to print, in the order in which they count.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for rules without measure.
-pub(crate) fn shown(statements: &[Located], people: &[Person]) -> Result<Vec<Shown>, VerifyError> {
+/// [`ReadError::Malformed`] for rules without measure.
+pub(crate) fn shown(statements: &[Located], people: &[Person]) -> Result<Vec<Shown>, ReadError> {
     let aliases = Aliases::of(statements);
     let defaults = Defaults::of(statements, &aliases)?;
     let mut found = Vec::new();
@@ -49,7 +49,7 @@ fn is_free(
     meant: &[&Person],
     aliases: &Aliases,
     defaults: &Defaults,
-) -> Result<bool, VerifyError> {
+) -> Result<bool, ReadError> {
     if defaults.are_silent() {
         return Ok(rule.free == Some(true));
     }

@@ -8,7 +8,7 @@ use super::parse::AliasKind;
 use super::rule::Rule;
 use super::who::Person;
 use super::{Located, MAIN, Statement};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 
 /// How many different combinations of hosts, users and groups somebody may have rules for.
 const SCOPE_LIMIT: usize = 1000;
@@ -32,8 +32,8 @@ pub(crate) enum Verdict {
 /// What somebody may do. Rules count in their order: the last that fits a command, a user and a host decides.
 ///
 /// # Errors
-/// [`VerifyError::Malformed`] for rules without measure.
-pub(crate) fn verdict(statements: &[Located], person: &Person) -> Result<Verdict, VerifyError> {
+/// [`ReadError::Malformed`] for rules without measure.
+pub(crate) fn verdict(statements: &[Located], person: &Person) -> Result<Verdict, ReadError> {
     let aliases = Aliases::of(statements);
     let defaults = Defaults::of(statements, &aliases)?;
     let mut rights = Rights::default();
@@ -60,7 +60,7 @@ impl<'a> Scope<'a> {
         person: &'a Person,
         aliases: &'a Aliases<'a>,
         defaults: &Defaults<'a>,
-    ) -> Result<Self, VerifyError> {
+    ) -> Result<Self, ReadError> {
         let (users, groups): (_, &[String]) = match &rule.run_as {
             None => (List::one(defaults.run_as()), &[]),
             Some(run_as) if run_as.users.is_empty() => (List::one(&person.user.name), &run_as.groups),
@@ -98,7 +98,7 @@ impl<'a> Rights<'a> {
         person: &'a Person,
         aliases: &'a Aliases<'a>,
         defaults: &Defaults<'a>,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<(), ReadError> {
         let scope = Scope::of(rule, person, aliases, defaults)?;
         if !scope.hosts.means_any() || !scope.users.means_any() {
             return Ok(());
@@ -122,7 +122,7 @@ impl<'a> Rights<'a> {
             }
         }
         if self.allowed.len() > SCOPE_LIMIT {
-            return Err(VerifyError::malformed(MAIN, "it says too much about one user"));
+            return Err(ReadError::malformed(MAIN, "it says too much about one user"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{UnitIndex, UnitState};
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{base_name, glob, optional, show};
 
 /// The links among the paths that match `patterns` that stand for no unit: neither what they point to nor a unit of
@@ -10,7 +10,7 @@ use crate::os::files::{base_name, glob, optional, show};
 pub(crate) fn dangling_links<T: AsRef<[u8]>>(
     tree: &mut dyn Tree,
     patterns: &[T],
-) -> Result<Vec<String>, VerifyError> {
+) -> Result<Vec<String>, ReadError> {
     let mut wrong = Vec::new();
     // Most images have no such link.
     let mut index = None;

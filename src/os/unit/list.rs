@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::UnitState;
 use super::file::{self, UnitFile, drop_in_names};
 use super::index::{Entry, Node, UnitIndex};
 use super::preset::{Preset, Presets};
-use super::state::UnitState;
 use super::{is_template, is_valid};
 use crate::disk::{DiskError, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{join, show, too_much};
 
 /// A unit file of an image.
@@ -83,9 +83,9 @@ const DROP_IN_LIMIT: usize = 100_000;
 /// All units, sorted by name.
 ///
 /// # Errors
-/// [`VerifyError::Disk`] when a directory of the search path or a unit's file cannot be read. A unit that is
+/// [`ReadError::Disk`] when a directory of the search path or a unit's file cannot be read. A unit that is
 /// only bad itself, a loop of links for example, is listed as such.
-pub fn list(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<Unit>, VerifyError> {
+pub fn list(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<Unit>, ReadError> {
     let presets = Presets::read(tree)?;
     let names = names(index);
     let mut units = Vec::with_capacity(names.len());
@@ -131,7 +131,7 @@ fn unit(
     presets: &Presets,
     name: &str,
     directory: &str,
-) -> Result<Unit, VerifyError> {
+) -> Result<Unit, ReadError> {
     let (state, file, problem) = examine(tree, index, name)?;
     // As `systemctl` does: a preset says nothing about units that cannot be enabled.
     let preset = match &state {
@@ -177,7 +177,7 @@ fn examine(
     tree: &mut dyn Tree,
     index: &UnitIndex,
     name: &str,
-) -> Result<(UnitState, Option<UnitFile>, Option<String>), VerifyError> {
+) -> Result<(UnitState, Option<UnitFile>, Option<String>), ReadError> {
     let examined = index.follow(tree, name).and_then(|followed| {
         let Some((resolved, found)) = followed else {
             return Ok((UnitState::Bad, None, Some("leads nowhere".to_owned())));

@@ -12,11 +12,78 @@ pub use file::UnitFile;
 pub use index::UnitIndex;
 pub use list::{Instance, Unit, list};
 pub use preset::{Preset, Presets};
-pub use state::{UnitState, unit_state};
+pub use state::unit_state;
 pub use sysv::{InitScript, init_scripts};
 
 pub(crate) use links::dangling_links;
 pub(crate) use list::names;
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A unit's state, in systemd's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitState {
+    /// It starts at boot.
+    Enabled,
+    /// Enabled below `/run`, which a boot forgets.
+    EnabledRuntime,
+    /// Its file is outside the search path and linked into it, but nothing starts it.
+    Linked,
+    /// As [`Linked`](Self::Linked), below `/run`.
+    LinkedRuntime,
+    /// Another name of this unit. Its own name if it is a link to a file of another name outside the search path,
+    /// which is a unit all the same.
+    Alias(String),
+    /// It cannot be started.
+    Masked,
+    /// Masked below `/run`, which a boot forgets.
+    MaskedRuntime,
+    /// It has no `[Install]` section: only other units start it.
+    Static,
+    /// Not enabled itself; enabling it enables others, or it is enabled under another name.
+    Indirect,
+    /// It does not start by itself.
+    Disabled,
+    /// A generator made it.
+    Generated,
+    /// It was made at run time.
+    Transient,
+    /// There is no such unit.
+    NotFound,
+    /// Its file is there and cannot be used: a link that leads nowhere, or in a circle.
+    Bad,
+}
+
+impl UnitState {
+    /// systemd's word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::EnabledRuntime => "enabled-runtime",
+            Self::Linked => "linked",
+            Self::LinkedRuntime => "linked-runtime",
+            Self::Alias(_) => "alias",
+            Self::Masked => "masked",
+            Self::MaskedRuntime => "masked-runtime",
+            Self::Static => "static",
+            Self::Indirect => "indirect",
+            Self::Disabled => "disabled",
+            Self::Generated => "generated",
+            Self::Transient => "transient",
+            Self::NotFound => "not-found",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+impl fmt::Display for UnitState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Where systemd looks for units, first match wins (`systemd-analyze unit-paths`).
 const SEARCH_PATH: [&str; 13] = [

@@ -3,86 +3,20 @@
 //! This follows `src/shared/install.c` of systemd: which file counts, and which links to it count.
 
 use std::collections::HashSet;
-use std::fmt;
-
-use serde::Serialize;
 
 use super::file::{self, UnitFile};
 use super::index::{Content, Directory, Entry, Found, Node, UnitIndex};
-use super::{CONFIG, LINK_LIMIT, full_name, instance, is_template, sysv};
+use super::{CONFIG, LINK_LIMIT, UnitState, full_name, instance, is_template, sysv};
 use crate::disk::{DiskError, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::base_name;
-
-/// A unit's state, in systemd's words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UnitState {
-    /// It starts at boot.
-    Enabled,
-    /// Enabled below `/run`, which a boot forgets.
-    EnabledRuntime,
-    /// Its file is outside the search path and linked into it, but nothing starts it.
-    Linked,
-    /// As [`Linked`](Self::Linked), below `/run`.
-    LinkedRuntime,
-    /// Another name of this unit. Its own name if it is a link to a file of another name outside the search path,
-    /// which is a unit all the same.
-    Alias(String),
-    /// It cannot be started.
-    Masked,
-    /// Masked below `/run`, which a boot forgets.
-    MaskedRuntime,
-    /// It has no `[Install]` section: only other units start it.
-    Static,
-    /// Not enabled itself; enabling it enables others, or it is enabled under another name.
-    Indirect,
-    /// It does not start by itself.
-    Disabled,
-    /// A generator made it.
-    Generated,
-    /// It was made at run time.
-    Transient,
-    /// There is no such unit.
-    NotFound,
-    /// Its file is there and cannot be used: a link that leads nowhere, or in a circle.
-    Bad,
-}
-
-impl UnitState {
-    /// systemd's word for it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::EnabledRuntime => "enabled-runtime",
-            Self::Linked => "linked",
-            Self::LinkedRuntime => "linked-runtime",
-            Self::Alias(_) => "alias",
-            Self::Masked => "masked",
-            Self::MaskedRuntime => "masked-runtime",
-            Self::Static => "static",
-            Self::Indirect => "indirect",
-            Self::Disabled => "disabled",
-            Self::Generated => "generated",
-            Self::Transient => "transient",
-            Self::NotFound => "not-found",
-            Self::Bad => "bad",
-        }
-    }
-}
-
-impl fmt::Display for UnitState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The state of a unit; `.service` is added to a name without suffix. A service that exists as an init script
 /// only is enabled when a run level of a normal boot links to it.
 ///
 /// # Errors
-/// [`VerifyError::Disk`]; a loop of links or aliases is one too.
-pub fn unit_state(tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+/// [`ReadError::Disk`]; a loop of links or aliases is one too.
+pub fn unit_state(tree: &mut dyn Tree, name: &str) -> Result<UnitState, ReadError> {
     UnitIndex::read(tree)?.state(tree, name)
 }
 
@@ -91,7 +25,7 @@ impl UnitIndex {
     ///
     /// # Errors
     /// As [`unit_state`].
-    pub fn state(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+    pub fn state(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, ReadError> {
         let name = full_name(name);
         match self.follow(tree, &name)? {
             Some((resolved, found)) => Ok(self.state_of(tree, &name, &resolved, &found)?.0),
@@ -103,7 +37,7 @@ impl UnitIndex {
     ///
     /// # Errors
     /// As [`unit_state`].
-    pub(crate) fn state_behind(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, VerifyError> {
+    pub(crate) fn state_behind(&self, tree: &mut dyn Tree, name: &str) -> Result<UnitState, ReadError> {
         match self.state(tree, name)? {
             UnitState::Alias(target) if target == full_name(name) => {
                 let is_wanted = |known: &&Directory| known.content.wanted.contains_key(target.as_bytes());

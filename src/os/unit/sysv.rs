@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{UnitIndex, UnitState, is_valid};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{names, optional};
 
 /// The run levels that stand for a normal boot.
@@ -50,8 +50,8 @@ pub struct InitScript {
 /// The init scripts that have no unit file, sorted by name.
 ///
 /// # Errors
-/// [`VerifyError::Disk`].
-pub fn init_scripts(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<InitScript>, VerifyError> {
+/// [`ReadError::Disk`].
+pub fn init_scripts(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<InitScript>, ReadError> {
     let started = started(tree)?;
     let mut scripts = Vec::new();
     for script in names(tree, b"/etc/init.d")? {

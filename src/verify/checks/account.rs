@@ -7,7 +7,7 @@ use crate::os::User;
 use crate::os::files::read_optional;
 use crate::os::sudoers;
 use crate::os::sudoers::{Person, Verdict, verdict};
-use crate::os::{VerifyError, groups_of};
+use crate::os::{ReadError, groups_of};
 
 impl Image<'_> {
     pub(super) fn user(&mut self, check: &UserCheck) -> Found {
@@ -111,7 +111,7 @@ enum Password {
 
 impl Password {
     /// Looks in `/etc/shadow`, where `/etc/passwd` says so.
-    fn of(tree: &mut dyn Tree, name: &str) -> Result<Self, VerifyError> {
+    fn of(tree: &mut dyn Tree, name: &str) -> Result<Self, ReadError> {
         let field = field(tree, b"/etc/passwd", name)?;
         let field = match field.as_deref() {
             Some("x") => self::field(tree, b"/etc/shadow", name)?,
@@ -128,8 +128,8 @@ impl Password {
 }
 
 /// The second field of a user's line.
-fn field(tree: &mut dyn Tree, path: &[u8], name: &str) -> Result<Option<String>, VerifyError> {
-    let text = read_optional(tree, path)?.ok_or_else(|| VerifyError::malformed(path, "it does not exist"))?;
+fn field(tree: &mut dyn Tree, path: &[u8], name: &str) -> Result<Option<String>, ReadError> {
+    let text = read_optional(tree, path)?.ok_or_else(|| ReadError::malformed(path, "it does not exist"))?;
     let text = String::from_utf8_lossy(&text);
     let mut fields = text.lines().map(|line| line.split(':'));
     let Some(mut fields) = fields.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))
@@ -137,6 +137,6 @@ fn field(tree: &mut dyn Tree, path: &[u8], name: &str) -> Result<Option<String>,
         return Ok(None);
     };
     let field =
-        fields.next().ok_or_else(|| VerifyError::malformed(path, format!("{name} has no second field")))?;
+        fields.next().ok_or_else(|| ReadError::malformed(path, format!("{name} has no second field")))?;
     Ok(Some(field.to_owned()))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Found, show};
 use crate::check::{ConfigCheck, Wins};
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{glob, is_masked};
 
 /// The longest configuration file that is read.
@@ -103,7 +103,7 @@ pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
 }
 
 /// The files, in the order of the patterns; of one pattern, by name.
-fn files(tree: &mut dyn Tree, patterns: &[String]) -> Result<Vec<Vec<u8>>, VerifyError> {
+fn files(tree: &mut dyn Tree, patterns: &[String]) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut files = Vec::new();
     for pattern in patterns {
         for path in glob(tree, pattern.as_bytes())? {

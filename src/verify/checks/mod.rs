@@ -15,7 +15,7 @@ use crate::distro::Family;
 use crate::error::Failure;
 use crate::os::files::show;
 use crate::os::packages::{Database, database};
-use crate::os::{Group, User, VerifyError};
+use crate::os::{Group, ReadError, User};
 use crate::os::{datasource_list, groups, users};
 use crate::report::{CheckGroup, CheckResult};
 use survey::Survey;
@@ -24,7 +24,7 @@ use survey::Survey;
 const SHOWN: usize = 10;
 
 /// What a check found wrong, or why it could not be performed.
-type Found = Result<Option<String>, VerifyError>;
+type Found = Result<Option<String>, ReadError>;
 
 /// Runs checks in order, those of a recipe before further ones. Each gets a result; one that cannot be performed
 /// is [`Outcome::NotChecked`] (after an interruption all that remain are).
@@ -59,23 +59,23 @@ fn once<'a, T>(
     slot: &'a mut Option<Result<T, String>>,
     tree: &mut dyn Tree,
     what: &'static str,
-    read: fn(&mut dyn Tree) -> Result<T, VerifyError>,
-) -> Result<&'a T, VerifyError> {
+    read: fn(&mut dyn Tree) -> Result<T, ReadError>,
+) -> Result<&'a T, ReadError> {
     slot.get_or_insert_with(|| read(tree).map_err(|error| Failure::from(error).to_string()))
         .as_ref()
-        .map_err(|reason| VerifyError::Unsupported { what, reason: reason.clone() })
+        .map_err(|reason| ReadError::Unsupported { what, reason: reason.clone() })
 }
 
 impl Image<'_> {
-    fn packages(&mut self) -> Result<&Database, VerifyError> {
+    fn packages(&mut self) -> Result<&Database, ReadError> {
         once(&mut self.packages, self.tree, "the installed packages", database)
     }
 
-    fn users(&mut self) -> Result<&[User], VerifyError> {
+    fn users(&mut self) -> Result<&[User], ReadError> {
         once(&mut self.users, self.tree, "the users", users).map(Vec::as_slice)
     }
 
-    fn groups(&mut self) -> Result<&[Group], VerifyError> {
+    fn groups(&mut self) -> Result<&[Group], ReadError> {
         once(&mut self.groups, self.tree, "the groups", groups).map(Vec::as_slice)
     }
 
@@ -135,8 +135,8 @@ pub fn parse_text(text: &[u8]) {
     assert_eq!(crate::version::rpm(a, b), crate::version::rpm(b, a).reverse());
 }
 
-fn unusable(reason: String) -> VerifyError {
-    VerifyError::Unsupported { what: "the check", reason }
+fn unusable(reason: String) -> ReadError {
+    ReadError::Unsupported { what: "the check", reason }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{Found, Image, sentence, show, unusable};
 use crate::check::{PathCheck, PathKind, pattern};
 use crate::disk::{FileKind, Stat, Tree};
 use crate::os::files::optional;
-use crate::os::{VerifyError, gid_of, uid_of};
+use crate::os::{ReadError, gid_of, uid_of};
 
 /// The longest file that is searched for text.
 const SEARCH_LIMIT: u64 = 16 << 20;
@@ -56,7 +56,7 @@ impl Image<'_> {
         Ok(sentence(&wrong))
     }
 
-    fn why_missing(&mut self, path: &[u8]) -> Result<String, VerifyError> {
+    fn why_missing(&mut self, path: &[u8]) -> Result<String, ReadError> {
         Ok(match optional(self.tree.lstat(path))? {
             Some(stat) if stat.kind == FileKind::Symlink => {
                 format!("a link to {}, which does not exist", show(&self.tree.read_link(path)?))
@@ -71,7 +71,7 @@ impl Image<'_> {
         owner: Option<&str>,
         group: Option<&str>,
         wrong: &mut Vec<String>,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<(), ReadError> {
         if let Some(owner) = owner {
             let users = self.users()?;
             if uid_of(users, owner) != Some(stat.uid) {
@@ -99,7 +99,7 @@ fn is_about_link(check: &PathCheck) -> bool {
 }
 
 /// What a file must hold, and must not.
-fn content(tree: &mut dyn Tree, check: &PathCheck, wrong: &mut Vec<String>) -> Result<(), VerifyError> {
+fn content(tree: &mut dyn Tree, check: &PathCheck, wrong: &mut Vec<String>) -> Result<(), ReadError> {
     if check.contains.is_none() && check.lacks.is_none() && check.matches.is_none() {
         return Ok(());
     }
@@ -120,7 +120,7 @@ fn content(tree: &mut dyn Tree, check: &PathCheck, wrong: &mut Vec<String>) -> R
     Ok(())
 }
 
-fn sha256(tree: &mut dyn Tree, path: &[u8]) -> Result<String, VerifyError> {
+fn sha256(tree: &mut dyn Tree, path: &[u8]) -> Result<String, ReadError> {
     struct Hash(Sha256);
     impl Write for Hash {
         fn write(&mut self, piece: &[u8]) -> io::Result<usize> {

@@ -2,7 +2,7 @@
 
 use super::{Found, Image, listed, once, resolve::dead_end, show, unusable};
 use crate::disk::{FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{join, matches, optional, walk};
 
 /// The most bytes of paths that are kept; real images need a few hundred KiB.
@@ -20,7 +20,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    fn of(tree: &mut dyn Tree) -> Result<Self, VerifyError> {
+    fn of(tree: &mut dyn Tree) -> Result<Self, ReadError> {
         let mut survey = Self::default();
         let mut kept = 0;
         walk(tree, b"/", &mut |path, stat| {
@@ -51,14 +51,14 @@ impl Survey {
         })?;
         if kept > PATHS_LIMIT {
             let reason = "it has too many links, or files that everybody may change".to_owned();
-            return Err(VerifyError::Unsupported { what: "the whole tree", reason });
+            return Err(ReadError::Unsupported { what: "the whole tree", reason });
         }
         Ok(survey)
     }
 }
 
 impl Image<'_> {
-    fn survey(&mut self) -> Result<&Survey, VerifyError> {
+    fn survey(&mut self) -> Result<&Survey, ReadError> {
         once(&mut self.survey, self.tree, "the whole tree", Survey::of)
     }
 
@@ -102,7 +102,7 @@ fn in_any(path: &[u8], directories: &[Vec<u8>]) -> bool {
 }
 
 /// The directories without links on the way to them: a walk sees only such paths.
-fn directories(tree: &mut dyn Tree, below: &[String]) -> Result<Vec<Vec<u8>>, VerifyError> {
+fn directories(tree: &mut dyn Tree, below: &[String]) -> Result<Vec<Vec<u8>>, ReadError> {
     let mut found = Vec::new();
     for directory in below {
         let path = tree.canonicalize(directory.as_bytes())?;
@@ -119,7 +119,7 @@ struct Patterns(Vec<Vec<Vec<u8>>>);
 
 impl Patterns {
     /// What comes before the first wildcard is freed of links, so that `/bin/su` means `/usr/bin/su` where it is.
-    fn new(tree: &mut dyn Tree, patterns: &[String]) -> Result<Self, VerifyError> {
+    fn new(tree: &mut dyn Tree, patterns: &[String]) -> Result<Self, ReadError> {
         let mut all = Vec::new();
         for pattern in patterns {
             let parts: Vec<_> =

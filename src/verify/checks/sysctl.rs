@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Found, show};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{join, matches, names, read_optional};
 
 /// A file in a directory that comes first hides one of the same name. `/etc/sysctl.conf` is not read, but usually
@@ -93,7 +93,7 @@ pub(super) fn check(tree: &mut dyn Tree, key: &str, wanted: &str) -> Found {
     })
 }
 
-fn read(tree: &mut dyn Tree) -> Result<Settings, VerifyError> {
+fn read(tree: &mut dyn Tree) -> Result<Settings, ReadError> {
     let mut files = BTreeMap::new();
     for directory in DIRECTORIES {
         for name in names(tree, directory.as_bytes())? {

@@ -1,24 +1,10 @@
 //! The agent's unit: does it start, as whom, with which configuration, and when.
 
-use super::venv::Venv;
 use super::{CheckResult, Found, joined, result};
-use crate::disk::{DiskError, FileKind, Tree};
+use crate::disk::{FileKind, Tree};
 use crate::os::files::{base_name, is_directory, join, optional, read_start, show};
-use crate::os::unit;
 use crate::os::unit::UnitState;
-use crate::os::{UnitFile, UnitIndex, VerifyError, gid_of, groups, groups_of, uid_of, users};
-
-/// Names under which guest agents are installed, in the order in which they are looked for.
-const UNITS: [&str; 5] = [
-    "guest-agent.service",
-    "trove-guestagent.service",
-    "trove-guest.service",
-    "trove-guest-agent.service",
-    "openstack-trove-guestagent.service",
-];
-
-/// Part of the names of other units that are looked into for an agent.
-const HINTS: [&str; 3] = ["trove", "guest", "agent"];
+use crate::os::{ReadError, UnitFile, UnitIndex, gid_of, groups, groups_of, uid_of, users};
 
 /// What runs in such a unit.
 const PROGRAMS: [&[u8]; 5] =
@@ -35,79 +21,14 @@ const DATABASE_ID: u32 = 1001;
 
 /// A guest agent that an image has.
 pub(super) struct Agent {
-    name: String,
+    pub(super) name: String,
     /// Nothing when it is masked.
-    unit: UnitFile,
+    pub(super) unit: UnitFile,
 }
 
 impl Agent {
-    /// Finds it: with `venv`, the virtual environment that a recipe puts its agent into, by what its unit runs there;
-    /// otherwise by the name of its unit, or by a program that is called like an agent.
-    pub(super) fn find(
-        tree: &mut dyn Tree,
-        index: &UnitIndex,
-        venv: Option<&str>,
-    ) -> Result<Option<Self>, VerifyError> {
-        match venv {
-            Some(venv) => Self::in_venv(tree, index, venv),
-            None => Self::called_like_one(tree, index),
-        }
-    }
-
-    fn in_venv(tree: &mut dyn Tree, index: &UnitIndex, venv: &str) -> Result<Option<Self>, VerifyError> {
-        let venv = Venv::new(tree, venv)?;
-        let names = unit::names(index);
-        let known = UNITS.into_iter().filter(|name| names.contains_key(name));
-        for name in known.chain(names.keys().copied().filter(|name| name.ends_with(".service"))) {
-            let found = Self::read(tree, index, name, |agent, tree| venv.runs(tree, agent))?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    fn called_like_one(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Self>, VerifyError> {
-        for name in UNITS {
-            if index.state(tree, name)? != UnitState::NotFound {
-                let unit = index.load(tree, name)?.unwrap_or_default();
-                return Ok(Some(Self { name: name.to_owned(), unit }));
-            }
-        }
-        let hinted = |name: &&str| name.ends_with(".service") && HINTS.iter().any(|hint| name.contains(hint));
-        for name in unit::names(index).into_keys().filter(hinted) {
-            let found = Self::read(tree, index, name, |agent, tree| agent.runs_agent(tree))?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Reads a unit, if it is one and `wanted`. One that is bad itself, a loop of links for example, is not.
-    fn read(
-        tree: &mut dyn Tree,
-        index: &UnitIndex,
-        name: &str,
-        wanted: impl FnOnce(&Self, &mut dyn Tree) -> Result<bool, VerifyError>,
-    ) -> Result<Option<Self>, VerifyError> {
-        let examine = || -> Result<Option<Self>, VerifyError> {
-            let Some(unit) = index.load(tree, name)? else { return Ok(None) };
-            // The unit that it is another name of is looked at itself.
-            if matches!(index.state(tree, name)?, UnitState::Alias(target) if target != name) {
-                return Ok(None);
-            }
-            let found = Self { name: name.to_owned(), unit };
-            Ok(wanted(&found, tree)?.then_some(found))
-        };
-        match examine() {
-            Err(VerifyError::Disk(DiskError::WrongKind { .. } | DiskError::NotDirectory(_))) => Ok(None),
-            found => found,
-        }
-    }
-
     /// Whether the program, what it is a link to, or one of its arguments is called like an agent.
-    fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, VerifyError> {
+    pub(super) fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, ReadError> {
         let mut words: Vec<_> = self.command().into_iter().map(String::into_bytes).collect();
         if let Some(program) = self.program(tree)? {
             words.extend(optional(tree.canonicalize(&program))?);
@@ -133,7 +54,7 @@ impl Agent {
     }
 
     /// The path of the program, searched for like systemd does when it is a bare name.
-    pub(super) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, VerifyError> {
+    pub(super) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(word) = self.command().into_iter().next() else { return Ok(None) };
         if word.starts_with('/') {
             return Ok(Some(word.into_bytes()));
@@ -338,7 +259,7 @@ pub(super) fn not_executable(tree: &mut dyn Tree, path: &[u8]) -> Found {
 }
 
 /// The program that a script's first line names.
-pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, VerifyError> {
+pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
     let start = read_start(tree, path, 256)?;
     let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let word = line.strip_prefix(b"#!").map(<[u8]>::trim_ascii_start);
@@ -347,7 +268,7 @@ pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec
 }
 
 /// Who has the database's id, in an image whose agent runs databases as containers; `None` in others.
-fn database_id(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Option<String>>, VerifyError> {
+fn database_id(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Option<String>>, ReadError> {
     if index.state(tree, "docker.service")? == UnitState::NotFound {
         return Ok(None);
     }

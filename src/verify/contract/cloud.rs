@@ -3,7 +3,7 @@
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
 use crate::os::unit::{UnitIndex, UnitState};
-use crate::os::{VerifyError, datasource_list};
+use crate::os::{ReadError, datasource_list};
 
 /// The units that run cloud-init's first stages: up to version 24.2, and since.
 const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];
@@ -40,7 +40,7 @@ fn starts(tree: &mut dyn Tree, index: &UnitIndex) -> Found {
     Ok(joined(&wrong))
 }
 
-fn sources(tree: &mut dyn Tree) -> Result<Option<String>, VerifyError> {
+fn sources(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     // Without a list cloud-init tries all it knows, these among them.
     let Some(list) = datasource_list(tree)? else { return Ok(None) };
     let complete = SOURCES.iter().all(|source| list.iter().any(|name| name == source));

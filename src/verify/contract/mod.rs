@@ -2,18 +2,19 @@
 
 mod agent;
 mod cloud;
+mod find;
 mod links;
 mod python;
 mod sudo;
 mod venv;
 
 use crate::disk::Tree;
-use crate::os::{UnitIndex, VerifyError};
+use crate::os::{ReadError, UnitIndex};
 use crate::recipe::AgentStep;
 use crate::report::{CheckGroup, CheckResult};
 
 /// What a check found wrong, or why it could not be performed.
-type Found = Result<Option<String>, VerifyError>;
+type Found = Result<Option<String>, ReadError>;
 
 /// What became of the contract.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
     ];
     let venv = wanted.map(|step| step.venv.as_str());
     let found = UnitIndex::read(tree)
-        .map_err(VerifyError::from)
+        .map_err(ReadError::from)
         .and_then(|index| Ok((agent::Agent::find(tree, &index, venv)?, index)));
     let (agent, index) = match found {
         Ok(found) => found,

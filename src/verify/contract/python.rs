@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::agent::{Agent, interpreter, not_executable};
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{is_directory, join, optional, read_start, show};
 use crate::os::python::environment::{Settings, system_directories};
 use crate::os::python::metadata::{Distribution, distributions};
@@ -34,7 +34,7 @@ pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
 }
 
 /// The environment of the agent's program, by the program's place or its first line.
-fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, VerifyError> {
+fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, ReadError> {
     let mut candidates = Vec::new();
     if let Some(program) = agent.program(tree)?
         && let Some(program) = optional(tree.canonicalize(&program))?
@@ -92,7 +92,7 @@ fn environment(
     root: &[u8],
     settings: &Settings,
     short: &str,
-) -> Result<Environment, VerifyError> {
+) -> Result<Environment, ReadError> {
     let full = settings.full();
     let machine = machine(tree, &join(root, b"bin/python3"))?;
     Ok([
@@ -111,7 +111,7 @@ fn environment(
 }
 
 /// The processor a program is for, from its ELF header.
-fn machine(tree: &mut dyn Tree, program: &[u8]) -> Result<&'static str, VerifyError> {
+fn machine(tree: &mut dyn Tree, program: &[u8]) -> Result<&'static str, ReadError> {
     let header = match optional(tree.stat(program))? {
         Some(_) => read_start(tree, program, 20)?,
         None => Vec::new(),

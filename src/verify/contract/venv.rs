@@ -2,7 +2,7 @@
 
 use super::agent::{Agent, interpreter};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::{absolute, base_name, join, optional, read_start};
 
 /// As many links as the kernel follows.
@@ -29,7 +29,7 @@ impl Venv {
     }
 
     /// Whether the program of a unit, its interpreter or an argument is in it, by way of links or a short script as well.
-    pub(super) fn runs(&self, tree: &mut dyn Tree, agent: &Agent) -> Result<bool, VerifyError> {
+    pub(super) fn runs(&self, tree: &mut dyn Tree, agent: &Agent) -> Result<bool, ReadError> {
         if agent.command().iter().any(|word| self.has(word.as_bytes())) {
             return Ok(true);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{BUILD_MARKER, Leftovers, Search};
 use crate::disk::{DiskError, FileKind, Tree};
 use crate::os::files::{base_name, glob, is_directory, join, names, optional, read_optional, read_start};
-use crate::os::{VerifyError, users};
+use crate::os::{ReadError, users};
 
 /// The appliance's network: what points there makes no sense in an instance.
 const APPLIANCE_NETWORK: &[u8] = b"169.254.2.";
@@ -57,7 +57,7 @@ fn homes(tree: &mut dyn Tree) -> Leftovers {
         let home = user.home.as_bytes();
         // A home with a wildcard in its name would be taken for a pattern.
         if home.contains(&b'*') || home.contains(&b'?') {
-            return Err(VerifyError::malformed("/etc/passwd", format!("the home of {} is odd", user.name)));
+            return Err(ReadError::malformed("/etc/passwd", format!("the home of {} is odd", user.name)));
         }
         if home.starts_with(b"/") {
             homes.insert(home.to_vec());

@@ -5,7 +5,7 @@ mod rules;
 
 use crate::disk::Tree;
 use crate::distro::Family;
-use crate::os::VerifyError;
+use crate::os::ReadError;
 use crate::os::files::show;
 use crate::report::{CheckGroup, CheckResult};
 
@@ -49,7 +49,7 @@ struct Rule {
 }
 
 /// The paths of leftovers.
-type Leftovers = Result<Vec<Vec<u8>>, VerifyError>;
+type Leftovers = Result<Vec<Vec<u8>>, ReadError>;
 
 /// How leftovers are found. Patterns are those of [`glob`](crate::os::files::glob).
 enum Search {
