@@ -24,7 +24,7 @@
 //! | [`guest`] | the libguestfs session |
 //! | [`host`] | this machine: running programs, trying KVM |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
-//! | [`digest`], [`distro`], [`size`], [`event`], [`cancel`], `rename`, `shell`, `sparse`, [`shown`], `toml_text`, `valid`, `version`, [`error`] | words everyone uses |
+//! | [`digest`], [`distro`], [`size`], [`event`], [`cancel`], `clock`, `rename`, `shell`, `sparse`, [`shown`], `toml_text`, `valid`, `version`, [`error`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
@@ -35,6 +35,7 @@ pub mod cache;
 pub mod cancel;
 pub mod check;
 pub mod cli;
+pub(crate) mod clock;
 pub mod digest;
 pub mod disk;
 pub mod distro;

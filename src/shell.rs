@@ -29,4 +29,17 @@ mod tests {
             assert_eq!(quote(word), quoted);
         }
     }
+
+    #[test]
+    fn the_shell_reads_the_word_again() {
+        for text in
+            ["it's", "a\nb", "$HOME `id` \\ \"", "", "''", "é%s", "~", "a~b", "#x", "!!", "a=b", "*", "{a,b}"]
+        {
+            let output = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", quote(text))])
+                .output()
+                .unwrap();
+            assert_eq!(output.stdout, text.as_bytes());
+        }
+    }
 }

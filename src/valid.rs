@@ -2,6 +2,8 @@
 //!
 //! Each function returns the value in the form steps have it, or a fragment that says what is wrong.
 
+use crate::shown::escape;
+
 /// An absolute path in the guest, without detours.
 pub(crate) fn path(text: String) -> Result<String, String> {
     let fault = match text.strip_prefix('/') {
@@ -14,7 +16,7 @@ pub(crate) fn path(text: String) -> Result<String, String> {
         Some(rest) if rest.contains(char::is_control) => "contains a control character",
         Some(_) => return Ok(text),
     };
-    Err(format!("path `{}` {fault}", text.escape_debug()))
+    Err(format!("path `{}` {fault}", escape(&text)))
 }
 
 /// Permission bits, octal.
@@ -33,7 +35,7 @@ pub(crate) fn account(text: String) -> Result<String, String> {
     if first && rest && text.len() <= 32 {
         Ok(text)
     } else {
-        Err(format!("`{}` is not a name for a user or group", text.escape_debug()))
+        Err(format!("`{}` is not a name for a user or group", escape(&text)))
     }
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn package(text: String, install: bool) -> Result<String, String> {
     if plain(name, b"+._-") && version.is_none_or(|version| install && plain(version, b"+._-:~^")) {
         Ok(text)
     } else {
-        Err(format!("`{}` is not a package name", text.escape_debug()))
+        Err(format!("`{}` is not a package name", escape(&text)))
     }
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn word(text: String, what: &str) -> Result<String, String> {
     let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@:\\/*".contains(&byte));
     let file = !text.contains('/') || what == SYSCTL;
-    if plain && file { Ok(text) } else { Err(format!("`{}` is not a {what}", text.escape_debug())) }
+    if plain && file { Ok(text) } else { Err(format!("`{}` is not a {what}", escape(&text))) }
 }
 
 /// What [`word`] calls a kernel setting, whose name may have slashes.
@@ -94,7 +96,7 @@ pub(crate) const SYSCTL: &str = "kernel setting";
 /// One line without surprises: a URL, a suite, a value.
 pub(crate) fn line(text: String, what: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains(char::is_control) {
-        Err(format!("{what} `{}` is not one line of text", text.escape_debug()))
+        Err(format!("{what} `{}` is not one line of text", escape(&text)))
     } else {
         Ok(text)
     }
@@ -106,7 +108,7 @@ pub(crate) fn url(text: String) -> Result<String, String> {
     if known && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         Ok(text)
     } else {
-        Err(format!("`{}` is not an http, https or file URL", text.escape_debug()))
+        Err(format!("`{}` is not an http, https or file URL", escape(&text)))
     }
 }
 
@@ -116,7 +118,7 @@ pub(crate) fn fingerprint(text: &str) -> Result<String, String> {
     if matches!(digits.len(), 40 | 64) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(digits.to_ascii_uppercase())
     } else {
-        Err(format!("fingerprint `{}` is not 40 or 64 hexadecimal digits", text.escape_debug()))
+        Err(format!("fingerprint `{}` is not 40 or 64 hexadecimal digits", escape(text)))
     }
 }
 
@@ -133,7 +135,7 @@ pub(crate) fn armoured_key(text: &str) -> Result<(), String> {
 
 /// A size such as `700 MiB`, in bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let fault = || format!("`{}` is not a size such as `700 MiB`", text.escape_debug());
+    let fault = || format!("`{}` is not a size such as `700 MiB`", escape(text));
     let digits = text.trim().bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.trim().split_at(digits);
     let factor: u64 = match unit.trim() {

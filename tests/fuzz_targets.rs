@@ -1,6 +1,10 @@
 //! The fuzz targets, compiled and started. Fuzzing needs another compiler and hours; this finds a target that no longer
 //! fits the program, and one that ends at the first input.
 
+// The library has what only fuzzers need where debug assertions are on: in tests and in what cargo-fuzz makes, and in no
+// release.
+#![cfg(debug_assertions)]
+
 // What the targets take from libFuzzer's crate comes from this file.
 extern crate self as libfuzzer_sys;
 

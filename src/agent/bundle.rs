@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use super::AgentRequest;
 use super::error::AgentError;
 use super::metadata;
 use super::pip::HostEnv;
@@ -18,11 +18,10 @@ use super::store::{Lock, Store, write_json};
 use super::venv::{Placed, Venv};
 use super::wheel::{Installed, Wheel};
 use crate::cancel::Cancel;
-use crate::digest::Digest;
+use crate::digest::{Digest, HashingWriter};
 use crate::event::Events;
 use crate::host::process;
 use crate::host::process::ProcessError;
-use crate::recipe::AgentStep;
 
 /// Changes whenever the same wheels would be laid out differently.
 pub(crate) const LAYOUT: u32 = 1;
@@ -49,14 +48,14 @@ pub struct AgentTree {
 
 /// Returns the tar of `lock`'s wheels, from the cache if it is there.
 pub(crate) fn tree(
+    request: &AgentRequest<'_>,
     store: &Store,
     lock: &Lock,
-    step: &AgentStep,
-    minor: u8,
     env: &HostEnv,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<AgentTree, AgentError> {
+    let (step, minor) = (request.step, request.python_minor);
     let python = compiler(minor, env, cancel)?;
     let compiler = python.as_ref().map_or("none", |(_, version)| version.as_str());
     let key = Digest::of(
@@ -67,7 +66,7 @@ pub(crate) fn tree(
     if let Some(known) = known(&tar, &note) {
         return Ok(known);
     }
-    let work = store.work()?;
+    let work = request.cache.work()?;
     events.note(format!(
         "laying out {} {} and {} more",
         lock.name,
@@ -195,11 +194,7 @@ fn cached_name(venv: &Venv, path: &str) -> Option<String> {
 /// Packs everything below `root` with its path from `staging`: sorted, owned by root, one time for all.
 fn pack(staging: &Path, root: &Path, tar: &Path, cancel: &Cancel) -> Result<(Digest, u64, u64), AgentError> {
     let file = fs::File::create(tar).map_err(AgentError::io("create", tar))?;
-    let mut builder = tar::Builder::new(Hashing {
-        file: BufWriter::with_capacity(1 << 20, file),
-        hash: Sha256::new(),
-        size: 0,
-    });
+    let mut builder = tar::Builder::new(HashingWriter::new(BufWriter::with_capacity(1 << 20, file)));
     let mut installed = 0;
     // Depth first with names sorted, so that a directory comes before what is in it.
     let mut queue = vec![root.to_owned()];
@@ -239,30 +234,12 @@ fn pack(staging: &Path, root: &Path, tar: &Path, cancel: &Cancel) -> Result<(Dig
         // Counted in blocks of the usual size, as it will be on the guest's disk.
         installed += status.len().div_ceil(4096).max(u64::from(status.is_dir())) * 4096;
     }
-    let sealed = builder.into_inner().and_then(|mut sink| {
-        sink.file.flush()?;
-        sink.file.get_ref().sync_all()?;
-        Ok(sink)
+    let synced = builder.into_inner().and_then(|writer| {
+        let (mut file, sha256, size) = writer.finish();
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        Ok((sha256, size))
     });
-    let sink = sealed.map_err(AgentError::io("write", tar))?;
-    Ok((Digest::from_bytes(sink.hash.finalize().into()), sink.size, installed))
-}
-
-struct Hashing {
-    file: BufWriter<fs::File>,
-    hash: Sha256,
-    size: u64,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
+    let (sha256, size) = synced.map_err(AgentError::io("write", tar))?;
+    Ok((sha256, size, installed))
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cache::CacheError;
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
@@ -138,6 +139,9 @@ pub enum AgentError {
         /// Why.
         source: std::io::Error,
     },
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// A program on the host could not be run.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -184,6 +188,7 @@ impl Diagnose for AgentError {
             Self::NoPip { .. } => Exit::Host,
             Self::Io { source, .. } => io_exit(source, Exit::Host),
             Self::Process(ProcessError::Cancelled(_)) | Self::Cancelled(_) => Exit::Interrupted,
+            Self::Cache(error) => error.exit(),
             Self::Process(_) => Exit::Host,
         }
     }
@@ -221,6 +226,7 @@ impl Diagnose for AgentError {
             Self::Unsatisfied { .. } => "name the missing distribution among the recipe's extra requirements".to_owned(),
             Self::NoModule { .. } => "set the recipe's agent module to one the agent has".to_owned(),
             Self::Changed { .. } => "run the command again".to_owned(),
+            Self::Cache(error) => return error.hint(),
             Self::Io { .. } | Self::Process(_) | Self::Cancelled(_) => return None,
         })
     }
@@ -228,6 +234,7 @@ impl Diagnose for AgentError {
     fn context(&self) -> Vec<String> {
         match self {
             Self::NoWheel { tail, .. } | Self::Pip { tail, .. } | Self::Network { tail, .. } => tail.clone(),
+            Self::Cache(error) => error.context(),
             Self::Process(error) => error.tail().to_vec(),
             _ => Vec::new(),
         }

@@ -2,6 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::digest::Digest;
+
+/// The base64 of RECORD: written without padding, and read with or without it, as pip does.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
 /// The parts of a wheel's file name that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WheelName {
@@ -144,7 +159,7 @@ pub(crate) fn entry_points(text: &str) -> Result<Vec<EntryPoint>, String> {
 }
 
 /// RECORD: path → the SHA-256 it must have. Files without hash (RECORD itself) map to `None`.
-pub(crate) fn record(text: &str) -> Result<BTreeMap<String, Option<[u8; 32]>>, String> {
+pub(crate) fn record(text: &str) -> Result<BTreeMap<String, Option<Digest>>, String> {
     let mut files = BTreeMap::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let fields = csv(line).ok_or_else(|| format!("RECORD has a malformed line `{line}`"))?;
@@ -154,7 +169,7 @@ pub(crate) fn record(text: &str) -> Result<BTreeMap<String, Option<[u8; 32]>>, S
         let hash = match hash.split_once('=') {
             None if hash.is_empty() => None,
             Some(("sha256", text)) => {
-                Some(unbase64(text).ok_or_else(|| format!("RECORD has a malformed hash for `{path}`"))?)
+                Some(digest(text).ok_or_else(|| format!("RECORD has a malformed hash for `{path}`"))?)
             }
             _ => return Err(format!("RECORD has no SHA-256 for `{path}`")),
         };
@@ -166,16 +181,20 @@ pub(crate) fn record(text: &str) -> Result<BTreeMap<String, Option<[u8; 32]>>, S
 }
 
 /// One line of a RECORD as tib writes it.
-pub(crate) fn record_line(path: &str, entry: Option<([u8; 32], u64)>) -> String {
+pub(crate) fn record_line(path: &str, entry: Option<(Digest, u64)>) -> String {
     let quoted = if path.contains(['"', ',']) {
         format!("\"{}\"", path.replace('"', "\"\""))
     } else {
         path.to_owned()
     };
     match entry {
-        Some((hash, size)) => format!("{quoted},sha256={},{size}\n", base64(&hash)),
+        Some((hash, size)) => format!("{quoted},sha256={},{size}\n", BASE64.encode(hash.to_bytes())),
         None => format!("{quoted},,\n"),
     }
+}
+
+fn digest(text: &str) -> Option<Digest> {
+    BASE64.decode(text).ok()?.try_into().ok().map(Digest::from_bytes)
 }
 
 fn csv(line: &str) -> Option<Vec<String>> {
@@ -196,41 +215,6 @@ fn csv(line: &str) -> Option<Vec<String>> {
         }
     }
     (!quoted).then_some(fields)
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// URL-safe base 64 without padding.
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word =
-            chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for index in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[(word >> (18 - 6 * index)) as usize & 63]));
-        }
-    }
-    text
-}
-
-/// 32 bytes from URL-safe base 64, with or without padding.
-fn unbase64(text: &str) -> Option<[u8; 32]> {
-    let text = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(33);
-    let (mut word, mut bits) = (0u32, 0);
-    for c in text.bytes() {
-        let value = ALPHABET.iter().position(|&a| a == c)?;
-        word = (word << 6 | u32::try_from(value).ok()?) & 0xffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((word >> bits) as u8);
-        }
-        if bytes.len() > 32 {
-            return None;
-        }
-    }
-    bytes.try_into().ok()
 }
 
 #[cfg(test)]
@@ -311,12 +295,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn base64_round_trips(bytes: [u8; 32]) {
-            prop_assert_eq!(unbase64(&base64(&bytes)), Some(bytes));
+        fn hashes_round_trip(bytes: [u8; 32]) {
+            prop_assert_eq!(digest(&BASE64.encode(bytes)), Some(Digest::from_bytes(bytes)));
         }
 
         #[test]
         fn record_lines_round_trip(path in "[a-z ,\"/.]{1,20}[a-z]", hash: [u8; 32]) {
+            let hash = Digest::from_bytes(hash);
             let files = record(&record_line(&path, Some((hash, 1)))).unwrap();
             prop_assert_eq!(files.get(&path), Some(&Some(hash)));
         }

@@ -25,10 +25,9 @@ mod tests;
 mod venv;
 mod wheel;
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::distro::{Arch, OsRelease};
@@ -57,8 +56,8 @@ pub struct AgentRequest<'a> {
     pub arch: Arch,
     /// The guest's glibc ([`glibc_of`]); `None` takes 2.28, the oldest still looked after.
     pub glibc: Option<(u32, u32)>,
-    /// tib's cache; `agents` and `pip` are made below it.
-    pub cache_dir: &'a Path,
+    /// Keeps wheels, resolutions and finished agents.
+    pub cache: &'a Cache,
     /// Use what the cache holds and nothing else.
     pub offline: bool,
 }
@@ -186,11 +185,8 @@ fn resolve_in(
             problem: "an extra requirement cannot be an option".to_owned(),
         });
     }
-    // pip runs elsewhere, so nothing may depend on where this process is.
-    let cache = std::path::absolute(request.cache_dir).map_err(AgentError::io("find", request.cache_dir))?;
-    let request = &AgentRequest { cache_dir: &cache, ..*request };
     let origin = Origin::find(&step.source)?;
-    let store = Store::open(&cache)?;
+    let store = Store::open(request.cache)?;
     let key = key(request, &origin, cancel)?;
     let target = Target {
         minor: request.python_minor,
@@ -220,7 +216,7 @@ fn resolve_in(
             lock
         }
     };
-    let tree = bundle::tree(&store, &lock, step, target.minor, env, events, cancel)?;
+    let tree = bundle::tree(request, &store, &lock, env, events, cancel)?;
     let Lock { name, version, files, .. } = lock;
     let (python_minor, layout) = (request.python_minor, bundle::LAYOUT);
     Ok(AgentBundle { agent: ResolvedAgent { name, version, python_minor, layout, files }, tree })

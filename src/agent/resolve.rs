@@ -11,6 +11,7 @@ use super::pip::{Complaint, Failed, HostEnv, Pip, Target};
 use super::spec::{Origin, copy_tree, hash_file};
 use super::store::{Lock, Store};
 use super::{AgentFile, AgentRequest};
+use crate::cache::WorkDir;
 use crate::cancel::Cancel;
 use crate::event::Events;
 use crate::recipe::Content;
@@ -39,7 +40,7 @@ struct Unsatisfied {
 /// The directories of one resolution.
 struct Desk<'a> {
     pip: Pip<'a>,
-    work: tempfile::TempDir,
+    work: WorkDir,
     /// Wheels built on this host, which pip looks into before the index.
     built: PathBuf,
     constraints: Option<PathBuf>,
@@ -48,8 +49,8 @@ struct Desk<'a> {
 impl Resolver<'_> {
     /// Resolves online, and takes the wheels into the store.
     pub(crate) fn run(&self, store: &Store) -> Result<Lock, AgentError> {
-        let pip = Pip::find(self.env, self.request.cache_dir.join("pip"), self.target, self.cancel)?;
-        let work = store.work()?;
+        let pip = Pip::find(self.env, self.request.cache.directory("pip"), self.target, self.cancel)?;
+        let work = self.request.cache.work()?;
         let built = self.directory(work.path(), "built")?;
         let constraints = self.constraints(work.path())?;
         let desk = Desk { pip, work, built, constraints };

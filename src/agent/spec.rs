@@ -4,11 +4,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use sha2::{Digest as _, Sha256};
 
 use super::error::AgentError;
 use crate::cancel::Cancel;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::recipe::AgentCode;
 
 /// The distribution that Trove is on PyPI.
@@ -72,7 +71,7 @@ impl Origin {
             Self::Index { version } => Self::requirement(version.as_deref()),
             Self::Wheel(file) | Self::Sdist(file) => format!("file {}", hash_file(file)?.0),
             Self::Tree(root) => {
-                let mut hash = Sha256::new();
+                let mut hash = Hasher::default();
                 for entry in walk(root)? {
                     cancel.check()?;
                     let path = root.join(&entry);
@@ -94,7 +93,7 @@ impl Origin {
                     };
                     hash.update(format!("{content} {text}\n"));
                 }
-                format!("tree {}", Digest::from_bytes(hash.finalize().into()))
+                format!("tree {}", hash.finish())
             }
         })
     }
@@ -102,24 +101,8 @@ impl Origin {
 
 /// SHA-256 and length of a file.
 pub(crate) fn hash_file(path: &Path) -> Result<(Digest, u64), AgentError> {
-    let mut file = fs::File::open(path).map_err(AgentError::io("open", path))?;
-    let mut hash = Sha256::new();
-    let size = std::io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(AgentError::io("read", path))?;
-    Ok((Digest::from_bytes(hash.finalize().into()), size))
-}
-
-/// Hashes what is written to it.
-pub(crate) struct HashWriter<'a>(pub(crate) &'a mut Sha256);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let file = fs::File::open(path).map_err(AgentError::io("open", path))?;
+    Digest::of_reader(file).map_err(AgentError::io("read", path))
 }
 
 /// Copies a source tree, so that a build writes nothing (egg-info, AUTHORS, ChangeLog, build/) into the original.

@@ -1,7 +1,7 @@
 //! What the cache keeps of agents: wheels by their hash, resolutions, finished trees.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -12,14 +12,14 @@ use super::metadata;
 use super::pip::HostEnv;
 use super::spec::hash_file;
 use super::wheel::Wheel;
+use crate::cache::Cache;
+use crate::clock::now;
 use crate::digest::Digest;
 
 /// The format of [`Lock`]; another one is as good as none.
 const FORMAT: u32 = 1;
 /// How long a resolution is used without asking the index again.
 const FRESH: Duration = Duration::from_secs(600);
-/// Working directories older than this were left by a crash.
-const STALE: Duration = Duration::from_secs(6 * 3600);
 /// Variables that decide what the index answers.
 const INDEX: [&str; 7] = [
     "PIP_INDEX_URL",
@@ -65,10 +65,6 @@ impl Lock {
     }
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 fn index(env: &HostEnv) -> Digest {
     let text: Vec<_> = INDEX.iter().map(|key| format!("{key}={:?}", env.get(key))).collect();
     Digest::of(text.join("\n").as_bytes())
@@ -77,42 +73,20 @@ fn index(env: &HostEnv) -> Digest {
 /// The directories below `<cache>/agents`.
 #[derive(Debug)]
 pub(crate) struct Store {
-    root: PathBuf,
     wheels: PathBuf,
     locks: PathBuf,
     pub(crate) trees: PathBuf,
 }
 
 impl Store {
-    pub(crate) fn open(cache: &Path) -> Result<Self, AgentError> {
-        let root = cache.join("agents");
+    pub(crate) fn open(cache: &Cache) -> Result<Self, AgentError> {
+        let root = cache.directory("agents");
         let store =
-            Self { wheels: root.join("wheels"), locks: root.join("locks"), trees: root.join("trees"), root };
+            Self { wheels: root.join("wheels"), locks: root.join("locks"), trees: root.join("trees") };
         for directory in [&store.wheels, &store.locks, &store.trees] {
             fs::create_dir_all(directory).map_err(AgentError::io("create", directory))?;
         }
-        store.sweep();
         Ok(store)
-    }
-
-    /// Removes what a killed process left. Failing to is no reason to stop.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.root) else { return };
-        for entry in entries.flatten() {
-            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
-            if entry.file_name().to_string_lossy().starts_with("work-") && age.is_some_and(|age| age > STALE)
-            {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-
-    /// A working directory on the cache's file system, removed when dropped.
-    pub(crate) fn work(&self) -> Result<tempfile::TempDir, AgentError> {
-        tempfile::Builder::new()
-            .prefix("work-")
-            .tempdir_in(&self.root)
-            .map_err(AgentError::io("create", &self.root))
     }
 
     /// Where the wheel with this hash is, or would be.
@@ -196,8 +170,9 @@ mod tests {
 
     #[test]
     fn locks_are_found_again_and_damaged_ones_are_not() {
-        let cache = tempfile::tempdir().unwrap();
-        let store = Store::open(cache.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(directory.path().to_owned())).unwrap();
+        let store = Store::open(&cache).unwrap();
         let key = Digest::of(b"key");
         let lock = Lock::new("a".to_owned(), "1".to_owned(), Vec::new(), &HostEnv::default());
         assert_eq!(store.lock(key), None);

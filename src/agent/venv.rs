@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use sha2::{Digest as _, Sha256};
 
 use super::error::AgentError;
 use super::metadata::EntryPoint;
-use super::spec::HashWriter;
+use crate::digest::{Digest, Hasher, HashingWriter};
 
 /// Bytes all wheels together may unpack to.
 const MOST_BYTES: u64 = 4 << 30;
@@ -20,7 +19,7 @@ const LONGEST: usize = 100;
 /// A file that was laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Placed {
-    pub(crate) sha256: [u8; 32],
+    pub(crate) sha256: Digest,
     pub(crate) size: u64,
 }
 
@@ -141,10 +140,10 @@ impl Venv {
         limit: u64,
     ) -> Result<Placed, AgentError> {
         if self.files.contains_key(path) {
-            let mut hash = Sha256::new();
-            let size = copy(content, &mut HashWriter(&mut hash), limit.min(self.room))
+            let mut hasher = Hasher::default();
+            let size = copy(content, &mut hasher, limit.min(self.room))
                 .map_err(|problem| problem.into_error(owner, path, &self.root()))?;
-            let placed = Placed { sha256: hash.finalize().into(), size };
+            let placed = Placed { sha256: hasher.finish(), size };
             return match &self.files[path] {
                 (_, before) if *before == placed => Ok(placed),
                 (first, _) => Err(conflict(path, first, owner)),
@@ -158,10 +157,10 @@ impl Venv {
             .mode(if executable { 0o755 } else { 0o644 })
             .open(&target)
             .map_err(AgentError::io("create", &target))?;
-        let mut tee = Tee { file: &mut file, hash: Sha256::new() };
-        let size = copy(content, &mut tee, limit.min(self.room))
+        let mut writer = HashingWriter::new(&mut file);
+        let size = copy(content, &mut writer, limit.min(self.room))
             .map_err(|problem| problem.into_error(owner, path, &target))?;
-        let placed = Placed { sha256: tee.hash.finalize().into(), size };
+        let placed = Placed { sha256: writer.finish().1, size };
         self.room -= size;
         self.files.insert(path.to_owned(), (owner.to_owned(), placed));
         Ok(placed)
@@ -204,7 +203,7 @@ impl Venv {
             }
         }
         // A link, or the file that is going to be written: what it holds replaces this.
-        let nothing = Placed { sha256: [0; 32], size: 0 };
+        let nothing = Placed { sha256: Digest::from_bytes([0; 32]), size: 0 };
         self.files.insert(path.to_owned(), (owner.to_owned(), nothing));
         Ok(())
     }
@@ -212,23 +211,6 @@ impl Venv {
 
 fn conflict(path: &str, first: &str, second: &str) -> AgentError {
     AgentError::Conflict { path: path.to_owned(), first: first.to_owned(), second: second.to_owned() }
-}
-
-struct Tee<'a> {
-    file: &'a mut fs::File,
-    hash: Sha256,
-}
-
-impl Write for Tee<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
 }
 
 enum Problem {

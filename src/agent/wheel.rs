@@ -5,13 +5,14 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use fs_err as fs;
-use sha2::{Digest as _, Sha256};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::error::AgentError;
 use super::metadata::{self, Metadata, WheelName};
 use super::venv::{Placed, Venv};
+use crate::digest::Digest;
+use crate::shown::escape;
 
 /// Files in one wheel.
 const MOST_ENTRIES: usize = 50_000;
@@ -31,7 +32,7 @@ pub(crate) struct Wheel {
     /// Index in the archive by name; files only.
     entries: BTreeMap<String, usize>,
     info: String,
-    record: BTreeMap<String, Option<[u8; 32]>>,
+    record: BTreeMap<String, Option<Digest>>,
     pub(crate) metadata: Metadata,
 }
 
@@ -93,7 +94,7 @@ impl Wheel {
             let executable = script || entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
             let (path, placed) = if script {
                 let content = read_all(&mut entry, &file, name)?;
-                verify(&self.record, &file, name, Sha256::digest(&content).into())?;
+                verify(&self.record, &file, name, Digest::of(&content))?;
                 let content = with_shebang(content, &venv.shebang());
                 (target.clone(), venv.place(&file, &target, true, &mut content.as_slice(), LARGEST)?)
             } else {
@@ -171,7 +172,7 @@ impl Wheel {
         let content = read_all(&mut entry, &self.file, &path)?;
         drop(entry);
         if !self.record.is_empty() {
-            verify(&self.record, &self.file, &path, Sha256::digest(&content).into())?;
+            verify(&self.record, &self.file, &path, Digest::of(&content))?;
         }
         // Old distributions have Latin-1 in a description; nothing that is read here lies in those places.
         Ok(String::from_utf8_lossy(&content).into_owned())
@@ -199,7 +200,7 @@ fn directory(
         let entry = archive.by_index_raw(index).map_err(|error| zip_error(file, &error))?;
         let name = entry.name().map_err(|error| zip_error(file, &error))?.into_owned();
         if !is_plain(name.strip_suffix('/').unwrap_or(&name)) {
-            return Err(refuse(format!("`{}` is not a path inside it", name.escape_default())));
+            return Err(refuse(format!("`{}` is not a path inside it", escape(&name))));
         }
         let kind = entry.unix_mode().unwrap_or(0) & 0o170_000;
         if entry.is_symlink() || !matches!(kind, 0 | 0o100_000 | 0o040_000) {
@@ -260,10 +261,10 @@ fn read_all(entry: &mut dyn Read, file: &str, name: &str) -> Result<Vec<u8>, Age
 }
 
 fn verify(
-    record: &BTreeMap<String, Option<[u8; 32]>>,
+    record: &BTreeMap<String, Option<Digest>>,
     file: &str,
     name: &str,
-    hash: [u8; 32],
+    hash: Digest,
 ) -> Result<(), AgentError> {
     if record.get(name) == Some(&Some(hash)) {
         return Ok(());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cache::Cache;
+use crate::clock;
 
 use super::BuildError;
 
@@ -26,9 +27,7 @@ pub(crate) fn path(cache: &Cache, recipe: &str) -> Result<PathBuf, BuildError> {
         // Another process may have removed it.
         let _ = fs_err::remove_file(old);
     }
-    let seconds = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
+    let seconds = clock::now();
     Ok(directory.join(format!("{recipe}-{seconds}-{}.log", std::process::id())))
 }
 

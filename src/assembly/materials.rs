@@ -1,13 +1,11 @@
 //! What a build brings into the guest: packages and the agent, resolved on the host where possible.
 
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::agent;
 use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
 use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
+use crate::clock;
 use crate::disk::Policy;
 use crate::error::Result;
 use crate::event::Events;
@@ -15,6 +13,7 @@ use crate::os;
 use crate::packages;
 use crate::packages::{Needed, ResolveRequest, Resolver, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
+use std::path::PathBuf;
 
 use super::resolution::{Resolution, ResolvedStage};
 use super::size::Target;
@@ -72,8 +71,7 @@ pub(crate) fn has_agent(stage: &Stage) -> bool {
 }
 
 fn today() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |time| time.as_secs() / (24 * 60 * 60))
+    clock::now() / clock::DAY
 }
 
 /// Resolves everything the plan needs.
@@ -107,7 +105,7 @@ pub(crate) fn gather(
                 python_minor,
                 arch: plan.os.arch,
                 glibc: glibc_of(&plan.os),
-                cache_dir: cache.root(),
+                cache,
                 offline,
             };
             Some(agent::resolve(&request, events, cancel)?)

@@ -220,7 +220,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
     Ok(Built {
         manifest: output.manifest(),
         image: output.image().to_owned(),
-        sha256: Digest::from_bytes(exported.sha256),
+        sha256: exported.sha256,
         file_size: exported.file_size,
         virtual_size: exported.virtual_size,
         os: os.pretty,

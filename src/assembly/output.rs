@@ -126,8 +126,8 @@ impl Unverified {
 }
 
 /// The line that `sha256sum` writes for a file, and `sha256sum -c` reads.
-fn checksum_line(sha256: [u8; 32], name: &OsStr) -> Vec<u8> {
-    let digest = Digest::from_bytes(sha256).to_string().into_bytes();
+fn checksum_line(sha256: Digest, name: &OsStr) -> Vec<u8> {
+    let digest = sha256.to_string().into_bytes();
     let escaped: Vec<u8> = name
         .as_bytes()
         .iter()
@@ -188,7 +188,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let name = OsStr::from_bytes(name);
             fs_err::write(dir.path().join(name), "content").unwrap();
-            let line = checksum_line(Digest::of(b"content").to_bytes(), name);
+            let line = checksum_line(Digest::of(b"content"), name);
             fs_err::write(dir.path().join("list"), line).unwrap();
             let mut check = Command::new("sha256sum");
             let status =

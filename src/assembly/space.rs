@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::cancel::{Cancel, OnRaise};
+use crate::host::space;
 use crate::size::Size;
 
 use super::BuildError;
@@ -41,7 +42,7 @@ impl SpaceWatch {
         let (watched, flag, raise) = (directory.to_owned(), Arc::clone(&full), cancel.clone());
         std::thread::spawn(move || {
             while ended.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if free(&watched).is_some_and(|free| free < RESERVE) {
+                if space::free(&watched).is_ok_and(|free| free < RESERVE) {
                     flag.store(true, Ordering::SeqCst);
                     raise.raise();
                     return;
@@ -58,7 +59,7 @@ impl SpaceWatch {
 
     /// The error to report instead of whatever the work failed with, if space has run out.
     pub(crate) fn verdict(&self) -> Option<BuildError> {
-        let free = Size(free(&self.directory).unwrap_or_default());
+        let free = Size(space::free(&self.directory).unwrap_or_default());
         self.full
             .load(Ordering::SeqCst)
             .then(|| BuildError::CacheFull { directory: self.directory.clone(), free })
@@ -67,17 +68,12 @@ impl SpaceWatch {
 
 /// Refuses to begin when less than `needed` bytes are free.
 pub(crate) fn require(directory: &Path, needed: u64) -> Result<(), BuildError> {
-    match free(directory) {
-        Some(free) if free < needed.saturating_add(RESERVE) => {
+    match space::free(directory) {
+        Ok(free) if free < needed.saturating_add(RESERVE) => {
             Err(BuildError::CacheFull { directory: directory.to_owned(), free: Size(free) })
         }
         _ => Ok(()),
     }
-}
-
-fn free(directory: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(directory).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
 use crate::cancel::Cancel;
@@ -268,7 +268,7 @@ impl Build<'_> {
             base: self.base.digest,
             parent: start.sha256,
             tib: env!("CARGO_PKG_VERSION").to_owned(),
-            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            created: crate::clock::now(),
         };
         let kept = self
             .cache

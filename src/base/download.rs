@@ -1,7 +1,6 @@
 //! Bases that are downloaded: once, verified, and then found again by their digest.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -14,12 +13,12 @@ use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin, Provenance, Trust};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
 use crate::event::Events;
-use crate::fetch;
-use crate::fetch::{Compression, Fetcher, Retrieved};
+use crate::fetch::{self, Compression, Fetcher, Retrieved, redact};
 use crate::trust::checksum::Checksum;
 
 /// Largest image that is fetched when nobody says how large it is: 64 GiB.
@@ -157,7 +156,7 @@ pub(crate) fn by_url(
 ) -> Result<Base, Failure> {
     let expected = request.checksum.as_ref().filter(|_| !request.skip_verify);
     if expected.is_none() && !request.skip_verify {
-        return Err(BaseError::UrlWithoutChecksum(shown(url)).into());
+        return Err(BaseError::UrlWithoutChecksum(redact(url)).into());
     }
     let file = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
     let what = if file.is_empty() { url.host_str().unwrap_or_default() } else { file };
@@ -172,7 +171,7 @@ pub(crate) fn by_url(
         return Ok(arrived.base);
     }
     if request.offline {
-        return Err(BaseError::NotHere { what: shown(url) }.into());
+        return Err(BaseError::NotHere { what: redact(url) }.into());
     }
     let fetcher = super::fetcher(events, cancel)?;
     let trust = if request.skip_verify { Trust::Nothing } else { Trust::Given };
@@ -186,7 +185,7 @@ pub(crate) fn by_url(
             checksum: Some(*checksum),
             checksum_file: None,
             trust: trust.clone(),
-            time: now(),
+            time: clock::now(),
         }))
     };
     Ok(obtain(&wanted, origin, &fetcher, cache, events, cancel)?.base)
@@ -204,18 +203,4 @@ fn key(wanted: &Wanted<'_>) -> String {
 
 fn index_name(checksum: &Checksum) -> String {
     format!("index/{}.json", checksum.to_string().replace(':', "-"))
-}
-
-/// A URL without the password that may be in it.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // Fails for URLs that cannot have any.
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.to_string()
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

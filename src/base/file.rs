@@ -1,7 +1,6 @@
 //! Bases that are files of this host.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use crate::base::BaseError;
 use crate::cache::CacheError;
@@ -9,6 +8,7 @@ use crate::cache::bases::{BaseMeta, disk_name, find, store};
 use crate::cache::{Base, Origin};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
@@ -67,8 +67,7 @@ pub(crate) fn import(
 fn index_name(path: &Path) -> Result<String, BaseError> {
     use std::os::unix::fs::MetadataExt;
     let meta = fs_err::metadata(path).map_err(CacheError::io("read", path))?;
-    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let nanoseconds = modified.unwrap_or_default().as_nanos();
+    let nanoseconds = meta.modified().map(clock::since_1970).unwrap_or_default().as_nanos();
     // The time of the last change of anything, which nobody can set back.
     let changed = format!("{}.{}", meta.ctime(), meta.ctime_nsec());
     Ok(format!("index/{}-{}-{}-{nanoseconds}-{changed}.json", meta.dev(), meta.ino(), meta.len()))

@@ -23,7 +23,7 @@ use crate::fetch::{self, Fetcher};
 use crate::trust::checksum::Checksum;
 
 pub use error::BaseError;
-pub use named::{Held, held, import_as, remove, today};
+pub use named::{Held, held, import_as, remove};
 
 /// What `--base` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl FromStr for BaseSpec {
 
     fn from_str(text: &str) -> Result<Self, BaseError> {
         let bad = |problem: String, hint: &str| {
-            Err(BaseError::BadBase { text: text.to_owned(), problem, hint: hint.to_owned() })
+            Err(BaseError::BadBase { text: fetch::redact_text(text), problem, hint: hint.to_owned() })
         };
         if let Some(system) = text.strip_prefix("bootstrap:") {
             bootstrap::System::parse(system)?;
@@ -128,7 +128,7 @@ impl std::fmt::Display for BaseSpec {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Bootstrap(system) => write!(f, "bootstrap:{system}"),
-            Self::Url(url) => url.fmt(f),
+            Self::Url(url) => f.write_str(&fetch::redact(url)),
             Self::Catalogue(id, Selection::Default) => f.write_str(id),
             Self::Catalogue(id, Selection::Newest) => write!(f, "{id}@newest"),
             Self::Catalogue(id, Selection::Pinned(version)) => write!(f, "{id}@{version}"),
@@ -216,6 +216,33 @@ mod tests {
         ] {
             let error = bad.parse::<BaseSpec>().unwrap_err();
             assert!(matches!(error, BaseError::BadBase { .. }), "{bad}");
+        }
+    }
+
+    /// Tokens in a query are as secret as passwords.
+    #[test]
+    fn messages_say_nothing_secret_of_a_url() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(dir.path().join("cache"))).unwrap();
+        for scheme in ["https", "ftp"] {
+            let url = format!("{scheme}://me:secret@a.example/b.qcow2?token=secret&c#secret");
+            let mut messages = Vec::new();
+            match url.parse::<BaseSpec>() {
+                Err(error) => messages.push(error.to_string()),
+                Ok(spec) => {
+                    messages.push(spec.to_string());
+                    let unchecked = BaseRequest::new(spec);
+                    let checksum = format!("sha256:{}", Digest::of(b"")).parse().ok();
+                    let offline = BaseRequest { checksum, offline: true, ..unchecked.clone() };
+                    for request in [unchecked, offline] {
+                        let result = resolve(&request, &cache, &Events::none(), &Cancel::new());
+                        messages.push(result.unwrap_err().to_string());
+                    }
+                }
+            }
+            for message in messages {
+                assert!(message.contains("a.example/b.qcow2") && !message.contains("secret"), "{message}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap;
 use super::catalogue::{Catalogue, Entry, ImageSource, Selection};
-use super::download::{self, Wanted, find_or_set_aside, now};
+use super::download::{self, Wanted, find_or_set_aside};
 use super::published::{Published, Question};
 use super::{BaseRequest, file};
 use crate::base::BaseError;
@@ -16,11 +16,12 @@ use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin, Provenance, Trust};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Exit, Failure};
 use crate::event::Events;
-use crate::fetch::{Compression, Retrieved};
+use crate::fetch::{Compression, Retrieved, redact};
 use crate::trust::checksum::{Algorithm, Checksum};
 
 /// `catalogue/NAME.json`: which base a name of the catalogue led to.
@@ -78,7 +79,7 @@ pub(crate) fn resolve(
 ) -> Result<Base, Failure> {
     let catalogue = Catalogue::load(&request.catalogue_dirs)?;
     let entry = catalogue.find(id)?;
-    if let Some(note) = entry.end_of_life_note(today()) {
+    if let Some(note) = entry.end_of_life_note(clock::today()) {
         events.warning(note);
     }
     let here = || in_cache(entry, selection, request, cache, events, cancel);
@@ -142,7 +143,7 @@ fn fetch(question: &Question<'_>, request: &BaseRequest, shown: &str) -> Result<
     let published = question.ask()?;
     if let Some(arrived) = download::known(published.checksum.as_ref(), cache, events, cancel)? {
         let origin = provenance(image, request, question, &published, None);
-        return Ok(arrived.base.from_origin(origin));
+        return Ok(arrived.base.with_origin(origin));
     }
     match obtain(question, request, shown, &published) {
         Err(wrong) if wrong.exit() == Exit::Integrity && image.pin.is_none() => {
@@ -180,7 +181,7 @@ fn obtain(
     // Somebody else may have brought the same bytes in another way.
     let from = arrived.from.as_ref().map(|from| (&arrived.checksum, from));
     let origin = provenance(image, request, question, published, from);
-    Ok(arrived.base.from_origin(origin))
+    Ok(arrived.base.with_origin(origin))
 }
 
 /// How an image came here; `from` is where it was fetched, unless it was here already.
@@ -191,7 +192,7 @@ fn provenance(
     published: &Published,
     from: Option<(&Checksum, &Retrieved)>,
 ) -> Origin {
-    let url = image.urls(&image.file).first().map(download::shown).unwrap_or_default();
+    let url = image.urls(&image.file).first().map(redact).unwrap_or_default();
     Origin::Download(Box::new(Provenance {
         id: Some(question.entry.id.clone()),
         version: image.version.clone(),
@@ -201,7 +202,7 @@ fn provenance(
         checksum: from.map(|(checksum, _)| *checksum).or(published.checksum),
         checksum_file: published.checksum_file.clone(),
         trust: published.trust.clone(),
-        time: now(),
+        time: clock::now(),
     }))
 }
 
@@ -223,12 +224,7 @@ fn in_cache(
         }
     }
     let base = find_or_set_aside(cache, held.digest, events, cancel)?;
-    Ok(base.map(|base| base.from_origin(held.origin)))
-}
-
-/// The day it is, by universal time.
-pub fn today() -> jiff::civil::Date {
-    jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date()
+    Ok(base.map(|base| base.with_origin(held.origin)))
 }
 
 /// Takes a file into the cache as an image of the catalogue. It is believed if its digest is given, or if the
@@ -261,7 +257,8 @@ pub fn import_as(
         ));
     }
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let origin = Origin::Import { id: entry.id().to_owned(), arch, name, checksum, trust, time: now() };
+    let origin =
+        Origin::Import { id: entry.id().to_owned(), arch, name, checksum, trust, time: clock::now() };
     let work = cache.work()?;
     let mut held = Held { id: entry.id().to_owned(), arch, build: None, digest: base.digest, origin };
     cache.write_note(&work, &Held::name(&held.id, arch, None), &held)?;

@@ -3,7 +3,6 @@
 use reqwest::Url;
 
 use super::catalogue::{Entry, ImageSource, Key, SignatureKind, beside};
-use super::download::shown;
 use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::Trust;
@@ -11,7 +10,7 @@ use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::error::Failure;
 use crate::event::Events;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, redact};
 use crate::trust::checksum::{Checksum, Listing};
 use crate::trust::openpgp::{Keyring, Verified, verify_clearsigned, verify_detached};
 
@@ -71,7 +70,7 @@ impl Question<'_> {
         let url = beside(directory, name);
         let listed = self.fetcher.small(std::slice::from_ref(&url), SMALL)?;
         let (text, trust) = match &self.image.signed {
-            None if url.scheme() != "https" => return Err(BaseError::Unprotected(shown(&url)).into()),
+            None if url.scheme() != "https" => return Err(BaseError::Unprotected(redact(&url)).into()),
             None => (listed.bytes, Trust::Tls),
             Some(signed) => {
                 let keyring = self.keyring()?;
@@ -90,9 +89,9 @@ impl Question<'_> {
         let listing = Listing::parse(&text)?;
         let found = listing.get(&self.image.file).or_else(|| listing.bare());
         let Some(listed) = found else {
-            return Err(BaseError::NotListed { url: shown(&url), file: self.image.file.clone() }.into());
+            return Err(BaseError::NotListed { url: redact(&url), file: self.image.file.clone() }.into());
         };
-        let checksum_file = Some(shown(&url));
+        let checksum_file = Some(redact(&url));
         Ok(Published { checksum: Some(listed.checksum), size: listed.size, trust, checksum_file })
     }
 

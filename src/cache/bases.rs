@@ -31,7 +31,7 @@ pub struct Base {
 
 impl Base {
     /// The same base, had another way this time.
-    pub(crate) fn from_origin(self, origin: Origin) -> Self {
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
     }
 

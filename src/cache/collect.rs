@@ -159,9 +159,8 @@ mod tests {
     use super::*;
     use crate::cache::bases::BaseMeta;
     use crate::cache::{LayerMeta, Origin};
+    use crate::clock::DAY;
     use crate::disk::{self, Format};
-
-    const DAY: u64 = 24 * 60 * 60;
 
     /// `age` in days.
     fn item(name: &str, age: u64, bytes: u64, needs: &[&str]) -> Item {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
+use crate::host::space;
 
 /// The cache, or a file in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,8 +82,8 @@ impl CacheError {
 /// What is free for us on the file system of `path` or its nearest existing parent.
 fn free_space(path: &Path) -> String {
     path.ancestors()
-        .find_map(|place| rustix::fs::statvfs(place).ok())
-        .map_or_else(|| "unknown".to_owned(), |stat| format!("{} MiB", (stat.f_bavail * stat.f_frsize) >> 20))
+        .find_map(|place| space::free(place).ok())
+        .map_or_else(|| "unknown".to_owned(), |free| format!("{} MiB", free >> 20))
 }
 
 impl Diagnose for CacheError {

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::CacheError;
 use crate::cancel::Cancel;
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 use crate::trust::checksum::{Algorithm, Checksum, Hasher};
 
 /// Bytes copied or hashed between two looks at the cancel flag.
@@ -160,7 +159,7 @@ fn hash_reader(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Digest, CacheError> {
     file.seek(SeekFrom::Start(0)).map_err(CacheError::io("read", path))?;
-    let mut hasher = Sha256::new();
+    let mut hasher = digest::Hasher::default();
     let mut buffer = vec![0; CHUNK];
     let mut done = 0;
     loop {
@@ -176,7 +175,7 @@ fn hash_reader(
         done += length as u64;
         progress(done);
     }
-    Ok(Digest::from_bytes(hasher.finalize().into()))
+    Ok(hasher.finish())
 }
 
 fn create(path: &Path) -> Result<File, CacheError> {

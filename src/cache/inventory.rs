@@ -11,6 +11,7 @@ use super::bases;
 use super::record::State;
 use super::root::{META, SHELVES};
 use super::{Cache, CacheError};
+use crate::clock;
 use crate::digest::Digest;
 
 /// What kind of thing lies in the cache.
@@ -190,7 +191,7 @@ fn used(path: &Path) -> SystemTime {
 }
 
 fn as_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    serializer.serialize_u64(clock::seconds(*time))
 }
 
 /// Number and bytes of each kind that there is.

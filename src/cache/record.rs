@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::root::{META, write_json};
 use super::{Cache, CacheError, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::event::Events;
 
@@ -136,6 +136,6 @@ impl Cache {
 /// Length, and time of the last change in nanoseconds since 1970.
 fn measure(path: &Path) -> io::Result<(u64, u64)> {
     let meta = fs_err::metadata(path)?;
-    let since = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = clock::since_1970(meta.modified()?);
     Ok((meta.len(), u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
 }

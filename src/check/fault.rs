@@ -3,6 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{Check, ConfigCheck, PathCheck, UserCheck, VersionWanted};
+use crate::shown::escape;
 use crate::valid;
 
 /// The most memory a regular expression may take once it is compiled.
@@ -113,7 +114,7 @@ fn path(check: &PathCheck) -> Result<(), String> {
     if let Some(digest) = &check.sha256
         && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
     {
-        return Err(format!("sha256 `{}` is not 64 hexadecimal digits", digest.escape_debug()));
+        return Err(format!("sha256 `{}` is not 64 hexadecimal digits", escape(digest)));
     }
     check.matches.as_deref().map_or(Ok(()), |text| pattern(text).map(drop))
 }
@@ -144,14 +145,14 @@ fn config(check: &ConfigCheck) -> Result<(), String> {
 fn name_of(what: &str, name: &str) -> Result<(), String> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "/,".contains(c);
     if name.is_empty() || name.contains(odd) {
-        return Err(format!("`{}` is not the name of a {what}", name.escape_debug()));
+        return Err(format!("`{}` is not the name of a {what}", escape(name)));
     }
     Ok(())
 }
 
 fn absolute<'a>(paths: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
     match paths.into_iter().find(|path| !path.starts_with('/') || path.contains(char::is_control)) {
-        Some(path) => Err(format!("path `{}` is not an absolute path", path.escape_debug())),
+        Some(path) => Err(format!("path `{}` is not an absolute path", escape(path))),
         None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! Which versions of a package a check accepts.
 
+use crate::shown::escape;
+
 /// A wanted version, as a check writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionWanted {
@@ -72,7 +74,7 @@ impl VersionWanted {
         if !begins(text) && !text.contains(',') {
             return is_version(text)
                 .then(|| Self::Beginning(text.to_owned()))
-                .ok_or_else(|| format!("`{}` is not a version", text.escape_debug()));
+                .ok_or_else(|| format!("`{}` is not a version", escape(text)));
         }
         text.split(',').map(Bound::parse).collect::<Result<_, _>>().map(Self::Bounds)
     }
@@ -88,7 +90,7 @@ impl Bound {
         if is_version(version) {
             Ok(Self { relation, version: version.to_owned() })
         } else {
-            Err(format!("`{}` is not a version", version.escape_debug()))
+            Err(format!("`{}` is not a version", escape(version)))
         }
     }
 }

@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use crate::cache;
 use crate::cache::{Audited, Cache, Collected, Item, Kind, Limits};
+use crate::clock::DAY;
 use crate::error::{Exit, Result};
+use crate::host::space;
 use crate::shown::Text;
 use crate::size::Size;
 
 use super::Context;
 use super::args::{CacheArgs, CacheCommand};
 use super::stdout::{Stdout, content, put, put_json};
-
-const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
     let directory = context.settings.cache_dir.clone();
@@ -60,7 +60,7 @@ struct Status<'a> {
 fn status(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
     let items = cache::inventory(cache)?;
     let bytes = items.iter().map(|item| item.bytes).sum();
-    let free = rustix::fs::statvfs(cache.root()).ok().map(|stat| stat.f_bavail * stat.f_frsize);
+    let free = space::free(cache.root()).ok();
     if json {
         put_json(&Status { path: cache.root(), bytes, free, items: &items })?;
         return Ok(Exit::Done);

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::cache::Cache;
 use crate::error::{Exit, Result};
 use crate::guest::doctor::{self, Finding, State};
-use crate::host::process;
+use crate::host::{process, space as room};
 use crate::shown::{Line, Text};
 use crate::size::Size;
 
@@ -104,9 +104,8 @@ fn cache_space(context: &Context) -> Finding {
 }
 
 fn space(name: &str, path: &std::path::Path, wanted: u64, fix: &str) -> Finding {
-    let (state, detail) = match rustix::fs::statvfs(path) {
-        Ok(stat) => {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let (state, detail) = match room::free(path) {
+        Ok(free) => {
             let state = if free >= wanted { State::Ok } else { State::Warning };
             (state, format!("{} has {} free", path.display(), Size(free)))
         }

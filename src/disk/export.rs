@@ -9,13 +9,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
 use fs_err::File;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::codec::Compress;
 use super::header::Compression;
 use super::writer::{CLUSTER, Writer};
 use super::{BlockRead, DiskError};
 use crate::cancel::Cancel;
+use crate::digest::{Digest, Hasher};
 
 /// Clusters in a piece of work.
 const BATCH: u64 = 32;
@@ -57,12 +57,7 @@ pub struct ExportStats {
     /// Those that did not become smaller and are stored as they are.
     pub plain_clusters: u64,
     /// SHA-256 of the file.
-    #[serde(serialize_with = "hex")]
-    pub sha256: [u8; 32],
-}
-
-fn hex<S: serde::Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    pub sha256: Digest,
 }
 
 /// Writes the disk that `source` opens into `out`, which is emptied first and must be open for reading and
@@ -276,8 +271,8 @@ impl Queue {
     }
 }
 
-fn digest(file: &File, length: u64, cancel: &Cancel) -> Result<[u8; 32], DiskError> {
-    let mut hasher = Sha256::new();
+fn digest(file: &File, length: u64, cancel: &Cancel) -> Result<Digest, DiskError> {
+    let mut hasher = Hasher::default();
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < length {
@@ -291,7 +286,7 @@ fn digest(file: &File, length: u64, cancel: &Cancel) -> Result<[u8; 32], DiskErr
         hasher.update(&buffer[..piece]);
         at += piece as u64;
     }
-    Ok(hasher.finalize().into())
+    Ok(hasher.finish())
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn exports_are_what_qemu_says_whatever_the_threads() {
         let four = export_file(&lab, "disk.raw", "four.qcow2", &ExportOptions { threads: 4, ..one });
         assert_eq!(stats, four, "the file does not depend on the number of threads");
         let bytes = std::fs::read(lab.path("one.qcow2")).unwrap();
-        assert_eq!(stats.sha256, <[u8; 32]>::from(Sha256::digest(&bytes)));
+        assert_eq!(stats.sha256, Digest::of(&bytes));
         let info = gate(&lab.path("one.qcow2"), &Policy::default()).unwrap();
         assert_eq!((info.compression, info.version), (Some(compression), Some(3)));
         let raw = std::fs::read(lab.path("disk.raw")).unwrap();

@@ -12,6 +12,7 @@ use super::container::{PROBE_BYTES, recognise};
 use super::header::{self, Compression, Header, HeaderFault};
 use super::raw::{Raw, read_padded};
 use super::{DiskError, filesystem, partition};
+use crate::shown::escape;
 
 /// Largest virtual disk accepted by default: 2 TiB.
 const MAX_VIRTUAL_SIZE: u64 = 2 << 40;
@@ -194,7 +195,7 @@ fn behind(layer: &Layer, policy: &Policy) -> Result<Option<(PathBuf, Format)>, D
     const FLATTEN: &str = "flatten it with `qemu-img convert -O qcow2`, if you trust where it comes from";
     let refuse = |reason: &str| refused(&layer.path, reason, Some(FLATTEN));
     let name = &backing.name;
-    let shown = name.escape_debug();
+    let shown = escape(name);
     let Some(root) = &policy.allow_backing_in else {
         return Err(refuse(&format!("it has a backing file (`{shown}`)")));
     };
@@ -206,7 +207,7 @@ fn behind(layer: &Layer, policy: &Policy) -> Result<Option<(PathBuf, Format)>, D
         Some("raw") => Format::Raw,
         Some("qcow2") => Format::Qcow2,
         Some(other) => {
-            return Err(refuse(&format!("its backing file has the format `{}`", other.escape_debug())));
+            return Err(refuse(&format!("its backing file has the format `{}`", escape(other))));
         }
         None => return Err(refuse("it does not state the format of its backing file")),
     };

@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use super::filesystem::{self, FileSystemKind};
-use super::partition::{self, Partition, Table};
+use super::partition::{self, Partition, SECTOR, Table};
 use super::usage::{Room, room};
 use super::{BlockRead, DiskError, Policy, open};
 
 /// Partitions end at a multiple of this. Whatever is smaller is not worth growing for.
 const ALIGNMENT: u64 = 1 << 20;
-/// Bytes of a sector of every disk that is not said to be different, and of those that clouds give their instances.
-pub const SECTOR: u64 = 512;
 /// Sectors that an MBR can count.
 const MBR_SECTORS: u64 = 1 << 32;
 

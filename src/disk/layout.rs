@@ -12,10 +12,8 @@ use super::ext4::{ExtState, Summary};
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystem, FileSystemKind};
 use super::inodes::Shared;
-use super::partition::{self, Kind, Partition};
+use super::partition::{self, Kind, Partition, SECTOR};
 use super::{BlockRead, DiskError, ImageInfo, Policy, gate, open};
-
-const SECTOR: u64 = 512;
 
 /// How a disk is laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -5,6 +5,7 @@
 //! An image comes in through [`gate()`] or [`open()`], which check its header and all it is backed by first;
 //! [`open_os_tree`] goes on to the files in it, [`export()`] makes the file a person uploads.
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 mod any;
 mod bytes;
 mod cached;
@@ -42,6 +43,7 @@ mod usage;
 mod window;
 mod writer;
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use any::{any_ext, any_fat};
 pub use efi::EfiProgram;
@@ -49,12 +51,12 @@ pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
 pub use ext4::{ExtState, ExtVersion};
 pub use gate::{Backing, Format, ImageInfo, Policy, gate};
-pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace, SECTOR, sector_size};
+pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace, sector_size};
 pub use header::Compression;
 pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind, layout};
 pub use open::{open, open_own};
 pub use overlay::{LARGEST_DISK, create_overlay};
-pub use partition::Partition;
+pub use partition::{Partition, SECTOR};
 pub use system::{open_os_tree, open_tree};
 pub(crate) use tree::asks_for_directory;
 pub use tree::{FileKind, Stat, Timestamp, Tree, Xattr};

@@ -10,6 +10,7 @@ use super::inodes::{Directory, Inodes, Shared};
 use super::partition::place;
 use super::tree::asks_for_directory;
 use super::{DiskError, FileKind, Root, RootPlace, Stat, Tree, Xattr};
+use crate::shown::escape;
 
 /// Links followed on the way to one file, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -306,10 +307,8 @@ impl Tree for OsTree {
 fn at(error: DiskError, path: &[u8]) -> DiskError {
     let place = if path.is_empty() { "/".into() } else { String::from_utf8_lossy(path) };
     match error {
-        DiskError::Damaged(what) => DiskError::Damaged(format!("{what}, at `{}`", place.escape_debug())),
-        DiskError::Unsupported(what) => {
-            DiskError::Unsupported(format!("{what}, at `{}`", place.escape_debug()))
-        }
+        DiskError::Damaged(what) => DiskError::Damaged(format!("{what}, at `{}`", escape(&place))),
+        DiskError::Unsupported(what) => DiskError::Unsupported(format!("{what}, at `{}`", escape(&place))),
         other => other,
     }
 }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::bytes::le64;
 use super::{BlockRead, DiskError, filesystem};
 
-const SECTOR: u64 = 512;
+/// Bytes of a sector of every disk that is not said to be different, and of those that clouds give their instances.
+pub const SECTOR: u64 = 512;
 /// What disks with larger sectors have, some of which vendors make images of.
 const LARGE_SECTOR: u64 = 4096;
 const GPT_MAGIC: &[u8; 8] = b"EFI PART";

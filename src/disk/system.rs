@@ -62,7 +62,7 @@ struct Search {
 
 /// How much a file system looks like the root of an operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Root {
+enum RootLikeness {
     No,
     /// Its `os-release` is a link to where another file system is to be mounted.
     Perhaps,
@@ -90,8 +90,8 @@ impl Search {
         let mut damage = None;
         for index in 0..self.volumes.len() {
             match self.root(index) {
-                Ok(Some((tree, Root::Yes))) => sure.push((index, tree)),
-                Ok(Some((tree, Root::Perhaps))) => perhaps.push((index, tree)),
+                Ok(Some((tree, RootLikeness::Yes))) => sure.push((index, tree)),
+                Ok(Some((tree, RootLikeness::Perhaps))) => perhaps.push((index, tree)),
                 Ok(_) => {}
                 Err(DiskError::Unsupported(reason)) => {
                     let number = self.volumes[index].partition.number;
@@ -120,7 +120,7 @@ impl Search {
 
     /// The tree of a volume alone, if it can be read, and whether it is a root. An error's text goes on after the
     /// partition's number.
-    fn root(&self, index: usize) -> Result<Option<(OsTree, Root)>, DiskError> {
+    fn root(&self, index: usize) -> Result<Option<(OsTree, RootLikeness)>, DiskError> {
         let colon = |error| match error {
             DiskError::Unsupported(reason) => DiskError::Unsupported(format!(": {reason}")),
             error => error,
@@ -187,7 +187,7 @@ impl Search {
                 tree.mount(&entry.point, self.volumes[index].partition.number, inodes)?;
             }
         }
-        if root_kind(&mut tree)? != Root::Yes {
+        if root_kind(&mut tree)? != RootLikeness::Yes {
             let number = self.volumes[root].partition.number;
             return Err(DiskError::NoSystem(format!(
                 "the os-release of {} leads nowhere",
@@ -228,7 +228,7 @@ impl Search {
 }
 
 /// Whether a tree is that of an operating system: it has `/etc`, and an `os-release`. `/usr` may be elsewhere.
-fn root_kind(tree: &mut OsTree) -> Result<Root, DiskError> {
+fn root_kind(tree: &mut OsTree) -> Result<RootLikeness, DiskError> {
     let mut kind = |path: &[u8], follow: bool| {
         let stat = if follow { tree.stat(path) } else { tree.lstat(path) };
         match stat {
@@ -240,15 +240,15 @@ fn root_kind(tree: &mut OsTree) -> Result<Root, DiskError> {
         }
     };
     if kind(b"/etc", true)? != Some(FileKind::Directory) {
-        return Ok(Root::No);
+        return Ok(RootLikeness::No);
     }
     for path in OS_RELEASE {
         if kind(path, true)? == Some(FileKind::File) {
-            return Ok(Root::Yes);
+            return Ok(RootLikeness::Yes);
         }
     }
     let is_link = kind(OS_RELEASE[0], false)? == Some(FileKind::Symlink);
-    Ok(if is_link { Root::Perhaps } else { Root::No })
+    Ok(if is_link { RootLikeness::Perhaps } else { RootLikeness::No })
 }
 
 #[cfg(test)]

@@ -127,24 +127,9 @@ impl Guest for FakeGuest {
         self.write(path, &content, access)
     }
 
-    fn tar_in(&mut self, host: &Path, directory: &str) -> Result<(), GuestError> {
-        self.scripts.push(format!("tar_in {} {directory}", host.display()));
-        self.tell(&format!("unpack {} into {directory}", host.display()), b"");
-        Ok(())
-    }
-
     fn mkdir_p(&mut self, path: &str, access: Access) -> Result<(), GuestError> {
         self.tell(&format!("mkdir {path} {}", shown(access)), b"");
         self.nodes.insert(path.to_owned(), (Node::Directory, access));
-        Ok(())
-    }
-
-    fn set_access(&mut self, path: &str, access: Access) -> Result<(), GuestError> {
-        self.tell(&format!("change {path} to {}", shown(access)), b"");
-        match self.nodes.get_mut(path) {
-            Some((_, old)) => *old = access,
-            None => return Err(Self::missing("chmod", path)),
-        }
         Ok(())
     }
 
@@ -166,27 +151,5 @@ impl Guest for FakeGuest {
         let below = format!("{path}/");
         self.nodes.retain(|name, _| name != path && !name.starts_with(&below));
         Ok(())
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> Result<(), GuestError> {
-        self.tell(&format!("rename {from} to {to}"), b"");
-        let node = self.nodes.remove(from).ok_or_else(|| Self::missing("mv", from))?;
-        self.nodes.insert(to.to_owned(), node);
-        Ok(())
-    }
-
-    fn truncate(&mut self, path: &str, size: u64) -> Result<(), GuestError> {
-        self.tell(&format!("truncate {path} to {size}"), b"");
-        match self.nodes.get_mut(path) {
-            Some((Node::File(bytes), _)) => bytes.resize(usize::try_from(size).unwrap(), 0),
-            _ => return Err(Self::missing("truncate", path)),
-        }
-        Ok(())
-    }
-
-    fn glob(&mut self, pattern: &str) -> Result<Vec<String>, GuestError> {
-        let (head, tail) = pattern.split_once('*').unwrap_or((pattern, ""));
-        let fits = |path: &&String| path.starts_with(head) && path.ends_with(tail);
-        Ok(self.nodes.keys().filter(fits).cloned().collect())
     }
 }

@@ -158,7 +158,7 @@ impl Manifest {
             },
             recorded: Recorded {
                 origin: input.origin,
-                image: FilePart { sha256: Digest::from_bytes(export.sha256), size: export.file_size },
+                image: FilePart { sha256: export.sha256, size: export.file_size },
             },
         };
         let text = shown::json_pretty(&document).expect("plain data always serialises");

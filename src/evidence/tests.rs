@@ -50,7 +50,7 @@ impl Case {
             virtual_size: 3 << 30,
             data_clusters: 7000,
             plain_clusters: 12,
-            sha256: Digest::of(content).to_bytes(),
+            sha256: Digest::of(content),
         };
         Self { plan: plan(recipe), origin, agent, export }
     }

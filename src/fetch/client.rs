@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::problem::parse_retry_after;
+use super::redact::redact;
 use super::{FetchError, Options, Problem, Retrieved};
 use crate::cancel::{Cancel, Cancelled, OnRaise};
 
@@ -90,8 +91,8 @@ impl Client {
             let Some(next) = redirect(&response, &chain)? else {
                 let header = |name| text(response.headers(), &name);
                 let from = Retrieved {
-                    url: shown(url),
-                    redirects: chain[1..].iter().map(shown).collect(),
+                    url: redact(url),
+                    redirects: chain[1..].iter().map(redact).collect(),
                     etag: header(ETAG),
                     last_modified: header(LAST_MODIFIED),
                 };
@@ -171,10 +172,10 @@ fn redirect(response: &Response, chain: &[Url]) -> Result<Option<Url>, Problem> 
         return refuse("to something that is no URL of http or https".to_owned());
     };
     if current.scheme() == "https" && next.scheme() == "http" {
-        return refuse(format!("from https to `{}`", shown(&next)));
+        return refuse(format!("from https to `{}`", redact(&next)));
     }
     if chain.contains(&next) {
-        return refuse(format!("in a circle, by `{}`", shown(&next)));
+        return refuse(format!("in a circle, by `{}`", redact(&next)));
     }
     if chain.len() > MOST_REDIRECTS {
         return refuse(format!("more than {MOST_REDIRECTS} times"));
@@ -199,33 +200,6 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A URL without what may be secret.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // They fail for URLs that can have neither.
-    let _ = (url.set_username(""), url.set_password(None));
-    url.set_query(None);
-    url.set_fragment(None);
-    url.into()
-}
-
 fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_shown_without_secrets() {
-        let cases = [
-            ("https://user:secret@a.example/x?token=secret#y", "https://a.example/x"),
-            ("http://a.example:8080/x", "http://a.example:8080/x"),
-            ("file:///etc/x", "file:///etc/x"),
-        ];
-        for (url, expected) in cases {
-            assert_eq!(shown(&url.parse().unwrap()), expected);
-        }
-    }
 }

@@ -6,9 +6,8 @@ use std::io::{self, BufReader, Read};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::sparse;
 
 /// Bytes read, hashed and written at a time.
@@ -73,7 +72,7 @@ pub(crate) fn extract(
     limit: u64,
 ) -> Result<Digest, ExtractError> {
     let mut decoder = decoder(from, compression).map_err(ExtractError::Read)?;
-    let (mut hasher, mut buffer, mut at) = (Sha256::new(), vec![0; CHUNK], 0);
+    let (mut hasher, mut buffer, mut at) = (Hasher::default(), vec![0; CHUNK], 0);
     loop {
         let length = fill(&mut decoder, &mut buffer).map_err(ExtractError::Read)?;
         if length == 0 {
@@ -88,7 +87,7 @@ pub(crate) fn extract(
         at = end;
     }
     to.set_len(at).map_err(ExtractError::Write)?;
-    Ok(Digest::from_bytes(hasher.finalize().into()))
+    Ok(hasher.finish())
 }
 
 fn decoder(from: impl Read + 'static, compression: Compression) -> io::Result<Box<dyn Read>> {

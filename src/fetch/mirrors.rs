@@ -5,8 +5,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::Url;
 
-use super::client::{Client, shown};
+use super::client::Client;
 use super::error::Stop;
+use super::redact::redact;
 use super::{FetchError, Options, Problem, Tried};
 use crate::event::Events;
 
@@ -56,14 +57,14 @@ pub(crate) async fn try_all<A: Attempt>(
             work.failed(&problem, wait.is_none())?;
             let Some(wait) = wait else { break problem };
             if wait >= SHORT {
-                let url = shown(url);
+                let url = redact(url);
                 events.note(format!("{what}: `{url}`: {problem}; next attempt in {} s", wait.as_secs()));
             }
             tokio::time::sleep(wait).await;
         };
-        let failed = Tried { url: shown(url), attempts: retries.attempts, problem: last };
+        let failed = Tried { url: redact(url), attempts: retries.attempts, problem: last };
         if let Some(next) = urls.get(number + 1) {
-            events.warning(format!("{what}: {failed}; going on with `{}`", shown(next)));
+            events.warning(format!("{what}: {failed}; going on with `{}`", redact(next)));
         }
         tried.push(failed);
     }

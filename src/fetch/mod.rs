@@ -9,6 +9,7 @@
 //! | `mirrors` | attempt after attempt, URL after URL |
 //! | `transfer` | the bytes of one file: resumed, in parallel parts, written in any order |
 //! | `spans`, `store` | which bytes are there, and writing them |
+//! | `redact` | URLs without what may be secret |
 //! | `place` | the directory of a download, and what survives in it |
 //! | `tail`, `follow`, `extract` | hashing and extracting behind the transfer, in threads of their own |
 //! | `download` | the whole, from the request to a verified file |
@@ -24,6 +25,7 @@ mod follow;
 mod mirrors;
 mod place;
 mod problem;
+mod redact;
 mod small;
 mod spans;
 mod store;
@@ -43,6 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{FetchError, Tried};
 pub use extract::Compression;
 pub use problem::Problem;
+pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;
 
 use crate::cancel::Cancel;

@@ -3,9 +3,10 @@
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, Url};
 
-use super::client::{Ask, Client, is_whole, shown, status_problem, text};
+use super::client::{Ask, Client, is_whole, status_problem, text};
 use super::error::Stop;
 use super::mirrors::{Attempt, try_all};
+use super::redact::redact;
 use super::{FetchError, Head, Problem, Small};
 use crate::event::Events;
 
@@ -70,5 +71,5 @@ impl Attempt for Ping<'_> {
 /// What to call a file that has nothing but a URL.
 fn name(url: &Url) -> String {
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
-    if last.is_empty() { shown(url) } else { last.to_owned() }
+    if last.is_empty() { redact(url) } else { last.to_owned() }
 }

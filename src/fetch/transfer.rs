@@ -10,9 +10,10 @@ use std::task::Poll;
 use reqwest::header::{ACCEPT_RANGES, CONTENT_RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::client::{Answer, Ask, Client, shown, status_problem, text};
+use super::client::{Answer, Ask, Client, status_problem, text};
 use super::error::Stop;
 use super::mirrors::{Attempt, try_all};
+use super::redact::redact;
 use super::spans::{ContentRange, Spans};
 use super::store::Store;
 use super::{FetchError, Problem, Request};
@@ -105,7 +106,7 @@ impl Transfer<'_> {
     /// What to ask `url` for.
     fn ask(&self, url: &Url) -> Result<Ask, FetchError> {
         let mut store = self.store.borrow_mut();
-        let url = shown(url);
+        let url = redact(url);
         if !self.ranges {
             store.start_over("the server does not send the rest alone")?;
         } else if !store.may_resume(&url) {
@@ -204,7 +205,7 @@ impl Transfer<'_> {
 
     /// Asks for a part in the middle of a file that has been looked at.
     async fn open_part(&self, url: &Url, wanted: &Range<u64>) -> Result<Response, Stop> {
-        let if_range = self.store.borrow().validator(&shown(url)).map(str::to_owned);
+        let if_range = self.store.borrow().validator(&redact(url)).map(str::to_owned);
         let ask = Ask { range: Some((wanted.start, Some(wanted.end))), if_range };
         let Answer { response, from, .. } = self.client.open(Method::GET, url, &ask).await?;
         let mut store = self.store.borrow_mut();

@@ -8,12 +8,12 @@ use guestfs::Handle;
 use serde::Serialize;
 
 use super::GuestError;
-use super::script::quote;
 use super::session::{Drive, DriveFormat, Session, SessionOptions};
 use crate::cancel::Cancel;
 use crate::event::Events;
 use crate::host::kvm::{self, Acceleration};
 use crate::host::{process, temp_dir};
+use crate::shell::quote;
 
 /// How something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -10,7 +10,6 @@ mod ffi;
 mod layout;
 mod mounts;
 mod operations;
-mod partition;
 mod process;
 mod root;
 mod script;
@@ -20,7 +19,6 @@ mod tree;
 mod worker;
 
 pub use error::{Cause, GuestError};
-pub use partition::{FileSystem, NewPartition, PartitionKind};
 pub use session::{Drive, DriveFormat, Session, SessionOptions};
 pub use tree::SessionTree;
 
@@ -94,14 +92,8 @@ pub trait Guest {
     /// Copies a file of the host into the guest.
     fn upload(&mut self, host: &Path, path: &str, access: Access) -> Result<(), GuestError>;
 
-    /// Unpacks an uncompressed tar file of the host under `directory`.
-    fn tar_in(&mut self, host: &Path, directory: &str) -> Result<(), GuestError>;
-
     /// Makes a directory and its missing parents; sets owner and mode of the last part only.
     fn mkdir_p(&mut self, path: &str, access: Access) -> Result<(), GuestError>;
-
-    /// Changes owner and mode.
-    fn set_access(&mut self, path: &str, access: Access) -> Result<(), GuestError>;
 
     /// Makes a symbolic link, replacing a file or link at `path`.
     fn symlink(&mut self, target: &str, path: &str) -> Result<(), GuestError>;
@@ -111,13 +103,4 @@ pub trait Guest {
 
     /// Removes a file, link or whole directory; nothing happens if there is none.
     fn remove(&mut self, path: &str) -> Result<(), GuestError>;
-
-    /// Renames.
-    fn rename(&mut self, from: &str, to: &str) -> Result<(), GuestError>;
-
-    /// Cuts or extends a file to `size` bytes.
-    fn truncate(&mut self, path: &str, size: u64) -> Result<(), GuestError>;
-
-    /// Paths that match a shell pattern, sorted.
-    fn glob(&mut self, pattern: &str) -> Result<Vec<String>, GuestError>;
 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use guestfs::{GlobExpandOptArgs, Handle, TarInOptArgs};
+use guestfs::Handle;
 
 use super::ffi::{self, CallError};
 use super::session::{Session, explain};
 use super::{Access, Guest, GuestError, Script};
-use crate::disk::{FileKind, Stat};
+use crate::disk::Stat;
 use crate::host::temp_dir;
 
 /// Content above this goes through a file on the host: libguestfs' protocol limits one message to 4 MiB.
@@ -52,31 +52,11 @@ impl Guest for Session {
         result
     }
 
-    fn tar_in(&mut self, host: &Path, directory: &str) -> Result<(), GuestError> {
-        let (from, to) = (host_name(host, "tar_in")?, directory.to_owned());
-        self.console.set_transfer(Some(format!("unpacking into {directory}")));
-        let result = self.call("tar_in", Some(directory), move |g| {
-            // File capabilities are extended attributes.
-            g.tar_in(&from, &to, TarInOptArgs { xattrs: Some(true), ..TarInOptArgs::default() })
-        });
-        self.console.set_transfer(None);
-        result
-    }
-
     fn mkdir_p(&mut self, path: &str, access: Access) -> Result<(), GuestError> {
         let directory = path.to_owned();
         self.call("mkdir_p", Some(path), move |g| {
             g.mkdir_p(&directory)?;
             set(g, &directory, access)
-        })
-    }
-
-    fn set_access(&mut self, path: &str, access: Access) -> Result<(), GuestError> {
-        let link = self.lstat(path)?.is_some_and(|stat| stat.kind == FileKind::Symlink);
-        let target = path.to_owned();
-        self.call("chown", Some(path), move |g| {
-            // A link has an owner but no mode, and what it points to is not meant.
-            if link { own(g, &target, access) } else { set(g, &target, access) }
         })
     }
 
@@ -103,25 +83,6 @@ impl Guest for Session {
     fn remove(&mut self, path: &str) -> Result<(), GuestError> {
         let gone = path.to_owned();
         self.call("rm_rf", Some(path), move |g| g.rm_rf(&gone))
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> Result<(), GuestError> {
-        let (old, new) = (from.to_owned(), to.to_owned());
-        self.call("rename", Some(from), move |g| g.rename(&old, &new))
-    }
-
-    fn truncate(&mut self, path: &str, size: u64) -> Result<(), GuestError> {
-        let file = path.to_owned();
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
-        self.call("truncate_size", Some(path), move |g| g.truncate_size(&file, size))
-    }
-
-    fn glob(&mut self, pattern: &str) -> Result<Vec<String>, GuestError> {
-        let asked = pattern.to_owned();
-        let plain = GlobExpandOptArgs { directoryslash: Some(false) };
-        let mut paths = self.call("glob_expand", Some(pattern), move |g| g.glob_expand(&asked, plain))?;
-        paths.sort_unstable();
-        Ok(paths)
     }
 }
 

@@ -5,6 +5,7 @@ use guestfs::UmountOptArgs;
 use super::GuestError;
 use super::mounts::{Mount, What};
 use super::session::Session;
+use crate::shell::quote;
 
 /// Where libguestfs mounts the guest, in the appliance.
 const SYSROOT: &str = "/sysroot";
@@ -66,7 +67,7 @@ impl Session {
     ///
     /// # Errors
     /// [`GuestError::Call`], `EBUSY` if something still uses it.
-    pub fn umount(&mut self, at: &str) -> Result<(), GuestError> {
+    fn umount(&mut self, at: &str) -> Result<(), GuestError> {
         let path = at.to_owned();
         self.call("umount", Some(at), move |g| g.umount(&path, UmountOptArgs::default()))
     }
@@ -117,7 +118,7 @@ impl Session {
     ///
     /// # Errors
     /// [`GuestError::NoOperatingSystem`] before it has been found.
-    pub fn root_device(&self) -> Result<&str, GuestError> {
+    pub(super) fn root_device(&self) -> Result<&str, GuestError> {
         let root = self.layout.iter().flatten().find(|mount| mount.at == "/");
         match root.map(|mount| &mount.what) {
             Some(What::Device { device, .. }) => Ok(device),
@@ -151,7 +152,7 @@ impl Session {
             return Ok(());
         };
         let how = if recursive { "--rbind" } else { "--bind" };
-        let words = (in_sysroot(&source), in_sysroot(&point));
+        let words = (quote(&format!("{SYSROOT}{source}")), quote(&format!("{SYSROOT}{point}")));
         self.appliance_sh(&format!("mount {how} {} {}", words.0, words.1))?;
         self.bound.push(point);
         Ok(())
@@ -170,11 +171,6 @@ fn place(bound: &[String], path: &[u8]) -> u64 {
     };
     // Far above the bits that device numbers have.
     bound.iter().rposition(is_within).map_or(0, |index| (index as u64 + 1) << 48)
-}
-
-/// A path of the guest as a word for the appliance's shell.
-fn in_sysroot(path: &str) -> String {
-    format!("'{SYSROOT}{}'", path.replace('\'', "'\\''"))
 }
 
 /// The name the appliance gives to a drive, counted from 0.
@@ -206,11 +202,5 @@ mod tests {
         let places =
             ["/var", "/srv", "/srv/x", "/srvx", "/srv/deep/x"].map(|path| place(&bound, path.as_bytes()));
         assert_eq!(places, [0, 1 << 48, 1 << 48, 0, 2 << 48]);
-    }
-
-    #[test]
-    fn paths_are_single_words_for_a_shell() {
-        assert_eq!(in_sysroot("/srv"), "'/sysroot/srv'");
-        assert_eq!(in_sysroot("/a 'b'; c"), "'/sysroot/a '\\''b'\\''; c'");
     }
 }

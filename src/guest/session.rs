@@ -104,7 +104,6 @@ pub struct Session {
     pub(super) console: Console,
     pub(super) events: Events,
     cancel: Cancel,
-    tag: String,
     /// How the root file system is mounted, once it has been found.
     pub(super) layout: Option<Vec<Mount>>,
     /// Whether it is mounted, and then whether read-only.
@@ -114,7 +113,6 @@ pub struct Session {
     /// Directories made for payloads, to be removed again.
     pub(super) payloads: Vec<String>,
     pub(super) scripts: u32,
-    memory_mib: u32,
 }
 
 impl Session {
@@ -161,13 +159,11 @@ impl Session {
             console,
             events: events.clone(),
             cancel: cancel.clone(),
-            tag: tag.clone(),
             layout: None,
             mounted: None,
             bound: Vec::new(),
             payloads: Vec::new(),
             scripts: 0,
-            memory_mib: options.memory_mib,
         };
         let work = {
             let (options, tag, acceleration) = (options.clone(), tag, acceleration.clone());
@@ -199,16 +195,6 @@ impl Session {
     pub(super) fn appliance_sh(&self, command: &str) -> Result<String, GuestError> {
         let command = command.to_owned();
         self.call("debug", None, move |g| g.debug("sh", &[&command]))
-    }
-
-    /// Memory of the appliance in MiB.
-    pub fn memory_mib(&self) -> u32 {
-        self.memory_mib
-    }
-
-    /// Text that stands in the command line of this session's qemu, and in no other's.
-    pub fn tag(&self) -> &str {
-        &self.tag
     }
 
     /// Runs calls of the `guestfs` crate on the session's thread.

@@ -67,7 +67,7 @@ impl Session {
     ///
     /// # Errors
     /// [`GuestError::Call`].
-    pub fn space(&mut self) -> Result<Room, GuestError> {
+    fn space(&mut self) -> Result<Room, GuestError> {
         self.call("statvfs", Some("/"), |g| g.statvfs("/").map(|stat| room(&stat)))
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod kvm;
 pub mod process;
+pub(crate) mod space;
 
 pub use kvm::{Acceleration, acceleration};
 

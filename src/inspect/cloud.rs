@@ -187,6 +187,7 @@ fn ds_identify(tree: &mut dyn Tree) -> Result<Option<DsIdentify>, ReadError> {
 }
 
 /// For the fuzzer: looks for a user in any text.
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<_> = text.lines().collect();

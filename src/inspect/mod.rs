@@ -271,6 +271,7 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// Every parser behind the sections, for fuzzing.
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub fn parse_any(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);

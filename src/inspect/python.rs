@@ -227,6 +227,7 @@ fn linked(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<PythonPackage>, Rea
 }
 
 /// For the fuzzer: reads any text as METADATA and as `pyvenv.cfg`.
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     let _ = package(text, false);
     let _ = Settings::parse(text);

@@ -160,6 +160,7 @@ fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, ReadError> {
 }
 
 /// For the fuzzer: reads any text as the configuration.
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     let (configured, _) = parse(text);
     at_boot(configured, &String::from_utf8_lossy(text));

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use crate::digest::{Digest, Hasher};
 use crate::disk::{DiskError, FileKind, Stat, Tree};
 pub(crate) use crate::shown::{escape, show};
 
@@ -87,6 +88,13 @@ pub(crate) fn read_start(tree: &mut dyn Tree, path: &[u8], length: usize) -> Res
     let mut start = Vec::new();
     tree.read_range(path, 0, length as u64, &mut start)?;
     Ok(start)
+}
+
+/// SHA-256 of the content of a file, however long.
+pub(crate) fn digest(tree: &mut dyn Tree, path: &[u8]) -> Result<Digest, DiskError> {
+    let mut hasher = Hasher::default();
+    tree.read_to(path, &mut hasher)?;
+    Ok(hasher.finish())
 }
 
 /// Whether a path leads to a directory. A missing one is `false`.

@@ -26,7 +26,10 @@ pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
 pub use datasource::datasource_list;
 pub use error::ReadError;
 pub use package::Package;
-pub use packages::{packages, parse_dpkg};
+pub use packages::packages;
+#[cfg(any(test, fuzzing, debug_assertions))]
+#[doc(hidden)]
+pub use packages::parse_dpkg;
 pub use release::{DetectError, detect_os};
 pub use sudoers::Grant;
 pub use unit::{

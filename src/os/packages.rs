@@ -87,6 +87,7 @@ fn dpkg(tree: &mut dyn Tree) -> Result<Option<Dpkg>, ReadError> {
 ///
 /// # Errors
 /// What is wrong with the text, for a person.
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub fn parse_dpkg(text: &[u8]) -> Result<Vec<Package>, String> {
     let mut found = Dpkg::default();

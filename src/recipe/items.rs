@@ -10,6 +10,7 @@ use super::{
     Content, FileStep, GroupStep, RepositoryStep, ScriptStep, ServiceStep, StageName, Step, UserStep,
 };
 use crate::check::Check;
+use crate::shown::escape;
 use crate::valid;
 
 /// Lowers everything but the agent.
@@ -211,7 +212,7 @@ fn settings(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     if let Some((at, item)) = tables.into_iter().next_back() {
         let names = plan.texts(&at, "cloud_init.datasources", &item.datasources)?;
         if let Some(bad) = names.iter().find(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
-            return Err(at.error(format!("`{}` is not a datasource of cloud-init", bad.escape_debug())));
+            return Err(at.error(format!("`{}` is not a datasource of cloud-init", escape(bad))));
         }
         // On one line: ds-identify, a shell script, reads no other form.
         let text = format!("datasource_list: [{}, None]\n", names.join(", "));

@@ -8,6 +8,7 @@ use super::error::RecipeError;
 use super::parse::Source;
 use super::{Plan, Request, lower, values};
 use crate::distro::OsRelease;
+use crate::shown::escape;
 use crate::toml_text::Place;
 use crate::toml_text::nearest;
 
@@ -200,8 +201,7 @@ impl Found {
         if source.name() == stem {
             return Ok(source);
         }
-        let message =
-            format!("the recipe calls itself `{}`, its file `{stem}`", source.name().escape_debug());
+        let message = format!("the recipe calls itself `{}`, its file `{stem}`", escape(source.name()));
         Err(RecipeError::Invalid { place: source.place(&source.file.name.span()), message })
     }
 }
@@ -236,12 +236,6 @@ impl Recipe {
     /// The catalogue's image it is best made from: its own word, or that of what it extends.
     pub fn base(&self) -> Option<&str> {
         self.sources.iter().rev().find_map(|source| source.file.base.as_deref())
-    }
-
-    /// Names of the recipes it extends, directly or not, in the order in which they count.
-    pub fn lineage(&self) -> Vec<&str> {
-        let count = self.sources.len().saturating_sub(1);
-        self.sources.iter().take(count).map(Source::name).collect()
     }
 
     /// Its options, by name, with the values that hold on `os`.
@@ -356,7 +350,8 @@ mod tests {
         write(dir.path(), "right", "extends = ['base']\n[[file]]\npath = '/a'\ntext = 'right'");
         write(dir.path(), "base", "[[file]]\npath = '/a'\ntext = 'base'\n[[file]]\npath = '/b'\ntext = ''");
         let recipe = Library::new(vec![dir.path().to_owned()]).load("top").unwrap();
-        assert_eq!(recipe.lineage(), ["base", "left", "right"]);
+        let names: Vec<_> = recipe.sources.iter().map(Source::name).collect();
+        assert_eq!(names, ["base", "left", "right", "top"]);
         let os = well_known("debian-12").unwrap();
         let plan = recipe.plan(&Request::new(&os)).unwrap();
         let files: Vec<_> = plan.stages[0].steps.iter().map(Step::summary).collect();

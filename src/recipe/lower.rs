@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
-
 use super::error::RecipeError;
 use super::items;
 use super::lowering::{At, Lowering};
@@ -17,7 +15,7 @@ use super::request::check_ssh_keys;
 use super::values::Values;
 use super::when::Situation;
 use super::{AgentCode, AgentSource, AgentStep, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::valid;
 
 /// Makes the plan.
@@ -135,7 +133,7 @@ fn agent_source(
 
 /// What was asked for, wherever and in whatever words: a default that is given is the same as one that is not.
 fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
@@ -146,7 +144,7 @@ fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
         add(value);
     }
     add(&agent.anywhere().to_string());
-    Digest::from_bytes(hash.finalize().into())
+    hash.finish()
 }
 
 impl<'a> Lowering<'a> {

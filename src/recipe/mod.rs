@@ -29,7 +29,7 @@ pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
 pub use render::render;
-pub use request::{AgentCode, AgentSource, Request, parse_ssh_keys};
+pub use request::{AgentCode, AgentSource, Request};
 pub use step::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step,
     UserStep, package_name,

@@ -3,6 +3,7 @@
 mod error;
 mod html;
 mod junit;
+mod list;
 mod text;
 
 pub use error::ReportError;
@@ -10,6 +11,8 @@ pub use error::ReportError;
 use std::path::PathBuf;
 
 use serde::Serialize;
+
+pub(crate) use list::listed;
 
 use crate::error::Failure;
 

@@ -10,6 +10,7 @@ mod examine;
 mod sealing;
 
 pub use bootable::no_boot_loader;
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use checks::parse_text;
 pub use checks::run_checks;

@@ -8,6 +8,7 @@ use super::support::{Index, Maker, env};
 use crate::agent::error::AgentError;
 use crate::agent::pip::HostEnv;
 use crate::agent::{AgentBundle, AgentRequest, resolve_in};
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::error::{Diagnose, Exit};
@@ -30,12 +31,13 @@ fn step(source: &str) -> AgentStep {
 struct Guest(u8, bool);
 
 fn ask(step: &AgentStep, cache: &Path, env: &HostEnv, guest: Guest) -> Result<AgentBundle, AgentError> {
+    let cache = &Cache::open(Some(cache.to_owned())).unwrap();
     let request = AgentRequest {
         step,
         python_minor: guest.0,
         arch: Arch::X86_64,
         glibc: Some((2, 36)),
-        cache_dir: cache,
+        cache,
         offline: guest.1,
     };
     resolve_in(&request, env, &Events::none(), &Cancel::new())

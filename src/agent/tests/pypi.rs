@@ -6,6 +6,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use crate::agent::{AgentRequest, resolve};
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::distro::Arch;
 use crate::event::Events;
@@ -16,7 +17,7 @@ use crate::recipe::AgentStep;
 #[ignore = "downloads 126 wheels (42 MB) from the package index: run by `make test-network`"]
 fn network_troves_agent_starts_from_the_tar() {
     let directory = tempfile::tempdir().unwrap();
-    let cache = directory.path().join("cache");
+    let cache = Cache::open(Some(directory.path().join("cache"))).unwrap();
     let venv = directory.path().join("venv");
     let step = AgentStep {
         source: std::env::var("TIB_TEST_AGENT").unwrap_or("pypi".to_owned()).parse().unwrap(),
@@ -34,7 +35,7 @@ fn network_troves_agent_starts_from_the_tar() {
         python_minor: String::from_utf8_lossy(&ask.stdout).trim().parse().unwrap(),
         arch: Arch::host().unwrap(),
         glibc: Some((2, 36)),
-        cache_dir: &cache,
+        cache: &cache,
         offline,
     };
     let bundle = resolve(&request(false), &Events::none(), &Cancel::new()).unwrap();

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
-use sha2::{Digest as _, Sha256};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use crate::agent::metadata::record_line;
 use crate::agent::pip::HostEnv;
+use crate::digest::Digest;
 
 /// A wheel in the making.
 #[derive(Clone)]
@@ -110,9 +110,7 @@ impl Maker {
         }
         let mut record: String = files
             .iter()
-            .map(|(path, content, _)| {
-                record_line(path, Some((Sha256::digest(content).into(), content.len() as u64)))
-            })
+            .map(|(path, content, _)| record_line(path, Some((Digest::of(content), content.len() as u64))))
             .collect();
         record.push_str(&record_line(&format!("{info}/RECORD"), None));
         if let Some((from, to)) = &self.forge {

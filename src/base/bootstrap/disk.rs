@@ -12,8 +12,8 @@ use crate::cache::CacheError;
 use crate::cache::files;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::disk::SECTOR;
 
-const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
 /// Bytes of the whole disk. Images grow when they are built and again on their first boot.
 pub(crate) const SIZE: u64 = 4096 * MIB;

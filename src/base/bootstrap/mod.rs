@@ -10,7 +10,6 @@ mod rootfs;
 mod sources;
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +24,7 @@ use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin};
 use crate::cache::{Cache, WorkDir, files};
 use crate::cancel::Cancel;
+use crate::clock;
 use crate::digest::Digest;
 use crate::disk::Format;
 use crate::event::{Event, Events};
@@ -120,7 +120,7 @@ fn make(
             system: system.to_string(),
             sources: sources.to_owned(),
             mmdebstrap: version,
-            created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            created: clock::now(),
         };
         let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
         let digest = hash(&path, events, cancel)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache, Origin};
+use crate::clock;
 use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Exit, Result};
@@ -90,7 +91,7 @@ pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
 
 /// Every image of the catalogue that its maker still looks after and that can be fetched.
 fn current(context: &Context, arch: Arch) -> Result<Vec<BaseSpec>> {
-    let today = base::today();
+    let today = clock::today();
     let catalogue = open_catalogue(context)?;
     let entries = catalogue.entries().iter().filter(|entry| {
         !entry.is_past_end_of_life(today) && entry.image(arch, &base::catalogue::Selection::Default).is_ok()

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::base;
 use crate::base::Held;
 use crate::base::catalogue::{Catalogue, Entry};
+use crate::clock;
 use crate::error::{Exit, Result};
 use crate::shown::Text;
 
@@ -55,7 +56,7 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
 fn listed<'a>(entry: &'a Entry, held: &'a [Held]) -> Listed<'a> {
     Listed {
         entry,
-        past_end_of_life: entry.is_past_end_of_life(base::today()),
+        past_end_of_life: entry.is_past_end_of_life(clock::today()),
         in_cache: held.iter().filter(|held| held.id == entry.id).collect(),
     }
 }

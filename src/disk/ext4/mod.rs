@@ -26,6 +26,7 @@ use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
 use super::window::{PIECE, Window, pass_on};
 use super::{DiskError, FileKind, Stat, Xattr};
+use crate::shown::escape;
 
 const ROOT: u64 = 2;
 /// Longest target of a link that Linux accepts.
@@ -205,7 +206,7 @@ impl Ext {
         }
         Directory::new(entries).map_err(|name| {
             let name = String::from_utf8_lossy(&name);
-            damaged(number, &format!("is a directory that has `{}` twice", name.escape_debug()))
+            damaged(number, &format!("is a directory that has `{}` twice", escape(&name)))
         })
     }
 

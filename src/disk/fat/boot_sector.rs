@@ -28,12 +28,12 @@ pub(super) struct Geometry {
     pub(super) table: u64,
     /// Where cluster 2 begins.
     pub(super) data: u64,
-    pub(super) root: Root,
+    pub(super) root: RootDirectory,
 }
 
 /// Where the root directory lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Root {
+pub(super) enum RootDirectory {
     /// FAT12 and FAT16: a stretch of its own.
     Stretch { start: u64, length: u64 },
     /// FAT32: a chain like any other.
@@ -78,8 +78,8 @@ impl Geometry {
             return damaged(format!("it cannot have {clusters} clusters"));
         }
         let root = match kind {
-            Kind::Fat32 => Root::Chain(le32(boot, 44)),
-            _ => Root::Stretch { start: root_start * sector, length: root_entries * ENTRY },
+            Kind::Fat32 => RootDirectory::Chain(le32(boot, 44)),
+            _ => RootDirectory::Stretch { start: root_start * sector, length: root_entries * ENTRY },
         };
         Ok(Self {
             kind,

@@ -8,6 +8,7 @@ use super::names::{self, Long};
 use super::{Window, damaged};
 use crate::disk::DiskError;
 use crate::disk::inodes::Directory;
+use crate::shown::show;
 
 /// A directory, and what is known of it besides.
 #[derive(Debug, Default)]
@@ -88,7 +89,7 @@ fn directory(found: Vec<Found>) -> Result<Directory, DiskError> {
     let aliases = aliases.collect();
     let names = found.into_iter().map(|found| (found.name.into_bytes().into(), found.number)).collect();
     Directory::folded(names, aliases, names::folded).or_else(|name| {
-        let name = String::from_utf8_lossy(&name).escape_debug().to_string();
+        let name = show(&name);
         damaged(format!("a directory has `{name}` twice"))
     })
 }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use self::boot_sector::{ENTRY, Geometry, Kind, Root};
+use self::boot_sector::{ENTRY, Geometry, Kind, RootDirectory};
 use self::chain::Run;
 use self::directory::Listing;
 use self::entry::Entry;
@@ -108,14 +108,17 @@ impl Fat {
 
     fn read_listing(&mut self, number: u64) -> Result<Listing, DiskError> {
         let first = match (number, self.geometry.root) {
-            (ROOT, Root::Stretch { start, length }) => {
+            (ROOT, RootDirectory::Stretch { start, length }) => {
                 return directory::read(&mut self.window, &[(start, length)]);
             }
-            (ROOT, Root::Chain(first)) => first,
+            (ROOT, RootDirectory::Chain(first)) => first,
             (_, root) => {
                 let entry = self.entry(number)?;
                 let first = self.first(&entry);
-                if !entry.is_directory() || first == 0 || matches!(root, Root::Chain(root) if root == first) {
+                if !entry.is_directory()
+                    || first == 0
+                    || matches!(root, RootDirectory::Chain(root) if root == first)
+                {
                     return damaged("a directory's entry leads nowhere");
                 }
                 first

@@ -127,6 +127,7 @@ fn is_leftover(name: &[u8]) -> bool {
 }
 
 /// For the fuzzer: reads any text as a file of profiles.
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     let _ = parse::headers(text);
 }

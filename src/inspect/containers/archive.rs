@@ -132,6 +132,7 @@ impl Contents {
     }
 }
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(bytes: &[u8]) {
     let _ = looks_like_images(bytes);
     if let Ok(contents) = contents(&mut &bytes[..]) {

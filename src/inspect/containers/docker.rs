@@ -84,6 +84,7 @@ fn chain_ids(diff_ids: &[String]) -> Vec<String> {
     chain
 }
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     if let Ok(repositories) = parse_json::<Repositories>(text, b"") {
         let _ = repositories.names_of("");

@@ -137,6 +137,7 @@ pub(crate) fn blob(
     Ok(optional(tree.read(&join(directory, hex.as_bytes()), JSON_LIMIT))?)
 }
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     if let Ok(manifest) = parse_json::<Manifest>(text, b"") {
         // Every blob is the text itself: an index that names itself.

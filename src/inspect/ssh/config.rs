@@ -246,6 +246,7 @@ fn words(line: &str) -> Option<Vec<String>> {
 }
 
 /// For the fuzzer: reads each line of a text as a line of the configuration.
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
     for line in String::from_utf8_lossy(text).lines() {
         if let Some((keyword, values)) = words(line).as_deref().and_then(<[String]>::split_first) {

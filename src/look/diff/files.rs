@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
 use crate::look::LookError;
-use crate::look::ls::{checksum, hex, meaning};
-use crate::os::files::{optional, show, walk};
+use crate::look::ls::{hex, meaning};
+use crate::os::files::{digest, optional, show, walk};
 
 /// Files up to this are compared in memory, longer ones by their checksums.
 const IN_MEMORY: u64 = 1 << 20;
@@ -187,7 +187,7 @@ fn same_content(
     if then.size <= IN_MEMORY {
         return Ok(old.read(path, IN_MEMORY)? == new.read(path, IN_MEMORY)?);
     }
-    Ok(checksum(old, path)? == checksum(new, path)?)
+    Ok(digest(old, path)? == digest(new, path)?)
 }
 
 fn change(

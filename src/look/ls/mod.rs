@@ -11,11 +11,9 @@ pub use stat::{describe, look_at};
 
 use std::io::Write;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
 use crate::look::LookError;
-use crate::os::files::{join, names, walk};
+use crate::os::files::{digest, join, names, walk};
 
 /// What to list, and what to tell of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -110,28 +108,11 @@ fn entry(
         _ => None,
     };
     let sha256 = match stat.kind {
-        FileKind::File if options.checksums => Some(checksum(tree, &path)?),
+        FileKind::File if options.checksums => Some(digest(tree, &path)?.to_string()),
         _ => None,
     };
     let xattrs = if options.xattrs { Some(tree.xattrs(&path)?) } else { None };
     Ok(Entry { path, relative, stat, target, sha256, xattrs })
-}
-
-/// SHA-256 of the content of a file, in hexadecimal.
-pub(crate) fn checksum(tree: &mut dyn Tree, path: &[u8]) -> Result<String, DiskError> {
-    struct Hasher(Sha256);
-    impl Write for Hasher {
-        fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
-            self.0.update(piece);
-            Ok(piece.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut hasher = Hasher(Sha256::new());
-    tree.read_to(path, &mut hasher)?;
-    Ok(crate::digest::Digest::from_bytes(hasher.0.finalize().into()).to_string())
 }
 
 /// Writes the content of a file. Returns its length.

@@ -1,7 +1,8 @@
 //! All that is known of single paths.
 
-use super::render::{hex, human, letter, permissions, time};
+use super::render::{hex, human, letter, permissions};
 use super::{Entry, ListOptions, entry};
+use crate::clock::utc;
 use crate::disk::{FileKind, Timestamp, Tree};
 use crate::look::LookError;
 use crate::os::accounts;
@@ -72,7 +73,7 @@ pub fn describe(tree: &mut dyn Tree, entry: &Entry) -> Text {
 }
 
 fn precise(moment: Timestamp) -> String {
-    format!("{}.{:09} UTC", time(moment.seconds), moment.nanoseconds)
+    format!("{}.{:09} UTC", utc(moment.seconds), moment.nanoseconds)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use super::Algorithm;
 use crate::error::{Diagnose, Exit};
+use crate::shown::escape;
 
 /// A text that is no checksum.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not `sha256:` and 64, or `sha512:` and 128 hexadecimal digits", .0.escape_debug())]
+#[error("`{}` is not `sha256:` and 64, or `sha512:` and 128 hexadecimal digits", escape(.0))]
 pub struct BadChecksum(pub(crate) String);
 
 impl Diagnose for BadChecksum {
@@ -38,7 +39,7 @@ pub enum ChecksumFileError {
     #[error("the checksum file has only weak digests, MD5 or SHA-1")]
     OnlyWeak,
     /// It contradicts itself about the content of a file.
-    #[error("the checksum file has two different {algorithm} digests for `{}`", name.escape_debug())]
+    #[error("the checksum file has two different {algorithm} digests for `{}`", escape(name))]
     TwoDigests {
         /// The file; empty for a digest without a name.
         name: String,
@@ -46,7 +47,7 @@ pub enum ChecksumFileError {
         algorithm: Algorithm,
     },
     /// It contradicts itself about the length of a file.
-    #[error("the checksum file has two different sizes for `{}`", name.escape_debug())]
+    #[error("the checksum file has two different sizes for `{}`", escape(name))]
     TwoSizes {
         /// The file.
         name: String,

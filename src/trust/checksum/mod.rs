@@ -10,9 +10,9 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha512};
 
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 
 pub use error::{BadChecksum, ChecksumFileError};
 pub use listing::{Listed, Listing, Style};
@@ -167,7 +167,7 @@ pub struct Hasher(State);
 
 #[derive(Debug, Clone)]
 enum State {
-    Sha256(Sha256),
+    Sha256(digest::Hasher),
     Sha512(Sha512),
 }
 
@@ -175,7 +175,7 @@ impl Hasher {
     /// A hasher that has seen nothing.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(Sha256::new()),
+            Algorithm::Sha256 => State::Sha256(digest::Hasher::default()),
             Algorithm::Sha512 => State::Sha512(Sha512::new()),
         })
     }
@@ -191,7 +191,7 @@ impl Hasher {
     /// The checksum of everything seen.
     pub fn finish(self) -> Checksum {
         Checksum(match self.0 {
-            State::Sha256(hash) => Value::Sha256(hash.finalize().into()),
+            State::Sha256(hash) => Value::Sha256(hash.finish().to_bytes()),
             State::Sha512(hash) => Value::Sha512(hash.finalize().into()),
         })
     }

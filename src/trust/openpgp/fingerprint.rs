@@ -9,6 +9,7 @@ use sequoia_openpgp as pgp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Diagnose, Exit};
+use crate::shown::escape;
 
 /// The fingerprint of a key: 40 hexadecimal digits, or 64 for keys of version 6; upper case.
 ///
@@ -19,7 +20,7 @@ pub struct Fingerprint(String);
 
 /// A text that is no fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("fingerprint `{}` is not 40 or 64 hexadecimal digits", .0.escape_debug())]
+#[error("fingerprint `{}` is not 40 or 64 hexadecimal digits", escape(.0))]
 pub struct BadFingerprint(String);
 
 impl Diagnose for BadFingerprint {

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use sequoia_openpgp as pgp;
 
@@ -23,6 +23,8 @@ use pgp::types::{HashAlgorithm, RevocationStatus, RevocationType};
 use super::armour::{self, ArmourProblem};
 use super::error::Cause;
 use super::{Fingerprint, Keyring, OpenPgpError};
+use crate::clock;
+use crate::shown::escape;
 
 /// Bytes of what is signed: lists of checksums.
 const DATA_LIMIT: usize = 4 << 20;
@@ -242,10 +244,14 @@ fn verdict(
     let ends = [valid.key_expiration_time(), valid.valid_cert().primary_key().key_expiration_time()];
     let end = ends.into_iter().flatten().min();
     if let Some(expired) = end.filter(|end| *end <= made) {
-        return Err(OpenPgpError::MadeAfterExpiry { signer, made: date(made), expired: date(expired) });
+        return Err(OpenPgpError::MadeAfterExpiry {
+            signer,
+            made: clock::date(made),
+            expired: clock::date(expired),
+        });
     }
     let expired = end.is_some_and(|end| end <= SystemTime::now()) || revoked(key, None).is_some();
-    Ok(Verified { signer, made: seconds(made), expired })
+    Ok(Verified { signer, made: clock::seconds(made), expired })
 }
 
 /// Why a key or its primary key counts as revoked at some time, now by default; if it does.
@@ -264,17 +270,7 @@ fn reason(status: &RevocationStatus<'_>) -> Option<String> {
     let signature = revocations.iter().find(hard).or_else(|| revocations.first())?;
     Some(match signature.reason_for_revocation() {
         Some((why, [])) => why.to_string(),
-        Some((why, text)) => format!("{why}: {}", String::from_utf8_lossy(text).escape_debug()),
+        Some((why, text)) => format!("{why}: {}", escape(&String::from_utf8_lossy(text))),
         None => "no reason given".to_owned(),
     })
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// A day, for people.
-fn date(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map_or_else(|_| "unknown".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
 }

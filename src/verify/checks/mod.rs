@@ -17,7 +17,7 @@ use crate::os::files::show;
 use crate::os::packages::{Database, database};
 use crate::os::{Group, ReadError, User};
 use crate::os::{datasource_list, groups, users};
-use crate::report::{CheckGroup, CheckResult};
+use crate::report::{self, CheckGroup, CheckResult};
 use survey::Survey;
 
 /// How many of the things that are wrong are named.
@@ -114,14 +114,11 @@ fn sentence(wrong: &[String]) -> Option<String> {
 
 /// What is wrong with many things: the first of them, and how many more there are.
 fn listed(wrong: &[String]) -> Option<String> {
-    match wrong.len() {
-        0 => None,
-        count if count <= SHOWN => Some(wrong.join("; ")),
-        count => Some(format!("{}; and {} more", wrong[..SHOWN].join("; "), count - SHOWN)),
-    }
+    report::listed(wrong, SHOWN, "; ", "; ")
 }
 
 /// Gives a text to every parser that checks use and no other part of tib does, for the fuzzer.
+#[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub fn parse_text(text: &[u8]) {
     let mut settings = sysctl::Settings::default();

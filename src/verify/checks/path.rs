@@ -1,13 +1,9 @@
 //! Files, directories and links.
 
-use std::io::{self, Write};
-
-use sha2::{Digest, Sha256};
-
 use super::{Found, Image, sentence, show, unusable};
 use crate::check::{PathCheck, PathKind, pattern};
 use crate::disk::{FileKind, Stat, Tree};
-use crate::os::files::optional;
+use crate::os::files::{digest, optional};
 use crate::os::{ReadError, gid_of, uid_of};
 
 /// The longest file that is searched for text.
@@ -47,7 +43,7 @@ impl Image<'_> {
             }
         }
         if let Some(wanted) = &check.sha256 {
-            let found = sha256(self.tree, at)?;
+            let found = digest(self.tree, at)?.to_string();
             if !wanted.eq_ignore_ascii_case(&found) {
                 wrong.push(format!("its SHA-256 is {found}"));
             }
@@ -118,22 +114,6 @@ fn content(tree: &mut dyn Tree, check: &PathCheck, wrong: &mut Vec<String>) -> R
         wrong.push("nothing in it matches".to_owned());
     }
     Ok(())
-}
-
-fn sha256(tree: &mut dyn Tree, path: &[u8]) -> Result<String, ReadError> {
-    struct Hash(Sha256);
-    impl Write for Hash {
-        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-            self.0.update(piece);
-            Ok(piece.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut hash = Hash(Sha256::new());
-    tree.read_to(path, &mut hash)?;
-    Ok(hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn file_kind(kind: PathKind) -> FileKind {

@@ -11,7 +11,7 @@ mod venv;
 use crate::disk::Tree;
 use crate::os::{ReadError, UnitIndex};
 use crate::recipe::AgentStep;
-use crate::report::{CheckGroup, CheckResult};
+use crate::report::{self, CheckGroup, CheckResult};
 
 /// What a check found wrong, or why it could not be performed.
 type Found = Result<Option<String>, ReadError>;
@@ -67,12 +67,7 @@ fn result(title: impl Into<String>, found: Found) -> CheckResult {
 
 /// Several things found wrong, as one.
 fn joined(wrong: &[String]) -> Option<String> {
-    const SHOWN: usize = 5;
-    match wrong.len() {
-        0 => None,
-        n if n <= SHOWN => Some(wrong.join("; ")),
-        n => Some(format!("{}; and {} more", wrong[..SHOWN].join("; "), n - SHOWN)),
-    }
+    report::listed(wrong, 5, "; ", "; ")
 }
 
 #[cfg(test)]

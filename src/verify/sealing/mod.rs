@@ -7,7 +7,7 @@ use crate::disk::Tree;
 use crate::distro::Family;
 use crate::os::ReadError;
 use crate::os::files::show;
-use crate::report::{CheckGroup, CheckResult};
+use crate::report::{self, CheckGroup, CheckResult};
 
 /// Stands in every file that exists only while an image is built (proxy settings, scaffolding). The gate fails
 /// when a configuration file of the package managers still holds it.
@@ -29,12 +29,8 @@ pub fn sealing(tree: &mut dyn Tree, family: Family) -> Vec<CheckResult> {
 }
 
 fn summary(found: &[Vec<u8>]) -> Option<String> {
-    let shown: Vec<_> = found.iter().take(SHOWN).map(|path| show(path)).collect();
-    match found.len().saturating_sub(SHOWN) {
-        _ if found.is_empty() => None,
-        0 => Some(shown.join(", ")),
-        more => Some(format!("{} and {more} more", shown.join(", "))),
-    }
+    let paths: Vec<_> = found.iter().map(|path| show(path)).collect();
+    report::listed(&paths, SHOWN, ", ", " ")
 }
 
 /// A kind of leftover.
