@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::error::AptError;
 use crate::digest::Digest;
+use crate::fetch::redact_text;
 
 /// One line of a simulated transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,20 +87,13 @@ pub(crate) fn fetches(text: &str) -> Result<HashMap<String, Fetch>, AptError> {
         let size = words.next().and_then(|size| size.parse().ok());
         match (digest, size, words.next(), words.next()) {
             (Some(digest), Some(size), Some(name), Some(url)) => {
-                let url = without_credentials(url.trim_matches('\''));
+                let url = redact_text(url.trim_matches('\''));
                 all.insert(name.to_owned(), Fetch { size, digest, url });
             }
             _ => return Err(AptError::Answer(format!("`{line}` has no SHA-256"))),
         }
     }
     Ok(all)
-}
-
-fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}/{path}")
 }
 
 /// The name apt gives to a package's file: colons of an epoch are quoted.
