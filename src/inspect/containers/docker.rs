@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, ContainerImage, ContainerStore, digest_of, hex, parse_json, read_json};
+use super::{Config, ContainerImage, ContainerStore, digest_of, hex, read_json};
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::files::{escape, glob, join, names, read_optional, show};
@@ -86,7 +86,7 @@ fn chain_ids(diff_ids: &[String]) -> Vec<String> {
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
-    if let Ok(repositories) = parse_json::<Repositories>(text, b"") {
+    if let Ok(repositories) = super::parse_json::<Repositories>(text, b"") {
         let _ = repositories.names_of("");
     }
 }

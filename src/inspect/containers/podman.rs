@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Config, ContainerImage, ContainerStore, hex, parse_json, read_json};
+use super::{Config, ContainerImage, ContainerStore, hex, read_json};
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::files::{escape, glob, join, show};
@@ -96,8 +96,8 @@ fn size(top: &str, layers: &BTreeMap<&str, &Layer>) -> Option<u64> {
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
-    let _ = parse_json::<Vec<Image>>(text, b"");
-    if let Ok(layers) = parse_json::<Vec<Layer>>(text, b"") {
+    let _ = super::parse_json::<Vec<Image>>(text, b"");
+    if let Ok(layers) = super::parse_json::<Vec<Layer>>(text, b"") {
         let layers: BTreeMap<_, _> = layers.iter().map(|layer| (layer.id.as_str(), layer)).collect();
         for id in layers.keys() {
             let _ = size(id, &layers);
