@@ -54,18 +54,6 @@ impl Gathered {
     }
 }
 
-impl BuildMaterials {
-    /// Whether a stage goes to the network from inside the guest.
-    pub(crate) fn needs_network(&self, index: usize, stage: &Stage) -> bool {
-        let in_guest = matches!(self.resolution.stages[index].packages, StagePackages::InGuest { .. });
-        stage.steps.iter().any(|step| match step {
-            Step::Packages(packages) => in_guest && !packages.install.is_empty(),
-            Step::Script(script) => script.network,
-            _ => false,
-        })
-    }
-}
-
 /// Whether a stage installs the agent.
 pub(crate) fn has_agent(stage: &Stage) -> bool {
     stage.steps.iter().any(|step| matches!(step, Step::Agent(_)))

@@ -2,6 +2,7 @@
 
 mod error;
 mod inspect;
+mod jobs;
 mod log;
 mod materials;
 mod output;

@@ -10,7 +10,7 @@ use crate::agent::ResolvedAgent;
 use crate::cache::Base;
 use crate::digest::Digest;
 use crate::packages::StagePackages;
-use crate::recipe::StageName;
+use crate::recipe::{Stage, StageName, Step};
 
 /// What a build has resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,16 @@ impl ResolvedStage {
     /// The digest of what decides over the guest.
     pub(crate) fn digest(&self) -> Digest {
         digest(&(self.packages.digest(), &self.agent))
+    }
+
+    /// Whether `stage`, for which this was resolved, goes to the network from inside the guest.
+    pub(crate) fn needs_network(&self, stage: &Stage) -> bool {
+        let in_guest = matches!(self.packages, StagePackages::InGuest { .. });
+        stage.steps.iter().any(|step| match step {
+            Step::Packages(packages) => in_guest && !packages.install.is_empty(),
+            Step::Script(script) => script.network,
+            _ => false,
+        })
     }
 }
 

@@ -15,23 +15,14 @@ use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
 use crate::packages::StagePackages;
 use crate::recipe::Plan;
 
+use super::jobs::{Job, Jobs, LayerId, Work};
 use super::materials::{BuildMaterials, package_files};
-use super::resolution::Resolution;
 use super::size::Target;
 use super::space::{self, SpaceWatch};
 use super::{BuildError, log};
 
 /// The working overlay, in its directory.
 const DISK: &str = "disk.qcow2";
-
-/// A stage's name and the digest that names its layer.
-#[derive(Debug, Clone, serde::Serialize)]
-pub(crate) struct LayerId {
-    /// Name of the stage.
-    pub(crate) stage: String,
-    /// Digest of everything that went into it.
-    pub(crate) digest: Digest,
-}
 
 /// Where the disk of a finished build is. It stays there while this value lives.
 #[derive(Debug)]
@@ -73,13 +64,13 @@ pub(crate) fn run(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Sealed> {
-    let layers = layer_ids(plan, &materials.resolution);
+    let jobs = Jobs::of(plan, &materials.resolution);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
     let Claim { found, turns } =
-        if no_cache { Claim::default() } else { claim(&layers, &plan.recipe, cache, events, cancel)? };
+        if no_cache { Claim::default() } else { claim(&jobs, &plan.recipe, cache, events, cancel)? };
     let first = found.as_ref().map_or(0, |(index, _)| index + 1);
-    for layer in &layers[..first] {
+    for Job { layer, .. } in jobs.iter().take(first) {
         // Only the newest is read, but a change in a late stage needs the others again.
         let is_there = cache.touch_layer(layer.digest);
         let state = if is_there { "is in the cache" } else { "is not needed: a later one is in the cache" };
@@ -88,10 +79,10 @@ pub(crate) fn run(
         let elapsed = std::time::Duration::ZERO;
         events.emit(Event::StageFinished { stage: layer.stage.clone(), elapsed, cached: true });
     }
-    if first == layers.len()
-        && let Some((_, layer)) = &found
+    if let Some((index, layer)) = &found
+        && jobs.is_last(*index)
     {
-        return Ok(Sealed { disk: SealedDisk::Layer(layer.clone()), layers, log });
+        return Ok(Sealed { disk: SealedDisk::Layer(layer.clone()), layers: jobs.layers(), log });
     }
     let start = match &found {
         Some((_, layer)) => {
@@ -107,28 +98,14 @@ pub(crate) fn run(
     space::require(cache.root(), 2 * materials.installed)?;
     let watch = SpaceWatch::start(cache.root(), cancel);
     let cancel = watch.cancel();
-    let build =
-        Build { plan, base, materials, layers: &layers, first, keep: !no_cache, cache, events, cancel };
+    let build = Build { plan, base, materials, jobs: &jobs, first, keep: !no_cache, cache, events, cancel };
     let result = build.run(&start, target, &log, turns);
     match (result, watch.verdict()) {
-        (Ok(disk), _) => Ok(Sealed { disk, layers, log }),
+        (Ok(disk), _) => Ok(Sealed { disk, layers: jobs.layers(), log }),
         (Err(_), Some(full)) => Err(full.into()),
         (Err(Stop::Engine(source)), None) => Err(BuildError::Logged { source, log }.into()),
         (Err(Stop::Other(failure)), None) => Err(failure),
     }
-}
-
-/// The chain of digests: base and size, every stage, sealing.
-fn layer_ids(plan: &Plan, resolution: &Resolution) -> Vec<LayerId> {
-    let mut digest = resolution.start();
-    let mut layers = Vec::new();
-    for (index, resolved) in resolution.stages.iter().enumerate() {
-        digest = plan.stage_digest(index, digest, resolved.digest(), engine::SEMANTICS);
-        layers.push(LayerId { stage: resolved.stage.name().to_owned(), digest });
-    }
-    let digest = Digest::of(format!("seal {digest} {}", engine::seal_text(&plan.os)).as_bytes());
-    layers.push(LayerId { stage: "seal".to_owned(), digest });
-    layers
 }
 
 /// What the overlay of a build is made upon.
@@ -156,7 +133,8 @@ struct Build<'a> {
     plan: &'a Plan,
     base: &'a Base,
     materials: &'a BuildMaterials,
-    layers: &'a [LayerId],
+    jobs: &'a Jobs<'a>,
+    /// The first job that is not done yet.
     first: usize,
     /// Whether layers are kept for later builds.
     keep: bool,
@@ -187,8 +165,8 @@ impl Build<'_> {
             payload.write(&work.path().join("staging"), &image, self.events, self.cancel)?;
             drives.push(Drive::read_only(image, DriveFormat::Raw));
         }
-        let network = (self.first..self.plan.stages.len())
-            .any(|index| self.materials.needs_network(index, &self.plan.stages[index]));
+        let (others, last) = self.jobs.missing(self.first);
+        let network = others.iter().any(|job| job.work.needs_network());
         let options =
             SessionOptions { drives, network, log: Some(log.to_owned()), ..SessionOptions::default() };
 
@@ -200,43 +178,47 @@ impl Build<'_> {
             session.mount_root(false)?;
             Ok::<_, Stop>(session)
         })?;
-        let last = self.layers.len() - 1;
-        for index in self.first..self.layers.len() {
-            let stage = self.stage_started(index);
-            if index == last {
-                engine::seal(&mut session, &self.plan.os)?;
-                session.trim()?;
-                // Errors in writing back are told only here.
-                session.shutdown()?;
-                let layer = if self.keep { self.store(&overlay, start, index)? } else { None };
-                let disk = layer.map_or_else(|| SealedDisk::Work(work), SealedDisk::Layer);
-                self.stage_finished(stage, index);
-                return Ok(disk);
-            }
-            let scaffold = Scaffold::enter(&mut session)?;
-            if has_payload {
-                session.mount_payload(1, engine::PAYLOAD_MOUNT)?;
-            }
-            let materials = engine::StageMaterials {
-                os: &self.plan.os,
-                packages: &self.materials.resolution.stages[index].packages,
-                agent: self.materials.agent.as_ref(),
-            };
-            engine::run_stage(&mut session, &self.plan.stages[index], &materials, self.events, self.cancel)?;
-            if has_payload {
-                session.umount_payload(engine::PAYLOAD_MOUNT)?;
-            }
-            scaffold.leave(&mut session)?;
+        for job in others {
+            let started = self.started(job);
+            self.carry_out(job, &mut session, has_payload)?;
             if self.keep {
                 session.unmount()?;
-                self.store(&overlay, start, index)?;
+                self.store(&overlay, start, job)?;
                 // Whoever waits for this very layer goes on with it.
                 drop(turns.pop_front());
                 session.mount_root(false)?;
             }
-            self.stage_finished(stage, index);
+            self.finished(job, started);
         }
-        unreachable!("the last layer is the sealed one")
+        let started = self.started(last);
+        self.carry_out(last, &mut session, has_payload)?;
+        session.trim()?;
+        // Errors in writing back are told only here.
+        session.shutdown()?;
+        let layer = if self.keep { self.store(&overlay, start, last)? } else { None };
+        self.finished(last, started);
+        Ok(layer.map_or_else(|| SealedDisk::Work(work), SealedDisk::Layer))
+    }
+
+    fn carry_out(&self, job: &Job<'_>, session: &mut Session, has_payload: bool) -> Result<(), Stop> {
+        let (stage, resolved) = match job.work {
+            Work::Stage(stage, resolved) => (stage, resolved),
+            Work::Seal(os) => return Ok(engine::seal(session, os)?),
+        };
+        let scaffold = Scaffold::enter(session)?;
+        if has_payload {
+            session.mount_payload(1, engine::PAYLOAD_MOUNT)?;
+        }
+        let materials = engine::StageMaterials {
+            os: &self.plan.os,
+            packages: &resolved.packages,
+            agent: self.materials.agent.as_ref(),
+        };
+        engine::run_stage(session, stage, &materials, self.events, self.cancel)?;
+        if has_payload {
+            session.umount_payload(engine::PAYLOAD_MOUNT)?;
+        }
+        Ok(scaffold.leave(session)?)
     }
 
     /// Everything the missing stages bring in bulk.
@@ -259,12 +241,12 @@ impl Build<'_> {
     }
 
     /// Keeps a copy of the overlay; `None` if another tib is in its way.
-    fn store(&self, overlay: &Path, start: &Start<'_>, index: usize) -> Result<Option<Layer>, Stop> {
-        let layer = &self.layers[index];
+    fn store(&self, overlay: &Path, start: &Start<'_>, job: &Job<'_>) -> Result<Option<Layer>, Stop> {
+        let layer = &job.layer;
         let meta = LayerMeta {
             stage: layer.stage.clone(),
             recipe: self.plan.recipe.clone(),
-            before: index.checked_sub(1).map_or(self.base.digest, |before| self.layers[before].digest),
+            before: job.before,
             base: self.base.digest,
             parent: start.sha256,
             tib: env!("CARGO_PKG_VERSION").to_owned(),
@@ -283,17 +265,13 @@ impl Build<'_> {
         Ok(kept)
     }
 
-    fn stage_started(&self, index: usize) -> Instant {
-        let detail = match self.plan.stages.get(index) {
-            Some(stage) => format!("{} steps", stage.steps.len()),
-            None => "taking out what must not be shared".to_owned(),
-        };
-        self.events.emit(Event::StageStarted { stage: self.layers[index].stage.clone(), detail });
+    fn started(&self, job: &Job<'_>) -> Instant {
+        self.events.emit(Event::StageStarted { stage: job.layer.stage.clone(), detail: job.work.detail() });
         Instant::now()
     }
 
-    fn stage_finished(&self, started: Instant, index: usize) {
-        let stage = self.layers[index].stage.clone();
+    fn finished(&self, job: &Job<'_>, started: Instant) {
+        let stage = job.layer.stage.clone();
         self.events.emit(Event::StageFinished { stage, elapsed: started.elapsed(), cached: false });
     }
 }
@@ -309,14 +287,15 @@ struct Claim {
 
 /// Finds the newest layer, and waits until nobody else makes one of those that are missing. Locks are taken along the
 /// chain, and a layer has one chain only, so two builds cannot wait for each other.
-fn claim(layers: &[LayerId], recipe: &str, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Claim> {
+fn claim(jobs: &Jobs<'_>, recipe: &str, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Claim> {
+    let layers = jobs.layers();
     let lock = |layer: &LayerId| {
         let path = cache.lock_path(&format!("making-{}", layer.digest));
         FileLock::exclusive(&path, &format!("stage {} of {recipe}", layer.stage), events, cancel)
     };
     let mut told = events.clone();
     loop {
-        let found = newest(layers, cache, &told, cancel)?;
+        let found = newest(&layers, cache, &told, cancel)?;
         // What is wrong with a layer is told once, however often it is looked at.
         told = Events::none();
         let first = found.as_ref().map_or(0, |(index, _)| index + 1);

@@ -133,6 +133,13 @@ impl Guest for FakeGuest {
         Ok(())
     }
 
+    fn set_xattrs(&mut self, all: &[(&str, &str, &[u8])]) -> Result<(), GuestError> {
+        for (path, name, value) in all {
+            self.tell(&format!("xattr {path} {name}"), value);
+        }
+        Ok(())
+    }
+
     fn symlink(&mut self, target: &str, path: &str) -> Result<(), GuestError> {
         self.tell(&format!("link {path} -> {target}"), b"");
         self.nodes.insert(path.to_owned(), (Node::Link(target.to_owned()), Access::root(0o777)));

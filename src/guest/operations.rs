@@ -60,6 +60,21 @@ impl Guest for Session {
         })
     }
 
+    fn set_xattrs(&mut self, all: &[(&str, &str, &[u8])]) -> Result<(), GuestError> {
+        let own =
+            |(path, name, value): &(&str, &str, &[u8])| (path.to_string(), name.to_string(), value.to_vec());
+        let all: Vec<_> = all.iter().map(own).collect();
+        // One message for all: there may be one for every file of an image.
+        self.raw_call("lsetxattr", None, None, move |g| {
+            all.iter().try_for_each(|(path, name, value)| {
+                ffi::set_xattr(g, path.as_bytes(), name.as_bytes(), value).map_err(|error| CallError {
+                    message: format!("{name} of {path}: {}", error.message),
+                    ..error
+                })
+            })
+        })
+    }
+
     fn symlink(&mut self, target: &str, path: &str) -> Result<(), GuestError> {
         let (target, new, link) = (target.to_owned(), beside(path), path.to_owned());
         self.call("ln_s", Some(path), move |g| {

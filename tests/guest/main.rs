@@ -146,6 +146,19 @@ fn appliance_changes_files() {
     assert_eq!(guest.read("/etc/link").unwrap(), b"new");
     guest.symlink("nowhere", "/etc/link").unwrap();
     assert_eq!(guest.read_link("/etc/link").unwrap(), "nowhere", "nor is that of another link");
+    let label = b"system_u:object_r:etc_t:s0\0";
+    guest
+        .set_xattrs(&[
+            ("/etc/secret", "security.selinux", label),
+            ("/etc/secret", "trusted.note", "ü".as_bytes()),
+            ("/etc/link", "security.selinux", b"of the link itself"),
+        ])
+        .unwrap();
+    for (path, value, number) in [("/etc/none", b"x".as_slice(), 2), ("/etc/secret", b"x\0y", 22)] {
+        let error = guest.set_xattrs(&[(path, "security.selinux", value)]).unwrap_err();
+        assert!(matches!(&error, GuestError::Call { errno, .. } if *errno == number), "{error:?}");
+        assert!(error.to_string().contains(&format!("security.selinux of {path}")), "{error}");
+    }
     let large = vec![b'x'; 5 << 20];
     guest.write("/root/large", &large, Access::root(0o644)).unwrap();
     assert!(guest.read("/root/large").unwrap() == large);
@@ -181,6 +194,14 @@ fn appliance_changes_files() {
     image::run(Command::new("e2fsck").arg("-fn").arg(&copy));
     let seen = image::run(Command::new("debugfs").args(["-R", "stat /etc/secret"]).arg(&copy));
     assert!(seen.contains("Mode:  04640") && seen.contains("User:     7"), "{seen}");
+    let mut tree = VirtualDisk::open(&copy, &Policy::default()).unwrap().tree().unwrap();
+    let mut xattrs = |path: &[u8]| {
+        let xattrs = tree.xattrs(path).unwrap().into_iter();
+        xattrs.map(|xattr| (String::from_utf8(xattr.name).unwrap(), xattr.value)).collect::<Vec<_>>()
+    };
+    let wanted = [("security.selinux", &label[..]), ("trusted.note", "ü".as_bytes())];
+    assert_eq!(xattrs(b"/etc/secret"), wanted.map(|(name, value)| (name.to_owned(), value.to_vec())));
+    assert_eq!(xattrs(b"/etc/link"), [("security.selinux".to_owned(), b"of the link itself".to_vec())]);
 }
 
 #[test]
