@@ -1,12 +1,12 @@
 //! Whether this host can run an appliance with hardware virtualisation.
 
-use std::io::{Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::process::Group;
+use super::process::{self, ProcessError};
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
 
@@ -24,7 +24,6 @@ pub enum Acceleration {
 
 /// How long qemu may take to start a processor, and the processor to run the program: together 0.3 s on an idle host.
 const TIMEOUT: Duration = Duration::from_secs(5);
-const POLL: Duration = Duration::from_millis(10);
 /// Where only its start can be tried: a broken processor ends qemu within 0.1 s.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -128,43 +127,24 @@ pub(crate) fn run_program(
     } else {
         command.args(["-machine", &format!("virt,accel={accelerator}")]);
     }
-    command.stdin(program).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut group =
-        Group::spawn(&mut command, cancel).map_err(|error| format!("cannot start `{qemu}`: {error}"))?;
-    let status = wait(&mut group.child, timeout);
-    let stderr = group.child.stderr.take();
-    drop(group);
+    command.stdin(program).stdout(Stdio::null());
+    let mut running = process::spawn(&mut command, &Events::none(), cancel).map_err(|error| match error {
+        ProcessError::Start { source, .. } => format!("cannot start `{qemu}`: {source}"),
+        other => other.to_string(),
+    })?;
+    let patience = if cfg!(target_arch = "x86_64") { timeout } else { SETTLE };
+    let status = running.wait_timeout(patience);
+    let said = running.end();
     match status {
         Some(status) if status.code() == Some(DONE) => Ok(()),
         // Nothing ends it there but a fault.
         None if !cfg!(target_arch = "x86_64") => Ok(()),
         None => Err(format!("a virtual processor made no progress within {} s", timeout.as_secs())),
         Some(_) => {
-            let mut said = Vec::new();
-            let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
-            let said = last_line(&said);
-            let ended = "qemu ended as soon as its processor started".to_owned();
-            Err(if said.is_empty() { ended } else { said })
+            let ended = || "qemu ended as soon as its processor started".to_owned();
+            Err(said.into_iter().next_back().unwrap_or_else(ended))
         }
     }
-}
-
-/// Waits until a process ends by itself; `None` if it has not in time.
-fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
-    let started = Instant::now();
-    let patience = if cfg!(target_arch = "x86_64") { timeout } else { SETTLE };
-    while started.elapsed() < patience {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status);
-        }
-        std::thread::sleep(POLL);
-    }
-    None
-}
-
-fn last_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -175,6 +155,8 @@ mod tests {
     use rustix::process::Pid;
 
     use super::*;
+
+    const POLL: Duration = Duration::from_millis(10);
 
     #[test]
     fn the_environment_decides_without_trying() {

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
@@ -13,6 +15,8 @@ use crate::event::Events;
 
 /// Lines of a program's output that are kept for an error message.
 const TAIL_LINES: usize = 20;
+/// Time between two looks at a program that is waited for with a timeout.
+const POLL: Duration = Duration::from_millis(10);
 
 /// A program on the host could not be run, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,73 +47,138 @@ pub enum ProcessError {
 /// Runs `command` to its end and returns what it wrote to stdout.
 ///
 /// # Streams
-/// stdin is empty. stdout is captured whole. Each line of stderr is sent as an
-/// [`Event::Output`](crate::event::Event::Output) as it comes, and the last ones are kept for the error.
+/// stdin is empty. stdout is captured whole. stderr is as of [`spawn`].
+///
+/// # Errors
+/// See [`ProcessError`].
+pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Vec<u8>, ProcessError> {
+    spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), events, cancel)?.wait()
+}
+
+/// Starts `command`, for as long as the result lives. stdin and stdout are what the command says.
+///
+/// Each line of stderr is sent as an [`Event::Output`](crate::event::Event::Output) as it comes, and the last ones are
+/// kept for errors.
 ///
 /// The program gets a process group of its own, which is killed when `cancel` is raised, and also when this process
 /// is killed itself and can do nothing any more.
 ///
 /// # Errors
-/// See [`ProcessError`].
-pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Vec<u8>, ProcessError> {
+/// [`ProcessError::Start`], [`ProcessError::Cancelled`].
+pub fn spawn(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Running, ProcessError> {
     cancel.check()?;
     let program = command.get_program().to_string_lossy().into_owned();
     let program = program.rsplit('/').next().unwrap_or(&program).to_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stderr(Stdio::piped());
     let mut group = Group::spawn(command, cancel)
         .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-    let child = &mut group.child;
-    let tail = Arc::new(Mutex::new(VecDeque::new()));
-    let reader = child.stderr.take().map(|stderr| {
-        let (tail, events, program) = (Arc::clone(&tail), events.clone(), program.clone());
+    let tail = Tail::default();
+    let reader = group.child.stderr.take().map(|stderr| {
+        let (tail, events, program) = (tail.clone(), events.clone(), program.clone());
         std::thread::spawn(move || follow(stderr, &program, &tail, &events))
     });
-    let mut out = Vec::new();
-    let read = child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut out));
-    let status = child.wait();
-    drop(group);
-    if let Some(reader) = reader {
-        let _ = reader.join();
+    Ok(Running { program, group, tail, reader, cancel: cancel.clone() })
+}
+
+/// A program that runs, with all its children. Dropping it kills them.
+#[derive(Debug)]
+pub struct Running {
+    program: String,
+    group: Group,
+    tail: Tail,
+    reader: Option<JoinHandle<()>>,
+    cancel: Cancel,
+}
+
+impl Running {
+    /// Waits for the program's end and returns what it wrote to stdout, if that is captured.
+    ///
+    /// # Errors
+    /// See [`ProcessError`].
+    pub fn wait(mut self) -> Result<Vec<u8>, ProcessError> {
+        let child = &mut self.group.child;
+        let mut out = Vec::new();
+        let read = child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut out));
+        let status = child.wait();
+        let tail = self.end();
+        self.cancel.check()?;
+        let program = self.program;
+        let status = match read.and(status) {
+            Ok(status) => status,
+            Err(source) => return Err(ProcessError::Start { program, source }),
+        };
+        if status.success() { Ok(out) } else { Err(ProcessError::Failed { program, status, tail }) }
     }
-    cancel.check()?;
-    let status =
-        read.and(status).map_err(|source| ProcessError::Start { program: program.clone(), source })?;
-    if status.success() {
-        return Ok(out);
+
+    /// Waits for the program's end, but no longer than `timeout`. `None` if it still runs then.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let started = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.group.child.try_wait() {
+                return Some(status);
+            }
+            let left = timeout.checked_sub(started.elapsed())?;
+            std::thread::sleep(left.min(POLL));
+        }
     }
-    let tail = tail.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-    Err(ProcessError::Failed { program, status, tail })
+
+    /// Ends the program, if it has not ended by itself, and returns the last lines that it wrote to stderr, oldest first.
+    pub fn end(&mut self) -> Vec<String> {
+        self.group.end();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.tail.lines()
+    }
+}
+
+/// The last lines of a program's stderr.
+#[derive(Debug, Clone, Default)]
+struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+impl Tail {
+    fn push(&self, line: String) {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
 }
 
 /// A program and all its children: killed when the user cancels, when this process is killed, and when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Group {
+struct Group {
     _on_cancel: OnRaise,
-    _heir: Heir,
+    _watchdog: Watchdog,
     id: Pid,
     /// The program itself.
-    pub(crate) child: Child,
+    child: Child,
 }
 
 impl Group {
-    /// Starts `command` in a process group of its own.
-    ///
-    /// # Errors
-    /// Why it cannot be started.
-    pub(crate) fn spawn(command: &mut Command, cancel: &Cancel) -> std::io::Result<Self> {
+    fn spawn(command: &mut Command, cancel: &Cancel) -> std::io::Result<Self> {
         let child = command.process_group(0).spawn()?;
         let id = Pid::from_child(&child);
-        Ok(Self { _on_cancel: cancel.on_raise(move || kill(id)), _heir: Heir::of(id), id, child })
+        Ok(Self { _on_cancel: cancel.on_raise(move || kill(id)), _watchdog: Watchdog::of(id), id, child })
     }
-}
 
-impl Drop for Group {
-    fn drop(&mut self) {
+    fn end(&mut self) {
         // Who has ended by itself has left nobody that is to be killed.
         if matches!(self.child.try_wait(), Ok(None)) {
             kill(self.id);
             let _ = self.child.wait();
         }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -122,11 +191,11 @@ fn kill(group: Pid) {
 ///
 /// The kernel can tell a child of its parent's death, but not a child's children, and mmdebstrap has many.
 #[derive(Debug)]
-struct Heir(Option<Child>);
+struct Watchdog(Option<Child>);
 
-impl Heir {
+impl Watchdog {
     fn of(group: Pid) -> Self {
-        let heir = Command::new("sh")
+        let watchdog = Command::new("sh")
             // A line means that all is well. End of file without one means that nobody is left to write it.
             .args(["-c", "read -r _ || kill -s KILL -- \"-$1\"", "sh", &group.as_raw_nonzero().to_string()])
             .stdin(Stdio::piped())
@@ -135,23 +204,23 @@ impl Heir {
             .process_group(0)
             .spawn();
         // Without it all works as well, as long as nobody kills us.
-        Self(heir.ok())
+        Self(watchdog.ok())
     }
 }
 
-impl Drop for Heir {
+impl Drop for Watchdog {
     fn drop(&mut self) {
-        if let Some(heir) = &mut self.0 {
-            let told = heir.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
+        if let Some(watchdog) = &mut self.0 {
+            let told = watchdog.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
             if !told {
-                let _ = heir.kill();
+                let _ = watchdog.kill();
             }
-            let _ = heir.wait();
+            let _ = watchdog.wait();
         }
     }
 }
 
-fn follow(stream: impl Read, program: &str, tail: &Mutex<VecDeque<String>>, events: &Events) {
+fn follow(stream: impl Read, program: &str, tail: &Tail, events: &Events) {
     let mut reader = BufReader::new(stream);
     let mut bytes = Vec::new();
     while reader.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
@@ -161,11 +230,7 @@ fn follow(stream: impl Read, program: &str, tail: &Mutex<VecDeque<String>>, even
             continue;
         }
         events.output(program, line.clone());
-        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-        if tail.len() == TAIL_LINES {
-            tail.pop_front();
-        }
-        tail.push_back(line);
+        tail.push(line);
     }
 }
 
@@ -187,12 +252,26 @@ impl ProcessError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command
+    }
+
+    #[test]
+    fn what_runs_long_is_asked_ended_and_says_its_last_lines() {
+        let none = Events::none();
+        let mut running = spawn(&mut sh("echo why >&2; exec sleep 600"), &none, &Cancel::new()).unwrap();
+        assert_eq!(running.wait_timeout(Duration::from_millis(50)), None);
+        while running.tail.lines().is_empty() {
+            std::thread::sleep(POLL);
+        }
+        assert_eq!(running.end(), ["why"]);
+        assert!(running.wait_timeout(Duration::ZERO).is_some_and(|status| status.signal() == Some(9)));
+        let mut short = spawn(&mut sh("exit 3"), &none, &Cancel::new()).unwrap();
+        assert_eq!(short.wait_timeout(Duration::from_secs(60)).unwrap().code(), Some(3));
+        assert!(matches!(short.wait(), Err(ProcessError::Failed { status, .. }) if status.code() == Some(3)));
     }
 
     #[test]
