@@ -142,6 +142,7 @@ impl World {
             Action::Keep(layer) => {
                 let copy = self._dir.path().join(format!("kept-{layer}"));
                 let _ = fs_err::remove_dir_all(&copy);
+                self.kept.remove(layer);
                 if self.disk(*layer).exists() && self.dir(*layer).join(META).exists() {
                     fs_err::create_dir(&copy).unwrap();
                     for file in [DISK, META] {
