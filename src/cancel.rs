@@ -1,7 +1,7 @@
 //! Cancellation: one flag for the whole process, and what to do the moment it is raised.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::error::{Diagnose, Exit};
 
@@ -14,6 +14,8 @@ struct Shared {
     done: Mutex<bool>,
     next: AtomicU64,
     actions: Mutex<Vec<(u64, Action)>>,
+    /// What raises this flag with its parent's. Dropped with the last handle to this flag.
+    parent: OnceLock<OnRaise>,
 }
 
 /// A cloneable flag that long work looks at, with actions (such as killing a child process) that run at
@@ -42,6 +44,21 @@ impl Cancel {
     /// Creates a flag that is not raised.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A flag that is raised when this one is. Raising the child leaves this one alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let child = Self::new();
+        // Weak, so that a child that nobody holds any more is forgotten here, too.
+        let raised: Weak<Shared> = Arc::downgrade(&child.0);
+        let forward = self.on_raise(move || {
+            if let Some(shared) = raised.upgrade() {
+                Self(shared).raise();
+            }
+        });
+        let _ = child.0.parent.set(forward);
+        child
     }
 
     /// Raises the flag and runs the registered actions, on the calling thread. Later calls do nothing. While the
@@ -132,6 +149,25 @@ impl Drop for OnRaise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_is_raised_with_its_parent_and_not_the_other_way_round() {
+        let parent = Cancel::new();
+        let (one, other) = (parent.child(), parent.child());
+        one.raise();
+        assert!(one.is_raised() && !parent.is_raised() && !other.is_raised());
+        let grandchild = other.child();
+        parent.raise();
+        assert!(other.is_raised() && grandchild.is_raised());
+        assert!(parent.child().is_raised(), "one that comes too late");
+    }
+
+    #[test]
+    fn a_child_that_is_gone_is_forgotten() {
+        let parent = Cancel::new();
+        drop(parent.child());
+        assert!(parent.lock().is_empty());
+    }
 
     #[test]
     fn actions_run_once_and_only_while_registered() {

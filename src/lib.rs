@@ -25,7 +25,7 @@
 //! | [`guest`] | the libguestfs session |
 //! | [`host`] | this machine: running programs, trying KVM |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
-//! | [`digest`], [`distro`], [`size`], [`event`], [`cancel`], `clock`, `rename`, `shell`, `sparse`, `toml_text`, `valid`, `version`, [`error`], [`shown`] | words everyone uses |
+//! | [`digest`], [`distro`], [`size`], [`control`], [`event`], [`cancel`], `clock`, `rename`, `shell`, `sparse`, `toml_text`, `valid`, `version`, [`error`], [`shown`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
@@ -37,6 +37,7 @@ pub mod cancel;
 pub mod check;
 pub mod cli;
 pub(crate) mod clock;
+pub mod control;
 pub mod digest;
 pub mod disk;
 pub mod distro;

@@ -13,6 +13,7 @@ use common::boot::{Options, Vm};
 use tib::base::{BaseRequest, BaseSpec, resolve};
 use tib::cache::{Base, Cache, Origin};
 use tib::cancel::Cancel;
+use tib::control::Control;
 use tib::event::{Event, EventSink, Events};
 
 /// Events as lines on stderr, for whoever looks at a test that takes long.
@@ -50,8 +51,7 @@ fn base(offline: bool) -> Base {
     let base = resolve(
         &BaseRequest { offline, ..BaseRequest::new(spec) },
         &cache,
-        &Events::new(Stderr),
-        &Cancel::new(),
+        &Control::new(Events::new(Stderr), Cancel::new()),
     )
     .unwrap();
     let work = std::fs::read_dir(cache.root().join("work")).unwrap();
@@ -146,8 +146,9 @@ fn appliance_bootstrap_interrupted_leaves_nothing() {
     let cancel = Cancel::new();
     // In the middle of unpacking, where most files belong to the namespace's root.
     let events = Events::new(RaiseAt("Unpacking libsystemd0", cancel.clone()));
+    let control = Control::new(events, cancel);
     let spec: BaseSpec = "bootstrap:debian-12".parse().unwrap();
-    let error = resolve(&BaseRequest::new(spec), &cache, &events, &cancel).unwrap_err();
+    let error = resolve(&BaseRequest::new(spec), &cache, &control).unwrap_err();
     assert_eq!(error.exit(), tib::error::Exit::Interrupted, "{error}");
     for name in ["work", "bases", "bootstrap"] {
         let left: Vec<_> = std::fs::read_dir(cache.root().join(name)).unwrap().flatten().collect();

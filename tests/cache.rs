@@ -9,9 +9,9 @@ use std::time::Duration;
 use tib::base::{BaseRequest, BaseSpec, resolve};
 use tib::cache::{Cache, Layer, LayerMeta};
 use tib::cancel::Cancel;
+use tib::control::Control;
 use tib::digest::Digest;
 use tib::disk::{self, Format};
-use tib::event::Events;
 
 const SIZE: usize = 96 << 20;
 
@@ -28,7 +28,7 @@ fn prepare(dir: &Path) -> Vec<u8> {
     std::fs::write(&base, disk).unwrap();
     let cache = Cache::open(Some(dir.join("cache"))).unwrap();
     let request = BaseRequest::new(BaseSpec::File(base));
-    let base = resolve(&request, &cache, &Events::none(), &Cancel::new()).unwrap();
+    let base = resolve(&request, &cache, &Control::none()).unwrap();
     let overlay = dir.join("overlay");
     disk::create_overlay(&overlay, &format!("../../bases/{}/disk.raw", base.digest), Format::Raw, 1 << 20)
         .unwrap();
@@ -56,7 +56,7 @@ fn digest() -> Digest {
 }
 
 fn layer(cache: &Cache) -> Option<Layer> {
-    cache.layer(digest(), &Events::none(), &Cancel::new()).unwrap()
+    cache.layer(digest(), &Control::none()).unwrap()
 }
 
 /// Not a test: what a child process does when one of the tests below starts this file's program again.

@@ -10,9 +10,8 @@ use std::process::Command;
 use common::small::{self, Archive, Place, Root, Shape, Table};
 use common::{Outcome, filled, outcome, run, scratch, tib};
 use fs_err as fs;
-use tib::cancel::Cancel;
+use tib::control::Control;
 use tib::disk::{Policy, RootPlace, VirtualDisk};
-use tib::event::Events;
 use tib::guest::{Drive, DriveFormat, Session, SessionOptions};
 
 const MIB: u64 = 1 << 20;
@@ -216,7 +215,7 @@ fn grow(disk: &Path) {
     let size = fs::metadata(disk).unwrap().len();
     let drives = vec![Drive::writable(disk, DriveFormat::Raw)];
     let options = SessionOptions { drives, memory_mib: 768, ..SessionOptions::default() };
-    let mut session = Session::launch(&options, &Events::none(), &Cancel::new()).unwrap();
+    let mut session = Session::launch(&options, &Control::none()).unwrap();
     session.mount_root(true).unwrap();
     let root = session.root().unwrap();
     assert_eq!(root.lacks, None);

@@ -18,6 +18,7 @@ use super::store::{Lock, Store, write_json};
 use super::venv::{Placed, Venv};
 use super::wheel::{Installed, Wheel};
 use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::{Digest, HashingWriter};
 use crate::event::Events;
 use crate::host::process;
@@ -52,11 +53,10 @@ pub(crate) fn tree(
     store: &Store,
     lock: &Lock,
     env: &HostEnv,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<AgentTree, AgentError> {
     let (step, minor) = (request.step, request.python_minor);
-    let python = compiler(minor, env, cancel)?;
+    let python = compiler(minor, env, &control.cancel)?;
     let compiler = python.as_ref().map_or("none", |(_, version)| version.as_str());
     let key = Digest::of(
         format!("{LAYOUT}\n{}\n{}\n3.{minor}\n{compiler}\n{}", step.venv, step.module, lock.digest_text())
@@ -67,7 +67,7 @@ pub(crate) fn tree(
         return Ok(known);
     }
     let work = request.cache.work()?;
-    events.note(format!(
+    control.events.note(format!(
         "laying out {} {} and {} more",
         lock.name,
         lock.version,
@@ -76,8 +76,8 @@ pub(crate) fn tree(
     let mut venv = Venv::new(work.path(), &step.venv, minor)?;
     let mut installed = Vec::new();
     for (done, file) in lock.files.iter().enumerate() {
-        cancel.check()?;
-        events.progress("unpacking wheels", done as u64, Some(lock.files.len() as u64));
+        control.cancel.check()?;
+        control.events.progress("unpacking wheels", done as u64, Some(lock.files.len() as u64));
         let path = store.wheel(file.sha256);
         if hash_file(&path)?.0 != file.sha256 {
             // The next run fetches it again.
@@ -94,14 +94,14 @@ pub(crate) fn tree(
         return Err(AgentError::NoModule { name, version, module });
     }
     let compiled = match &python {
-        Some((python, _)) => compile(python, &venv, work.path(), env, events, cancel)?,
+        Some((python, _)) => compile(python, &venv, work.path(), env, control)?,
         None => false,
     };
     for dist in &installed {
         write_record(&mut venv, dist)?;
     }
     let draft = work.path().join("tree.tar");
-    let (sha256, size, size_installed) = pack(work.path(), &venv.root(), &draft, cancel)?;
+    let (sha256, size, size_installed) = pack(work.path(), &venv.root(), &draft, &control.cancel)?;
     let tree = AgentTree { sha256, size, size_installed, compiled, path: tar.clone() };
     fs::rename(&draft, &tar).map_err(AgentError::io("rename", &draft))?;
     write_json(&note, &tree)?;
@@ -125,7 +125,7 @@ fn compiler(minor: u8, env: &HostEnv, cancel: &Cancel) -> Result<Option<(PathBuf
     for python in env.pythons(Some(minor)).into_iter().chain(env.pythons(None)) {
         let mut command = env.command(&python);
         command.current_dir("/").args(["-I", "-c", ASK]);
-        match process::run(&mut command, &Events::none(), cancel) {
+        match process::run(&mut command, &Control::new(Events::none(), cancel.clone())) {
             Ok(out) => {
                 let out = String::from_utf8_lossy(&out);
                 if let Some(magic) = out.trim().strip_prefix(&wanted) {
@@ -151,15 +151,14 @@ fn compile(
     venv: &Venv,
     staging: &Path,
     env: &HostEnv,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<bool, AgentError> {
     let mut command = env.command(python);
     command.current_dir(staging).env("PYTHONHASHSEED", "0").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
     command.args(["-s", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "checked-hash"]);
     let lib = venv.root().join("lib");
     command.args(["-p", "/"]).arg(lib.strip_prefix(staging).unwrap_or(&lib));
-    match process::run(&mut command, events, cancel) {
+    match process::run(&mut command, control) {
         Ok(_) => Ok(true),
         Err(ProcessError::Cancelled(cancelled)) => Err(cancelled.into()),
         // Wheels carry templates and code for other Pythons; pip ignores what does not compile, too.

@@ -29,9 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::distro::{Arch, OsRelease};
-use crate::event::Events;
 use crate::recipe::{AgentCode, AgentStep, Content};
 
 pub use bundle::AgentTree;
@@ -164,19 +164,14 @@ pub fn check_source(source: &AgentCode) -> Result<(), AgentError> {
 ///
 /// # Errors
 /// [`AgentError`]; nothing half done stays in the cache.
-pub fn resolve(
-    request: &AgentRequest<'_>,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<AgentBundle, AgentError> {
-    resolve_in(request, &HostEnv::default(), events, cancel)
+pub fn resolve(request: &AgentRequest<'_>, control: &Control) -> Result<AgentBundle, AgentError> {
+    resolve_in(request, &HostEnv::default(), control)
 }
 
 fn resolve_in(
     request: &AgentRequest<'_>,
     env: &HostEnv,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<AgentBundle, AgentError> {
     let step = request.step;
     if let Some(option) = step.extra.iter().find(|text| text.trim_start().starts_with('-')) {
@@ -187,7 +182,7 @@ fn resolve_in(
     }
     let origin = Origin::find(&step.source)?;
     let store = Store::open(request.cache)?;
-    let key = key(request, &origin, cancel)?;
+    let key = key(request, &origin, &control.cancel)?;
     let target = Target {
         minor: request.python_minor,
         arch: request.arch,
@@ -210,13 +205,13 @@ fn resolve_in(
         }
         Some(lock) if lock.is_fresh(env) && store.missing(&lock).is_empty() => lock,
         _ => {
-            let resolver = resolve::Resolver { request, origin: &origin, target, env, events, cancel };
+            let resolver = resolve::Resolver { request, origin: &origin, target, env, control };
             let lock = resolver.run(&store)?;
             store.save_lock(key, &lock)?;
             lock
         }
     };
-    let tree = bundle::tree(request, &store, &lock, env, events, cancel)?;
+    let tree = bundle::tree(request, &store, &lock, env, control)?;
     let Lock { name, version, files, .. } = lock;
     let (python_minor, layout) = (request.python_minor, bundle::LAYOUT);
     Ok(AgentBundle { agent: ResolvedAgent { name, version, python_minor, layout, files }, tree })

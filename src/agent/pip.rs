@@ -8,6 +8,7 @@ use fs_err as fs;
 
 use super::error::AgentError;
 use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
 use crate::host::process;
@@ -216,7 +217,7 @@ impl<'a> Pip<'a> {
         for python in env.pythons(None) {
             let mut command = env.command(&python);
             command.current_dir("/").args(["-m", "pip", "--version"]);
-            match process::run(&mut command, &Events::none(), cancel) {
+            match process::run(&mut command, &Control::new(Events::none(), cancel.clone())) {
                 Ok(out) => {
                     let out = String::from_utf8_lossy(&out);
                     let version = out.split_whitespace().nth(1).unwrap_or_default();
@@ -241,43 +242,30 @@ impl<'a> Pip<'a> {
         &self,
         arguments: &[String],
         dest: &Path,
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
     ) -> Result<(), Failed> {
         let mut all = vec!["download".to_owned(), "--dest".to_owned(), dest.display().to_string()];
         all.extend(self.target.arguments());
         all.extend_from_slice(arguments);
-        self.run("pip", &all, events, cancel).map(drop)
+        self.run("pip", &all, control).map(drop)
     }
 
     /// Builds a wheel on this host, in an environment of pip's own, from a source tree or sdist.
-    pub(crate) fn build(
-        &self,
-        source: &Path,
-        dest: &Path,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<(), Failed> {
+    pub(crate) fn build(&self, source: &Path, dest: &Path, control: &Control) -> Result<(), Failed> {
         // Requires-Python is the guest's matter: this host only runs the build.
         let mut all =
             ["wheel", "--no-deps", "--ignore-requires-python", "--wheel-dir"].map(str::to_owned).to_vec();
         all.extend([dest.display().to_string(), source.display().to_string()]);
-        self.run("pip", &all, events, cancel).map(drop)
+        self.run("pip", &all, control).map(drop)
     }
 
     /// Runs the check over `bundle` and returns what it printed.
-    pub(crate) fn check(&self, bundle: &Path, events: &Events, cancel: &Cancel) -> Result<Vec<u8>, Failed> {
-        self.run("check", &[bundle.display().to_string()], events, cancel)
+    pub(crate) fn check(&self, bundle: &Path, control: &Control) -> Result<Vec<u8>, Failed> {
+        self.run("check", &[bundle.display().to_string()], control)
     }
 
-    fn run(
-        &self,
-        mode: &str,
-        arguments: &[String],
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Vec<u8>, Failed> {
-        let talk = Arc::new(Talk { lines: Mutex::default(), events: events.clone() });
+    fn run(&self, mode: &str, arguments: &[String], control: &Control) -> Result<Vec<u8>, Failed> {
+        let talk = Arc::new(Talk { lines: Mutex::default(), events: control.events.clone() });
         let mut command = self.env.command(Path::new("sh"));
         // pip tells its progress on stdout; the check answers there.
         let script = if mode == "pip" { "exec \"$@\" >&2" } else { "exec \"$@\"" };
@@ -295,7 +283,7 @@ impl<'a> Pip<'a> {
             .map_err(|e| Failed::Error(AgentError::io("create", &std::env::temp_dir())(e)))?;
         command.env("PIP_LOG", log.path());
         let sink = Arc::clone(&talk);
-        match process::run(&mut command, &Events::new(Forward(sink)), cancel) {
+        match process::run(&mut command, &control.telling(Events::new(Forward(sink)))) {
             Ok(out) => Ok(out),
             Err(ProcessError::Failed { .. }) => {
                 let lines = talk.lines.lock().unwrap_or_else(PoisonError::into_inner);

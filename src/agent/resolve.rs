@@ -12,8 +12,7 @@ use super::spec::{Origin, copy_tree, hash_file};
 use super::store::{Lock, Store};
 use super::{AgentFile, AgentRequest};
 use crate::cache::WorkDir;
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 use crate::recipe::Content;
 
 /// Distributions that may have to be built from source for one agent.
@@ -25,8 +24,7 @@ pub(crate) struct Resolver<'a> {
     pub(crate) origin: &'a Origin,
     pub(crate) target: Target,
     pub(crate) env: &'a HostEnv,
-    pub(crate) events: &'a Events,
-    pub(crate) cancel: &'a Cancel,
+    pub(crate) control: &'a Control,
 }
 
 /// What the check found unsatisfied.
@@ -49,7 +47,8 @@ struct Desk<'a> {
 impl Resolver<'_> {
     /// Resolves online, and takes the wheels into the store.
     pub(crate) fn run(&self, store: &Store) -> Result<Lock, AgentError> {
-        let pip = Pip::find(self.env, self.request.cache.directory("pip"), self.target, self.cancel)?;
+        let pip =
+            Pip::find(self.env, self.request.cache.directory("pip"), self.target, &self.control.cancel)?;
         let work = self.request.cache.work()?;
         let built = self.directory(work.path(), "built")?;
         let constraints = self.constraints(work.path())?;
@@ -80,14 +79,16 @@ impl Resolver<'_> {
             // the newest cannot be had, and nobody would know why.
             Origin::Index { version: None } => {
                 let version = self.newest(desk)?;
-                self.events.note(format!("the newest agent for Python 3.{} is {version}", self.target.minor));
+                self.control
+                    .events
+                    .note(format!("the newest agent for Python 3.{} is {version}", self.target.minor));
                 return Ok((Origin::requirement(Some(&version)), Origin::requirement(None)));
             }
             Origin::Wheel(path) => path.clone(),
             Origin::Sdist(path) => self.build(desk, path, &path.display().to_string())?,
             Origin::Tree(path) => {
                 let copy = self.directory(desk.work.path(), "source")?;
-                copy_tree(path, &copy, self.cancel)?;
+                copy_tree(path, &copy, &self.control.cancel)?;
                 self.build(desk, &copy, &path.display().to_string())?
             }
         };
@@ -101,7 +102,7 @@ impl Resolver<'_> {
         let mut arguments = vec!["--only-binary=:all:".to_owned(), "--no-deps".to_owned()];
         arguments.extend(desk.constraint_arguments());
         arguments.push(name.clone());
-        let wheel = match desk.pip.download(&arguments, &dest, self.events, self.cancel) {
+        let wheel = match desk.pip.download(&arguments, &dest, self.control) {
             Ok(()) => only_file(&dest)?,
             Err(Failed::Complaint(complaint)) if complaint.unmatched.is_some() => {
                 self.build_missing(desk, &name, complaint)?
@@ -121,7 +122,7 @@ impl Resolver<'_> {
         arguments.extend_from_slice(extra);
         let mut built: Vec<String> = Vec::new();
         loop {
-            match desk.pip.download(&arguments, &wheels, self.events, self.cancel) {
+            match desk.pip.download(&arguments, &wheels, self.control) {
                 Ok(()) => return Ok(wheels),
                 Err(Failed::Complaint(complaint)) => {
                     let requirement = complaint.unmatched.clone();
@@ -152,7 +153,7 @@ impl Resolver<'_> {
         arguments.push(format!("--no-binary={}", requirement_name(requirement)));
         arguments.extend(desk.constraint_arguments());
         arguments.push(requirement.to_owned());
-        match desk.pip.download(&arguments, &sources, self.events, self.cancel) {
+        match desk.pip.download(&arguments, &sources, self.control) {
             Ok(()) => {}
             // There is no source either: what was said about the wheels is the better story.
             Err(Failed::Complaint(complaint)) if complaint.unmatched.is_some() => {
@@ -174,9 +175,11 @@ impl Resolver<'_> {
 
     /// Builds a wheel on this host; only a pure one is for the guest, too.
     fn build(&self, desk: &Desk<'_>, source: &Path, what: &str) -> Result<PathBuf, AgentError> {
-        self.events.warning(format!("{what} is built from source on this host, which runs its build script"));
+        self.control
+            .events
+            .warning(format!("{what} is built from source on this host, which runs its build script"));
         let fresh = self.directory(desk.work.path(), "fresh")?;
-        match desk.pip.build(source, &fresh, self.events, self.cancel) {
+        match desk.pip.build(source, &fresh, self.control) {
             Ok(()) => {}
             Err(Failed::Complaint(complaint)) if !complaint.network => {
                 return Err(self.no_wheel(what, "building it on this host failed", complaint.tail));
@@ -217,8 +220,7 @@ impl Resolver<'_> {
         let bundle = serde_json::json!({ "roots": roots, "dists": dists });
         fs::write(&path, bundle.to_string()).map_err(AgentError::io("write", &path))?;
         let action = "check the requirements";
-        let out =
-            desk.pip.check(&path, self.events, self.cancel).map_err(|failed| self.explain(failed, action))?;
+        let out = desk.pip.check(&path, self.control).map_err(|failed| self.explain(failed, action))?;
         let problems: Vec<Unsatisfied> = serde_json::from_slice(&out)
             .map_err(|error| AgentError::Pip { action: action.to_owned(), tail: vec![error.to_string()] })?;
         match problems.into_iter().next() {

@@ -38,9 +38,9 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::cancel::Cancel;
+
+    use crate::control::Control;
     use crate::disk::Policy;
-    use crate::event::Events;
 
     /// What is refused of a disk that a script makes.
     fn refused(script: &str) -> Failure {
@@ -51,7 +51,7 @@ mod tests {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let image = directory.path().join("disk.raw");
-        let mut base = Image::open(&image, &Policy::default(), &Events::none(), &Cancel::new()).unwrap();
+        let mut base = Image::open(&image, &Policy::default(), &Control::none()).unwrap();
         inspect(&mut base).unwrap_err()
     }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use crate::agent;
 use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
-use crate::cancel::Cancel;
 use crate::check::{Check, ServiceState, VersionWanted};
 use crate::clock;
+use crate::control::Control;
 use crate::error::Result;
 use crate::event::Events;
 use crate::image::Image;
@@ -70,8 +70,7 @@ pub(crate) fn gather(
     base: Image,
     cache: &Cache,
     offline: bool,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Gathered> {
     let steps = || plan.stages.iter().flat_map(|stage| &stage.steps);
     let networked = steps().find_map(|step| match step {
@@ -81,7 +80,7 @@ pub(crate) fn gather(
     if let (true, Some(purpose)) = (offline, networked) {
         return Err(BuildError::OfflineScript { purpose }.into());
     }
-    let packages = packages(plan, base, cache, offline, events, cancel)?;
+    let packages = packages(plan, base, cache, offline, control)?;
     let step = steps().find_map(|step| match step {
         Step::Agent(step) => Some(step),
         _ => None,
@@ -98,7 +97,7 @@ pub(crate) fn gather(
                 cache,
                 offline,
             };
-            Some(agent::resolve(&request, events, cancel)?)
+            Some(agent::resolve(&request, control)?)
         }
         None => None,
     };
@@ -121,8 +120,7 @@ fn packages(
     base: Image,
     cache: &Cache,
     offline: bool,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Vec<StagePackages>> {
     let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
     if wanted.iter().all(StageRequest::is_idle) {
@@ -130,7 +128,7 @@ fn packages(
     }
     let resolver = match packages::resolver(plan.os.family) {
         Ok(resolver) => resolver,
-        Err(reason) => return in_guest(plan, &wanted, &reason, offline, events),
+        Err(reason) => return in_guest(plan, &wanted, &reason, offline, &control.events),
     };
     let solution = base.read(|tree| {
         let request = ResolveRequest {
@@ -142,7 +140,7 @@ fn packages(
             cache_dir: &package_files(cache, resolver),
             offline,
         };
-        resolver.resolve(request, events, cancel)
+        resolver.resolve(request, control)
     })?;
     foresee(plan, &solution.installed)?;
     let of = |(stage, set): (&StageRequest<'_>, _)| match stage.is_idle() {

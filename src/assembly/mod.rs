@@ -22,7 +22,7 @@ use crate::agent;
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{Compression, Policy};
 use crate::error::Result;
@@ -137,12 +137,12 @@ pub struct Built {
 ///
 /// # Errors
 /// As [`build`], up to the plan.
-pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Plan> {
+pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let cache = Cache::open(request.cache_dir.clone())?;
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     check_files(request)?;
-    let base = base(request, &recipe, &cache, events, cancel)?;
-    let mut image = open(&base, &cache, events, cancel)?;
+    let base = base(request, &recipe, &cache, control)?;
+    let mut image = open(&base, &cache, control)?;
     let (os, _) = inspect(&mut image)?;
     image.close()?;
     Ok(recipe.plan(&plan_request(request, &os))?)
@@ -152,48 +152,48 @@ pub fn plan(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<
 ///
 /// # Errors
 /// Any room's error. No image has been made or replaced then, nor its evidence, and what is in the cache is good.
-pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result<Built> {
+pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let started = Instant::now();
     // What can be wrong with the request is found before anything slow happens.
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     recipe.check_settings(&request.settings)?;
     check_files(request)?;
-    let output = Output::prepare(request.output.clone(), recipe.name(), request.force, events, cancel)?;
+    let output = Output::prepare(request.output.clone(), recipe.name(), request.force, control)?;
     if let Some(BaseSpec::File(base)) = &request.base
         && same_file(base, &output.image())
     {
         return Err(BuildError::IsBase(base.clone()).into());
     }
     let cache = Cache::open(request.cache_dir.clone())?;
-    let base = base(request, &recipe, &cache, events, cancel)?;
-    let mut image = open(&base, &cache, events, cancel)?;
+    let base = base(request, &recipe, &cache, control)?;
+    let mut image = open(&base, &cache, control)?;
     let (os, disk) = inspect(&mut image)?;
     let plan = recipe.plan(&plan_request(request, &os))?;
     for note in &plan.notes {
-        events.note(note.clone());
+        control.events.note(note.clone());
     }
     // What cannot become a disk with room for the recipe itself will not have room for its packages either.
     size::decide(request.size, &disk, plan.needs)?;
 
-    warn_of_no_boot_loader(&plan, &mut image, events)?;
+    warn_of_no_boot_loader(&plan, &mut image, &control.events)?;
 
-    let _shelves = cache.use_shelves(events, cancel)?;
-    let gathered = events.stage("resolve", "packages and agent, on the host", || {
-        materials::gather(&plan, image, &cache, request.offline, events, cancel)
+    let _shelves = cache.use_shelves(control)?;
+    let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
+        materials::gather(&plan, image, &cache, request.offline, control)
     })?;
     let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
     let materials = gathered.on(&base, &target);
     let resolution = &materials.resolution;
-    let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, events, cancel)?;
+    let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, control)?;
 
-    let unverified = output.begin(events, cancel)?;
-    let exported = events.stage("export", format!("writing {}", output.image().display()), || {
-        unverified.export(&sealed.disk.path(), &cache, request.compression, events, cancel)
+    let unverified = output.begin(control)?;
+    let exported = control.events.stage("export", format!("writing {}", output.image().display()), || {
+        unverified.export(&sealed.disk.path(), &cache, request.compression, control)
     })?;
-    let (report, packages) = events.stage("verify", "reading the finished image", || {
-        examine(&unverified.path(), &plan, events, cancel)
-    })?;
-    cancel.check()?;
+    let (report, packages) = control
+        .events
+        .stage("verify", "reading the finished image", || examine(&unverified.path(), &plan, control))?;
+    control.cancel.check()?;
     if !report.passed() {
         return Err(BuildError::Checks {
             report: Box::new(report),
@@ -202,7 +202,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         .into());
     }
     for warning in &report.warnings {
-        events.warning(warning.clone());
+        control.events.warning(warning.clone());
     }
     let manifest = Manifest::new(ManifestInput {
         plan: &plan,
@@ -220,7 +220,7 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
         export: &exported,
         compression: request.compression,
     });
-    unverified.publish(&exported, &manifest, events, cancel)?;
+    unverified.publish(&exported, &manifest, control)?;
     Ok(Built {
         manifest: output.manifest(),
         image: output.image().to_owned(),
@@ -237,8 +237,8 @@ pub fn build(request: &BuildRequest, events: &Events, cancel: &Cancel) -> Result
 }
 
 /// Opens the base. That is done once: what is read of it until its stages run is read from there.
-fn open(base: &Base, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Image> {
-    Ok(Image::open(&base.path, &Policy::within(cache.root()), events, cancel)?)
+fn open(base: &Base, cache: &Cache, control: &Control) -> Result<Image> {
+    Ok(Image::open(&base.path, &Policy::within(cache.root()), control)?)
 }
 
 /// Files that the request names must be there, which is found out before a base is fetched or made.
@@ -263,19 +263,15 @@ fn warn_of_no_boot_loader(plan: &Plan, base: &mut Image, events: &Events) -> Res
 }
 
 /// What the build starts from, in the cache.
-fn base(
-    request: &BuildRequest,
-    recipe: &Recipe,
-    cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Base> {
+fn base(request: &BuildRequest, recipe: &Recipe, cache: &Cache, control: &Control) -> Result<Base> {
     let wanted = base_request(request, recipe)?;
-    let resolve = || base::resolve(&wanted, cache, events, cancel);
+    let resolve = || base::resolve(&wanted, cache, control);
     match wanted.spec {
         // These take a while at most once, and tell of it themselves.
         BaseSpec::File(_) | BaseSpec::Bootstrap(_) => resolve(),
-        BaseSpec::Url(_) | BaseSpec::Catalogue(..) => events.stage("base", wanted.spec.to_string(), resolve),
+        BaseSpec::Url(_) | BaseSpec::Catalogue(..) => {
+            control.events.stage("base", wanted.spec.to_string(), resolve)
+        }
     }
 }
 
@@ -306,13 +302,8 @@ fn plan_request<'a>(request: &BuildRequest, os: &'a crate::distro::OsRelease) ->
 }
 
 /// Opens the finished image read-only and looks for everything it must and must not hold.
-fn examine(
-    image: &std::path::Path,
-    plan: &Plan,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<(Report, Vec<os::Package>)> {
-    let mut opened = Image::open(image, &Policy::default(), events, cancel)?;
+fn examine(image: &std::path::Path, plan: &Plan, control: &Control) -> Result<(Report, Vec<os::Package>)> {
+    let mut opened = Image::open(image, &Policy::default(), control)?;
     let layout = opened.layout()?.clone();
     opened.read(|tree| {
         let report = verify::examine(tree, image, &layout, Some(plan), &[]);

@@ -5,11 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::cache::Cache;
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, Compression, ExportOptions, ExportStats, Policy};
 use crate::error::Result;
-use crate::event::Events;
 use crate::evidence::Manifest;
 
 use super::{BuildError, Publication};
@@ -43,8 +42,7 @@ impl Output {
         asked: Option<PathBuf>,
         recipe: &str,
         force: bool,
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
     ) -> Result<Self, BuildError> {
         let image = asked.unwrap_or_else(|| PathBuf::from(format!("{recipe}.qcow2")));
         let absolute = std::path::absolute(&image);
@@ -55,7 +53,7 @@ impl Output {
             return Err(BuildError::NotAFile(image));
         };
         let output = Self { directory: directory.to_owned(), names: Names::new(name), force };
-        output.begin(events, cancel)?;
+        output.begin(control)?;
         Ok(output)
     }
 
@@ -68,10 +66,10 @@ impl Output {
     }
 
     /// A place for the image until it is published.
-    pub(crate) fn begin(&self, events: &Events, cancel: &Cancel) -> Result<Unverified, BuildError> {
+    pub(crate) fn begin(&self, control: &Control) -> Result<Unverified, BuildError> {
         let names = self.names.clone();
         let all = vec![names.manifest.clone(), names.checksum.clone(), names.image.clone()];
-        let publication = Publication::prepare(&self.directory, all, self.force, events, cancel)?;
+        let publication = Publication::prepare(&self.directory, all, self.force, control)?;
         Ok(Unverified { publication, names })
     }
 }
@@ -98,16 +96,15 @@ impl Unverified {
         disk: &Path,
         cache: &Cache,
         compression: Compression,
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
     ) -> Result<ExportStats> {
         let policy = Policy::within(cache.root());
         let source = || disk::open(disk, &policy);
         let file = self.publication.create(&self.names.image)?;
         let out = fs_err::File::from_parts(file, self.path());
         let options = ExportOptions { compression, ..ExportOptions::default() };
-        let mut progress = |done, total| events.progress("export", done, Some(total));
-        Ok(disk::export(&source, &out, &options, &mut progress, cancel)?)
+        let mut progress = |done, total| control.events.progress("export", done, Some(total));
+        Ok(disk::export(&source, &out, &options, &mut progress, &control.cancel)?)
     }
 
     /// Gives the image and its evidence their names.
@@ -115,13 +112,12 @@ impl Unverified {
         self,
         exported: &ExportStats,
         manifest: &Manifest,
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
     ) -> Result<(), BuildError> {
         let Self { publication, names } = self;
         publication.write(&names.manifest, manifest.to_json().as_bytes())?;
         publication.write(&names.checksum, &checksum_line(exported.sha256, &names.image))?;
-        publication.publish(events, cancel)
+        publication.publish(control)
     }
 }
 
@@ -150,7 +146,7 @@ mod tests {
     use std::process::Command;
 
     fn prepare(path: impl Into<PathBuf>, force: bool) -> Result<Output, BuildError> {
-        Output::prepare(Some(path.into()), "x", force, &Events::none(), &Cancel::new())
+        Output::prepare(Some(path.into()), "x", force, &Control::none())
     }
 
     #[test]

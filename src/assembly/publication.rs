@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, Stat};
 
 use super::BuildError;
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::error::without_path;
 use crate::event::Events;
 use directory::{Directory, is_file, is_link};
@@ -50,8 +50,7 @@ impl Publication {
         directory: &Path,
         names: Vec<OsString>,
         force: bool,
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
     ) -> Result<Self, BuildError> {
         let failed = |source| BuildError::Output { path: directory.to_owned(), source };
         let place = Directory::open(directory).map_err(failed)?;
@@ -59,8 +58,8 @@ impl Publication {
         for name in names.iter().rev() {
             check_kind(&place, name)?;
         }
-        let _turn = Turn::wait(&place, events, cancel)?;
-        mend(&place, events)?;
+        let _turn = Turn::wait(&place, control)?;
+        mend(&place, &control.events)?;
         for name in names.iter().rev() {
             check(&place, name, force)?;
         }
@@ -102,10 +101,10 @@ impl Publication {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare), or [`BuildError::NotRestored`] if not even what was there before could be put back.
-    pub fn publish(mut self, events: &Events, cancel: &Cancel) -> Result<(), BuildError> {
+    pub fn publish(mut self, control: &Control) -> Result<(), BuildError> {
         let files = self.names.iter().map(|name| Ok((name.clone(), self.sync(name)?)));
         let journal = Journal::new(files.collect::<Result<_, BuildError>>()?);
-        let _turn = Turn::wait(&self.place, events, cancel)?;
+        let _turn = Turn::wait(&self.place, control)?;
         for name in self.names.iter().rev() {
             // Somebody may have made the file while we were building.
             check(&self.place, name, self.force)?;
@@ -114,7 +113,7 @@ impl Publication {
         let written = self.new.sync().and_then(|()| journal.write(self.staging.root()));
         written.and_then(|()| self.place.sync()).map_err(failed)?;
 
-        let hold = cancel.hold()?;
+        let hold = control.cancel.hold()?;
         if let Err(error) = self.change_names(&journal) {
             return Err(match undo(&self.place, &self.staging, &journal) {
                 Ok(_) => error,
@@ -129,7 +128,7 @@ impl Publication {
                         source: Box::new(error),
                     };
                     // If the user interrupts now, nothing else tells of it.
-                    events.warning(error.to_string());
+                    control.events.warning(error.to_string());
                     error
                 }
             });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::cancel::{Cancel, OnRaise};
+use crate::control::Control;
 use crate::host::space;
 use crate::size::Size;
 
@@ -22,24 +22,19 @@ const INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct SpaceWatch {
     directory: PathBuf,
-    cancel: Cancel,
+    control: Control,
     full: Arc<AtomicBool>,
-    _forward: OnRaise,
     /// Dropped with the value, which ends the thread.
     _alive: mpsc::Sender<()>,
 }
 
 impl SpaceWatch {
-    /// Begins to watch. Work that uses [`cancel`](Self::cancel) ends when space runs out or the user interrupts.
-    pub(crate) fn start(directory: &Path, outer: &Cancel) -> Self {
-        let cancel = Cancel::new();
+    /// Begins to watch. Work that uses [`control`](Self::control) ends when space runs out or the user interrupts.
+    pub(crate) fn start(directory: &Path, outer: &Control) -> Self {
+        let control = outer.child();
         let full = Arc::new(AtomicBool::new(false));
-        let forward = {
-            let cancel = cancel.clone();
-            outer.on_raise(move || cancel.raise())
-        };
         let (alive, ended) = mpsc::channel();
-        let (watched, flag, raise) = (directory.to_owned(), Arc::clone(&full), cancel.clone());
+        let (watched, flag, raise) = (directory.to_owned(), Arc::clone(&full), control.cancel.clone());
         std::thread::spawn(move || {
             while ended.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
                 if space::free(&watched).is_ok_and(|free| free < RESERVE) {
@@ -49,12 +44,12 @@ impl SpaceWatch {
                 }
             }
         });
-        Self { directory: directory.to_owned(), cancel, full, _forward: forward, _alive: alive }
+        Self { directory: directory.to_owned(), control, full, _alive: alive }
     }
 
-    /// The flag for the work that is watched.
-    pub(crate) fn cancel(&self) -> &Cancel {
-        &self.cancel
+    /// For the work that is watched.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
     }
 
     /// The error to report instead of whatever the work failed with, if space has run out.
@@ -82,11 +77,11 @@ mod tests {
 
     #[test]
     fn the_user_is_heard_through_the_watch() {
-        let outer = Cancel::new();
+        let outer = Control::none();
         let watch = SpaceWatch::start(&std::env::temp_dir(), &outer);
-        assert!(!watch.cancel().is_raised());
-        outer.raise();
-        assert!(watch.cancel().is_raised());
+        assert!(!watch.control().cancel.is_raised());
+        outer.cancel.raise();
+        assert!(watch.control().cancel.is_raised());
         assert!(watch.verdict().is_none(), "it was not for want of space");
     }
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk;
 use crate::engine::{self, EngineError, Payload, PayloadPath, Scaffold};
 use crate::error::Result;
-use crate::event::{Event, Events};
+use crate::event::Event;
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
 use crate::packages::StagePackages;
 use crate::recipe::Plan;
@@ -61,23 +61,22 @@ pub(crate) fn run(
     target: &Target,
     no_cache: bool,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Sealed> {
     let jobs = Jobs::of(plan, &materials.resolution);
     let log = log::path(cache, &plan.recipe)?;
     // The newest layer there is; everything after it is missing.
     let Claim { found, turns } =
-        if no_cache { Claim::default() } else { claim(&jobs, &plan.recipe, cache, events, cancel)? };
+        if no_cache { Claim::default() } else { claim(&jobs, &plan.recipe, cache, control)? };
     let first = found.as_ref().map_or(0, |(index, _)| index + 1);
     for Job { layer, .. } in jobs.iter().take(first) {
         // Only the newest is read, but a change in a late stage needs the others again.
         let is_there = cache.touch_layer(layer.digest);
         let state = if is_there { "is in the cache" } else { "is not needed: a later one is in the cache" };
         let detail = format!("layer {} {state}", layer.digest.short());
-        events.emit(Event::StageStarted { stage: layer.stage.clone(), detail });
+        control.events.emit(Event::StageStarted { stage: layer.stage.clone(), detail });
         let elapsed = std::time::Duration::ZERO;
-        events.emit(Event::StageFinished { stage: layer.stage.clone(), elapsed, cached: true });
+        control.events.emit(Event::StageFinished { stage: layer.stage.clone(), elapsed, cached: true });
     }
     if let Some((index, layer)) = &found
         && jobs.is_last(*index)
@@ -96,9 +95,9 @@ pub(crate) fn run(
     };
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
     space::require(cache.root(), 2 * materials.installed)?;
-    let watch = SpaceWatch::start(cache.root(), cancel);
-    let cancel = watch.cancel();
-    let build = Build { plan, base, materials, jobs: &jobs, first, keep: !no_cache, cache, events, cancel };
+    let watch = SpaceWatch::start(cache.root(), control);
+    let control = watch.control();
+    let build = Build { plan, base, materials, jobs: &jobs, first, keep: !no_cache, cache, control };
     let result = build.run(&start, target, &log, turns);
     match (result, watch.verdict()) {
         (Ok(disk), _) => Ok(Sealed { disk, layers: jobs.layers(), log }),
@@ -139,8 +138,7 @@ struct Build<'a> {
     /// Whether layers are kept for later builds.
     keep: bool,
     cache: &'a Cache,
-    events: &'a Events,
-    cancel: &'a Cancel,
+    control: &'a Control,
 }
 
 impl Build<'_> {
@@ -162,7 +160,7 @@ impl Build<'_> {
         let has_payload = !payload.is_empty();
         if has_payload {
             let image = work.path().join("payload.img");
-            payload.write(&work.path().join("staging"), &image, self.events, self.cancel)?;
+            payload.write(&work.path().join("staging"), &image, self.control)?;
             drives.push(Drive::read_only(image, DriveFormat::Raw));
         }
         let (others, last) = self.jobs.missing(self.first);
@@ -170,14 +168,15 @@ impl Build<'_> {
         let options =
             SessionOptions { drives, network, log: Some(log.to_owned()), ..SessionOptions::default() };
 
-        let mut session = self.events.stage("appliance", "starting, with the disk attached", || {
-            let mut session = Session::launch(&options, self.events, self.cancel)?;
-            if let Some(growth) = start.growth {
-                session.grow_root(growth)?;
-            }
-            session.mount_root(false)?;
-            Ok::<_, Stop>(session)
-        })?;
+        let mut session =
+            self.control.events.stage("appliance", "starting, with the disk attached", || {
+                let mut session = Session::launch(&options, self.control)?;
+                if let Some(growth) = start.growth {
+                    session.grow_root(growth)?;
+                }
+                session.mount_root(false)?;
+                Ok::<_, Stop>(session)
+            })?;
         for job in others {
             let started = self.started(job);
             self.carry_out(job, &mut session, has_payload)?;
@@ -214,7 +213,7 @@ impl Build<'_> {
             packages: &resolved.packages,
             agent: self.materials.agent.as_ref(),
         };
-        engine::run_stage(session, stage, &materials, self.events, self.cancel)?;
+        engine::run_stage(session, stage, &materials, self.control)?;
         if has_payload {
             session.umount_payload(engine::PAYLOAD_MOUNT)?;
         }
@@ -254,11 +253,11 @@ impl Build<'_> {
         };
         let kept = self
             .cache
-            .store_layer(layer.digest, overlay, &meta, self.cancel)
+            .store_layer(layer.digest, overlay, &meta, &self.control.cancel)
             .map_err(|error| Stop::Other(error.into()))?;
         if kept.is_none() {
             let digest = layer.digest.short();
-            self.events.note(format!(
+            self.control.events.note(format!(
                 "layer {digest} is not kept: another tib still reads the one that is in its place"
             ));
         }
@@ -266,13 +265,15 @@ impl Build<'_> {
     }
 
     fn started(&self, job: &Job<'_>) -> Instant {
-        self.events.emit(Event::StageStarted { stage: job.layer.stage.clone(), detail: job.work.detail() });
+        self.control
+            .events
+            .emit(Event::StageStarted { stage: job.layer.stage.clone(), detail: job.work.detail() });
         Instant::now()
     }
 
     fn finished(&self, job: &Job<'_>, started: Instant) {
         let stage = job.layer.stage.clone();
-        self.events.emit(Event::StageFinished { stage, elapsed: started.elapsed(), cached: false });
+        self.control.events.emit(Event::StageFinished { stage, elapsed: started.elapsed(), cached: false });
     }
 }
 
@@ -287,22 +288,22 @@ struct Claim {
 
 /// Finds the newest layer, and waits until nobody else makes one of those that are missing. Locks are taken along the
 /// chain, and a layer has one chain only, so two builds cannot wait for each other.
-fn claim(jobs: &Jobs<'_>, recipe: &str, cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Claim> {
+fn claim(jobs: &Jobs<'_>, recipe: &str, cache: &Cache, control: &Control) -> Result<Claim> {
     let layers = jobs.layers();
     let lock = |layer: &LayerId| {
         let path = cache.lock_path(&format!("making-{}", layer.digest));
-        FileLock::exclusive(&path, &format!("stage {} of {recipe}", layer.stage), events, cancel)
+        FileLock::exclusive(&path, &format!("stage {} of {recipe}", layer.stage), control)
     };
-    let mut told = events.clone();
+    let mut told = control.clone();
     loop {
-        let found = newest(&layers, cache, &told, cancel)?;
+        let found = newest(&layers, cache, &told)?;
         // What is wrong with a layer is told once, however often it is looked at.
-        told = Events::none();
+        told = control.quiet();
         let first = found.as_ref().map_or(0, |(index, _)| index + 1);
         let Some(missing) = layers.get(first) else { return Ok(Claim { found, ..Claim::default() }) };
         let mut turns = VecDeque::from([lock(missing)?]);
         // It may have been made while we waited.
-        if cache.layer(missing.digest, &Events::none(), cancel)?.is_some() {
+        if cache.layer(missing.digest, &control.quiet())?.is_some() {
             continue;
         }
         for layer in &layers[first + 1..] {
@@ -313,14 +314,9 @@ fn claim(jobs: &Jobs<'_>, recipe: &str, cache: &Cache, events: &Events, cancel: 
 }
 
 /// The newest layer that the cache has, and its place in the chain.
-fn newest(
-    layers: &[LayerId],
-    cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Option<(usize, Layer)>> {
+fn newest(layers: &[LayerId], cache: &Cache, control: &Control) -> Result<Option<(usize, Layer)>> {
     for (index, layer) in layers.iter().enumerate().rev() {
-        if let Some(layer) = cache.layer(layer.digest, events, cancel)? {
+        if let Some(layer) = cache.layer(layer.digest, control)? {
             return Ok(Some((index, layer)));
         }
     }

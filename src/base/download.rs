@@ -12,12 +12,11 @@ use crate::cache::bases::{BaseMeta, disk_name, find, store};
 use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin, Provenance, Trust};
 use crate::cache::{Cache, files};
-use crate::cancel::Cancel;
 use crate::clock;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
-use crate::event::Events;
 use crate::fetch::{self, Compression, Fetcher, Retrieved, redact};
 use crate::trust::checksum::Checksum;
 
@@ -59,15 +58,14 @@ pub(crate) fn obtain(
     origin: impl Fn(&Checksum, &Retrieved) -> Origin,
     fetcher: &Fetcher,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<FetchedImage, Failure> {
     let key = key(wanted);
     // Held for as long as the directory of the download is used; the collection takes it as well.
     let lock_path = cache.lock_path(&format!("download-{key}"));
     let what = format!("downloading {}", wanted.what);
-    let _lock = FileLock::exclusive(&lock_path, &what, events, cancel)?;
-    if let Some(arrived) = known(wanted.expected.as_ref(), cache, events, cancel)? {
+    let _lock = FileLock::exclusive(&lock_path, &what, control)?;
+    if let Some(arrived) = known(wanted.expected.as_ref(), cache, control)? {
         return Ok(arrived);
     }
     let place = cache.directory("downloads").join(&key);
@@ -112,14 +110,13 @@ fn keep(
 pub(crate) fn known(
     expected: Option<&Checksum>,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Option<FetchedImage>, BaseError> {
     let Some(expected) = expected else { return Ok(None) };
     let noted = cache.read_note::<BaseNote>(&index_name(expected)).map(|became| became.digest);
     // An image that is not packed is named by its SHA-256, whoever brought it.
     let Some(digest) = noted.or_else(|| expected.sha256()) else { return Ok(None) };
-    let base = find_or_set_aside(cache, digest, events, cancel)?;
+    let base = find_or_set_aside(cache, digest, control)?;
     Ok(base.map(|base| FetchedImage { base, checksum: *expected, from: None }))
 }
 
@@ -127,16 +124,15 @@ pub(crate) fn known(
 pub(crate) fn find_or_set_aside(
     cache: &Cache,
     digest: Digest,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Option<Base>, BaseError> {
-    let found = find(cache, digest, None, events, cancel)?;
+    let found = find(cache, digest, None, control)?;
     let directory = cache.base(digest);
     if found.is_none() && directory.is_dir() {
         let lock = FileLock::try_exclusive(&cache.lock_path(&format!("base-{digest}")))?;
         if lock.is_some() && directory.is_dir() {
             let aside = crate::cache::audit::move_aside(cache, &directory)?;
-            events.warning(format!(
+            control.events.warning(format!(
                 "the image {} in the cache is damaged: set aside in {}",
                 digest.short(),
                 aside.display()
@@ -151,8 +147,7 @@ pub(crate) fn by_url(
     url: &Url,
     request: &BaseRequest,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Base, Failure> {
     let expected = request.checksum.as_ref().filter(|_| !request.skip_verify);
     if expected.is_none() && !request.skip_verify {
@@ -167,13 +162,13 @@ pub(crate) fn by_url(
         size: None,
         compression: Compression::of_name(file),
     };
-    if let Some(arrived) = known(expected, cache, events, cancel)? {
+    if let Some(arrived) = known(expected, cache, control)? {
         return Ok(arrived.base);
     }
     if request.offline {
         return Err(BaseError::NotHere { what: redact(url) }.into());
     }
-    let fetcher = super::fetcher(events, cancel)?;
+    let fetcher = super::fetcher(control)?;
     let trust = if request.skip_verify { Trust::Nothing } else { Trust::Given };
     let origin = |checksum: &Checksum, from: &Retrieved| {
         Origin::Download(Box::new(Provenance {
@@ -188,7 +183,7 @@ pub(crate) fn by_url(
             time: clock::now(),
         }))
     };
-    Ok(obtain(&wanted, origin, &fetcher, cache, events, cancel)?.base)
+    Ok(obtain(&wanted, origin, &fetcher, cache, control)?.base)
 }
 
 fn key(wanted: &RemoteImage<'_>) -> String {

@@ -9,10 +9,10 @@ use crate::cache::{Base, Origin};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
-use crate::event::Events;
 use crate::trust::checksum::{Algorithm, Checksum};
 
 /// Copies a file of the user into the cache; the file itself is only read. With a `checksum`, the file must have it.
@@ -20,8 +20,7 @@ pub(crate) fn import(
     path: &Path,
     checksum: Option<&Checksum>,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Base, Failure> {
     if matches!(path.try_exists(), Ok(false)) {
         let problem = "does not exist".to_owned();
@@ -33,8 +32,8 @@ pub(crate) fn import(
     let known = index_name(path)?;
     if let Some(digest) = cache.read_note::<Digest>(&known) {
         let origin = Origin::File { name: name.clone(), sha256: digest };
-        if let Some(base) = find(cache, digest, Some(origin), events, cancel)? {
-            check(&base.path, digest, checksum, path, cancel)?;
+        if let Some(base) = find(cache, digest, Some(origin), control)? {
+            check(&base.path, digest, checksum, path, &control.cancel)?;
             return Ok(base);
         }
     }
@@ -44,8 +43,9 @@ pub(crate) fn import(
     let copy = staged.join(disk_name(header.format));
     let total = fs_err::metadata(path).map_err(CacheError::io("read", path))?.len();
     let what = format!("copying {name}");
-    let digest =
-        files::copy_hashed(path, &copy, cancel, &mut |done| events.progress(&what, done, Some(total)))?;
+    let digest = files::copy_hashed(path, &copy, &control.cancel, &mut |done| {
+        control.events.progress(&what, done, Some(total))
+    })?;
     // The file may have changed since it was looked at; what counts is what qemu is going to see.
     let disk::ImageInfo { format, virtual_size, .. } = disk::gate(&copy, &Policy::default())?;
     if format != header.format {
@@ -53,7 +53,7 @@ pub(crate) fn import(
         let hint = "wait until whatever writes it is done".to_owned();
         return Err(BaseError::BadBase { text: path.display().to_string(), problem, hint }.into());
     }
-    check(&copy, digest, checksum, path, cancel)?;
+    check(&copy, digest, checksum, path, &control.cancel)?;
     let origin = Origin::File { name, sha256: digest };
     let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin })?;
     // Only after the copy is safe, and only if the file is still the one that was copied.

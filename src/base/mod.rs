@@ -15,10 +15,9 @@ use reqwest::Url;
 
 use self::catalogue::Selection;
 use crate::cache::{Base, Cache};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Arch;
 use crate::error::Failure;
-use crate::event::Events;
 use crate::fetch::{self, Fetcher};
 use crate::trust::checksum::Checksum;
 
@@ -141,12 +140,7 @@ impl std::fmt::Display for BaseSpec {
 /// # Errors
 /// [`BaseError`] and [`FetchError`](super::fetch::FetchError), errors of the catalogue, of checksum files and
 /// signatures, or [`DiskError`](crate::disk::DiskError) for what is no image or must not be used.
-pub fn resolve(
-    request: &BaseRequest,
-    cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Base, Failure> {
+pub fn resolve(request: &BaseRequest, cache: &Cache, control: &Control) -> Result<Base, Failure> {
     if request.checksum.is_some() && matches!(request.spec, BaseSpec::Bootstrap(_) | BaseSpec::Catalogue(..))
     {
         return Err(BaseError::BadBase {
@@ -158,19 +152,19 @@ pub fn resolve(
         .into());
     }
     match &request.spec {
-        BaseSpec::File(path) => file::import(path, request.checksum.as_ref(), cache, events, cancel),
+        BaseSpec::File(path) => file::import(path, request.checksum.as_ref(), cache, control),
         BaseSpec::Bootstrap(system) => {
             let system = bootstrap::System::parse(system)?;
-            Ok(bootstrap::resolve(system, cache, request.offline, events, cancel)?)
+            Ok(bootstrap::resolve(system, cache, request.offline, control)?)
         }
-        BaseSpec::Url(url) => download::by_url(url, request, cache, events, cancel),
-        BaseSpec::Catalogue(id, selection) => named::resolve(id, selection, request, cache, events, cancel),
+        BaseSpec::Url(url) => download::by_url(url, request, cache, control),
+        BaseSpec::Catalogue(id, selection) => named::resolve(id, selection, request, cache, control),
     }
 }
 
 /// What opens connections. Not made before one is needed, and never offline.
-fn fetcher(events: &Events, cancel: &Cancel) -> Result<Fetcher, Failure> {
-    Ok(Fetcher::new(fetch::Options::default(), events.clone(), cancel.clone())?)
+fn fetcher(control: &Control) -> Result<Fetcher, Failure> {
+    Ok(Fetcher::new(fetch::Options::default(), control)?)
 }
 
 #[cfg(test)]
@@ -235,7 +229,7 @@ mod tests {
                     let checksum = format!("sha256:{}", Digest::of(b"")).parse().ok();
                     let offline = BaseRequest { checksum, offline: true, ..unchecked.clone() };
                     for request in [unchecked, offline] {
-                        let result = resolve(&request, &cache, &Events::none(), &Cancel::new());
+                        let result = resolve(&request, &cache, &Control::none());
                         messages.push(result.unwrap_err().to_string());
                     }
                 }
@@ -264,7 +258,7 @@ mod tests {
         let before = fs_err::metadata(&path).unwrap().modified().unwrap();
         let get = || {
             let spec = BaseSpec::File(path.clone());
-            resolve(&BaseRequest::new(spec.clone()), &cache, &Events::none(), &Cancel::new()).unwrap()
+            resolve(&BaseRequest::new(spec.clone()), &cache, &Control::none()).unwrap()
         };
         let base = get();
         assert_eq!(base.digest, Digest::of(&fs_err::read(&path).unwrap()));
@@ -291,8 +285,7 @@ mod tests {
         raw(&path, 1);
         let spec = BaseSpec::File(path);
         for _ in 0..2 {
-            let base =
-                resolve(&BaseRequest::new(spec.clone()), &cache, &Events::none(), &Cancel::new()).unwrap();
+            let base = resolve(&BaseRequest::new(spec.clone()), &cache, &Control::none()).unwrap();
             assert!(base.path.is_file());
             fs_err::remove_dir_all(base.path.parent().unwrap()).unwrap();
         }
@@ -312,8 +305,7 @@ mod tests {
         fs_err::write(dir.path().join("text.img"), "hello").unwrap();
         for (name, exit) in [("backed.qcow2", Exit::Integrity), ("text.img", Exit::Integrity)] {
             let spec = BaseSpec::File(dir.path().join(name));
-            let error = resolve(&BaseRequest::new(spec.clone()), &cache, &Events::none(), &Cancel::new())
-                .unwrap_err();
+            let error = resolve(&BaseRequest::new(spec.clone()), &cache, &Control::none()).unwrap_err();
             assert_eq!(error.exit(), exit, "{name}: {error}");
         }
         assert_eq!(fs_err::read_dir(cache.root().join("bases")).unwrap().count(), 0);

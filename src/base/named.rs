@@ -17,10 +17,10 @@ use crate::cache::{Base, Origin, Provenance, Trust};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::clock;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Exit, Failure};
-use crate::event::Events;
 use crate::fetch::{Compression, Retrieved, redact};
 use crate::trust::checksum::{Algorithm, Checksum};
 
@@ -74,15 +74,14 @@ pub(crate) fn resolve(
     selection: &Selection,
     request: &BaseRequest,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Base, Failure> {
     let catalogue = Catalogue::load(&request.catalogue_dirs)?;
     let entry = catalogue.find(id)?;
     if let Some(note) = entry.end_of_life_note(clock::today()) {
-        events.warning(note);
+        control.events.warning(note);
     }
-    let here = || in_cache(entry, selection, request, cache, events, cancel);
+    let here = || in_cache(entry, selection, request, cache, control);
     if !request.refresh
         && let Some(base) = here()?
     {
@@ -96,13 +95,13 @@ pub(crate) fn resolve(
         return Err(BaseError::NotHere { what: shown }.into());
     }
     let lock = cache.lock_path(&format!("catalogue-{}-{}", entry.id(), request.arch));
-    let _lock = FileLock::exclusive(&lock, &format!("fetching {shown}"), events, cancel)?;
+    let _lock = FileLock::exclusive(&lock, &format!("fetching {shown}"), control)?;
     if !request.refresh
         && let Some(base) = here()?
     {
         return Ok(base);
     }
-    let fetcher = super::fetcher(events, cancel)?;
+    let fetcher = super::fetcher(control)?;
     let question = Question {
         entry,
         image: &image,
@@ -110,8 +109,7 @@ pub(crate) fn resolve(
         key_files: &request.key_files,
         fetcher: &fetcher,
         cache,
-        events,
-        cancel,
+        control,
     };
     let base = fetch(&question, request, &shown)?;
     // It is what was asked for, and also the build whose version it bears.
@@ -134,26 +132,28 @@ pub(crate) fn resolve(
 
 /// Fetches what the question is about.
 fn fetch(question: &Question<'_>, request: &BaseRequest, shown: &str) -> Result<Base, Failure> {
-    let Question { image, cache, events, cancel, .. } = *question;
+    let Question { image, cache, control, .. } = *question;
     if request.skip_verify {
         let nothing = Published { checksum: None, size: None, trust: Trust::Nothing, checksum_file: None };
-        events.warning(format!("{shown} is not verified, as you wish; its manifest will say so"));
+        control.events.warning(format!("{shown} is not verified, as you wish; its manifest will say so"));
         return obtain(question, request, shown, &nothing);
     }
     let published = question.ask()?;
-    if let Some(arrived) = download::known(published.checksum.as_ref(), cache, events, cancel)? {
+    if let Some(arrived) = download::known(published.checksum.as_ref(), cache, control)? {
         let origin = provenance(image, request, question, &published, None);
         return Ok(arrived.base.with_origin(origin));
     }
     match obtain(question, request, shown, &published) {
         Err(wrong) if wrong.exit() == Exit::Integrity && image.pin.is_none() => {
-            cancel.check()?;
+            control.cancel.check()?;
             // Makers replace the newest build between the list and the image; then the list says so now.
             let again = question.ask()?;
             if again.checksum == published.checksum {
                 return Err(wrong);
             }
-            events.note(format!("{shown} was replaced by its maker in this moment: fetching the new one"));
+            control
+                .events
+                .note(format!("{shown} was replaced by its maker in this moment: fetching the new one"));
             obtain(question, request, shown, &again)
         }
         other => other,
@@ -166,7 +166,7 @@ fn obtain(
     shown: &str,
     published: &Published,
 ) -> Result<Base, Failure> {
-    let Question { image, fetcher, cache, events, cancel, .. } = *question;
+    let Question { image, fetcher, cache, control, .. } = *question;
     let wanted = RemoteImage {
         what: shown,
         urls: image.urls(&image.file),
@@ -177,7 +177,7 @@ fn obtain(
     let origin = |checksum: &Checksum, from: &Retrieved| {
         provenance(image, request, question, published, Some((checksum, from)))
     };
-    let arrived = download::obtain(&wanted, origin, fetcher, cache, events, cancel)?;
+    let arrived = download::obtain(&wanted, origin, fetcher, cache, control)?;
     // Somebody else may have brought the same bytes in another way.
     let from = arrived.from.as_ref().map(|from| (&arrived.checksum, from));
     let origin = provenance(image, request, question, published, from);
@@ -211,8 +211,7 @@ fn in_cache(
     selection: &Selection,
     request: &BaseRequest,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Option<Base>, BaseError> {
     let note = cache.read_note::<Held>(&Held::name(entry.id(), request.arch, build_of(selection)));
     let Some(held) = note else { return Ok(None) };
@@ -220,10 +219,10 @@ fn in_cache(
         match &held.origin {
             // Whoever wanted it unverified once has not said so for ever, nor for others.
             Origin::Download(_) if !request.skip_verify => return Ok(None),
-            _ => events.warning(format!("{} in the cache has never been verified", entry.id())),
+            _ => control.events.warning(format!("{} in the cache has never been verified", entry.id())),
         }
     }
-    let base = find_or_set_aside(cache, held.digest, events, cancel)?;
+    let base = find_or_set_aside(cache, held.digest, control)?;
     Ok(base.map(|base| base.with_origin(held.origin)))
 }
 
@@ -238,20 +237,19 @@ pub fn import_as(
     arch: Arch,
     checksum: Option<&Checksum>,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Held, Failure> {
-    let base = file::import(path, checksum, cache, events, cancel)?;
+    let base = file::import(path, checksum, cache, control)?;
     let (known, version) = match checksum {
         Some(checksum) => (Some((*checksum, Trust::Given)), None),
-        None => match pinned(entry, arch, &base, cancel)? {
+        None => match pinned(entry, arch, &base, &control.cancel)? {
             Some((checksum, version)) => (Some((checksum, Trust::Pin)), Some(version)),
             None => (None, None),
         },
     };
     let (checksum, trust) = known.unwrap_or_else(|| (Checksum::from(base.digest), Trust::Nothing));
     if trust == Trust::Nothing {
-        events.warning(format!(
+        control.events.warning(format!(
             "nothing says whether this is {}: the catalogue does not know its digest, and none was given with `--checksum`",
             entry.id()
         ));

@@ -7,9 +7,8 @@ use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::Trust;
 use crate::cache::{Cache, files};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::error::Failure;
-use crate::event::Events;
 use crate::fetch::{Fetcher, redact};
 use crate::trust::checksum::{Checksum, Listing};
 use crate::trust::openpgp::{Keyring, Verified, verify_clearsigned, verify_detached};
@@ -39,8 +38,7 @@ pub(crate) struct Question<'a> {
     pub(crate) key_files: &'a [std::path::PathBuf],
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) cache: &'a Cache,
-    pub(crate) events: &'a Events,
-    pub(crate) cancel: &'a Cancel,
+    pub(crate) control: &'a Control,
 }
 
 impl Question<'_> {
@@ -53,7 +51,7 @@ impl Question<'_> {
         let mut failure = None;
         // Checksums and signature have to come from one place, so places are tried whole.
         for directory in &self.image.directories {
-            self.cancel.check()?;
+            self.control.cancel.check()?;
             match self.ask_at(directory) {
                 Ok(published) => return Ok(published),
                 // The first place is the maker's own: what it says is what a person wants to hear.
@@ -97,7 +95,7 @@ impl Question<'_> {
 
     fn signed(&self, verified: Verified) -> Trust {
         if verified.expired {
-            self.events.warning(format!(
+            self.control.events.warning(format!(
                 "the key {} that signed the checksums of {} has expired since",
                 verified.signer, self.entry.id
             ));

@@ -10,9 +10,8 @@ use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::record::State;
 use super::{Cache, CacheError, files, layers};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
-use crate::event::Events;
 
 /// What was found of one thing in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,8 +33,8 @@ pub struct Audited {
 ///
 /// # Errors
 /// When the cache cannot be read.
-pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audited>, CacheError> {
-    let mut found = audit_bases(cache, None, events, cancel)?;
+pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheError> {
+    let mut found = audit_bases(cache, None, control)?;
     // Also what somebody uses, and what therefore stays.
     let mut bad: BTreeSet<String> =
         found.iter().filter(|base| base.damage.is_some()).map(|base| base.name.clone()).collect();
@@ -47,7 +46,7 @@ pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audi
             Kind::Layer => {
                 let look = || match item.needs.iter().any(|below| bad.contains(below)) {
                     true => Ok(Some("what it is made upon is damaged".to_owned())),
-                    false => layer_damage(&item, cache, events, cancel),
+                    false => layer_damage(&item, cache, control),
                 };
                 let Some(damage) = held(cache, &item, look)? else { continue };
                 if damage.is_some() {
@@ -56,7 +55,7 @@ pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audi
                 found.push(judge(cache, item, damage)?);
             }
             Kind::Agents => {
-                let look = || wheels(cache, &item.path.join("wheels"), events, cancel);
+                let look = || wheels(cache, &item.path.join("wheels"), control);
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
             }
             _ => {}
@@ -72,8 +71,7 @@ pub fn audit(cache: &Cache, events: &Events, cancel: &Cancel) -> Result<Vec<Audi
 pub fn audit_bases(
     cache: &Cache,
     only: Option<&[Digest]>,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Vec<Audited>, CacheError> {
     let wanted = |item: &CacheItem| {
         let listed = |only: &[Digest]| Digest::parse(&item.name).is_some_and(|digest| only.contains(&digest));
@@ -81,7 +79,7 @@ pub fn audit_bases(
     };
     let mut found = Vec::new();
     for item in inventory(cache)?.into_iter().filter(wanted) {
-        if let Some(damage) = held(cache, &item, || base_damage(&item, cache, events, cancel))? {
+        if let Some(damage) = held(cache, &item, || base_damage(&item, cache, control))? {
             found.push(judge(cache, item, damage)?);
         }
     }
@@ -104,16 +102,11 @@ fn judge(cache: &Cache, item: CacheItem, damage: Option<String>) -> Result<Audit
     Ok(Audited { kind: item.kind, name: item.name, about: item.about, damage, set_aside })
 }
 
-fn base_damage(
-    item: &CacheItem,
-    cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Option<String>, CacheError> {
+fn base_damage(item: &CacheItem, cache: &Cache, control: &Control) -> Result<Option<String>, CacheError> {
     let digest = Digest::parse(&item.name);
     match digest.map(|digest| bases::record(cache, digest)).transpose()?.flatten() {
         Some((record, disk)) if record.state(&disk) != State::Damaged => {
-            hash_damage(&disk, &item.name, &item.about, events, cancel)
+            hash_damage(&disk, &item.name, &item.about, control)
         }
         _ => Ok(Some("its length is wrong, or its record is missing".to_owned())),
     }
@@ -123,22 +116,17 @@ fn hash_damage(
     path: &Path,
     name: &str,
     about: &str,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Option<String>, CacheError> {
     let total = fs_err::metadata(path).map_err(CacheError::io("read", path))?.len();
     let what = format!("hashing {about}");
-    let digest = files::hash(path, cancel, &mut |done| events.progress(&what, done, Some(total)))?;
+    let digest =
+        files::hash(path, &control.cancel, &mut |done| control.events.progress(&what, done, Some(total)))?;
     Ok((digest.to_string() != name).then(|| format!("its SHA-256 is {digest}")))
 }
 
 /// A layer is as good as what it lies on: that it was made upon other bytes is damage as well.
-fn layer_damage(
-    item: &CacheItem,
-    cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Option<String>, CacheError> {
+fn layer_damage(item: &CacheItem, cache: &Cache, control: &Control) -> Result<Option<String>, CacheError> {
     let Some(digest) = Digest::parse(&item.name) else {
         return Ok(Some("its name is no digest".to_owned()));
     };
@@ -147,20 +135,15 @@ fn layer_damage(
         return Ok(standing.problem);
     }
     let sha256 = standing.sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
-    hash_damage(&item.path.join(layers::DISK), &sha256, &item.about, events, cancel)
+    hash_damage(&item.path.join(layers::DISK), &sha256, &item.about, control)
 }
 
-fn wheels(
-    cache: &Cache,
-    directory: &Path,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Vec<Audited>, CacheError> {
+fn wheels(cache: &Cache, directory: &Path, control: &Control) -> Result<Vec<Audited>, CacheError> {
     let mut found = Vec::new();
     for path in entries(directory)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let about = format!("wheel {}", name.get(..12).unwrap_or(&name));
-        let damage = hash_damage(&path, &name, &about, events, cancel)?;
+        let damage = hash_damage(&path, &name, &about, control)?;
         // Nobody holds a wheel for long: one that is missing is fetched again.
         let set_aside = if damage.is_some() { Some(move_aside(cache, &path)?) } else { None };
         found.push(Audited { kind: Kind::Agents, name, about, damage, set_aside });
@@ -196,6 +179,7 @@ mod tests {
     use super::*;
     use crate::cache::Origin;
     use crate::cache::bases::BaseMeta;
+    use crate::cancel::Cancel;
     use crate::disk::Format;
 
     fn cache_with_base(content: &[u8]) -> (tempfile::TempDir, Cache, Digest) {
@@ -220,15 +204,15 @@ mod tests {
     }
 
     fn find(cache: &Cache, digest: Digest) -> Option<bases::Base> {
-        bases::find(cache, digest, None, &Events::none(), &Cancel::new()).unwrap()
+        bases::find(cache, digest, None, &Control::none()).unwrap()
     }
 
     fn run(cache: &Cache) -> Vec<Audited> {
-        audit(cache, &Events::none(), &Cancel::new()).unwrap()
+        audit(cache, &Control::none()).unwrap()
     }
 
     fn run_bases(cache: &Cache, only: &[Digest]) -> Vec<Audited> {
-        audit_bases(cache, Some(only), &Events::none(), &Cancel::new()).unwrap()
+        audit_bases(cache, Some(only), &Control::none()).unwrap()
     }
 
     #[test]

@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::lock::FileLock;
 use super::record::Record;
 use super::{Cache, CacheError, Origin, WorkDir, root};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Format;
-use crate::event::Events;
 
 /// A base image in the cache. It is not removed while this value lives.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ pub(crate) fn store(
     meta: &BaseMeta,
 ) -> Result<Base, CacheError> {
     let target = cache.base(digest);
-    let here = || find(cache, digest, Some(meta.origin.clone()), &Events::none(), &Cancel::new());
+    let here = || find(cache, digest, Some(meta.origin.clone()), &Control::none());
     cache.seal(staged, disk_name(meta.format), digest, meta)?;
     // One that is damaged may even be in use: it is named by what it ought to hold.
     if !cache.publish_entry(staged, &target)? && here()?.is_none() {
@@ -72,12 +71,11 @@ pub(crate) fn find(
     cache: &Cache,
     digest: Digest,
     origin: Option<Origin>,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Option<Base>, CacheError> {
     let Some(lock) = cache.in_use("base", digest)? else { return Ok(None) };
     let Some((record, path)) = record(cache, digest)? else { return Ok(None) };
-    if !record.holds(&path, digest, (cache, &format!("base {}", digest.short())), events, cancel)? {
+    if !record.holds(&path, digest, (cache, &format!("base {}", digest.short())), control)? {
         return Ok(None);
     }
     root::touch(&path.with_file_name(root::META));

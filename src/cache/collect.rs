@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::{Cache, CacheError, files};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
-use crate::event::Events;
 
 /// What may stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +42,17 @@ pub fn collect(
     cache: &Cache,
     limits: &Limits,
     rehearse: bool,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Collected, CacheError> {
     let path = cache.lock_path("collection");
-    let _alone = FileLock::exclusive(&path, "its collection", events, cancel)?;
+    let _alone = FileLock::exclusive(&path, "its collection", control)?;
     let items = inventory(cache)?;
     let total: u64 = items.iter().map(|item| item.bytes).sum();
     let (mut removed, mut in_use) = (Vec::new(), Vec::new());
     // What something that stays is made upon stays too.
     let mut needed: Vec<&str> = Vec::new();
     for index in victims(&items, limits, SystemTime::now()) {
-        cancel.check()?;
+        control.cancel.check()?;
         let item = &items[index];
         if !needed.contains(&item.name.as_str()) && remove(cache, item, rehearse)? {
             removed.push(item.clone());
@@ -159,6 +157,7 @@ mod tests {
     use super::*;
     use crate::cache::bases::BaseMeta;
     use crate::cache::{LayerMeta, Origin};
+    use crate::cancel::Cancel;
     use crate::clock::DAY;
     use crate::disk::{self, Format};
 
@@ -261,13 +260,13 @@ mod tests {
     }
 
     fn layer(cache: &Cache, digest: Digest) -> Option<crate::cache::Layer> {
-        cache.layer(digest, &Events::none(), &Cancel::new()).unwrap()
+        cache.layer(digest, &Control::none()).unwrap()
     }
 
     const ALL: Limits = Limits { unused_for: Duration::ZERO, max_size: None };
 
     fn run(cache: &Cache, rehearse: bool) -> (Vec<String>, Vec<String>) {
-        let collected = collect(cache, &ALL, rehearse, &Events::none(), &Cancel::new()).unwrap();
+        let collected = collect(cache, &ALL, rehearse, &Control::none()).unwrap();
         let names = |items: &[CacheItem]| items.iter().map(|item| item.about.clone()).collect::<Vec<_>>();
         (names(&collected.removed), names(&collected.in_use))
     }
@@ -312,7 +311,7 @@ mod tests {
         let filled = fill();
         fs_err::remove_dir_all(filled.cache.base(filled.base)).unwrap();
         let keep = Limits { unused_for: Duration::from_secs(DAY), max_size: None };
-        let collected = collect(&filled.cache, &keep, false, &Events::none(), &Cancel::new()).unwrap();
+        let collected = collect(&filled.cache, &keep, false, &Control::none()).unwrap();
         assert_eq!(collected.removed.len(), 2);
         assert_eq!(collected.left, 0);
     }
@@ -327,8 +326,8 @@ mod tests {
         cache.write_note(&work, "catalogue/known.json", &filled.base).unwrap();
         cache.write_note(&work, "catalogue/gone.json", &Digest::of(b"gone")).unwrap();
         drop(work);
-        let used = cache.use_shelves(&Events::none(), &Cancel::new()).unwrap();
-        let base = bases::find(cache, filled.base, None, &Events::none(), &Cancel::new()).unwrap().unwrap();
+        let used = cache.use_shelves(&Control::none()).unwrap();
+        let base = bases::find(cache, filled.base, None, &Control::none()).unwrap().unwrap();
         let (_, in_use) = run(cache, false);
         assert!(in_use.contains(&"package indexes and packages".to_owned()), "{in_use:?}");
         assert!(cache.directory("apt").join("x.deb").exists());

@@ -15,6 +15,7 @@ use super::record::{Record, State};
 use super::root::{META, touch, vanished};
 use super::{Cache, CacheError, files};
 use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
@@ -104,19 +105,14 @@ impl Cache {
     ///
     /// # Errors
     /// When the cache cannot be read.
-    pub fn layer(
-        &self,
-        digest: Digest,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Option<Layer>, CacheError> {
+    pub fn layer(&self, digest: Digest, control: &Control) -> Result<Option<Layer>, CacheError> {
         if !self.entry("layers", digest).is_dir() {
             return Ok(None);
         }
-        match self.usable(digest, events, cancel)? {
+        match self.usable(digest, control)? {
             Ok(layer) => Ok(Some(layer)),
             Err(problem) => {
-                events.note(format!("layer {} is made again: {problem}", digest.short()));
+                control.events.note(format!("layer {} is made again: {problem}", digest.short()));
                 Ok(None)
             }
         }
@@ -129,12 +125,7 @@ impl Cache {
         meta.is_file()
     }
 
-    fn usable(
-        &self,
-        digest: Digest,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Result<Layer, String>, CacheError> {
+    fn usable(&self, digest: Digest, control: &Control) -> Result<Result<Layer, String>, CacheError> {
         // Locked before it is looked at: what is found then stays.
         let Some(lock) = self.in_use("layer", digest)? else {
             return Ok(Err("another tib is removing it".to_owned()));
@@ -150,11 +141,11 @@ impl Cache {
         };
         let mut locks = vec![lock];
         match below {
-            Below::Base(base) => match bases::find(self, *base, None, events, cancel)? {
+            Below::Base(base) => match bases::find(self, *base, None, control)? {
                 Some(base) => locks.push(base.lock()),
                 None => return Ok(Err("its base is damaged".to_owned())),
             },
-            Below::Layer(parent) => match self.usable(*parent, events, cancel)? {
+            Below::Layer(parent) => match self.usable(*parent, control)? {
                 // It may have been made again before it was locked.
                 Ok(parent) if parent.sha256 == meta.parent => locks.extend(parent._locks),
                 Ok(_) => return Ok(Err(OTHER_BYTES.to_owned())),
@@ -165,7 +156,7 @@ impl Cache {
         let path = dir.join(DISK);
         let record: Option<Record<LayerMeta>> = Record::read(&dir)?;
         let what = format!("layer {}", digest.short());
-        let holds = |record: Record<LayerMeta>| record.holds(&path, sha256, (self, &what), events, cancel);
+        let holds = |record: Record<LayerMeta>| record.holds(&path, sha256, (self, &what), control);
         if !record.map_or(Ok(false), holds)? {
             return Ok(Err("its disk was changed".to_owned()));
         }
@@ -235,8 +226,8 @@ impl Cache {
         meta: &LayerMeta,
         cancel: &Cancel,
     ) -> Result<Option<Layer>, CacheError> {
-        let quiet = Events::none();
-        if let Some(layer) = self.layer(digest, &quiet, cancel)? {
+        let quiet = Control::new(Events::none(), cancel.clone());
+        if let Some(layer) = self.layer(digest, &quiet)? {
             return Ok(Some(layer));
         }
         let work = self.work()?;
@@ -246,7 +237,7 @@ impl Cache {
         self.seal(&staged, DISK, sha256, meta)?;
         let target = self.entry("layers", digest);
         if !self.publish_entry(&staged, &target)? {
-            if let Some(layer) = self.layer(digest, &quiet, cancel)? {
+            if let Some(layer) = self.layer(digest, &quiet)? {
                 return Ok(Some(layer));
             }
             // Whoever reads it has to find one and the same file to the end.
@@ -256,7 +247,7 @@ impl Cache {
             }
             self.replace_entry(&work, &staged, &target)?;
         }
-        let layer = self.layer(digest, &quiet, cancel)?;
+        let layer = self.layer(digest, &quiet)?;
         layer.map(Some).ok_or_else(|| vanished(&target.join(DISK)))
     }
 }

@@ -50,7 +50,7 @@ impl World {
     }
 
     fn layer(&self, layer: usize) -> Option<Layer> {
-        self.cache.layer(digest(layer), &self.events, &Cancel::new()).unwrap()
+        self.cache.layer(digest(layer), &Control::new(self.events.clone(), Cancel::new())).unwrap()
     }
 
     fn dir(&self, layer: usize) -> PathBuf {
@@ -64,7 +64,9 @@ impl World {
     /// The base, made anew if it is no good.
     fn base(&self) -> bases::Base {
         let digest = Digest::of(BASE);
-        if let Some(base) = bases::find(&self.cache, digest, None, &self.events, &Cancel::new()).unwrap() {
+        if let Some(base) =
+            bases::find(&self.cache, digest, None, &Control::new(self.events.clone(), Cancel::new())).unwrap()
+        {
             return base;
         }
         let work = self.cache.work().unwrap();
@@ -159,18 +161,20 @@ impl World {
             }
             Action::Collect => {
                 let limits = Limits { unused_for: Duration::from_secs(86400), max_size: None };
-                collect(&self.cache, &limits, false, &self.events, &Cancel::new()).unwrap();
+                collect(&self.cache, &limits, false, &Control::new(self.events.clone(), Cancel::new()))
+                    .unwrap();
             }
             Action::CollectTo(bytes) => {
                 let limits = Limits {
                     unused_for: Duration::from_secs(86400),
                     max_size: Some(u64::from(*bytes) << 18),
                 };
-                collect(&self.cache, &limits, false, &self.events, &Cancel::new()).unwrap();
+                collect(&self.cache, &limits, false, &Control::new(self.events.clone(), Cancel::new()))
+                    .unwrap();
             }
             Action::Verify => {
-                audit(&self.cache, &self.events, &Cancel::new()).unwrap();
-                let again = audit(&self.cache, &self.events, &Cancel::new()).unwrap();
+                audit(&self.cache, &Control::new(self.events.clone(), Cancel::new())).unwrap();
+                let again = audit(&self.cache, &Control::new(self.events.clone(), Cancel::new())).unwrap();
                 assert!(again.iter().all(|found| found.damage.is_none()), "{again:?}");
             }
         }
@@ -289,7 +293,7 @@ fn what_another_recipe_made_again_is_not_below_what_was_made_before() {
     let items = crate::cache::inventory(&world.cache).unwrap();
     let unusable: Vec<_> = items.iter().filter(|item| item.unusable).map(|item| &*item.about).collect();
     assert_eq!(unusable.len(), 3, "{unusable:?}");
-    let found = audit(&world.cache, &world.events, &Cancel::new()).unwrap();
+    let found = audit(&world.cache, &Control::new(world.events.clone(), Cancel::new())).unwrap();
     let damaged = found.iter().filter(|found| found.damage.as_deref() == Some(OTHER_BYTES));
     assert_eq!(damaged.count(), 3, "{found:?}");
     let top = world.build(&RECIPES[0]);

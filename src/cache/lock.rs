@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::CacheError;
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 
 /// How often a lock somebody else holds is tried again.
 const POLL: Duration = Duration::from_millis(50);
@@ -32,8 +31,8 @@ impl FileLock {
     ///
     /// # Errors
     /// [`CacheError::Cancelled`], or why the file cannot be opened or locked.
-    pub fn exclusive(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, CacheError> {
-        let lock = Self::wait(path, Kind::Exclusive, what, events, cancel)?;
+    pub fn exclusive(path: &Path, what: &str, control: &Control) -> Result<Self, CacheError> {
+        let lock = Self::wait(path, Kind::Exclusive, what, control)?;
         record(path);
         Ok(lock)
     }
@@ -43,25 +42,19 @@ impl FileLock {
     ///
     /// # Errors
     /// [`CacheError::Cancelled`], or why the file cannot be opened or locked.
-    pub fn shared(path: &Path, what: &str, events: &Events, cancel: &Cancel) -> Result<Self, CacheError> {
-        Self::wait(path, Kind::Shared, what, events, cancel)
+    pub fn shared(path: &Path, what: &str, control: &Control) -> Result<Self, CacheError> {
+        Self::wait(path, Kind::Shared, what, control)
     }
 
-    fn wait(
-        path: &Path,
-        kind: Kind,
-        what: &str,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Self, CacheError> {
+    fn wait(path: &Path, kind: Kind, what: &str, control: &Control) -> Result<Self, CacheError> {
         let file = open(path)?;
         let started = Instant::now();
         let mut told = false;
         // Polling, since a blocked flock cannot be interrupted by a flag.
         while !lock(&file, path, kind)? {
-            cancel.check()?;
+            control.cancel.check()?;
             if !told && started.elapsed() >= PATIENCE {
-                events.note(format!("waiting for another tib ({}) to finish {what}", holder(path)));
+                control.events.note(format!("waiting for another tib ({}) to finish {what}", holder(path)));
                 told = true;
             }
             std::thread::sleep(POLL);
@@ -130,6 +123,8 @@ pub(crate) fn path(root: &Path, name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cancel::Cancel;
+    use crate::event::Events;
     use crate::event::testing::Notes;
 
     #[test]
@@ -149,12 +144,12 @@ mod tests {
     fn waiting_is_told_once_and_ends_with_the_lock_or_the_user() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        let (notes, cancel) = (Notes::default(), Cancel::new());
-        let events = Events::new(notes.clone());
-        let held = FileLock::exclusive(&path, "x", &events, &cancel).unwrap();
+        let notes = Notes::default();
+        let control = Control::new(Events::new(notes.clone()), Cancel::new());
+        let held = FileLock::exclusive(&path, "x", &control).unwrap();
         let waiter = {
-            let (path, events, cancel) = (path.clone(), events.clone(), cancel.clone());
-            std::thread::spawn(move || FileLock::exclusive(&path, "the base", &events, &cancel).map(drop))
+            let (path, control) = (path.clone(), control.clone());
+            std::thread::spawn(move || FileLock::exclusive(&path, "the base", &control).map(drop))
         };
         std::thread::sleep(Duration::from_millis(1500));
         drop(held);
@@ -163,9 +158,9 @@ mod tests {
         let expected = format!("waiting for another tib (process {}) to finish the base", std::process::id());
         assert_eq!(told, [expected]);
 
-        let _held = FileLock::exclusive(&path, "x", &events, &cancel).unwrap();
-        cancel.raise();
-        let error = FileLock::exclusive(&path, "x", &events, &cancel).unwrap_err();
+        let _held = FileLock::exclusive(&path, "x", &control).unwrap();
+        control.cancel.raise();
+        let error = FileLock::exclusive(&path, "x", &control).unwrap_err();
         assert!(matches!(error, CacheError::Cancelled(_)));
     }
 }

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::root::{META, write_json};
 use super::{Cache, CacheError, files};
-use crate::cancel::Cancel;
 use crate::clock;
+use crate::control::Control;
 use crate::digest::Digest;
-use crate::event::Events;
 
 /// What is known of a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,8 +86,7 @@ impl<T: Serialize> Record<T> {
         path: &Path,
         expected: Digest,
         (cache, what): (&Cache, &str),
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
     ) -> Result<bool, CacheError> {
         match self.state(path) {
             State::Damaged => return Ok(false),
@@ -98,7 +96,9 @@ impl<T: Serialize> Record<T> {
         // Taken before the disk is read: whatever changes it meanwhile makes it a touched one again.
         let (bytes, modified) = measure(path).map_err(CacheError::io("read", path))?;
         let what = format!("reading {what}, which was touched since it was made");
-        let found = files::hash(path, cancel, &mut |done| events.progress(&what, done, Some(bytes)))?;
+        let found = files::hash(path, &control.cancel, &mut |done| {
+            control.events.progress(&what, done, Some(bytes))
+        })?;
         if found == expected {
             self.renew(path, expected, modified, cache);
         }

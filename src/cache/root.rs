@@ -11,9 +11,8 @@ use serde::de::DeserializeOwned;
 use super::lock::{self, FileLock};
 use super::work::WorkDir;
 use super::{CacheError, files};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
-use crate::event::Events;
 
 /// The version of the layout, and the directory everything is in.
 const VERSION: &str = "v1";
@@ -98,13 +97,13 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError::Cancelled`], or why they cannot be locked.
-    pub fn use_shelves(&self, events: &Events, cancel: &Cancel) -> Result<Vec<FileLock>, CacheError> {
+    pub fn use_shelves(&self, control: &Control) -> Result<Vec<FileLock>, CacheError> {
         SHELVES
             .iter()
             .map(|name| {
                 touch(&self.directory(name));
                 let path = self.lock_path(&format!("shelf-{name}"));
-                FileLock::shared(&path, "removing what was not used for long", events, cancel)
+                FileLock::shared(&path, "removing what was not used for long", control)
             })
             .collect()
     }

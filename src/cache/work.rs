@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::lock::{self, FileLock};
 use super::{CacheError, files};
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 
 /// Guards the moment between making a directory and locking it.
 const GATE: &str = "work";
@@ -27,8 +26,7 @@ pub struct WorkDir {
 impl WorkDir {
     pub(crate) fn create(root: &Path) -> Result<Self, CacheError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let _gate =
-            FileLock::exclusive(&lock::path(root, GATE), "its start", &Events::none(), &Cancel::new())?;
+        let _gate = FileLock::exclusive(&lock::path(root, GATE), "its start", &Control::none())?;
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let id = format!("{}-{number}", std::process::id());

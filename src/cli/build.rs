@@ -54,7 +54,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         cache_dir: context.settings.cache_dir.clone(),
     };
     if dry_run {
-        let plan = assembly::plan(&request, &context.events, &context.cancel)?;
+        let plan = assembly::plan(&request, &context.control)?;
         context.printer.finish();
         if json {
             put_json(&plan)?;
@@ -66,12 +66,15 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     if json {
         tellable(request.output.as_deref())?;
     }
-    let built = assembly::build(&request, &context.events, &context.cancel)?;
+    let built = assembly::build(&request, &context.control)?;
     context.printer.finish();
     let told = if json { put_json(&built) } else { put(&summary(&built)) };
     // The image is there, and that is what the exit code says.
     if let Err(failure) = told {
-        context.events.warning(format!("{failure}; `{}` is complete all the same", built.image.display()));
+        context
+            .control
+            .events
+            .warning(format!("{failure}; `{}` is complete all the same", built.image.display()));
     }
     Ok(Exit::Done)
 }

@@ -36,7 +36,7 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
                 unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
                 max_size: max_size.map(|s| s.0),
             };
-            let collected = cache::collect(&cache, &limits, *dry_run, &context.events, &context.cancel)?;
+            let collected = cache::collect(&cache, &limits, *dry_run, &context.control)?;
             context.printer.finish();
             if *json {
                 put_json(&collected)?;
@@ -118,9 +118,10 @@ fn collection(collected: &Collected, rehearsal: bool) -> Text {
 }
 
 fn verify(cache: &Cache, context: &Context, json: bool) -> Result<Exit> {
-    let found = context.events.stage("verify", "reading what is in the cache", || {
-        cache::audit(cache, &context.events, &context.cancel)
-    })?;
+    let found = context
+        .control
+        .events
+        .stage("verify", "reading what is in the cache", || cache::audit(cache, &context.control))?;
     context.printer.finish();
     let damaged = found.iter().filter(|found| found.damage.is_some()).count();
     if json {

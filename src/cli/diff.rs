@@ -44,6 +44,7 @@ fn patches(raw: bool, found: &Diff, old: &mut Side<'_>, new: &mut Side<'_>, cont
     out.flush().map_err(Stdout)?;
     if out.has_altered() {
         context
+            .control
             .events
             .warning("characters were escaped that are not to be seen: for `patch`, give `--raw` too");
     }

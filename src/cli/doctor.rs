@@ -18,8 +18,8 @@ const CACHE_SPACE: u64 = 10 << 30;
 const TEMP_SPACE: u64 = 2 << 30;
 
 pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Exit> {
-    let mut findings = context.events.stage("doctor", "trying what a build needs", || {
-        doctor::examine(&context.events, &context.cancel, &package_sources(context))
+    let mut findings = context.control.events.stage("doctor", "trying what a build needs", || {
+        doctor::examine(&context.control, &package_sources(context))
     })?;
     findings.push(cache_space(context));
     let appliance = std::path::Path::new("/var/tmp");
@@ -65,7 +65,7 @@ fn text(findings: &[Finding], color: bool) -> Text {
 fn package_sources(context: &Context) -> Vec<(String, u16)> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(REPO_URI)"]);
-    let Ok(output) = process::run(&mut command, &context.events, &context.cancel) else {
+    let Ok(output) = process::run(&mut command, &context.control) else {
         return Vec::new();
     };
     let mut sources: Vec<_> = String::from_utf8_lossy(&output).lines().filter_map(host_and_port).collect();
@@ -158,7 +158,7 @@ fn tools(context: &Context) -> Vec<Finding> {
         .map(|(program, arguments, why, missing, fix)| {
             let mut command = Command::new(program);
             command.args(arguments).env("PATH", &path);
-            let (state, detail) = match process::run(&mut command, &context.events, &context.cancel) {
+            let (state, detail) = match process::run(&mut command, &context.control) {
                 Ok(output) => {
                     let text = String::from_utf8_lossy(&output);
                     let version = text.lines().next().unwrap_or("found").to_owned();
@@ -182,7 +182,7 @@ fn namespaces(context: &Context) -> Finding {
     let mut command = Command::new("unshare");
     command.args(["--map-auto", "--map-root-user", "--user", "--mount", "true"]);
     let root = rustix::process::geteuid().is_root();
-    let (state, detail) = match process::run(&mut command, &context.events, &context.cancel) {
+    let (state, detail) = match process::run(&mut command, &context.control) {
         _ if root => (State::Ok, "not needed by root".to_owned()),
         Ok(_) => (State::Ok, "can be made, with a range of ids".to_owned()),
         Err(error) => (State::Warning, error.tail().last().cloned().unwrap_or_else(|| error.to_string())),

@@ -104,12 +104,12 @@ fn tell(context: &Context, done: &Extracted, target: &Path) {
     if let Some(first) = left_out.first() {
         let others =
             if left_out.len() > 1 { format!(" and {} more", left_out.len() - 1) } else { String::new() };
-        context.events.warning(format!(
+        context.control.events.warning(format!(
             "left out, for it is no file, directory or link: {}{others} (`--tar` keeps devices and pipes)",
             show(first)
         ));
     }
-    context.events.note(format!(
+    context.control.events.note(format!(
         "{}: {files} files, {directories} directories, {links} links, {}",
         target.display(),
         Size(*bytes)

@@ -36,7 +36,7 @@ fn list(args: &LogArgs, tree: &mut dyn Tree, context: &Context) -> Result<()> {
         return put_json(&logs);
     }
     if logs.is_empty() {
-        context.events.note("the image has no logs");
+        context.control.events.note("the image has no logs");
     }
     put(&table(&logs))
 }
@@ -77,7 +77,7 @@ fn journal(args: &LogArgs, tree: &mut dyn Tree, context: &Context) -> Result<()>
     let warnings = log::print_journal(tree, &files, &selection, &mut out)?;
     out.flush().map_err(Stdout)?;
     for warning in warnings {
-        context.events.warning(warning);
+        context.control.events.warning(warning);
     }
     Ok(())
 }
@@ -95,11 +95,11 @@ fn without_journal(args: &LogArgs, tree: &mut dyn Tree, context: &Context) -> Re
         }
         None => "the image has no journal; `tib log IMAGE --list` tells its other logs",
         Some(name) => {
-            context.events.note(format!("the image has no journal; this is /var/log/{name}"));
+            context.control.events.note(format!("the image has no journal; this is /var/log/{name}"));
             return file(args, tree, name);
         }
     };
-    context.events.warning(talk);
+    context.control.events.warning(talk);
     Ok(())
 }
 

@@ -29,9 +29,9 @@ use clap::Parser;
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::disk::{Policy, Tree};
 use crate::error::{Exit, Result};
-use crate::event::Events;
 use crate::image::Image;
 use crate::shown::{Text, show};
 
@@ -45,8 +45,7 @@ use ui::Printer;
 struct Context {
     settings: Settings,
     printer: Printer,
-    events: Events,
-    cancel: Cancel,
+    control: Control,
 }
 
 impl Context {
@@ -62,7 +61,7 @@ impl Context {
 
     /// Opens an image that may be one of tib's own layers.
     fn open(&self, image: &Path) -> Result<Image> {
-        Ok(Image::open(image, &self.policy(image), &self.events, &self.cancel)?)
+        Ok(Image::open(image, &self.policy(image), &self.control)?)
     }
 
     /// Hands the file tree of an open image to `work`, and closes the image.
@@ -70,7 +69,7 @@ impl Context {
         let path = image.path().to_owned();
         image.read(|tree| {
             if self.settings.explain {
-                self.events.note(format!("{}: {}", path.display(), tree.explain()));
+                self.control.events.note(format!("{}: {}", path.display(), tree.explain()));
             }
             work(tree)
         })
@@ -128,11 +127,11 @@ pub fn main() -> ExitCode {
     let printer = Printer::new(&settings);
     let cancel = Cancel::new();
     signals::watch(&cancel);
-    let context = Context { events: printer.events(), settings, printer, cancel };
+    let context = Context { control: Control::new(printer.events(), cancel), settings, printer };
     let exit = match run(args.command, &context) {
         Ok(exit) => exit,
         // Whatever failed after the user interrupted, failed because of it.
-        Err(_) if context.cancel.is_raised() => {
+        Err(_) if context.control.cancel.is_raised() => {
             context.printer.interrupted();
             Exit::Interrupted
         }

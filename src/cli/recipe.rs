@@ -63,7 +63,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
                         cache_dir: settings_of.cache_dir.clone(),
                         ..BuildRequest::new(recipe, base)
                     };
-                    let plan = assembly::plan(&request, &context.events, &context.cancel)?;
+                    let plan = assembly::plan(&request, &context.control)?;
                     context.printer.finish();
                     plan
                 }

@@ -6,8 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 use crate::host::process;
 
 use super::EngineError;
@@ -70,13 +69,7 @@ impl Payload {
     ///
     /// # Errors
     /// [`EngineError::Io`], [`EngineError::Payload`].
-    pub fn write(
-        &self,
-        staging: &Path,
-        disk: &Path,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<(), EngineError> {
+    pub fn write(&self, staging: &Path, disk: &Path, control: &Control) -> Result<(), EngineError> {
         let io = |path: &Path, source| EngineError::Io { path: path.display().to_string(), source };
         fs_err::create_dir_all(staging).map_err(|e| io(staging, e))?;
         let mut size = OVERHEAD;
@@ -101,7 +94,7 @@ impl Payload {
             .args(["-q", "-F", "-t", "ext2", "-b", "4096", "-m", "0", "-L", "tib-payload", "-d"])
             .arg(staging)
             .arg(disk);
-        process::run(&mut command, events, cancel).map_err(EngineError::Payload)?;
+        process::run(&mut command, control).map_err(EngineError::Payload)?;
         fs_err::remove_dir_all(staging).map_err(|e| io(staging, e))
     }
 }
@@ -124,7 +117,7 @@ mod tests {
         fs_err::write(&large, vec![9; 400 << 20]).unwrap();
         payload.add(PayloadPath::agent(), &large);
         let (staging, disk) = (dir.path().join("staging"), dir.path().join("payload.img"));
-        payload.write(&staging, &disk, &Events::none(), &Cancel::new()).unwrap();
+        payload.write(&staging, &disk, &Control::none()).unwrap();
         assert!(!staging.exists());
         let fs = ext4_view::Ext4::load_from_path(&disk).unwrap();
         assert_eq!(fs.read("/apt/site/a.deb").unwrap(), vec![7; 3_000_000]);

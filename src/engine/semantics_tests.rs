@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use super::testing::FakeGuest;
 use super::*;
 use crate::agent::AgentBundle;
-use crate::cancel::Cancel;
 use crate::check::ServiceState;
+use crate::control::Control;
 use crate::disk::FileKind;
 use crate::distro::{Family, OsRelease, well_known};
-use crate::event::Events;
 use crate::guest::{Access, Guest};
 use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
@@ -160,7 +159,7 @@ fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -
     let materials = StageMaterials { os, packages, agent: Some(&bundle.tree) };
     let stage = Stage { name: StageName::Site, steps: steps(init.ends_with("systemctl")) };
     let scaffold = Scaffold::enter(&mut guest).unwrap();
-    run_stage(&mut guest, &stage, &materials, &Events::none(), &Cancel::new()).unwrap();
+    run_stage(&mut guest, &stage, &materials, &Control::none()).unwrap();
     scaffold.leave(&mut guest).unwrap();
     seal(&mut guest, os).unwrap();
     assert_eq!(guest.lstat("/etc/resolv.conf").unwrap().unwrap().kind, FileKind::Symlink);

@@ -1,11 +1,11 @@
 //! Runs the steps of a stage, one after the other.
 
 use crate::agent::AgentTree;
-use crate::cancel::Cancel;
 use crate::check::ServiceState;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
-use crate::event::{Event, Events};
+use crate::event::Event;
 use crate::guest::{Access, Guest, Script};
 use crate::packages;
 use crate::packages::StagePackages;
@@ -39,20 +39,19 @@ pub fn run_stage(
     guest: &mut dyn Guest,
     stage: &Stage,
     materials: &StageMaterials<'_>,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<(), EngineError> {
     let mut runner = Runner { guest, stage: stage.name, materials, accounts: None };
     let total = stage.steps.len();
     let mut index = 0;
     while index < total {
-        cancel.check()?;
+        control.cancel.check()?;
         // Neighbours that enable (or disable, or mask) units share one call of systemctl.
         let run = same_state(&stage.steps[index..]).max(1);
         let steps = &stage.steps[index..index + run];
         let summary = steps.iter().map(Step::summary).collect::<Vec<_>>().join(", ");
         let number = index + run;
-        events.emit(Event::Step { number, total, summary: summary.clone() });
+        control.events.emit(Event::Step { number, total, summary: summary.clone() });
         runner.apply(steps).map_err(|source| EngineError::Step {
             stage: stage.name.name(),
             number,
@@ -274,7 +273,7 @@ mod tests {
         let packages = StagePackages::InGuest { day: 0 };
         let materials = StageMaterials { os: &os, packages: &packages, agent: None };
         let stage = Stage { name: StageName::Datastore, steps };
-        run_stage(guest, &stage, &materials, &Events::none(), &Cancel::new())
+        run_stage(guest, &stage, &materials, &Control::none())
     }
 
     fn service(unit: &str, state: ServiceState) -> Step {

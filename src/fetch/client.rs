@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use super::problem::parse_retry_after;
 use super::redact::redact;
 use super::{FetchError, Options, Problem, Retrieved};
-use crate::cancel::{Cancel, Cancelled, OnRaise};
+use crate::cancel::{Cancelled, OnRaise};
+use crate::control::Control;
 
 /// How many redirects are followed.
 const MOST_REDIRECTS: usize = 10;
@@ -23,7 +24,7 @@ const USER_AGENT: &str = concat!("tib/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) options: Options,
-    pub(crate) cancel: Cancel,
+    pub(crate) control: Control,
     runtime: Runtime,
     http: OnceLock<Result<reqwest::Client, Problem>>,
     interrupted: watch::Receiver<bool>,
@@ -49,16 +50,16 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) fn new(options: Options, cancel: Cancel) -> Result<Self, FetchError> {
+    pub(crate) fn new(options: Options, control: Control) -> Result<Self, FetchError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let (raise, interrupted) = watch::channel(false);
-        let on_raise = cancel.on_raise(move || {
+        let on_raise = control.cancel.on_raise(move || {
             // Nobody is left to be told if it fails.
             let _ = raise.send(true);
         });
         Ok(Self {
             options,
-            cancel,
+            control,
             runtime: runtime.map_err(FetchError::Host)?,
             http: OnceLock::new(),
             interrupted,

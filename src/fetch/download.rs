@@ -7,20 +7,18 @@ use super::follow::Digests;
 use super::place::Place;
 use super::store::Store;
 use super::{Downloaded, FetchError, Request, Retrieved, transfer};
-use crate::event::Events;
 
 /// See [`Fetcher::download`](super::Fetcher::download).
 pub(crate) fn download(
     client: &Client,
-    events: &Events,
     request: &Request<'_>,
     place: &Path,
 ) -> Result<Downloaded, FetchError> {
     let place = Place::open(place)?;
     let (mut bytes, mut again) = (0, false);
     loop {
-        let store = Store::open(request, &place, events, &client.cancel)?;
-        let (mut store, result) = transfer::run(client, events, request, store);
+        let store = Store::open(request, &place, &client.control)?;
+        let (mut store, result) = transfer::run(client, request, store);
         bytes += store.received;
         let resumed = store.resumed;
         let from = store.from.clone();
@@ -42,7 +40,10 @@ pub(crate) fn download(
                 if again || !resumed {
                     return Err(error);
                 }
-                events.warning(format!("{error}; starting over, since the transfer had been resumed"));
+                client
+                    .control
+                    .events
+                    .warning(format!("{error}; starting over, since the transfer had been resumed"));
                 again = true;
             }
             Err(error) => return Err(error),

@@ -9,7 +9,6 @@ use super::client::Client;
 use super::error::Stop;
 use super::redact::redact;
 use super::{FetchError, Options, Problem, Tried};
-use crate::event::Events;
 
 /// Waits shorter than this are not worth a message.
 const SHORT: Duration = Duration::from_secs(1);
@@ -35,7 +34,6 @@ pub(crate) trait Attempt {
 /// Tries `urls` in order, each as often as it makes sense, until one delivers.
 pub(crate) async fn try_all<A: Attempt>(
     client: &Client,
-    events: &Events,
     what: &str,
     urls: &[Url],
     work: &mut A,
@@ -58,13 +56,16 @@ pub(crate) async fn try_all<A: Attempt>(
             let Some(wait) = wait else { break problem };
             if wait >= SHORT {
                 let url = redact(url);
-                events.note(format!("{what}: `{url}`: {problem}; next attempt in {} s", wait.as_secs()));
+                client
+                    .control
+                    .events
+                    .note(format!("{what}: `{url}`: {problem}; next attempt in {} s", wait.as_secs()));
             }
             tokio::time::sleep(wait).await;
         };
         let failed = Tried { url: redact(url), attempts: retries.attempts, problem: last };
         if let Some(next) = urls.get(number + 1) {
-            events.warning(format!("{what}: {failed}; going on with `{}`", redact(next)));
+            client.control.events.warning(format!("{what}: {failed}; going on with `{}`", redact(next)));
         }
         tried.push(failed);
     }

@@ -48,9 +48,8 @@ pub use problem::Problem;
 pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;
 
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
-use crate::event::Events;
 use crate::trust::checksum::Checksum;
 use client::Client;
 
@@ -174,7 +173,6 @@ pub struct Retrieved {
 #[derive(Debug)]
 pub struct Fetcher {
     client: Client,
-    events: Events,
 }
 
 impl Fetcher {
@@ -182,8 +180,8 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError::Host`] when the host gives no runtime.
-    pub fn new(options: Options, events: Events, cancel: Cancel) -> Result<Self, FetchError> {
-        Ok(Self { client: Client::new(options, cancel)?, events })
+    pub fn new(options: Options, control: &Control) -> Result<Self, FetchError> {
+        Ok(Self { client: Client::new(options, control.clone())? })
     }
 
     /// Fetches a small file into memory from the first of `urls` that delivers. More than `limit` bytes are an error.
@@ -191,7 +189,7 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
     pub fn small(&self, urls: &[Url], limit: u64) -> Result<Small, FetchError> {
-        self.client.run(small::get(&self.client, &self.events, urls, limit))
+        self.client.run(small::get(&self.client, urls, limit))
     }
 
     /// Asks what a server has at `url`. Every status that is not about the moment is an answer, not an error.
@@ -199,7 +197,7 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
     pub fn head(&self, url: &Url) -> Result<Head, FetchError> {
-        self.client.run(small::head(&self.client, &self.events, url))
+        self.client.run(small::head(&self.client, url))
     }
 
     /// Downloads a file into `place`, a directory for this file and this process alone, and verifies it. What an earlier run that was
@@ -209,6 +207,6 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`]. After a wrong digest or a damaged archive nothing is left in `place`.
     pub fn download(&self, request: &Request<'_>, place: &Path) -> Result<Downloaded, FetchError> {
-        download::download(&self.client, &self.events, request, place)
+        download::download(&self.client, request, place)
     }
 }

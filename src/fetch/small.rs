@@ -8,22 +8,16 @@ use super::error::Stop;
 use super::mirrors::{Attempt, try_all};
 use super::redact::redact;
 use super::{FetchError, Head, Problem, Small};
-use crate::event::Events;
 
 /// Fetches a small file from the first URL that delivers.
-pub(crate) async fn get(
-    client: &Client,
-    events: &Events,
-    urls: &[Url],
-    limit: u64,
-) -> Result<Small, FetchError> {
+pub(crate) async fn get(client: &Client, urls: &[Url], limit: u64) -> Result<Small, FetchError> {
     let what = urls.first().map_or_else(|| "a file".to_owned(), name);
-    try_all(client, events, &what, urls, &mut Get { client, limit }).await
+    try_all(client, &what, urls, &mut Get { client, limit }).await
 }
 
 /// Asks for the head of a file.
-pub(crate) async fn head(client: &Client, events: &Events, url: &Url) -> Result<Head, FetchError> {
-    try_all(client, events, &name(url), std::slice::from_ref(url), &mut Ping { client }).await
+pub(crate) async fn head(client: &Client, url: &Url) -> Result<Head, FetchError> {
+    try_all(client, &name(url), std::slice::from_ref(url), &mut Ping { client }).await
 }
 
 struct Get<'a> {

@@ -12,8 +12,7 @@ use super::follow::{Digests, Followers, Task};
 use super::place::{Place, State};
 use super::spans::Spans;
 use super::{FetchError, Problem, Request, Retrieved};
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 use crate::sparse;
 use crate::trust::checksum::Algorithm;
 
@@ -41,8 +40,7 @@ pub(crate) struct Store<'a> {
     pub(crate) spans: Spans,
     request: &'a Request<'a>,
     place: &'a Place,
-    events: &'a Events,
-    cancel: &'a Cancel,
+    control: &'a Control,
     data: File,
     /// The length of `data`, holes included.
     length: u64,
@@ -56,12 +54,11 @@ impl<'a> Store<'a> {
     pub(crate) fn open(
         request: &'a Request<'a>,
         place: &'a Place,
-        events: &'a Events,
-        cancel: &'a Cancel,
+        control: &'a Control,
     ) -> Result<Self, FetchError> {
         let (data, state) = place.resume(request)?;
         let trouble = Arc::new(Notify::new());
-        let followers = Followers::start(&task(request), place, cancel, &trouble)?;
+        let followers = Followers::start(&task(request), place, &control.cancel, &trouble)?;
         let (have, total, from) = match state {
             Some(state) => (state.have, state.total, Some(state.from)),
             None => (0, None, None),
@@ -77,8 +74,7 @@ impl<'a> Store<'a> {
             spans: Spans::prefix_of(have),
             request,
             place,
-            events,
-            cancel,
+            control,
             data,
             length: have,
             followers,
@@ -174,7 +170,7 @@ impl<'a> Store<'a> {
     }
 
     fn tell(&mut self) {
-        self.events.progress(self.request.what, self.spans.covered(), self.total);
+        self.control.events.progress(self.request.what, self.spans.covered(), self.total);
         self.told = Instant::now();
     }
 
@@ -198,14 +194,15 @@ impl<'a> Store<'a> {
     /// Throws away what is there; `why` is told if that is anything.
     pub(crate) fn start_over(&mut self, why: &str) -> Result<(), FetchError> {
         if !self.spans.is_empty() {
-            self.events.warning(format!("{}: starting over: {why}", self.request.what));
+            self.control.events.warning(format!("{}: starting over: {why}", self.request.what));
         }
         // Before the bytes it tells of are gone.
         self.place.forget()?;
         // The followers of the old bytes end before the new ones can appear.
         self.followers.stop();
         self.data.set_len(0).map_err(FetchError::io("empty", self.place.data()))?;
-        self.followers = Followers::start(&task(self.request), self.place, self.cancel, &self.trouble)?;
+        self.followers =
+            Followers::start(&task(self.request), self.place, &self.control.cancel, &self.trouble)?;
         self.spans = Spans::default();
         (self.total, self.from, self.length, self.resumed) = (None, None, 0, false);
         Ok(())

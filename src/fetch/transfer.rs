@@ -17,7 +17,6 @@ use super::redact::redact;
 use super::spans::{ContentRange, Spans};
 use super::store::Store;
 use super::{FetchError, Problem, Request};
-use crate::event::Events;
 
 /// The network's side of a download.
 struct Transfer<'a> {
@@ -37,7 +36,6 @@ struct Transfer<'a> {
 /// has the reason.
 pub(crate) fn run<'a>(
     client: &'a Client,
-    events: &Events,
     request: &Request<'_>,
     store: Store<'a>,
 ) -> (Store<'a>, Result<(), FetchError>) {
@@ -54,7 +52,7 @@ pub(crate) fn run<'a>(
         tokio::select! {
             biased;
             () = trouble.notified() => Ok(()),
-            result = try_all(client, events, request.what, request.urls, &mut transfer) => result,
+            result = try_all(client, request.what, request.urls, &mut transfer) => result,
         }
     });
     (transfer.store.into_inner(), result)

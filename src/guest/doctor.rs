@@ -9,8 +9,7 @@ use serde::Serialize;
 
 use super::GuestError;
 use super::session::{Drive, DriveFormat, Session, SessionOptions};
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 use crate::host::kvm::{self, Acceleration};
 use crate::host::{process, temp_dir};
 use crate::shell::quote;
@@ -66,14 +65,10 @@ const CONNECT: u32 = 20;
 ///
 /// # Errors
 /// [`GuestError::Cancelled`] only: everything else is a finding.
-pub fn examine(
-    events: &Events,
-    cancel: &Cancel,
-    sources: &[(String, u16)],
-) -> Result<Vec<Finding>, GuestError> {
-    let virtualisation = virtualisation(kvm::acceleration(cancel)?);
-    let mut findings = vec![virtualisation, qemu(events, cancel), libguestfs(), kernel(), user()];
-    match boot(events, cancel) {
+pub fn examine(control: &Control, sources: &[(String, u16)]) -> Result<Vec<Finding>, GuestError> {
+    let virtualisation = virtualisation(kvm::acceleration(&control.cancel)?);
+    let mut findings = vec![virtualisation, qemu(control), libguestfs(), kernel(), user()];
+    match boot(control) {
         Ok((session, seconds)) => {
             let why = "every build runs in one";
             findings.push(Finding::new("appliance", why, State::Ok, format!("boots in {seconds:.0} s")));
@@ -86,7 +81,7 @@ pub fn examine(
         Err(GuestError::Cancelled(cancelled)) => return Err(cancelled.into()),
         Err(error) => findings.push(no_appliance(&error)),
     }
-    cancel.check()?;
+    control.cancel.check()?;
     Ok(findings)
 }
 
@@ -105,12 +100,12 @@ fn virtualisation(acceleration: Acceleration) -> Finding {
     }
 }
 
-fn qemu(events: &Events, cancel: &Cancel) -> Finding {
+fn qemu(control: &Control) -> Finding {
     let why = "qemu-system runs the appliance, qemu-img makes its disks; a newer qemu-img may write what an older \
                qemu-system cannot read";
     let fix = "install qemu-system and qemu-utils (qemu-img) of the same version";
     let ask = |program: &str| {
-        let output = process::run(Command::new(program).arg("--version"), events, cancel);
+        let output = process::run(Command::new(program).arg("--version"), control);
         output.map_err(|error| error.to_string()).and_then(|text| {
             let text = String::from_utf8_lossy(&text).into_owned();
             version(&text).ok_or_else(|| format!("`{program} --version` says `{}`", text.trim()))
@@ -203,7 +198,7 @@ fn user() -> Finding {
     Finding::new("user", why, State::Ok, detail)
 }
 
-fn boot(events: &Events, cancel: &Cancel) -> Result<(Session, f64), GuestError> {
+fn boot(control: &Control) -> Result<(Session, f64), GuestError> {
     let failed = |error: std::io::Error| GuestError::Launch {
         message: format!("cannot make a scratch disk: {error}"),
         console: Vec::new(),
@@ -213,7 +208,7 @@ fn boot(events: &Events, cancel: &Cancel) -> Result<(Session, f64), GuestError> 
     let drives = vec![Drive::writable(disk.path(), DriveFormat::Raw)];
     let options = SessionOptions { drives, network: true, ..SessionOptions::default() };
     let started = Instant::now();
-    let session = Session::launch(&options, events, cancel)?;
+    let session = Session::launch(&options, control)?;
     // qemu holds the file open; its name is no longer needed.
     Ok((session, started.elapsed().as_secs_f64()))
 }

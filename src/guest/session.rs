@@ -12,6 +12,7 @@ use super::ffi::{self, CallError};
 use super::mounts::Mount;
 use super::worker::{Lost, Worker};
 use crate::cancel::{Cancel, OnRaise};
+use crate::control::Control;
 use crate::event::Events;
 use crate::host::kvm::{self, Acceleration};
 use crate::host::temp_dir;
@@ -120,17 +121,17 @@ impl Session {
     ///
     /// # Errors
     /// [`GuestError::Launch`], or [`GuestError::Cancelled`].
-    pub fn launch(options: &SessionOptions, events: &Events, cancel: &Cancel) -> Result<Self, GuestError> {
-        cancel.check()?;
-        let acceleration = kvm::acceleration(cancel)?;
+    pub fn launch(options: &SessionOptions, control: &Control) -> Result<Self, GuestError> {
+        control.cancel.check()?;
+        let acceleration = kvm::acceleration(&control.cancel)?;
         if let Acceleration::Emulated { reason } = &acceleration {
-            kvm::warn_once(events, reason);
+            kvm::warn_once(&control.events, reason);
         }
-        match (Self::launch_with(options, events, cancel, &acceleration), acceleration) {
+        match (Self::launch_with(options, control, &acceleration), acceleration) {
             (Err(GuestError::Launch { message, .. }), Acceleration::Kvm) if !kvm::is_forced() => {
-                kvm::warn_once(events, &format!("the appliance did not start with KVM: {message}"));
+                kvm::warn_once(&control.events, &format!("the appliance did not start with KVM: {message}"));
                 let emulated = Acceleration::Emulated { reason: message };
-                Self::launch_with(options, events, cancel, &emulated)
+                Self::launch_with(options, control, &emulated)
             }
             (result, _) => result,
         }
@@ -138,27 +139,26 @@ impl Session {
 
     fn launch_with(
         options: &SessionOptions,
-        events: &Events,
-        cancel: &Cancel,
+        control: &Control,
         acceleration: &Acceleration,
     ) -> Result<Self, GuestError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("tib_session={}-{number}", std::process::id());
         let failed = |message: String| GuestError::Launch { message, console: Vec::new() };
-        let console = Console::new(events.clone(), options.log.as_deref())
+        let console = Console::new(control.events.clone(), options.log.as_deref())
             .map_err(|error| failed(format!("cannot write its log: {error}")))?;
         let worker = Worker::start(&console, &tag).map_err(|error| failed(error.message))?;
         let on_cancel = {
             let terminator = worker.terminator().clone();
-            cancel.on_raise(move || terminator.terminate())
+            control.cancel.on_raise(move || terminator.terminate())
         };
         let session = Self {
             worker,
             _on_cancel: on_cancel,
             console,
-            events: events.clone(),
-            cancel: cancel.clone(),
+            events: control.events.clone(),
+            cancel: control.cancel.clone(),
             layout: None,
             mounted: None,
             bound: Vec::new(),
@@ -173,7 +173,7 @@ impl Session {
             }
         };
         let result = session.worker.call(Some(LAUNCH_TIMEOUT), work);
-        cancel.check()?;
+        control.cancel.check()?;
         let message = match result {
             Ok(Ok(())) => return Ok(session),
             Ok(Err(error)) => strip(&error.message).to_owned(),

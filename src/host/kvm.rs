@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::process::{self, ProcessError};
 use crate::cancel::{Cancel, Cancelled};
+use crate::control::Control;
 use crate::event::Events;
 
 /// How the appliance's processor is run.
@@ -128,10 +129,13 @@ pub(crate) fn run_program(
         command.args(["-machine", &format!("virt,accel={accelerator}")]);
     }
     command.stdin(program).stdout(Stdio::null());
-    let mut running = process::spawn(&mut command, &Events::none(), cancel).map_err(|error| match error {
-        ProcessError::Start { source, .. } => format!("cannot start `{qemu}`: {source}"),
-        other => other.to_string(),
-    })?;
+    let mut running =
+        process::spawn(&mut command, &Control::new(Events::none(), cancel.clone())).map_err(|error| {
+            match error {
+                ProcessError::Start { source, .. } => format!("cannot start `{qemu}`: {source}"),
+                other => other.to_string(),
+            }
+        })?;
     let patience = if cfg!(target_arch = "x86_64") { timeout } else { SETTLE };
     let status = running.wait_timeout(patience);
     let said = running.end();

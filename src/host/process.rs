@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use crate::cancel::{Cancel, Cancelled, OnRaise};
+use crate::control::Control;
 use crate::event::Events;
 
 /// Lines of a program's output that are kept for an error message.
@@ -51,8 +52,8 @@ pub enum ProcessError {
 ///
 /// # Errors
 /// See [`ProcessError`].
-pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Vec<u8>, ProcessError> {
-    spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), events, cancel)?.wait()
+pub fn run(command: &mut Command, control: &Control) -> Result<Vec<u8>, ProcessError> {
+    spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), control)?.wait()
 }
 
 /// Starts `command`, for as long as the result lives. stdin and stdout are what the command says.
@@ -60,24 +61,24 @@ pub fn run(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Ve
 /// Each line of stderr is sent as an [`Event::Output`](crate::event::Event::Output) as it comes, and the last ones are
 /// kept for errors.
 ///
-/// The program gets a process group of its own, which is killed when `cancel` is raised, and also when this process
+/// The program gets a process group of its own, which is killed when the user cancels, and also when this process
 /// is killed itself and can do nothing any more.
 ///
 /// # Errors
 /// [`ProcessError::Start`], [`ProcessError::Cancelled`].
-pub fn spawn(command: &mut Command, events: &Events, cancel: &Cancel) -> Result<Running, ProcessError> {
-    cancel.check()?;
+pub fn spawn(command: &mut Command, control: &Control) -> Result<Running, ProcessError> {
+    control.cancel.check()?;
     let program = command.get_program().to_string_lossy().into_owned();
     let program = program.rsplit('/').next().unwrap_or(&program).to_owned();
     command.stderr(Stdio::piped());
-    let mut group = Group::spawn(command, cancel)
+    let mut group = Group::spawn(command, &control.cancel)
         .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
     let tail = Tail::default();
     let reader = group.child.stderr.take().map(|stderr| {
-        let (tail, events, program) = (tail.clone(), events.clone(), program.clone());
+        let (tail, events, program) = (tail.clone(), control.events.clone(), program.clone());
         std::thread::spawn(move || follow(stderr, &program, &tail, &events))
     });
-    Ok(Running { program, group, tail, reader, cancel: cancel.clone() })
+    Ok(Running { program, group, tail, reader, cancel: control.cancel.clone() })
 }
 
 /// A program that runs, with all its children. Dropping it kills them.
@@ -261,24 +262,24 @@ mod tests {
 
     #[test]
     fn what_runs_long_is_asked_ended_and_says_its_last_lines() {
-        let none = Events::none();
-        let mut running = spawn(&mut sh("echo why >&2; exec sleep 600"), &none, &Cancel::new()).unwrap();
+        let none = Control::none();
+        let mut running = spawn(&mut sh("echo why >&2; exec sleep 600"), &none).unwrap();
         assert_eq!(running.wait_timeout(Duration::from_millis(50)), None);
         while running.tail.lines().is_empty() {
             std::thread::sleep(POLL);
         }
         assert_eq!(running.end(), ["why"]);
         assert!(running.wait_timeout(Duration::ZERO).is_some_and(|status| status.signal() == Some(9)));
-        let mut short = spawn(&mut sh("exit 3"), &none, &Cancel::new()).unwrap();
+        let mut short = spawn(&mut sh("exit 3"), &none).unwrap();
         assert_eq!(short.wait_timeout(Duration::from_secs(60)).unwrap().code(), Some(3));
         assert!(matches!(short.wait(), Err(ProcessError::Failed { status, .. }) if status.code() == Some(3)));
     }
 
     #[test]
     fn stdout_is_returned_and_stderr_kept_for_the_error() {
-        let none = Events::none();
-        assert_eq!(run(&mut sh("echo out; echo err >&2"), &none, &Cancel::new()).unwrap(), b"out\n");
-        let error = run(&mut sh("echo why >&2; exit 3"), &none, &Cancel::new()).unwrap_err();
+        let none = Control::none();
+        assert_eq!(run(&mut sh("echo out; echo err >&2"), &none).unwrap(), b"out\n");
+        let error = run(&mut sh("echo why >&2; exit 3"), &none).unwrap_err();
         assert_eq!(error.tail(), ["why"]);
         assert_eq!(error.to_string(), "`sh` failed (exit status: 3)");
     }
@@ -291,7 +292,7 @@ mod tests {
     fn child() {
         let Some(path) = std::env::var_os(CHILD) else { return };
         let script = format!("sleep 60 & echo $! >'{}'; wait", path.to_string_lossy());
-        let _ = run(&mut sh(&script), &Events::none(), &Cancel::new());
+        let _ = run(&mut sh(&script), &Control::none());
     }
 
     #[test]
@@ -330,7 +331,8 @@ mod tests {
             std::thread::sleep(Duration::from_millis(200));
             raise.raise();
         });
-        let error = run(&mut sh("sleep 60 & wait"), &Events::none(), &cancel).unwrap_err();
+        let error =
+            run(&mut sh("sleep 60 & wait"), &Control::new(Events::none(), cancel.clone())).unwrap_err();
         assert!(matches!(error, ProcessError::Cancelled(_)));
         assert!(started.elapsed() < Duration::from_secs(30));
     }

@@ -6,10 +6,9 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::disk::{self, DiskError, Format, GrowthPlan, ImageInfo, Layout, Policy, Tree, VirtualDisk};
 use crate::error::Result;
-use crate::event::Events;
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions, SessionTree};
 
 pub use error::ImageError;
@@ -24,8 +23,7 @@ pub struct Image {
     disk: VirtualDisk,
     layout: Option<Layout>,
     opened: Option<Opened>,
-    events: Events,
-    cancel: Cancel,
+    control: Control,
 }
 
 /// How the file tree is read.
@@ -53,14 +51,14 @@ impl Opened {
 }
 
 impl Image {
-    /// Opens an image, through the gate. `events` and `cancel` are for everything that is read from it later.
+    /// Opens an image, through the gate. `control` is for everything that is read from it later.
     ///
     /// # Errors
     /// [`ImageError::Disk`] when the image is refused or damaged.
-    pub fn open(path: &Path, policy: &Policy, events: &Events, cancel: &Cancel) -> Result<Self, ImageError> {
+    pub fn open(path: &Path, policy: &Policy, control: &Control) -> Result<Self, ImageError> {
         let disk = VirtualDisk::open(path, policy)?;
-        let (events, cancel) = (events.clone(), cancel.clone());
-        Ok(Self { path: path.to_owned(), disk, layout: None, opened: None, events, cancel })
+        let control = control.clone();
+        Ok(Self { path: path.to_owned(), disk, layout: None, opened: None, control })
     }
 
     /// Where it is.
@@ -106,7 +104,7 @@ impl Image {
             None => self.open_tree()?,
         };
         let tree = self.opened.insert(opened).tree();
-        Ok(Watched::new(tree, format!("reading {}", self.path.display()), &self.events, &self.cancel))
+        Ok(Watched::new(tree, format!("reading {}", self.path.display()), &self.control))
     }
 
     fn open_tree(&self) -> Result<Opened, ImageError> {
@@ -119,14 +117,14 @@ impl Image {
         if sector != disk::SECTOR {
             return Err(ImageError::SectorsUnread { sector, reason });
         }
-        self.events.note(format!("reading {} through the appliance: {reason}", self.path.display()));
+        self.control.events.note(format!("reading {} through the appliance: {reason}", self.path.display()));
         let format = match self.info().format {
             Format::Raw => DriveFormat::Raw,
             Format::Qcow2 => DriveFormat::Qcow2,
         };
         let drives = vec![Drive::read_only(&self.path, format)];
         let options = SessionOptions { drives, ..SessionOptions::default() };
-        let mut session = Session::launch(&options, &self.events, &self.cancel)?;
+        let mut session = Session::launch(&options, &self.control)?;
         session.mount_root(true)?;
         Ok(Opened::ThroughAppliance(Box::new(SessionTree::new(session, reason))))
     }

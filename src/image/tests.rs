@@ -1,6 +1,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::control::Control;
 use crate::error::Exit;
 
 fn sh(directory: &Path, script: &str) {
@@ -11,7 +12,7 @@ fn sh(directory: &Path, script: &str) {
 }
 
 fn open(image: &Path) -> Image {
-    Image::open(image, &Policy::default(), &Events::none(), &Cancel::new()).unwrap()
+    Image::open(image, &Policy::default(), &Control::none()).unwrap()
 }
 
 /// Everything is read from the files that passed the gate, whatever has their names by then.

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
-use crate::cancel::{Cancel, Cancelled};
+use crate::cancel::Cancelled;
+use crate::control::Control;
 use crate::disk::{DiskError, Root, Stat, Tree, Xattr};
-use crate::event::Events;
 
 /// Work shorter than this needs no progress.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -22,28 +22,27 @@ pub(super) struct Watched<'a, T> {
 /// Tells how far reading has come, and when to stop.
 struct Progress<'a> {
     what: String,
-    events: &'a Events,
-    cancel: &'a Cancel,
+    control: &'a Control,
     next: Instant,
     read: u64,
 }
 
 impl Progress<'_> {
     fn tell(&mut self, bytes: usize) -> Result<(), Cancelled> {
-        self.cancel.check()?;
+        self.control.cancel.check()?;
         self.read += bytes as u64;
         let now = Instant::now();
         if now >= self.next {
             self.next = now + PACE;
-            self.events.progress(&self.what, self.read, None);
+            self.control.events.progress(&self.what, self.read, None);
         }
         Ok(())
     }
 }
 
 impl<'a, T> Watched<'a, T> {
-    pub(super) fn new(tree: T, what: String, events: &'a Events, cancel: &'a Cancel) -> Self {
-        Self { tree, progress: Progress { what, events, cancel, next: Instant::now() + PATIENCE, read: 0 } }
+    pub(super) fn new(tree: T, what: String, control: &'a Control) -> Self {
+        Self { tree, progress: Progress { what, control, next: Instant::now() + PATIENCE, read: 0 } }
     }
 }
 
@@ -107,8 +106,8 @@ impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
     }
 
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
-        let Progress { what, events, cancel, .. } = &self.progress;
-        Some(Box::new(Watched::new(self.tree.fork()?, what.clone(), events, cancel)))
+        let Progress { what, control, .. } = &self.progress;
+        Some(Box::new(Watched::new(self.tree.fork()?, what.clone(), control)))
     }
 
     fn root(&mut self) -> Result<Root, DiskError> {
@@ -127,12 +126,12 @@ mod tests {
 
     #[test]
     fn an_interruption_ends_reading_and_walking() {
-        let (events, cancel) = (Events::none(), Cancel::new());
+        let control = Control::none();
         let mut inner = MemTree::new().file("/f", "content");
-        let mut tree = Watched::new(&mut inner, "x".to_owned(), &events, &cancel);
+        let mut tree = Watched::new(&mut inner, "x".to_owned(), &control);
         assert_eq!(tree.read(b"/f", 100).unwrap(), b"content");
         assert_eq!(tree.progress.read, 7);
-        cancel.raise();
+        control.cancel.raise();
         assert!(matches!(tree.read(b"/f", 100), Err(DiskError::Cancelled(_))));
         assert!(matches!(tree.read_dir(b"/"), Err(DiskError::Cancelled(_))));
     }

@@ -12,10 +12,9 @@ mod zypper;
 
 use std::path::{Path, PathBuf};
 
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
-use crate::event::Events;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
@@ -80,7 +79,7 @@ pub trait Resolver: Sync {
     ///
     /// # Errors
     /// No answer, or one that contradicts what the recipe asks.
-    fn resolve(&self, request: ResolveRequest<'_>, events: &Events, cancel: &Cancel) -> Result<Solution>;
+    fn resolve(&self, request: ResolveRequest<'_>, control: &Control) -> Result<Solution>;
 
     /// Where the files of a set that this resolver made are, below the `cache_dir` that it was resolved with.
     fn files(&self, set: &PackageSet, cache_dir: &Path) -> Vec<HostFile>;

@@ -62,7 +62,9 @@ pub(super) fn unlisted(sources: &Sources, rooms: &Rooms) -> Vec<String> {
 pub(super) fn upwards(imports: &[Import], rooms: &Rooms) -> Vec<String> {
     let wrong = imports.iter().filter(|import| {
         let (from, to) = (room(&import.file), room(&import.from));
-        !is_outside(&import.file) && from != to && rooms.depth(from) >= rooms.depth(to)
+        // One that is not in the table is told by that alone.
+        let depths = rooms.depth(from).zip(rooms.depth(to));
+        !is_outside(&import.file) && from != to && depths.is_some_and(|(from, to)| from >= to)
     });
     let told: BTreeSet<String> = wrong
         .map(|import| format!("{import}, but `{}` stands above `{}`", room(&import.from), room(&import.file)))

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tib::cancel::Cancel;
+use tib::control::Control;
 use tib::disk::{DiskError, FileKind, Policy, Root, RootPlace, Tree, VirtualDisk};
 use tib::event::{Event, EventSink, Events};
 use tib::guest::doctor::{State, examine};
@@ -46,7 +47,7 @@ fn options(images: &[&Path]) -> SessionOptions {
 }
 
 fn launch(images: &[&Path], cancel: &Cancel) -> Session {
-    Session::launch(&options(images), &Events::none(), cancel).unwrap()
+    Session::launch(&options(images), &Control::new(Events::none(), cancel.clone())).unwrap()
 }
 
 /// What stands in the command line of the qemus of this process, and in no other's.
@@ -82,7 +83,9 @@ fn appliance_runs_scripts() {
     let directory = tempfile::tempdir().unwrap();
     let image = image::disk(directory.path(), 64);
     let kept = Kept::default();
-    let mut guest = Session::launch(&options(&[&image]), &Events::new(kept.clone()), &Cancel::new()).unwrap();
+    let mut guest =
+        Session::launch(&options(&[&image]), &Control::new(Events::new(kept.clone()), Cancel::new()))
+            .unwrap();
     guest.mount_root(false).unwrap();
 
     let out = guest.run(&Script::new("saying hello", "echo hello; echo noise >&2; id -u; pwd")).unwrap();
@@ -133,7 +136,7 @@ fn appliance_changes_files() {
 
     let mut options = options(&[&image]);
     options.drives.push(Drive::read_only(&payload, DriveFormat::Raw));
-    let mut guest = Session::launch(&options, &Events::none(), &Cancel::new()).unwrap();
+    let mut guest = Session::launch(&options, &Control::none()).unwrap();
     guest.mount_root(false).unwrap();
 
     guest.write("/etc/secret", b"s3cret", Access { mode: 0o4640, uid: 7, gid: 8 }).unwrap();
@@ -274,7 +277,8 @@ fn appliance_is_cancelled_in_a_script() {
     let raised = raiser.join().unwrap();
     assert!(raised.elapsed() < GONE, "{:?}", raised.elapsed());
     wait_gone(&tag, raised);
-    let error = Session::launch(&options(&[&image]), &Events::none(), &cancel).unwrap_err();
+    let error =
+        Session::launch(&options(&[&image]), &Control::new(Events::none(), cancel.clone())).unwrap_err();
     assert!(matches!(error, GuestError::Cancelled(_)), "{error:?}");
 }
 
@@ -292,7 +296,8 @@ fn appliance_is_cancelled_while_it_boots() {
             raise.raise();
             Instant::now()
         });
-        let error = Session::launch(&options(&[&empty]), &Events::none(), &cancel).unwrap_err();
+        let error =
+            Session::launch(&options(&[&empty]), &Control::new(Events::none(), cancel.clone())).unwrap_err();
         let raised = raiser.join().unwrap();
         assert!(matches!(error, GuestError::Cancelled(_)), "{error:?}");
         assert!(raised.elapsed() < GONE, "{delay:?}: {:?}", raised.elapsed());
@@ -348,7 +353,7 @@ fn appliance_is_examined() {
         ("no-such-host.invalid".to_owned(), 80),
         ("bad; name".to_owned(), 80),
     ];
-    let findings = examine(&Events::none(), &Cancel::new(), &sources).unwrap();
+    let findings = examine(&Control::none(), &sources).unwrap();
     let find = |name: &str| findings.iter().find(|f| f.name.contains(name)).unwrap();
     for name in ["appliance", "appliance network", "libguestfs", "kernel", "user", "qemu"] {
         assert_eq!(find(name).state, State::Ok, "{:#?}", find(name));

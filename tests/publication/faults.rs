@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use tib::assembly::BuildError;
 use tib::cancel::Cancel;
+use tib::control::Control;
 use tib::error::{Diagnose, Exit};
 use tib::event::Events;
 
@@ -19,7 +20,7 @@ use super::strace::*;
 fn publishes_in_a_process_of_its_own() {
     let directory = PathBuf::from(std::env::var_os("PUBLISH_IN").expect("called by another test"));
     let force = std::env::var_os("PUBLISH_FORCE").is_some();
-    let exit = match publish(&directory, "new", force, &Events::none(), &Cancel::new()) {
+    let exit = match publish(&directory, "new", force, &Control::none()) {
         Ok(()) => Exit::Done,
         Err(error) => error.exit(),
     };
@@ -179,7 +180,7 @@ fn what_somebody_makes_after_a_kill_is_not_replaced_nor_given_other_evidence() {
     fs::write(directory.path().join("image"), "theirs").unwrap();
     let told = Told::default();
     let events = Events::new(told.clone());
-    let error = prepare(&directory.path(), false, &events, &Cancel::new()).unwrap_err();
+    let error = prepare(&directory.path(), false, &Control::new(events.clone(), Cancel::new())).unwrap_err();
     assert!(matches!(error, BuildError::Exists(_)), "{error}");
     let visible = || listing(&directory.path()).into_iter().filter(|name| !name.starts_with(".tib-"));
     assert_eq!(visible().collect::<Vec<_>>(), ["image file"]);
@@ -210,7 +211,10 @@ fn a_journal_that_cannot_be_read_costs_nobody_an_image() {
     ] {
         fs::write(&journal, bad).unwrap();
         let told = Told::default();
-        drop(prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap());
+        drop(
+            prepare(&directory.path(), true, &Control::new(Events::new(told.clone()), Cancel::new()))
+                .unwrap(),
+        );
         assert_eq!(fs::read(private.join("old/image")).unwrap(), b"old", "{what}");
         let told = told.0.lock().unwrap().join("\n");
         assert!(told.contains(private.to_str().unwrap()) && told.contains("its journal"), "{what}: {told}");
@@ -252,7 +256,10 @@ fn a_new_image_that_its_user_has_changed_keeps_its_evidence() {
             let before: Vec<_> = before.collect();
             assert!(evidence.iter().all(|name| before.iter().any(|there| there == name)), "{before:?}");
             let told = Told::default();
-            drop(prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap());
+            drop(
+                prepare(&directory.path(), true, &Control::new(Events::new(told.clone()), Cancel::new()))
+                    .unwrap(),
+            );
             assert_eq!(listing(&directory.path()), before, "{what}, old set: {old}");
             let told = told.0.lock().unwrap().clone();
             let expected = if is_there { "is complete" } else { "not there any more" };
@@ -291,7 +298,8 @@ fn what_was_mended_is_told() {
         let directory = directory(old);
         run_traced(&directory.path(), old, &fault);
         let told = Told::default();
-        let _ = prepare(&directory.path(), true, &Events::new(told.clone()), &Cancel::new()).unwrap();
+        let _ = prepare(&directory.path(), true, &Control::new(Events::new(told.clone()), Cancel::new()))
+            .unwrap();
         let told = told.0.lock().unwrap().clone();
         assert!(matches!(&told[..], [one] if one.contains(expected)), "{fault:?}: {told:?}");
     }

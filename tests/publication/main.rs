@@ -17,6 +17,7 @@ use fs_err as fs;
 use set::*;
 use tib::assembly::BuildError;
 use tib::cancel::Cancel;
+use tib::control::Control;
 use tib::error::{Diagnose, Exit};
 use tib::event::Events;
 
@@ -107,14 +108,14 @@ fn without_force_exactly_one_of_many_wins_and_the_others_change_nothing() {
 fn what_somebody_makes_meanwhile_is_theirs() {
     for name in NAMES {
         let directory = directory(false);
-        let (events, cancel) = (Events::none(), Cancel::new());
-        let publication = prepare(&directory.path(), false, &events, &cancel).unwrap();
+        let control = Control::none();
+        let publication = prepare(&directory.path(), false, &control).unwrap();
         for (name, content) in NAMES.iter().zip(contents("new")) {
             publication.write(name.as_ref(), content.as_bytes()).unwrap();
         }
         let theirs = directory.path().join(name);
         fs::write(&theirs, "theirs").unwrap();
-        let error = publication.publish(&events, &cancel).unwrap_err();
+        let error = publication.publish(&control).unwrap_err();
         assert!(matches!(&error, BuildError::Exists(path) if *path == theirs), "{error}");
         assert_eq!(listing(&directory.path()), [format!("{name} file")]);
         assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
@@ -124,31 +125,31 @@ fn what_somebody_makes_meanwhile_is_theirs() {
 #[test]
 fn evidence_that_the_new_set_lacks_goes_with_the_old_one() {
     let directory = directory(true);
-    let (events, cancel) = (Events::none(), Cancel::new());
-    let publication = prepare(&directory.path(), true, &events, &cancel).unwrap();
+    let control = Control::none();
+    let publication = prepare(&directory.path(), true, &control).unwrap();
     for (name, content) in NAMES.iter().zip(contents("new")).skip(1) {
         publication.write(name.as_ref(), content.as_bytes()).unwrap();
     }
-    publication.publish(&events, &cancel).unwrap();
+    publication.publish(&control).unwrap();
     assert_eq!(listing(&directory.path()), ["image file", "image.sha256 file"]);
 }
 
 #[test]
 fn an_interruption_counts_until_names_change() {
     let directory = directory(true);
-    let (events, cancel) = (Events::none(), Cancel::new());
-    let publication = prepare(&directory.path(), true, &events, &cancel).unwrap();
+    let control = Control::none();
+    let publication = prepare(&directory.path(), true, &control).unwrap();
     publication.write(NAMES[2].as_ref(), b"new").unwrap();
-    cancel.raise();
-    let error = publication.publish(&events, &cancel).unwrap_err();
+    control.cancel.raise();
+    let error = publication.publish(&control).unwrap_err();
     assert_eq!(error.exit(), Exit::Interrupted, "{error}");
     assert_eq!(look(&directory.path(), "interrupted"), Seen::old());
     assert_eq!(leftovers(&directory.path()), Vec::<String>::new());
 
-    let cancel = Cancel::new();
-    publish(&directory.path(), "new", true, &events, &cancel).unwrap();
-    cancel.raise();
-    assert_eq!(cancel.check(), Ok(()), "what is published cannot be interrupted");
+    let control = Control::none();
+    publish(&directory.path(), "new", true, &control).unwrap();
+    control.cancel.raise();
+    assert_eq!(control.cancel.check(), Ok(()), "what is published cannot be interrupted");
 }
 
 #[test]
@@ -158,8 +159,9 @@ fn waiting_for_a_lock_of_somebody_else_is_told_and_can_be_interrupted() {
     lock.lock().unwrap();
     let (told, cancel) = (Told::default(), Cancel::new());
     let waiting = {
-        let (directory, events, cancel) = (directory.path(), Events::new(told.clone()), cancel.clone());
-        std::thread::spawn(move || publish(&directory, "new", true, &events, &cancel))
+        let (directory, control) =
+            (directory.path(), Control::new(Events::new(told.clone()), cancel.clone()));
+        std::thread::spawn(move || publish(&directory, "new", true, &control))
     };
     while told.0.lock().unwrap().is_empty() {
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -207,7 +209,7 @@ fn links_and_read_only_files_are_replaced_and_what_links_lead_to_is_not() {
     for (name, to) in [("image.sha256", &target), ("image.manifest", &elsewhere.path().join("nowhere"))] {
         fs::remove_file(directory.path().join(name)).unwrap();
         symlink(to, directory.path().join(name)).unwrap();
-        let error = prepare(&directory.path(), false, &Events::none(), &Cancel::new()).unwrap_err();
+        let error = prepare(&directory.path(), false, &Control::none()).unwrap_err();
         assert!(matches!(error, BuildError::Exists(_)), "{error}");
     }
     publish_here(&directory.path(), "new", true).unwrap();

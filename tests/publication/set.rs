@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
 use tib::assembly::{BuildError, Publication};
-use tib::cancel::Cancel;
-use tib::event::{Event, EventSink, Events};
+use tib::control::Control;
+use tib::event::{Event, EventSink};
 
 use super::common::{outcome, scratch};
 
@@ -89,32 +89,21 @@ pub fn directory(old: bool) -> Place {
     directory
 }
 
-pub fn prepare(
-    directory: &Path,
-    force: bool,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Publication, BuildError> {
-    Publication::prepare(directory, NAMES.map(OsString::from).to_vec(), force, events, cancel)
+pub fn prepare(directory: &Path, force: bool, control: &Control) -> Result<Publication, BuildError> {
+    Publication::prepare(directory, NAMES.map(OsString::from).to_vec(), force, control)
 }
 
-pub fn publish(
-    directory: &Path,
-    tag: &str,
-    force: bool,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<(), BuildError> {
-    let publication = prepare(directory, force, events, cancel)?;
+pub fn publish(directory: &Path, tag: &str, force: bool, control: &Control) -> Result<(), BuildError> {
+    let publication = prepare(directory, force, control)?;
     for (name, content) in NAMES.iter().zip(contents(tag)) {
         publication.write(name.as_ref(), content.as_bytes())?;
     }
-    publication.publish(events, cancel)
+    publication.publish(control)
 }
 
 /// Publishes in this process, without any faults.
 pub fn publish_here(directory: &Path, tag: &str, force: bool) -> Result<(), BuildError> {
-    publish(directory, tag, force, &Events::none(), &Cancel::new())
+    publish(directory, tag, force, &Control::none())
 }
 
 /// What must hold after the program ended with a code, and after the next publication.
@@ -133,10 +122,7 @@ pub fn judge(directory: &Path, old: bool, status: ExitStatus, clean: bool, case:
 /// What must hold once the next publication has looked at the directory.
 #[track_caller]
 pub fn mended(directory: &Path, expected: &[Seen], case: &str) {
-    drop(
-        prepare(directory, true, &Events::none(), &Cancel::new())
-            .unwrap_or_else(|error| panic!("{case}: {error}")),
-    );
+    drop(prepare(directory, true, &Control::none()).unwrap_or_else(|error| panic!("{case}: {error}")));
     let seen = look(directory, case);
     assert!(expected.contains(&seen), "{case}: {seen:?} after it was mended");
     assert_eq!(leftovers(directory), Vec::<String>::new(), "{case}: after it was mended");

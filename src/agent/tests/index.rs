@@ -9,10 +9,9 @@ use crate::agent::error::AgentError;
 use crate::agent::pip::HostEnv;
 use crate::agent::{AgentBundle, AgentRequest, resolve_in};
 use crate::cache::Cache;
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Arch;
 use crate::error::{Diagnose, Exit};
-use crate::event::Events;
 use crate::recipe::{AgentStep, Content};
 
 fn step(source: &str) -> AgentStep {
@@ -40,7 +39,7 @@ fn ask(step: &AgentStep, cache: &Path, env: &HostEnv, guest: Guest) -> Result<Ag
         cache,
         offline: guest.1,
     };
-    resolve_in(&request, env, &Events::none(), &Cancel::new())
+    resolve_in(&request, env, &Control::none())
 }
 
 fn trove(version: &str) -> Maker {

@@ -7,9 +7,8 @@ use fs_err as fs;
 
 use crate::agent::{AgentRequest, resolve};
 use crate::cache::Cache;
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Arch;
-use crate::event::Events;
 use crate::recipe::AgentStep;
 
 /// `TIB_TEST_AGENT` chooses the version.
@@ -38,15 +37,11 @@ fn network_troves_agent_starts_from_the_tar() {
         cache: &cache,
         offline,
     };
-    let bundle = resolve(&request(false), &Events::none(), &Cancel::new()).unwrap();
+    let bundle = resolve(&request(false), &Control::none()).unwrap();
     assert!(bundle.agent.files.len() > 50);
     fs::remove_file(&bundle.tree.path).unwrap();
-    assert_eq!(
-        resolve(&request(true), &Events::none(), &Cancel::new()).unwrap(),
-        bundle,
-        "laid out again, the same"
-    );
-    assert_eq!(resolve(&request(true), &Events::none(), &Cancel::new()).unwrap(), bundle);
+    assert_eq!(resolve(&request(true), &Control::none()).unwrap(), bundle, "laid out again, the same");
+    assert_eq!(resolve(&request(true), &Control::none()).unwrap(), bundle);
     tar::Archive::new(fs::File::open(&bundle.tree.path).unwrap()).unpack("/").unwrap();
     let out = Command::new(venv.join("bin/trove-guestagent")).arg("--help").output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout);

@@ -9,8 +9,7 @@ use rustix::fs::{Mode, Stat};
 
 use super::directory::{Directory, is_file};
 use crate::assembly::BuildError;
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 
 const NAME: &str = ".tib-publication.lock";
 /// How often a lock somebody else holds is tried again.
@@ -35,22 +34,17 @@ impl Turn {
     /// # Errors
     /// [`BuildError::Cancelled`], [`BuildError::Busy`], [`BuildError::NotAFile`] if something else has the lock's name,
     /// or why the lock cannot be made.
-    pub(crate) fn wait(directory: &Directory, events: &Events, cancel: &Cancel) -> Result<Self, BuildError> {
-        Self::wait_at_most(LIMIT, directory, events, cancel)
+    pub(crate) fn wait(directory: &Directory, control: &Control) -> Result<Self, BuildError> {
+        Self::wait_at_most(LIMIT, directory, control)
     }
 
-    fn wait_at_most(
-        limit: Duration,
-        directory: &Directory,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> Result<Self, BuildError> {
+    fn wait_at_most(limit: Duration, directory: &Directory, control: &Control) -> Result<Self, BuildError> {
         let path = directory.join(OsStr::new(NAME));
         let failed = |source| BuildError::Output { path: path.clone(), source };
         let started = Instant::now();
         let mut told = false;
         loop {
-            cancel.check()?;
+            control.cancel.check()?;
             let file = open(directory)?;
             let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
             if !is_file(&stat) {
@@ -71,7 +65,7 @@ impl Turn {
                 return Err(BuildError::Busy(path));
             }
             if waited >= PATIENCE && !told {
-                events.note(format!("waiting for another program to release `{}`", path.display()));
+                control.events.note(format!("waiting for another program to release `{}`", path.display()));
                 told = true;
             }
             std::thread::sleep(POLL);
@@ -130,8 +124,7 @@ mod tests {
     fn nobody_is_waited_for_without_end() {
         let home = tempfile::tempdir().unwrap();
         let directory = Directory::open(home.path()).unwrap();
-        let wait =
-            || Turn::wait_at_most(Duration::from_millis(50), &directory, &Events::none(), &Cancel::new());
+        let wait = || Turn::wait_at_most(Duration::from_millis(50), &directory, &Control::none());
         let held = wait().unwrap();
         let error = wait().unwrap_err();
         assert!(matches!(&error, BuildError::Busy(path) if path.ends_with(NAME)), "{error}");

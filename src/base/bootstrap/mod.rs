@@ -23,8 +23,8 @@ use crate::cache::inventory::entries;
 use crate::cache::lock::FileLock;
 use crate::cache::{Base, Origin};
 use crate::cache::{Cache, WorkDir, files};
-use crate::cancel::Cancel;
 use crate::clock;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Format;
 use crate::event::{Event, Events};
@@ -44,35 +44,34 @@ pub(crate) fn resolve(
     system: System,
     cache: &Cache,
     offline: bool,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Base, BaseError> {
-    let sources = sources::of_host(system, events);
+    let sources = sources::of_host(system, &control.events);
     let key = key(system, &sources);
     let note = format!("bootstrap/{key}.json");
-    if let Some(base) = made(cache, &note, events, cancel)? {
-        found(events, system);
+    if let Some(base) = made(cache, &note, control)? {
+        found(&control.events, system);
         return Ok(base);
     }
     if offline {
         return Err(BaseError::Offline(format!("bootstrap:{system}")));
     }
     let lock = cache.lock_path(&format!("bootstrap-{key}"));
-    let _lock = FileLock::exclusive(&lock, &format!("bootstrapping {system}"), events, cancel)?;
+    let _lock = FileLock::exclusive(&lock, &format!("bootstrapping {system}"), control)?;
     // Another tib may have made it while we waited.
-    if let Some(base) = made(cache, &note, events, cancel)? {
-        found(events, system);
+    if let Some(base) = made(cache, &note, control)? {
+        found(&control.events, system);
         return Ok(base);
     }
     let work = cache.work()?;
-    let base = make(system, &sources, key, &work, cache, events, cancel)?;
+    let base = make(system, &sources, key, &work, cache, control)?;
     cache.write_note(&work, &note, &Made { digest: base.digest })?;
     Ok(base)
 }
 
-fn made(cache: &Cache, note: &str, events: &Events, cancel: &Cancel) -> Result<Option<Base>, BaseError> {
+fn made(cache: &Cache, note: &str, control: &Control) -> Result<Option<Base>, BaseError> {
     let Some(made) = cache.read_note::<Made>(note) else { return Ok(None) };
-    Ok(bases::find(cache, made.digest, None, events, cancel)?)
+    Ok(bases::find(cache, made.digest, None, control)?)
 }
 
 /// The bases in the cache that a bootstrap made.
@@ -101,36 +100,39 @@ fn make(
     key: Digest,
     work: &WorkDir,
     cache: &Cache,
-    events: &Events,
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<Base, BaseError> {
-    let version = rootfs::check_host(events, cancel)?;
+    let version = rootfs::check_host(control)?;
     let identity = disk::Identity::from_key(key);
     // The namespace's root is another user: the tree may have to be outside the cache.
     let place = work.reachable()?;
     let tree = rootfs::Tree { path: place.join("root"), system, sources, identity: &identity };
-    events.stage("bootstrap", format!("{system} with mmdebstrap"), || tree.bootstrap(events, cancel))?;
-    events.stage("base image", format!("partitions, file systems and boot loader of {system}"), || {
-        let file_system = tree.file_system(events, cancel)?;
-        let staged = work.path().join("base");
-        fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
-        let path = staged.join("disk.raw");
-        disk::assemble(&path, &file_system, &tree.boot_files()?, &identity, cancel)?;
-        let origin = Origin::Bootstrap {
-            system: system.to_string(),
-            sources: sources.to_owned(),
-            mmdebstrap: version,
-            created: clock::now(),
-        };
-        let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
-        let digest = hash(&path, events, cancel)?;
-        Ok(bases::store(cache, work, &staged, digest, &meta)?)
-    })
+    control.events.stage("bootstrap", format!("{system} with mmdebstrap"), || tree.bootstrap(control))?;
+    control.events.stage(
+        "base image",
+        format!("partitions, file systems and boot loader of {system}"),
+        || {
+            let file_system = tree.file_system(control)?;
+            let staged = work.path().join("base");
+            fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
+            let path = staged.join("disk.raw");
+            disk::assemble(&path, &file_system, &tree.boot_files()?, &identity, &control.cancel)?;
+            let origin = Origin::Bootstrap {
+                system: system.to_string(),
+                sources: sources.to_owned(),
+                mmdebstrap: version,
+                created: clock::now(),
+            };
+            let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
+            let digest = hash(&path, control)?;
+            Ok(bases::store(cache, work, &staged, digest, &meta)?)
+        },
+    )
 }
 
-fn hash(path: &Path, events: &Events, cancel: &Cancel) -> Result<Digest, BaseError> {
-    let mut progress = |done| events.progress("hashing the image", done, Some(disk::SIZE));
-    Ok(files::hash(path, cancel, &mut progress)?)
+fn hash(path: &Path, control: &Control) -> Result<Digest, BaseError> {
+    let mut progress = |done| control.events.progress("hashing the image", done, Some(disk::SIZE));
+    Ok(files::hash(path, &control.cancel, &mut progress)?)
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
         let system = System::parse("debian-12").unwrap();
-        let error = resolve(system, &cache, true, &Events::none(), &Cancel::new()).unwrap_err();
+        let error = resolve(system, &cache, true, &Control::none()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "base `bootstrap:debian-12` is not in the cache and cannot be made offline"

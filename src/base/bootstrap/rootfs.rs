@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::disk::{self, BootFiles, Identity};
 use super::{BaseError, System};
 use crate::cache::CacheError;
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
 use crate::host::process;
@@ -30,14 +30,14 @@ pub(crate) struct Tree<'a> {
 }
 
 /// Whether this host can bootstrap; returns mmdebstrap's version.
-pub(crate) fn check_host(events: &Events, cancel: &Cancel) -> Result<String, BaseError> {
+pub(crate) fn check_host(control: &Control) -> Result<String, BaseError> {
     if Arch::host() != Some(Arch::X86_64) {
         return Err(BaseError::Host {
             problem: "it is not of the x86_64 architecture".to_owned(),
             fix: "give an image with `--base FILE`".to_owned(),
         });
     }
-    let version = process::run(Command::new("mmdebstrap").arg("--version"), events, cancel);
+    let version = process::run(Command::new("mmdebstrap").arg("--version"), control);
     let version = version.map_err(|error| match error {
         process::ProcessError::Start { .. } => BaseError::Host {
             problem: "mmdebstrap is not installed".to_owned(),
@@ -47,7 +47,8 @@ pub(crate) fn check_host(events: &Events, cancel: &Cancel) -> Result<String, Bas
     })?;
     if !is_root() {
         // The same as mmdebstrap itself will do, so what it says is what is missing.
-        let probe = process::run(&mut helper(&["true"]), &Events::none(), cancel);
+        let probe =
+            process::run(&mut helper(&["true"]), &Control::new(Events::none(), control.cancel.clone()));
         probe.map_err(no_namespace)?;
     }
     Ok(String::from_utf8_lossy(&version).trim().to_owned())
@@ -70,7 +71,7 @@ fn no_namespace(error: process::ProcessError) -> BaseError {
 
 impl Tree<'_> {
     /// Makes the tree.
-    pub(crate) fn bootstrap(&self, events: &Events, cancel: &Cancel) -> Result<(), BaseError> {
+    pub(crate) fn bootstrap(&self, control: &Control) -> Result<(), BaseError> {
         let mut command = if is_root() {
             // Mounts and processes end with the namespaces, even if all of it is killed.
             let mut command = Command::new("unshare");
@@ -106,16 +107,16 @@ impl Tree<'_> {
             // The namespace's root may not be allowed to enter the user's current directory.
             .current_dir("/");
         let what = format!("bootstrapping {}", self.system);
-        run(&mut command, what, parent, events, cancel)
+        run(&mut command, what, parent, control)
     }
 
     /// Packs the tree into a file system of the size of the root partition and returns its path.
-    pub(crate) fn file_system(&self, events: &Events, cancel: &Cancel) -> Result<PathBuf, BaseError> {
+    pub(crate) fn file_system(&self, control: &Control) -> Result<PathBuf, BaseError> {
         let script = FILE_SYSTEM;
         let size = (disk::ROOT_SIZE >> 10).to_string();
         let mut command = helper(&["sh", "-c", script, "filesystem"]);
         command.arg(&self.path).arg(size).env("TIB_ROOT_UUID", &self.identity.root);
-        run(&mut command, "making the root file system".to_owned(), &self.path, events, cancel)?;
+        run(&mut command, "making the root file system".to_owned(), &self.path, control)?;
         Ok(self.path.join("tmp/root.ext4"))
     }
 
@@ -135,16 +136,10 @@ impl Tree<'_> {
 
 /// Runs a program that writes below `place`. It is known for a full disk by anything it ever said: dpkg and apt go on
 /// talking long after that, and give other reasons in the end.
-fn run(
-    command: &mut Command,
-    what: String,
-    place: &Path,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<(), BaseError> {
+fn run(command: &mut Command, what: String, place: &Path, control: &Control) -> Result<(), BaseError> {
     let full = Arc::new(AtomicBool::new(false));
-    let listener = Listener { events: events.clone(), full: Arc::clone(&full) };
-    match process::run(command, &Events::new(listener), cancel) {
+    let listener = Listener { events: control.events.clone(), full: Arc::clone(&full) };
+    match process::run(command, &control.telling(Events::new(listener))) {
         Ok(_) => Ok(()),
         Err(process::ProcessError::Failed { .. }) if full.load(Ordering::Relaxed) => {
             Err(CacheError::no_space("write below", place.to_owned()).into())
@@ -208,7 +203,7 @@ mod tests {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
             let place = Path::new("/tmp");
-            run(&mut command, "bootstrapping x".to_owned(), place, &Events::none(), &Cancel::new())
+            run(&mut command, "bootstrapping x".to_owned(), place, &Control::none())
         };
         let chatter = "i=0; while [ $i -lt 60 ]; do echo \"I: $i\" >&2; i=$((i+1)); done; exit 1";
         for sign in [

@@ -36,7 +36,10 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
         .map(|problem| Finding { id: problem.id, file: problem.file, message: problem.message });
     let mut outcome = Outcome { entries: entries.len(), asked: 0, problems: problems.collect() };
     if online {
-        context.events.stage("servers", "asking for every image", || ask(&entries, context, &mut outcome))?;
+        context
+            .control
+            .events
+            .stage("servers", "asking for every image", || ask(&entries, context, &mut outcome))?;
         context.printer.finish();
     }
     let good = outcome.problems.is_empty();
@@ -56,18 +59,18 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
 
 /// One HEAD request for each image: the newest build, and the newest pinned one.
 fn ask(entries: &[&Entry], context: &Context, outcome: &mut Outcome) -> Result<()> {
-    let fetcher = Fetcher::new(Options::default(), context.events.clone(), context.cancel.clone())?;
+    let fetcher = Fetcher::new(Options::default(), &context.control)?;
     for entry in entries.iter().filter(|entry| entry.local.is_none()) {
         for image in images(entry) {
-            context.cancel.check()?;
+            context.control.cancel.check()?;
             outcome.asked += 1;
-            context.events.output("head", format!("{} {}", entry.id(), image.file));
+            context.control.events.output("head", format!("{} {}", entry.id(), image.file));
             if let Some(message) = absence(&image, &fetcher) {
                 outcome.problems.push(Finding { id: entry.id.clone(), file: entry.origin.clone(), message });
             }
         }
     }
-    context.cancel.check()?;
+    context.control.cancel.check()?;
     Ok(())
 }
 

@@ -59,11 +59,11 @@ pub(super) fn run(args: BaseFetchArgs, context: &Context) -> Result<Exit> {
     let cache = open_cache(context)?;
     let mut results = Vec::new();
     // One that failed is told of below; the stage is finished if none did.
-    let _ = context.events.stage("fetch", "images", || {
+    let _ = context.control.events.stage("fetch", "images", || {
         results = all(&requests, &cache, context);
         if results.iter().all(Result::is_ok) { Ok(()) } else { Err(()) }
     });
-    context.cancel.check()?;
+    context.control.cancel.check()?;
     context.printer.finish();
 
     let mut outcome = Outcome { fetched: Vec::new(), failed: Vec::new() };
@@ -110,7 +110,7 @@ fn all(requests: &[BaseRequest], cache: &Cache, context: &Context) -> Vec<Result
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     requests.get(index).map(|request| (index, request))
                 } {
-                    let result = base::resolve(request, cache, &context.events, &context.cancel);
+                    let result = base::resolve(request, cache, &context.control);
                     results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
                 }
             });

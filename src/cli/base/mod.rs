@@ -26,11 +26,11 @@ pub(super) fn run(args: BaseArgs, context: &Context) -> Result<Exit> {
             let arch = arch.or_else(Arch::host).unwrap_or(Arch::X86_64);
             let (cache, catalogue) = (open_cache(context)?, open_catalogue(context)?);
             let entry = catalogue.find(&id)?;
-            let held =
-                context.events.stage("import", format!("{} as {}", file.display(), entry.id()), || {
-                    let (events, cancel) = (&context.events, &context.cancel);
-                    base::import_as(&file, entry, arch, checksum.as_ref(), &cache, events, cancel)
-                })?;
+            let held = context.control.events.stage(
+                "import",
+                format!("{} as {}", file.display(), entry.id()),
+                || base::import_as(&file, entry, arch, checksum.as_ref(), &cache, &context.control),
+            )?;
             context.printer.finish();
             if json {
                 put_json(&held)?;
@@ -89,8 +89,9 @@ fn verify(context: &Context, ids: &[String], json: bool) -> Result<Exit> {
         held.iter().filter(|held| names.contains(&held.id)).map(|held| held.digest).collect();
     let only = (!names.is_empty()).then_some(digests.as_slice());
     let mut found = context
+        .control
         .events
-        .stage("verify", "hashing", || cache::audit_bases(&cache, only, &context.events, &context.cancel))?;
+        .stage("verify", "hashing", || cache::audit_bases(&cache, only, &context.control))?;
     context.printer.finish();
     found.sort_by(|a, b| a.about.cmp(&b.about));
     let damaged = found.iter().any(|found| found.damage.is_some());

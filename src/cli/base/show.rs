@@ -48,7 +48,7 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
     if shown.len() < listed.len() {
         let hidden = listed.len() - shown.len();
         let are = if hidden == 1 { "is past its" } else { "are past their" };
-        context.events.note(format!("{hidden} more {are} end of life: `tib base list --all`"));
+        context.control.events.note(format!("{hidden} more {are} end of life: `tib base list --all`"));
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,7 @@
 //! What servers answer before they send anything, and what becomes of it.
 
 use super::*;
+use crate::control::Control;
 use crate::error::{Diagnose, Exit};
 use crate::fetch::Problem;
 use std::io::Write;
@@ -8,7 +9,7 @@ use std::net::TcpListener;
 use std::time::{Instant, SystemTime};
 
 fn fetcher(options: Options) -> Fetcher {
-    Fetcher::new(options, Events::none(), Cancel::new()).unwrap()
+    Fetcher::new(options, &Control::none()).unwrap()
 }
 
 fn url(server: &Server, path: &str) -> Url {

@@ -1,6 +1,7 @@
 //! What is done with the bytes that came.
 
 use super::*;
+use crate::control::Control;
 use crate::error::{Diagnose, Exit};
 use crate::fetch::Compression;
 use crate::fetch::testing::compress;
@@ -120,7 +121,7 @@ fn progress_ends_at_the_whole() {
     let content = noise(6, 300_000);
     let server = Server::http(site(&content).handler());
     let (case, last) = (Case::new(&[&server], &content), Last::default());
-    let fetcher = Fetcher::new(options(), Events::new(last.clone()), Cancel::new()).unwrap();
+    let fetcher = Fetcher::new(options(), &Control::new(Events::new(last.clone()), Cancel::new())).unwrap();
     fetcher.download(&case.request(), &case.place()).unwrap();
     assert_eq!(*last.0.lock().unwrap(), Some(("disk.img".to_owned(), 300_000, Some(300_000))));
 }

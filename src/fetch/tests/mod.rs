@@ -6,6 +6,7 @@ mod content;
 mod parallel;
 mod resume;
 
+use crate::control::Control;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -102,7 +103,7 @@ impl Case {
     /// Downloads with a new fetcher, as a new process would.
     fn run(&self) -> Result<Downloaded, FetchError> {
         let events = Events::new(self.talk.clone());
-        let fetcher = Fetcher::new(self.options.clone(), events, self.cancel.clone())?;
+        let fetcher = Fetcher::new(self.options.clone(), &Control::new(events, self.cancel.clone()))?;
         fetcher.download(&self.request(), &self.place())
     }
 

@@ -1,5 +1,6 @@
 //! Files that come over several connections.
 
+use crate::control::Control;
 use std::sync::Condvar;
 
 use super::*;
@@ -175,7 +176,7 @@ fn several_threads_may_download_at_the_same_time() {
         site.put(&format!("/{number}"), noise(number, SIZE));
     }
     let server = Server::http(site.handler());
-    let fetcher = Fetcher::new(options(), Events::none(), Cancel::new()).unwrap();
+    let fetcher = Fetcher::new(options(), &Control::none()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         for number in 0..6 {

@@ -37,7 +37,7 @@ pub(crate) fn provide(
     let mut missing = Vec::new();
     let private = root.join("archives");
     for file in files {
-        apt.cancel.check()?;
+        apt.control.cancel.check()?;
         let path = path(cache, file.digest);
         if is_good(file, &path)? {
             // apt takes what stands here as fetched.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{AptError, Fault};
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::event::{Event, EventSink, Events};
 use crate::host::process;
 use crate::host::process::ProcessError;
@@ -86,8 +86,7 @@ pub(crate) struct Apt<'a> {
     pub(crate) config: PathBuf,
     /// `TMPDIR`, so that what a killed apt leaves goes with the private root.
     pub(crate) temp: &'a Path,
-    pub(crate) events: &'a Events,
-    pub(crate) cancel: &'a Cancel,
+    pub(crate) control: &'a Control,
 }
 
 impl Apt<'_> {
@@ -140,13 +139,13 @@ impl Apt<'_> {
     ) -> Result<String, AptError> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let talk = Talk {
-            events: self.events.clone(),
+            events: self.control.events.clone(),
             doing: doing.to_owned(),
             progress,
             lines: Arc::clone(&lines),
         };
         command.env("APT_CONFIG", &self.config).env("TMPDIR", self.temp).env("LC_ALL", "C.UTF-8");
-        let result = process::run(command, &Events::new(talk), self.cancel);
+        let result = process::run(command, &self.control.telling(Events::new(talk)));
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
         match result {
             Ok(stdout) => {

@@ -30,7 +30,7 @@ pub(crate) fn provide(
     let shared = lists.join(digest.to_string());
     let partial = shared.join("partial");
     fs::create_dir_all(&partial).map_err(AptError::io("create", partial))?;
-    let _lock = lock(&lists.join(format!("{digest}.lock")), apt.cancel)?;
+    let _lock = lock(&lists.join(format!("{digest}.lock")), &apt.control.cancel)?;
     let complete = shared.join(COMPLETE);
     if offline {
         if !complete.exists() {

@@ -38,8 +38,7 @@ use super::{
     DpkgAction, GuestFile, GuestScript, HostFile, Needed, PackageManager, PackageSet, ResolveRequest,
     Resolved, Resolver, Solution, StageRequest, Transaction,
 };
-use crate::cancel::Cancel;
-use crate::event::Events;
+use crate::control::Control;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
@@ -70,13 +69,8 @@ impl Resolver for DebianPackages {
         Ok(usable()?)
     }
 
-    fn resolve(
-        &self,
-        request: ResolveRequest<'_>,
-        events: &Events,
-        cancel: &Cancel,
-    ) -> crate::error::Result<Solution> {
-        Ok(resolve(request, events, cancel)?)
+    fn resolve(&self, request: ResolveRequest<'_>, control: &Control) -> crate::error::Result<Solution> {
+        Ok(resolve(request, control)?)
     }
 
     fn files(&self, set: &PackageSet, cache_dir: &Path) -> Vec<HostFile> {
@@ -116,7 +110,7 @@ fn usable() -> Result<(), AptError> {
 /// # Errors
 /// [`AptError::Contradiction`] if the answer is not what the recipe asks, for example because a package that it
 /// installs goes with one that it removes. See [`AptError`] for the rest.
-fn resolve(request: ResolveRequest<'_>, events: &Events, cancel: &Cancel) -> Result<Solution, AptError> {
+fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, AptError> {
     let ResolveRequest { tree, arch, stages, needed, boots, cache_dir, offline } = request;
     for name in stages.iter().flat_map(|stage| stage.install.iter().chain(&stage.remove)) {
         solve::check_name(name)?;
@@ -125,9 +119,9 @@ fn resolve(request: ResolveRequest<'_>, events: &Events, cancel: &Cancel) -> Res
     // apt changes directories, so paths must not depend on ours.
     let cache = std::path::absolute(cache_dir).map_err(AptError::io("find", cache_dir))?;
     let (directory, _in_use) = root::new_directory(&cache)?;
-    let root = root::Root::stage(&host, directory, tree, arch, stages, events)?;
+    let root = root::Root::stage(&host, directory, tree, arch, stages, &control.events)?;
     let temp = root.path().join("tmp");
-    let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, events, cancel };
+    let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, control };
 
     let mut status = status::Status::parse(&root.status, &root.extended_states, arch.debian());
     let mut ledger = contradiction::Ledger::new(needed, boots);
@@ -135,7 +129,7 @@ fn resolve(request: ResolveRequest<'_>, events: &Events, cancel: &Cancel) -> Res
     let mut indexed = false;
     let mut sets = Vec::with_capacity(stages.len());
     for (index, stage) in stages.iter().enumerate() {
-        cancel.check()?;
+        control.cancel.check()?;
         let mut set = solve::nothing();
         let apt = apt(Some(index));
         debconf::judge(stage, &status, &root.debconf, &mut owners)?;
@@ -152,16 +146,16 @@ fn resolve(request: ResolveRequest<'_>, events: &Events, cancel: &Cancel) -> Res
             solve::write(root.path(), &status)?;
             let before = status.clone();
             let solved = solve::install(&apt, &mut status, stage)?;
-            ledger.installed(stage, &solved.chosen, &before, &status, events)?;
+            ledger.installed(stage, &solved.chosen, &before, &status, &control.events)?;
             archive::provide(&apt, &cache, root.path(), &solved.set.files, &solved.names, offline)?;
             set = solved.set;
         }
         let before = status.clone();
         set.removed = solve::remove(&apt, root.path(), &mut status, stage)?;
-        ledger.removed(stage, &before, &status, events)?;
+        ledger.removed(stage, &before, &status, &control.events)?;
         sets.push(set);
     }
     ledger.finish(&status)?;
-    debconf::warn(&owners, &status, events);
+    debconf::warn(&owners, &status, &control.events);
     Ok(Solution { sets, installed: status.versions() })
 }

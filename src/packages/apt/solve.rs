@@ -116,7 +116,8 @@ pub(crate) fn install<'a>(
     let chosen = chosen(apt, status, stage, &answer, &transaction)?;
     for name in answer::downgraded(&answer) {
         if !stage.install.iter().any(|text| text.split_once('=').is_some_and(|(asked, _)| asked == name)) {
-            apt.events
+            apt.control
+                .events
                 .note(format!("`{name}` goes back to an older version, because its source has priority"));
         }
     }
@@ -149,7 +150,7 @@ fn choose(
             Ok(answer) => {
                 if !left_out.is_empty() {
                     let names = left_out.into_iter().collect::<Vec<_>>().join("`, `");
-                    apt.events.note(format!(
+                    apt.control.events.note(format!(
                         "stage {}: recommended, and left out because of what else is installed: `{names}`",
                         stage.name
                     ));

@@ -332,7 +332,7 @@ fn an_image_that_is_given_a_kernel_needs_none() {
         cache_dir: base.cache.path(),
         offline: false,
     };
-    let resolution = super::resolve(request, &Events::none(), &super::Cancel::new()).unwrap();
+    let resolution = super::resolve(request, &crate::control::Control::none()).unwrap();
     assert_eq!(resolution.sets[0].removed, ["linux-image-6.1-amd64"]);
 }
 

@@ -8,9 +8,12 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Diagnose as _, Exit};
+use crate::event::Events;
 use crate::recipe::Content;
 use fixture::{Archive, HostTree, Key};
 
@@ -74,7 +77,7 @@ impl Base {
             cache_dir: self.cache.path(),
             offline,
         };
-        resolve(request, events, &Cancel::new())
+        resolve(request, &Control::new(events.clone(), Cancel::new()))
     }
 
     /// Resolves one stage that must fail.
@@ -444,5 +447,8 @@ fn interrupted() {
         cache_dir: base.cache.path(),
         offline: false,
     };
-    assert_eq!(resolve(request, &Events::none(), &cancel).unwrap_err().exit(), Exit::Interrupted);
+    assert_eq!(
+        resolve(request, &Control::new(Events::none(), cancel.clone())).unwrap_err().exit(),
+        Exit::Interrupted
+    );
 }

@@ -8,9 +8,8 @@ use fs_err as fs;
 
 use super::fixture::HostTree;
 use super::install;
-use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::distro::Arch;
-use crate::event::Events;
 use crate::packages::apt::{ResolveRequest, archive, resolve};
 
 /// What is asked for. Together they take alternatives, virtual packages and a hundred dependencies.
@@ -82,7 +81,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
                 cache_dir: &cache,
                 offline,
             };
-            let sets = resolve(request, &Events::none(), &Cancel::new()).unwrap().sets;
+            let sets = resolve(request, &Control::none()).unwrap().sets;
             let files = sets[0].files.iter();
             let ours: BTreeMap<_, _> = files.map(|file| (file.name.clone(), file.version.clone())).collect();
             assert_eq!(ours, expected, "{name}, offline: {offline}");

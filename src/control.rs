@@ -1,0 +1,43 @@
+//! What long work is given: where to tell what it does, and what says that it must stop.
+
+use crate::cancel::Cancel;
+use crate::event::Events;
+
+/// The receiver of events and the cancel flag, handed down together.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// Where to tell what is done.
+    pub events: Events,
+    /// Raised when the work must stop.
+    pub cancel: Cancel,
+}
+
+impl Control {
+    /// Tells `events`, and stops when `cancel` is raised.
+    pub fn new(events: Events, cancel: Cancel) -> Self {
+        Self { events, cancel }
+    }
+
+    /// Tells nobody, and is never stopped.
+    pub fn none() -> Self {
+        Self::new(Events::none(), Cancel::new())
+    }
+
+    /// The same, telling nobody.
+    #[must_use]
+    pub fn quiet(&self) -> Self {
+        self.telling(Events::none())
+    }
+
+    /// The same, telling somebody else.
+    #[must_use]
+    pub fn telling(&self, events: Events) -> Self {
+        Self::new(events, self.cancel.clone())
+    }
+
+    /// The same, with a flag of its own, which is raised with this one's. Raising it leaves this one's alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self::new(self.events.clone(), self.cancel.child())
+    }
+}
