@@ -35,6 +35,12 @@ impl Control {
         Self::new(events, self.cancel.clone())
     }
 
+    /// The same, for one of several jobs that are done at the same time.
+    #[must_use]
+    pub fn scoped(&self, job: &str) -> Self {
+        self.telling(self.events.scoped(job))
+    }
+
     /// The same, with a flag of its own, which is raised with this one's. Raising it leaves this one's alone.
     #[must_use]
     pub fn child(&self) -> Self {

@@ -95,11 +95,19 @@ fn seconds<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S:
 pub trait EventSink: Send + Sync {
     /// Takes one event.
     fn emit(&self, event: Event);
+
+    /// Takes one event of one of several jobs that are done at the same time.
+    fn emit_of(&self, _job: &str, event: Event) {
+        self.emit(event);
+    }
 }
 
 /// A cloneable handle to the receiver of events.
 #[derive(Clone)]
-pub struct Events(Arc<dyn EventSink>);
+pub struct Events {
+    sink: Arc<dyn EventSink>,
+    job: Option<Arc<str>>,
+}
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -110,7 +118,7 @@ impl std::fmt::Debug for Events {
 impl Events {
     /// Wraps a receiver.
     pub fn new(sink: impl EventSink + 'static) -> Self {
-        Self(Arc::new(sink))
+        Self { sink: Arc::new(sink), job: None }
     }
 
     /// Events that nobody looks at.
@@ -122,9 +130,18 @@ impl Events {
         Self::new(Nobody)
     }
 
+    /// The same receiver, which is told that all events are of this one of several jobs.
+    #[must_use]
+    pub fn scoped(&self, job: &str) -> Self {
+        Self { sink: Arc::clone(&self.sink), job: Some(job.into()) }
+    }
+
     /// Sends one event.
     pub fn emit(&self, event: Event) {
-        self.0.emit(event);
+        match &self.job {
+            Some(job) => self.sink.emit_of(job, event),
+            None => self.sink.emit(event),
+        }
     }
 
     /// Sends a [`Event::Note`].

@@ -104,9 +104,17 @@ fn every_image_of_the_catalogue_is_fetched_as_its_entry_says() {
     let machine = Machine::new(&catalogue_for(&server, &all, &maker.1), Some(server.authority()));
     for arch in [Arch::X86_64, Arch::Aarch64] {
         let here: Vec<_> = all.iter().filter(|published| published.arch == arch).collect();
-        let mut arguments = vec!["base", "fetch", "--json", "--arch", arch.name()];
+        let mut arguments = vec!["--progress", "json", "base", "fetch", "--json", "--arch", arch.name()];
         arguments.extend(here.iter().map(|published| published.spec.as_str()));
-        let outcome = machine.json(&arguments);
+        let said = machine.tib(&arguments);
+        // Several at the same time: events say which image they are of.
+        let events = said.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of_images: Vec<_> = events.filter(|event| event["event"] == "progress").collect();
+        assert!(of_images.len() >= here.len() / 2, "{}", of_images.len());
+        for event in of_images {
+            assert!(here.iter().any(|published| event["job"] == published.spec.as_str()), "{event}");
+        }
+        let outcome: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
         assert_eq!(outcome["failed"], serde_json::json!([]));
         for (published, fetched) in here.iter().zip(outcome["fetched"].as_array().unwrap()) {
             let Published { spec, bytes, .. } = published;

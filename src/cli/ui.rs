@@ -39,8 +39,8 @@ struct State {
     stage: Option<ProgressBar>,
     /// Work within it whose size is known, by what is told of it.
     parts: HashMap<String, ProgressBar>,
-    /// When progress was last told of, for those who read lines.
-    told: HashMap<String, Instant>,
+    /// When progress was last told of, of which job and what, for those who read lines.
+    told: HashMap<(Option<String>, String), Instant>,
 }
 
 impl State {
@@ -156,7 +156,7 @@ impl Printer {
 impl EventSink for Printer {
     fn emit(&self, event: Event) {
         match self.0.progress {
-            Progress::Json => self.0.emit_json(&event),
+            Progress::Json => self.0.emit_json(None, &event),
             // Bars are drawn by a library, which takes a string for what it is.
             Progress::Bars => self.0.emit_bars(event.with_texts(escape)),
             Progress::Plain => self.0.emit_plain(event),
@@ -167,6 +167,23 @@ impl EventSink for Printer {
             }
         }
     }
+
+    fn emit_of(&self, job: &str, event: Event) {
+        match self.0.progress {
+            Progress::Json => self.0.emit_json(Some(job), &event),
+            // Messages name what they are about.
+            Progress::Bars | Progress::Plain | Progress::Quiet => self.emit(event),
+        }
+    }
+}
+
+/// A line of JSON.
+#[derive(serde::Serialize)]
+struct EventLine<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
 }
 
 impl Inner {
@@ -207,24 +224,25 @@ impl Inner {
     }
 
     /// Whether enough time has passed to tell of progress again; the end is always told.
-    fn due(&self, what: &str, done: u64, total: Option<u64>) -> bool {
+    fn due(&self, job: Option<&str>, what: &str, done: u64, total: Option<u64>) -> bool {
         let mut state = self.lock();
-        let due = state.told.get(what).is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
+        let what = (job.map(str::to_owned), what.to_owned());
+        let due = state.told.get(&what).is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
         if due {
-            state.told.insert(what.to_owned(), Instant::now());
+            state.told.insert(what, Instant::now());
         }
         due || total == Some(done)
     }
 
-    fn emit_json(&self, event: &Event) {
+    fn emit_json(&self, job: Option<&str>, event: &Event) {
         match event {
             Event::Warning { .. } => {}
             _ if self.quiet => return,
             Event::Output { .. } if !self.verbose => return,
-            Event::Progress { what, done, total } if !self.due(what, *done, *total) => return,
+            Event::Progress { what, done, total } if !self.due(job, what, *done, *total) => return,
             _ => {}
         }
-        self.json(event);
+        self.json(&EventLine { event, job });
     }
 
     fn finished_line(&self, stage: &str, elapsed: Duration, cached: bool) -> Line {

@@ -110,7 +110,11 @@ fn all(requests: &[BaseRequest], cache: &Cache, context: &Context) -> Vec<Result
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     requests.get(index).map(|request| (index, request))
                 } {
-                    let result = base::resolve(request, cache, &context.control);
+                    let control = match requests {
+                        [_] => context.control.clone(),
+                        _ => context.control.scoped(&request.spec.to_string()),
+                    };
+                    let result = base::resolve(request, cache, &control);
                     results.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(result);
                 }
             });
