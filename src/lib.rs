@@ -8,7 +8,7 @@
 //! | [`assembly`] | the main job: base, plan, stages, export, verification, evidence |
 //! | [`engine`] | runs a plan in a guest: steps, scaffolding, sealing |
 //! | [`evidence`] | the manifest beside an image |
-//! | [`verify`] | whether an image is right: checks, the agent's contract, the sealing gate |
+//! | [`verify`] | whether an image is right: checks, its guest agent, the sealing gate |
 //! | [`look`] | ls, stat, cat, extract, tail, log, diff |
 //! | [`inspect`] | everything about an image |
 //! | [`image`] | an image, opened once: gate, layout, file tree |

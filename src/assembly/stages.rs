@@ -53,7 +53,6 @@ pub(crate) struct Sealed {
 }
 
 /// Brings the plan to its end, or takes its end from the cache.
-#[expect(clippy::too_many_arguments, reason = "all of them are needed, and only here")]
 pub(crate) fn run(
     plan: &Plan,
     base: &Base,

@@ -44,7 +44,7 @@ pub(crate) fn import(
     let total = fs_err::metadata(path).map_err(CacheError::io("read", path))?.len();
     let what = format!("copying {name}");
     let digest = files::copy_hashed(path, &copy, &control.cancel, &mut |done| {
-        control.events.progress(&what, done, Some(total))
+        control.events.progress(&what, done, Some(total));
     })?;
     // The file may have changed since it was looked at; what counts is what qemu is going to see.
     let disk::ImageInfo { format, virtual_size, .. } = disk::gate(&copy, &Policy::default())?;

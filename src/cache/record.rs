@@ -97,7 +97,7 @@ impl<T: Serialize> Record<T> {
         let (bytes, modified) = measure(path).map_err(CacheError::io("read", path))?;
         let what = format!("reading {what}, which was touched since it was made");
         let found = files::hash(path, &control.cancel, &mut |done| {
-            control.events.progress(&what, done, Some(bytes))
+            control.events.progress(&what, done, Some(bytes));
         })?;
         if found == expected {
             self.renew(path, expected, modified, cache);

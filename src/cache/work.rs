@@ -8,7 +8,7 @@ use super::{CacheError, files};
 use crate::control::Control;
 
 /// Guards the moment between making a directory and locking it.
-const GATE: &str = "work";
+const START: &str = "work";
 /// A link in a working directory to a directory elsewhere that belongs to it.
 const ELSEWHERE: &str = "elsewhere";
 /// How the names of such directories begin; nothing else is ever removed outside the cache.
@@ -26,7 +26,7 @@ pub struct WorkDir {
 impl WorkDir {
     pub(crate) fn create(root: &Path) -> Result<Self, CacheError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let _gate = FileLock::exclusive(&lock::path(root, GATE), "its start", &Control::none())?;
+        let _start = FileLock::exclusive(&lock::path(root, START), "its start", &Control::none())?;
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let id = format!("{}-{number}", std::process::id());
@@ -74,7 +74,7 @@ impl WorkDir {
     /// Removes what tibs that died have left behind.
     pub(crate) fn sweep(root: &Path) -> Result<(), CacheError> {
         // Somebody else is making or sweeping one at this moment; the next open sweeps.
-        let Some(_gate) = FileLock::try_exclusive(&lock::path(root, GATE))? else { return Ok(()) };
+        let Some(_start) = FileLock::try_exclusive(&lock::path(root, START))? else { return Ok(()) };
         let work = root.join("work");
         let entries = fs_err::read_dir(&work).map_err(CacheError::io("read", &work))?;
         for entry in entries {

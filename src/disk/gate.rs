@@ -105,7 +105,7 @@ pub struct Backing {
 }
 
 /// One file of a chain that has passed the gate.
-pub(super) struct Layer {
+pub(super) struct ChainFile {
     pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
     pub(super) file_size: u64,
@@ -120,7 +120,7 @@ pub(super) enum Content {
     Qcow2(Header),
 }
 
-impl Layer {
+impl ChainFile {
     pub(super) fn header(&self) -> Option<&Header> {
         match &self.content {
             Content::Raw => None,
@@ -142,7 +142,7 @@ pub fn gate(path: &Path, policy: &Policy) -> Result<ImageInfo, DiskError> {
 }
 
 /// What was learned about the image at the top of a chain.
-pub(super) fn info(chain: &[Layer]) -> Result<ImageInfo, DiskError> {
+pub(super) fn info(chain: &[ChainFile]) -> Result<ImageInfo, DiskError> {
     let (top, behind) = chain.split_first().ok_or_else(empty)?;
     let header = top.header();
     Ok(ImageInfo {
@@ -162,9 +162,9 @@ pub(super) fn info(chain: &[Layer]) -> Result<ImageInfo, DiskError> {
 }
 
 /// Follows a chain from its top, checking every file on the way.
-pub(super) fn chain(path: &Path, policy: &Policy) -> Result<Vec<Layer>, DiskError> {
+pub(super) fn chain(path: &Path, policy: &Policy) -> Result<Vec<ChainFile>, DiskError> {
     let mut seen = Vec::new();
-    let mut layers: Vec<Layer> = Vec::new();
+    let mut layers: Vec<ChainFile> = Vec::new();
     let mut next = Some((path.to_owned(), None));
     while let Some((path, stated)) = next.take() {
         let (layer, identity) =
@@ -194,7 +194,7 @@ pub(super) fn chain(path: &Path, policy: &Policy) -> Result<Vec<Layer>, DiskErro
 }
 
 /// The backing file of a layer, if it has one and may have it.
-fn behind(layer: &Layer, policy: &Policy) -> Result<Option<(PathBuf, Format)>, DiskError> {
+fn behind(layer: &ChainFile, policy: &Policy) -> Result<Option<(PathBuf, Format)>, DiskError> {
     let Some(backing) = layer.header().and_then(|header| header.backing.as_ref()) else { return Ok(None) };
     const FLATTEN: &str = "flatten it with `qemu-img convert -O qcow2`, if you trust where it comes from";
     let refuse = |reason: &str| refused(&layer.path, reason, Some(FLATTEN));
@@ -232,7 +232,11 @@ fn behind(layer: &Layer, policy: &Policy) -> Result<Option<(PathBuf, Format)>, D
 }
 
 /// Opens and checks one file. `stated` is the format another file's header gives for it.
-fn inspect(path: &Path, stated: Option<Format>, policy: &Policy) -> Result<(Layer, (u64, u64)), DiskError> {
+fn inspect(
+    path: &Path,
+    stated: Option<Format>,
+    policy: &Policy,
+) -> Result<(ChainFile, (u64, u64)), DiskError> {
     // Asked before opening: opening a pipe would wait for a writer.
     // The error names the file already.
     let metadata = std::fs::metadata(path).map_err(|source| io("open", path, source))?;
@@ -269,7 +273,8 @@ fn inspect(path: &Path, stated: Option<Format>, policy: &Policy) -> Result<(Laye
         }
     };
     let allocated = metadata.blocks() * 512;
-    let layer = Layer { file: Arc::new(file), path, file_size, allocated, content, is_top: stated.is_none() };
+    let layer =
+        ChainFile { file: Arc::new(file), path, file_size, allocated, content, is_top: stated.is_none() };
     Ok((layer, (metadata.dev(), metadata.ino())))
 }
 

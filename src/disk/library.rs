@@ -22,7 +22,7 @@ use qcow2_rs::error::Qcow2Result;
 use qcow2_rs::meta::Qcow2Header;
 use qcow2_rs::ops::Qcow2IoOps;
 
-use super::gate::{Content, Layer};
+use super::gate::{ChainFile, Content};
 use super::header::{BackingName, Compression, Header, encode};
 use super::qcow2::Qcow2;
 use super::raw::{check_range, read_padded};
@@ -42,8 +42,8 @@ pub(super) struct Library {
 }
 
 /// Whether the library reads this chain right. Top first.
-pub(super) fn can_read(chain: &[Layer]) -> bool {
-    let headers: Option<Vec<&Header>> = chain.iter().map(Layer::header).collect();
+pub(super) fn can_read(chain: &[ChainFile]) -> bool {
+    let headers: Option<Vec<&Header>> = chain.iter().map(ChainFile::header).collect();
     let Some(headers) = headers else { return false };
     let Some(top) = headers.first() else { return false };
     let plain = headers.iter().all(|header| {
@@ -61,7 +61,7 @@ pub(super) fn can_read(chain: &[Layer]) -> bool {
 
 impl Library {
     /// Opens a chain for which [`can_read`] said yes; `map` is tib's own reader of the same chain.
-    pub(super) fn new(chain: &[Layer], map: Qcow2) -> Result<Self, DiskError> {
+    pub(super) fn new(chain: &[ChainFile], map: Qcow2) -> Result<Self, DiskError> {
         let mut device: Option<Qcow2Dev<Io>> = None;
         for layer in chain.iter().rev() {
             let Content::Qcow2(header) = &layer.content else {
@@ -76,7 +76,7 @@ impl Library {
     }
 
     fn device(
-        layer: &Layer,
+        layer: &ChainFile,
         header: &Header,
         backing: Option<Qcow2Dev<Io>>,
     ) -> Result<Qcow2Dev<Io>, DiskError> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::gate::{Content, Layer, Policy, chain, empty, io};
+use super::gate::{ChainFile, Content, Policy, chain, empty, io};
 use super::library::{self, Library};
 use super::qcow2::Qcow2;
 use super::raw::Raw;
@@ -23,7 +23,7 @@ pub fn open(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, DiskErro
 }
 
 /// The virtual disk of a chain that has passed the gate.
-pub(super) fn disk(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
+pub(super) fn disk(chain: &[ChainFile]) -> Result<Box<dyn BlockRead>, DiskError> {
     if library::can_read(chain)
         && tables_are_plain(chain)?
         && let Some(map) = own_qcow2(chain)?
@@ -41,7 +41,7 @@ pub fn open_own(path: &Path, policy: &Policy) -> Result<Box<dyn BlockRead>, Disk
     own(&chain(path, policy)?)
 }
 
-pub(super) fn tables_are_plain(chain: &[Layer]) -> Result<bool, DiskError> {
+pub(super) fn tables_are_plain(chain: &[ChainFile]) -> Result<bool, DiskError> {
     for layer in chain {
         match own_qcow2(std::slice::from_ref(layer))? {
             Some(reader) if reader.tables_are_plain(AUDIT_ENTRIES)? => {}
@@ -51,7 +51,7 @@ pub(super) fn tables_are_plain(chain: &[Layer]) -> Result<bool, DiskError> {
     Ok(true)
 }
 
-fn own(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
+fn own(chain: &[ChainFile]) -> Result<Box<dyn BlockRead>, DiskError> {
     if let Some(qcow2) = own_qcow2(chain)? {
         return Ok(Box::new(qcow2));
     }
@@ -61,7 +61,7 @@ fn own(chain: &[Layer]) -> Result<Box<dyn BlockRead>, DiskError> {
 }
 
 /// tib's own reader of a chain, if its top is qcow2.
-fn own_qcow2(chain: &[Layer]) -> Result<Option<Qcow2>, DiskError> {
+fn own_qcow2(chain: &[ChainFile]) -> Result<Option<Qcow2>, DiskError> {
     let Some((top, behind)) = chain.split_first() else { return Ok(None) };
     let Content::Qcow2(header) = &top.content else { return Ok(None) };
     let backing = if behind.is_empty() { None } else { Some(own(behind)?) };

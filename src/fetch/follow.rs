@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::extract::{self, ExtractError};
 use super::place::Place;
-use super::tail::{Gate, Stopped, Tail};
+use super::tail::{Stopped, Tail, Watermark};
 use super::{Compression, FetchError};
 use crate::cancel::{Cancel, Cancelled};
 use crate::digest::Digest;
@@ -35,7 +35,7 @@ pub(crate) struct Task {
 /// The followers of one file. They stop when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Followers {
-    gate: Arc<Gate>,
+    watermark: Arc<Watermark>,
     served: Option<Thread<Checksum>>,
     /// Hashes the content of the disk, where that needs more than hashing the bytes as served.
     content: Option<Thread<Digest>>,
@@ -67,14 +67,14 @@ impl Followers {
         cancel: &Cancel,
         trouble: &Arc<Notify>,
     ) -> Result<Self, FetchError> {
-        let gate = Arc::new(Gate::default());
-        let mut followers = Self { gate: Arc::clone(&gate), served: None, content: None };
+        let watermark = Arc::new(Watermark::default());
+        let mut followers = Self { watermark: Arc::clone(&watermark), served: None, content: None };
         let follow = || -> Result<(Tail, PathBuf), FetchError> {
             let path = place.data();
             let file = File::open(&path).map_err(FetchError::io("open", &path))?;
-            Ok((Tail::new(file, Arc::clone(&gate), cancel.clone()), path))
+            Ok((Tail::new(file, Arc::clone(&watermark), cancel.clone()), path))
         };
-        let watch = Watch { gate: Arc::clone(&gate), trouble: Arc::clone(trouble) };
+        let watch = Watch { watermark: Arc::clone(&watermark), trouble: Arc::clone(trouble) };
         let (tail, path) = follow()?;
         let algorithm = task.algorithm;
         followers.served = Some(watch.spawn("hash", move || hash(tail, path, algorithm))?);
@@ -93,12 +93,12 @@ impl Followers {
 
     /// The first `ready` bytes have been written.
     pub(crate) fn advance(&self, ready: u64) {
-        self.gate.advance(ready);
+        self.watermark.advance(ready);
     }
 
     /// All bytes have been written: waits for the digests.
     pub(crate) fn finish(mut self) -> Result<Digests, FetchError> {
-        self.gate.complete();
+        self.watermark.complete();
         let (served, content) = (join(self.served.take()), join(self.content.take()));
         // Where one failed, the other was stopped.
         match (served, content) {
@@ -114,7 +114,7 @@ impl Followers {
 impl Followers {
     /// Makes the followers give up, and waits until they have.
     pub(crate) fn stop(&mut self) {
-        self.gate.stop();
+        self.watermark.stop();
         // Whatever they have found out by now, nobody wants to know.
         let _ = (join(self.served.take()), join(self.content.take()));
     }
@@ -128,7 +128,7 @@ impl Drop for Followers {
 
 /// Starts threads, and tells when one fails.
 struct Watch {
-    gate: Arc<Gate>,
+    watermark: Arc<Watermark>,
     trouble: Arc<Notify>,
 }
 
@@ -138,11 +138,11 @@ impl Watch {
         name: &str,
         work: impl FnOnce() -> Result<T, FollowError> + Send + 'static,
     ) -> Result<Thread<T>, FetchError> {
-        let (gate, trouble) = (Arc::clone(&self.gate), Arc::clone(&self.trouble));
+        let (watermark, trouble) = (Arc::clone(&self.watermark), Arc::clone(&self.trouble));
         let run = move || {
             let result = work();
             if matches!(result, Err(FollowError::Failed(_))) {
-                gate.stop();
+                watermark.stop();
                 trouble.notify_one();
             }
             result

@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 
 /// How much of the file may be read; shared by the one who writes and those who follow.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct Watermark {
     level: Mutex<Level>,
     changed: Condvar,
 }
@@ -24,7 +24,7 @@ struct Level {
     stopped: bool,
 }
 
-impl Gate {
+impl Watermark {
     /// The first `ready` bytes may be read.
     pub(crate) fn advance(&self, ready: u64) {
         self.change(|level| level.ready = ready);
@@ -50,7 +50,7 @@ impl Gate {
     }
 }
 
-/// A reader was told to give up, by [`Gate::stop`] or by the user.
+/// A reader was told to give up, by [`Watermark::stop`] or by the user.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
 pub(crate) struct Stopped;
@@ -60,19 +60,19 @@ pub(crate) struct Stopped;
 pub(crate) struct Tail {
     file: File,
     position: u64,
-    gate: Arc<Gate>,
+    watermark: Arc<Watermark>,
     cancel: Cancel,
 }
 
 impl Tail {
-    pub(crate) fn new(file: File, gate: Arc<Gate>, cancel: Cancel) -> Self {
-        Self { file, position: 0, gate, cancel }
+    pub(crate) fn new(file: File, watermark: Arc<Watermark>, cancel: Cancel) -> Self {
+        Self { file, position: 0, watermark, cancel }
     }
 }
 
 impl Read for Tail {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut level = self.gate.lock();
+        let mut level = self.watermark.lock();
         let ready = loop {
             if level.stopped || self.cancel.is_raised() {
                 return Err(io::Error::other(Stopped));
@@ -80,7 +80,7 @@ impl Read for Tail {
             if level.ready > self.position || level.complete {
                 break level.ready;
             }
-            level = self.gate.changed.wait(level).unwrap_or_else(PoisonError::into_inner);
+            level = self.watermark.changed.wait(level).unwrap_or_else(PoisonError::into_inner);
         };
         drop(level);
         let left = usize::try_from(ready.saturating_sub(self.position)).unwrap_or(usize::MAX);
@@ -99,27 +99,27 @@ mod tests {
     fn a_reader_gets_what_is_there_and_waits_for_the_rest() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"one two and junk", 0).unwrap();
-        let gate = Arc::new(Gate::default());
-        gate.advance(4);
-        let mut tail = Tail::new(file, Arc::clone(&gate), Cancel::new());
+        let watermark = Arc::new(Watermark::default());
+        watermark.advance(4);
+        let mut tail = Tail::new(file, Arc::clone(&watermark), Cancel::new());
         let mut buffer = [0; 32];
         assert_eq!(tail.read(&mut buffer).unwrap(), 4);
         let reader = std::thread::spawn(move || {
             let mut rest = Vec::new();
             tail.read_to_end(&mut rest).map(|_| rest)
         });
-        gate.advance(6);
-        gate.advance(7);
-        gate.complete();
+        watermark.advance(6);
+        watermark.advance(7);
+        watermark.complete();
         assert_eq!(reader.join().unwrap().unwrap(), b"two");
     }
 
     #[test]
     fn a_waiting_reader_can_be_stopped() {
-        let gate = Arc::new(Gate::default());
-        let mut tail = Tail::new(tempfile::tempfile().unwrap(), Arc::clone(&gate), Cancel::new());
+        let watermark = Arc::new(Watermark::default());
+        let mut tail = Tail::new(tempfile::tempfile().unwrap(), Arc::clone(&watermark), Cancel::new());
         let reader = std::thread::spawn(move || tail.read(&mut [0; 1]));
-        gate.stop();
+        watermark.stop();
         let error = reader.join().unwrap().unwrap_err();
         assert!(error.get_ref().is_some_and(|inner| inner.is::<Stopped>()), "{error}");
     }

@@ -212,7 +212,7 @@ mod tests {
             digest(|set| set.present.clear()),
             digest(|set| set.removed.clear()),
             digest(|set| {
-                set.transaction = Transaction::Apt(vec![DpkgAction::Unpack(0), DpkgAction::Unpack(1)])
+                set.transaction = Transaction::Apt(vec![DpkgAction::Unpack(0), DpkgAction::Unpack(1)]);
             }),
             StagePackages::Nothing.digest(),
             StagePackages::InGuest { day: 1 }.digest(),

@@ -11,7 +11,7 @@ use super::super::{Context, put, put_json};
 use super::open_catalogue;
 
 #[derive(Serialize)]
-struct Finding {
+struct EntryProblem {
     id: String,
     file: String,
     message: String,
@@ -21,7 +21,7 @@ struct Finding {
 struct Outcome {
     entries: usize,
     asked: usize,
-    problems: Vec<Finding>,
+    problems: Vec<EntryProblem>,
 }
 
 pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool) -> Result<Exit> {
@@ -33,7 +33,7 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
         .check()
         .into_iter()
         .filter(|problem| wanted(&problem.id))
-        .map(|problem| Finding { id: problem.id, file: problem.file, message: problem.message });
+        .map(|problem| EntryProblem { id: problem.id, file: problem.file, message: problem.message });
     let mut outcome = Outcome { entries: entries.len(), asked: 0, problems: problems.collect() };
     if online {
         context
@@ -47,7 +47,7 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
         put_json(&outcome)?;
     } else {
         let mut text = Text::default();
-        for Finding { id, file, message } in &outcome.problems {
+        for EntryProblem { id, file, message } in &outcome.problems {
             text.line(format!("{file}: {id}: {message}"));
         }
         let asked = if online { format!(", {} images asked for", outcome.asked) } else { String::new() };
@@ -66,7 +66,11 @@ fn ask(entries: &[&Entry], context: &Context, outcome: &mut Outcome) -> Result<(
             outcome.asked += 1;
             context.control.events.output("head", format!("{} {}", entry.id(), image.file));
             if let Some(message) = absence(&image, &fetcher) {
-                outcome.problems.push(Finding { id: entry.id.clone(), file: entry.origin.clone(), message });
+                outcome.problems.push(EntryProblem {
+                    id: entry.id.clone(),
+                    file: entry.origin.clone(),
+                    message,
+                });
             }
         }
     }

@@ -14,8 +14,8 @@ pub(crate) fn files(repository: &RepositoryStep, key: &RepositoryKey) -> Vec<Gue
         text: stanza(repository, &key_path(repository)),
     };
     let key = GuestFile { path: key_path(repository), text: key.armoured.clone() };
-    let pin =
-        pin_entry(repository).map(|text| GuestFile { path: format!("/etc/apt/preferences.d/{name}"), text });
+    let pin = preferences_entry(repository)
+        .map(|text| GuestFile { path: format!("/etc/apt/preferences.d/{name}"), text });
     [source, key].into_iter().chain(pin).collect()
 }
 
@@ -25,7 +25,7 @@ fn key_path(repository: &RepositoryStep) -> String {
 }
 
 /// The preferences stanza that gives everything from the repository's host its priority.
-pub(crate) fn pin_entry(repository: &RepositoryStep) -> Option<String> {
+pub(crate) fn preferences_entry(repository: &RepositoryStep) -> Option<String> {
     let authority = repository.url.split_once("://")?.1.split('/').next()?;
     let host = authority.rsplit('@').next()?.split(':').next()?;
     repository
@@ -107,7 +107,7 @@ mod tests {
         Pin: origin "apt.example.org"
         Pin-Priority: 1001
         "#);
-        assert_eq!(pin_entry(&RepositoryStep { priority: None, ..repository }), None);
+        assert_eq!(preferences_entry(&RepositoryStep { priority: None, ..repository }), None);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Root {
                 if index + 1 == stages.len() {
                     copy.trust.update(stanza.replace(&key, ""));
                 }
-                if let Some(pin) = repository::pin_entry(repository) {
+                if let Some(pin) = repository::preferences_entry(repository) {
                     copy.write(&format!("preferences-{index}/{}", repository.name), pin.as_bytes())?;
                 }
             }

@@ -11,7 +11,7 @@ const UNITS: [&str; 2] = ["cloud-init.service", "cloud-init-network.service"];
 /// Where Nova has user data.
 const SOURCES: [&str; 2] = ["ConfigDrive", "OpenStack"];
 
-pub(super) fn check(tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
     vec![
         result("cloud-init starts at boot", starts(tree, index))
             .why("Trove hands the agent its configuration through cloud-init")

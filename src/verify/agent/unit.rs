@@ -20,15 +20,15 @@ const DIRECTORIES: [&str; 4] = ["/etc/trove", "/var/lib/trove", "/var/log/trove"
 const DATABASE_ID: u32 = 1001;
 
 /// A guest agent that an image has.
-pub(super) struct Agent {
-    pub(super) name: String,
+pub(crate) struct Agent {
+    pub(crate) name: String,
     /// Nothing when it is masked.
-    pub(super) unit: UnitFile,
+    pub(crate) unit: UnitFile,
 }
 
 impl Agent {
     /// Whether the program, what it is a link to, or one of its arguments is called like an agent.
-    pub(super) fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, ReadError> {
+    pub(crate) fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, ReadError> {
         let mut words: Vec<_> = self.command().into_iter().map(String::into_bytes).collect();
         if let Some(program) = self.program(tree)? {
             words.extend(optional(tree.canonicalize(&program))?);
@@ -37,24 +37,24 @@ impl Agent {
     }
 
     /// The name of its unit.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The user it runs as.
-    pub(super) fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         self.unit.last("Service", "User").unwrap_or("root")
     }
 
     /// Program and arguments.
-    pub(super) fn command(&self) -> Vec<String> {
+    pub(crate) fn command(&self) -> Vec<String> {
         let line = self.unit.last("Service", "ExecStart").unwrap_or_default();
         let line = line.trim_start_matches(['@', '-', ':', '+', '!', '|']);
         line.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect()
     }
 
     /// The path of the program, searched for like systemd does when it is a bare name.
-    pub(super) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(crate) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(word) = self.command().into_iter().next() else { return Ok(None) };
         if word.starts_with('/') {
             return Ok(Some(word.into_bytes()));
@@ -68,7 +68,7 @@ impl Agent {
         Ok(Some(word.into_bytes()))
     }
 
-    pub(super) fn check(&self, tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
+    pub(crate) fn check(&self, tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
         let name = &self.name;
         let enabled = index
             .state_behind(tree, name)
@@ -243,7 +243,7 @@ fn option<'a>(command: &'a [String], name: &str) -> Vec<&'a str> {
 }
 
 /// Why a path cannot be executed, if it cannot.
-pub(super) fn not_executable(tree: &mut dyn Tree, path: &[u8]) -> Found {
+pub(crate) fn not_executable(tree: &mut dyn Tree, path: &[u8]) -> Found {
     let shown = show(path);
     Ok(match optional(tree.stat(path))? {
         None if tree.exists(path)? => {
@@ -259,7 +259,7 @@ pub(super) fn not_executable(tree: &mut dyn Tree, path: &[u8]) -> Found {
 }
 
 /// The program that a script's first line names.
-pub(super) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+pub(crate) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
     let start = read_start(tree, path, 256)?;
     let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let word = line.strip_prefix(b"#!").map(<[u8]>::trim_ascii_start);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::agent::{Agent, interpreter, not_executable};
+use super::unit::{Agent, interpreter, not_executable};
 use super::{CheckResult, Found, joined, result};
 use crate::disk::Tree;
 use crate::os::ReadError;
@@ -15,7 +15,7 @@ use crate::os::python::requirement::{Environment, Requirement};
 const USUAL: &[u8] = b"/opt/guest-agent-venv";
 
 /// Checks the virtual environment the agent's program is in. Agents from packages have none.
-pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
     let (interpreter, requirements) = match find(tree, agent) {
         Ok(None) => return Vec::new(),
         Ok(Some(root)) => (check_interpreter(tree, &root), check_requirements(tree, &root)),
@@ -125,7 +125,7 @@ fn machine(tree: &mut dyn Tree, program: &[u8]) -> Result<&'static str, ReadErro
 
 /// Requirements that nothing installed fulfils, one sentence each. Extras are followed: what `a[b]` asks for
 /// counts when someone requires `a[b]`.
-pub(super) fn unsatisfied(
+pub(crate) fn unsatisfied(
     installed: &[Distribution],
     provided: &[Distribution],
     environment: &Environment,

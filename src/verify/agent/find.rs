@@ -1,6 +1,6 @@
 //! Finding the guest agent of an image, by its unit.
 
-use super::agent::Agent;
+use super::unit::Agent;
 use super::venv::Venv;
 use crate::disk::{DiskError, Tree};
 use crate::os::unit;
@@ -22,7 +22,7 @@ const HINTS: [&str; 3] = ["trove", "guest", "agent"];
 impl Agent {
     /// Finds it: with `venv`, the virtual environment that a recipe puts its agent into, by what its unit runs there;
     /// otherwise by the name of its unit, or by a program that is called like an agent.
-    pub(super) fn find(
+    pub(crate) fn find(
         tree: &mut dyn Tree,
         index: &UnitIndex,
         venv: Option<&str>,

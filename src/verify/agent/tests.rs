@@ -48,7 +48,7 @@ fn good() -> MemTree {
 }
 
 fn checked(tree: &MemTree) -> Vec<CheckResult> {
-    contract(&mut tree.clone(), None).results
+    agent(&mut tree.clone(), None).results
 }
 
 fn failures(tree: &MemTree) -> Vec<(String, String)> {
@@ -265,10 +265,10 @@ fn wanted(venv: &str) -> AgentStep {
 
 /// The unit that was found to run the recipe's agent, and how that check ended.
 fn runs_in(tree: &MemTree, venv: &str) -> (Option<String>, Outcome) {
-    let contract = contract(&mut tree.clone(), Some(&wanted(venv)));
+    let found = agent(&mut tree.clone(), Some(&wanted(venv)));
     let asked = |result: &CheckResult| result.title == "a unit runs the recipe's guest agent";
-    let outcome = contract.results.into_iter().find(asked).map(|result| result.outcome);
-    (contract.agent, outcome.expect("it is asked"))
+    let outcome = found.results.into_iter().find(asked).map(|result| result.outcome);
+    (found.agent, outcome.expect("it is asked"))
 }
 
 #[test]
@@ -355,8 +355,8 @@ fn the_directories_of_units_are_read_once_whatever_is_in_them() {
     });
     let listed = |tree: &MemTree| {
         let mut tree = tree.clone();
-        contract(&mut tree, Some(&wanted("/opt/guest-agent-venv")));
-        contract(&mut tree, Some(&wanted("/opt/venv")));
+        agent(&mut tree, Some(&wanted("/opt/guest-agent-venv")));
+        agent(&mut tree, Some(&wanted("/opt/venv")));
         tree.listed("/usr/lib/systemd/system")
     };
     // Once each.

@@ -1,6 +1,6 @@
 //! What sudo lets the agent do.
 
-use super::agent::Agent;
+use super::unit::Agent;
 use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
 use crate::os::files::show;
@@ -9,7 +9,7 @@ use crate::os::sudoers::{Person, Statement, Verdict, verdict};
 use crate::os::{groups, users};
 
 /// Checks sudo when the agent is not root: it calls sudo for nearly everything.
-pub(super) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
     let user = agent.user();
     if user == "root" {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! Whether a unit runs something in the virtual environment that a recipe puts its agent into.
 
-use super::agent::{Agent, interpreter};
+use super::unit::{Agent, interpreter};
 use crate::disk::{DiskError, FileKind, Tree};
 use crate::os::ReadError;
 use crate::os::files::{absolute, base_name, join, optional, read_start};
@@ -13,13 +13,13 @@ const SCRIPT_START: usize = 64 << 10;
 
 /// A virtual environment.
 #[derive(Debug)]
-pub(super) struct Venv {
+pub(crate) struct Venv {
     /// What paths in it begin with: as the recipe has it, and without links.
     beginnings: Vec<Vec<u8>>,
 }
 
 impl Venv {
-    pub(super) fn new(tree: &mut dyn Tree, path: &str) -> Result<Self, DiskError> {
+    pub(crate) fn new(tree: &mut dyn Tree, path: &str) -> Result<Self, DiskError> {
         let path = absolute(b"/", path.as_bytes());
         let mut beginnings = vec![path.clone()];
         beginnings.extend(optional(tree.canonicalize(&path))?);
@@ -29,7 +29,7 @@ impl Venv {
     }
 
     /// Whether the program of a unit, its interpreter or an argument is in it, by way of links or a short script as well.
-    pub(super) fn runs(&self, tree: &mut dyn Tree, agent: &Agent) -> Result<bool, ReadError> {
+    pub(crate) fn runs(&self, tree: &mut dyn Tree, agent: &Agent) -> Result<bool, ReadError> {
         if agent.command().iter().any(|word| self.has(word.as_bytes())) {
             return Ok(true);
         }

@@ -1,11 +1,11 @@
 //! What every image with a guest agent must fulfil: the known ways an instance stays in BUILD, checked at rest.
 
-mod agent;
 mod cloud;
 mod find;
 mod links;
 mod python;
 mod sudo;
+mod unit;
 mod venv;
 
 use crate::disk::Tree;
@@ -16,9 +16,9 @@ use crate::report::{self, CheckGroup, CheckResult};
 /// What a check found wrong, or why it could not be performed.
 type Found = Result<Option<String>, ReadError>;
 
-/// What became of the contract.
+/// The guest agent of an image, and what was checked of it.
 #[derive(Debug)]
-pub struct Contract {
+pub struct AgentFindings {
     /// The unit of the guest agent; `None` if there is none, or if it could not be read.
     pub agent: Option<String>,
     /// What was checked.
@@ -27,7 +27,7 @@ pub struct Contract {
 
 /// Checks what Trove relies on. Unit links are checked in every image, the rest where there is a guest agent. If the
 /// recipe installs one (`wanted`), a unit must run it.
-pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
+pub fn agent(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> AgentFindings {
     let mut results = vec![
         result("no unit link leads nowhere", links::dangling(tree))
             .why("what the link stands for does not start at boot")
@@ -36,12 +36,12 @@ pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
     let venv = wanted.map(|step| step.venv.as_str());
     let found = UnitIndex::read(tree)
         .map_err(ReadError::from)
-        .and_then(|index| Ok((agent::Agent::find(tree, &index, venv)?, index)));
+        .and_then(|index| Ok((unit::Agent::find(tree, &index, venv)?, index)));
     let (agent, index) = match found {
         Ok(found) => found,
         Err(error) => {
             results.push(result("the guest agent's unit can be read", Err(error)));
-            return Contract { agent: None, results };
+            return AgentFindings { agent: None, results };
         }
     };
     if let Some(step) = wanted {
@@ -58,7 +58,7 @@ pub fn contract(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> Contract {
         results.extend(sudo::check(tree, agent));
         results.extend(python::check(tree, agent));
     }
-    Contract { agent: agent.map(|agent| agent.name().to_owned()), results }
+    AgentFindings { agent: agent.map(|agent| agent.name().to_owned()), results }
 }
 
 fn result(title: impl Into<String>, found: Found) -> CheckResult {
