@@ -11,6 +11,7 @@ use super::pip::{Complaint, Failed, HostEnv, Pip, Target};
 use super::spec::{Origin, copy_tree, hash_file};
 use super::store::{Lock, Store};
 use super::{AgentFile, AgentRequest};
+use crate::cache::Bucket;
 use crate::cache::WorkDir;
 use crate::control::Control;
 use crate::recipe::Content;
@@ -47,8 +48,12 @@ struct Desk<'a> {
 impl Resolver<'_> {
     /// Resolves online, and takes the wheels into the store.
     pub(crate) fn run(&self, store: &Store) -> Result<Lock, AgentError> {
-        let pip =
-            Pip::find(self.env, self.request.cache.directory("pip"), self.target, &self.control.cancel)?;
+        let pip = Pip::find(
+            self.env,
+            self.request.cache.directory(Bucket::Pip),
+            self.target,
+            &self.control.cancel,
+        )?;
         let work = self.request.cache.work()?;
         let built = self.directory(work.path(), "built")?;
         let constraints = self.constraints(work.path())?;

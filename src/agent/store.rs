@@ -12,6 +12,7 @@ use super::metadata;
 use super::pip::HostEnv;
 use super::spec::hash_file;
 use super::wheel::Wheel;
+use crate::cache::Bucket;
 use crate::cache::Cache;
 use crate::clock::now;
 use crate::digest::Digest;
@@ -80,7 +81,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn open(cache: &Cache) -> Result<Self, AgentError> {
-        let root = cache.directory("agents");
+        let root = cache.directory(Bucket::Agents);
         let store =
             Self { wheels: root.join("wheels"), locks: root.join("locks"), trees: root.join("trees") };
         for directory in [&store.wheels, &store.locks, &store.trees] {

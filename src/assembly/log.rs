@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cache::Bucket;
 use crate::cache::Cache;
 use crate::clock;
 
@@ -12,7 +13,7 @@ const KEPT: usize = 20;
 
 /// A path for the log of a build of `recipe`; makes room among the older ones.
 pub(crate) fn path(cache: &Cache, recipe: &str) -> Result<PathBuf, BuildError> {
-    let directory = cache.directory("logs");
+    let directory = cache.directory(Bucket::Logs);
     let failed = |source| BuildError::Output { path: directory.clone(), source };
     fs_err::create_dir_all(&directory).map_err(failed)?;
     let mut logs: Vec<_> = fs_err::read_dir(&directory)
@@ -43,14 +44,14 @@ mod tests {
         let cache = Cache::open(Some(dir.path().to_owned())).unwrap();
         path(&cache, "first").unwrap();
         for age in 0..25 {
-            let log = cache.directory("logs").join(format!("{age}.log"));
+            let log = cache.directory(Bucket::Logs).join(format!("{age}.log"));
             fs_err::write(&log, "").unwrap();
             let time = SystemTime::now() - Duration::from_secs(age * 60);
             std::fs::File::options().write(true).open(&log).unwrap().set_modified(time).unwrap();
         }
         let new = path(&cache, "mariadb").unwrap();
         assert!(new.file_name().unwrap().to_str().unwrap().starts_with("mariadb-") && !new.exists());
-        let mut left: Vec<u32> = fs_err::read_dir(cache.directory("logs"))
+        let mut left: Vec<u32> = fs_err::read_dir(cache.directory(Bucket::Logs))
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().parse().unwrap())
             .collect();

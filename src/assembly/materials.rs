@@ -112,7 +112,7 @@ pub(crate) fn gather(
 
 /// Where a resolver keeps package files.
 pub(crate) fn package_files(cache: &Cache, resolver: &dyn Resolver) -> PathBuf {
-    cache.directory(resolver.name())
+    cache.directory(resolver.bucket())
 }
 
 fn packages(

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, WorkDir};
+use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, LockName, WorkDir};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk;
@@ -290,7 +290,7 @@ struct Claim {
 fn claim(jobs: &Jobs<'_>, recipe: &str, cache: &Cache, control: &Control) -> Result<Claim> {
     let layers = jobs.layers();
     let lock = |layer: &LayerId| {
-        let path = cache.lock_path(&format!("making-{}", layer.digest));
+        let path = cache.lock_path(&LockName::MakingLayer(layer.digest));
         FileLock::exclusive(&path, &format!("stage {} of {recipe}", layer.stage), control)
     };
     let mut told = control.clone();

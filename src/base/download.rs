@@ -10,7 +10,7 @@ use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::bases::{BaseMeta, disk_name, find, store};
 use crate::cache::lock::FileLock;
-use crate::cache::{Base, Origin, Provenance, Trust};
+use crate::cache::{Base, Bucket, LockName, Origin, Provenance, Trust};
 use crate::cache::{Cache, files};
 use crate::clock;
 use crate::control::Control;
@@ -62,13 +62,13 @@ pub(crate) fn obtain(
 ) -> Result<FetchedImage, Failure> {
     let key = key(wanted);
     // Held for as long as the directory of the download is used; the collection takes it as well.
-    let lock_path = cache.lock_path(&format!("download-{key}"));
+    let lock_path = cache.lock_path(&LockName::Download(key.clone()));
     let what = format!("downloading {}", wanted.what);
     let _lock = FileLock::exclusive(&lock_path, &what, control)?;
     if let Some(arrived) = known(wanted.expected.as_ref(), cache, control)? {
         return Ok(arrived);
     }
-    let place = cache.directory("downloads").join(&key);
+    let place = cache.directory(Bucket::Downloads).join(&key);
     fs_err::create_dir_all(&place).map_err(CacheError::io("create", &place))?;
     let request = fetch::Request {
         urls: &wanted.urls,
@@ -102,7 +102,7 @@ fn keep(
     let disk = staged.join(disk_name(format));
     fs_err::rename(path, &disk).map_err(CacheError::io("create", &disk))?;
     let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin: origin() })?;
-    cache.write_note(&work, &index_name(checksum), &BaseNote { digest })?;
+    cache.write_note(&work, Bucket::Index, &index_name(checksum), &BaseNote { digest })?;
     Ok(base)
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn known(
     control: &Control,
 ) -> Result<Option<FetchedImage>, BaseError> {
     let Some(expected) = expected else { return Ok(None) };
-    let noted = cache.read_note::<BaseNote>(&index_name(expected)).map(|became| became.digest);
+    let noted = cache.read_note::<BaseNote>(Bucket::Index, &index_name(expected)).map(|became| became.digest);
     // An image that is not packed is named by its SHA-256, whoever brought it.
     let Some(digest) = noted.or_else(|| expected.sha256()) else { return Ok(None) };
     let base = find_or_set_aside(cache, digest, control)?;
@@ -129,7 +129,7 @@ pub(crate) fn find_or_set_aside(
     let found = find(cache, digest, None, control)?;
     let directory = cache.base(digest);
     if found.is_none() && directory.is_dir() {
-        let lock = FileLock::try_exclusive(&cache.lock_path(&format!("base-{digest}")))?;
+        let lock = FileLock::try_exclusive(&cache.lock_path(&LockName::Base(digest)))?;
         if lock.is_some() && directory.is_dir() {
             let aside = crate::cache::audit::move_aside(cache, &directory)?;
             control.events.warning(format!(
@@ -197,5 +197,5 @@ fn key(wanted: &RemoteImage<'_>) -> String {
 }
 
 fn index_name(checksum: &Checksum) -> String {
-    format!("index/{}.json", checksum.to_string().replace(':', "-"))
+    checksum.to_string().replace(':', "-")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::bases::{BaseMeta, disk_name, find, store};
-use crate::cache::{Base, Origin};
+use crate::cache::{Base, Bucket, Origin};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::clock;
@@ -30,7 +30,7 @@ pub(crate) fn import(
     let header = disk::gate(path, &Policy::default())?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let known = index_name(path)?;
-    if let Some(digest) = cache.read_note::<Digest>(&known) {
+    if let Some(digest) = cache.read_note::<Digest>(Bucket::Index, &known) {
         let origin = Origin::File { name: name.clone(), sha256: digest };
         if let Some(base) = find(cache, digest, Some(origin), control)? {
             check(&base.path, digest, checksum, path, &control.cancel)?;
@@ -58,7 +58,7 @@ pub(crate) fn import(
     let base = store(cache, &work, &staged, digest, &BaseMeta { format, virtual_size, origin })?;
     // Only after the copy is safe, and only if the file is still the one that was copied.
     if index_name(path)? == known {
-        cache.write_note(&work, &known, &digest)?;
+        cache.write_note(&work, Bucket::Index, &known, &digest)?;
     }
     Ok(base)
 }
@@ -70,7 +70,7 @@ fn index_name(path: &Path) -> Result<String, BaseError> {
     let nanoseconds = meta.modified().map(clock::since_1970).unwrap_or_default().as_nanos();
     // The time of the last change of anything, which nobody can set back.
     let changed = format!("{}.{}", meta.ctime(), meta.ctime_nsec());
-    Ok(format!("index/{}-{}-{}-{nanoseconds}-{changed}.json", meta.dev(), meta.ino(), meta.len()))
+    Ok(format!("{}-{}-{}-{nanoseconds}-{changed}", meta.dev(), meta.ino(), meta.len()))
 }
 
 /// Compares the file with the checksum that is wanted. `digest` is the SHA-256 of `copy`, which is what `path` held.

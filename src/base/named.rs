@@ -13,7 +13,7 @@ use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::inventory::entries;
 use crate::cache::lock::FileLock;
-use crate::cache::{Base, Origin, Provenance, Trust};
+use crate::cache::{Base, Bucket, LockName, Origin, Provenance, Trust};
 use crate::cache::{Cache, files};
 use crate::cancel::Cancel;
 use crate::clock;
@@ -42,7 +42,7 @@ pub struct Held {
 impl Held {
     fn name(id: &str, arch: Arch, build: Option<&str>) -> String {
         let build = build.map_or_else(String::new, |build| format!("@{build}"));
-        format!("catalogue/{id}-{arch}{build}.json")
+        format!("{id}-{arch}{build}")
     }
 }
 
@@ -61,7 +61,7 @@ fn build_of(selection: &Selection) -> Option<&str> {
 /// When the cache cannot be read.
 pub fn held(cache: &Cache) -> Result<Vec<Held>, BaseError> {
     let mut found = Vec::new();
-    for path in entries(&cache.directory("catalogue"))? {
+    for path in entries(&cache.directory(Bucket::Catalogue))? {
         let note: Option<Held> = fs_err::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         found.extend(note.filter(|held| cache.base(held.digest).is_dir()));
     }
@@ -94,7 +94,7 @@ pub(crate) fn resolve(
     if request.offline {
         return Err(BaseError::NotHere { what: shown }.into());
     }
-    let lock = cache.lock_path(&format!("catalogue-{}-{}", entry.id(), request.arch));
+    let lock = cache.lock_path(&LockName::CatalogueImage(format!("{}-{}", entry.id(), request.arch)));
     let _lock = FileLock::exclusive(&lock, &format!("fetching {shown}"), control)?;
     if !request.refresh
         && let Some(base) = here()?
@@ -125,7 +125,7 @@ pub(crate) fn resolve(
             build,
         };
         let name = Held::name(&held.id, held.arch, held.build.as_deref());
-        cache.write_note(&work, &name, &held)?;
+        cache.write_note(&work, Bucket::Catalogue, &name, &held)?;
     }
     Ok(base)
 }
@@ -213,7 +213,8 @@ fn in_cache(
     cache: &Cache,
     control: &Control,
 ) -> Result<Option<Base>, BaseError> {
-    let note = cache.read_note::<Held>(&Held::name(entry.id(), request.arch, build_of(selection)));
+    let note = cache
+        .read_note::<Held>(Bucket::Catalogue, &Held::name(entry.id(), request.arch, build_of(selection)));
     let Some(held) = note else { return Ok(None) };
     if held.origin.trust() == Some(&Trust::Nothing) {
         match &held.origin {
@@ -259,10 +260,15 @@ pub fn import_as(
         Origin::Import { id: entry.id().to_owned(), arch, name, checksum, trust, time: clock::now() };
     let work = cache.work()?;
     let mut held = Held { id: entry.id().to_owned(), arch, build: None, digest: base.digest, origin };
-    cache.write_note(&work, &Held::name(&held.id, arch, None), &held)?;
+    cache.write_note(&work, Bucket::Catalogue, &Held::name(&held.id, arch, None), &held)?;
     if version.is_some() {
         held.build = version;
-        cache.write_note(&work, &Held::name(&held.id, arch, held.build.as_deref()), &held)?;
+        cache.write_note(
+            &work,
+            Bucket::Catalogue,
+            &Held::name(&held.id, arch, held.build.as_deref()),
+            &held,
+        )?;
     }
     Ok(held)
 }
@@ -299,7 +305,7 @@ pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, 
         let wanted =
             staying.iter().any(|other| other.digest == held.digest) || bootstrapped.contains(&held.digest);
         if !wanted && directory.is_dir() {
-            let lock = cache.lock_path(&format!("base-{}", held.digest));
+            let lock = cache.lock_path(&LockName::Base(held.digest));
             let Some(_lock) = FileLock::try_exclusive(&lock)? else {
                 return Err(BaseError::InUse(id.to_owned()));
             };
@@ -308,7 +314,7 @@ pub fn remove(id: &str, arch: Option<Arch>, cache: &Cache) -> Result<Vec<Held>, 
             fs_err::rename(&directory, &aside).map_err(CacheError::io("remove", &directory))?;
             files::remove_tree(&aside).map_err(CacheError::io("remove", &aside))?;
         }
-        let note = cache.directory(&Held::name(&held.id, held.arch, held.build.as_deref()));
+        let note = cache.note(Bucket::Catalogue, &Held::name(&held.id, held.arch, held.build.as_deref()));
         match fs_err::remove_file(&note) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(CacheError::io("remove", note)(error).into());

@@ -6,7 +6,7 @@ use super::catalogue::{Entry, ImageSource, Key, SignatureKind, beside};
 use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::Trust;
-use crate::cache::{Cache, files};
+use crate::cache::{Bucket, Cache, files};
 use crate::control::Control;
 use crate::error::Failure;
 use crate::fetch::{Fetcher, redact};
@@ -132,7 +132,7 @@ impl Question<'_> {
 
     fn key_file(&self, key: &Key) -> Result<(String, Vec<u8>), Failure> {
         let pin = std::slice::from_ref(&key.fingerprint);
-        let name = self.cache.directory("keys").join(key.fingerprint.as_str());
+        let name = self.cache.directory(Bucket::Keys).join(key.fingerprint.as_str());
         if let Ok(bytes) = fs_err::read(&name) {
             let file = [(name.display().to_string(), bytes)];
             if Keyring::new(&file, pin).is_ok() {

@@ -9,7 +9,7 @@ use super::bases;
 use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
 use super::record::State;
-use super::{Cache, CacheError, files, layers};
+use super::{Bucket, Cache, CacheError, files, layers};
 use crate::control::Control;
 use crate::digest::Digest;
 
@@ -161,7 +161,7 @@ pub(crate) fn set_aside(cache: &Cache, item: &CacheItem) -> Result<Option<PathBu
 /// Moves a file or directory to `damaged/`, under a name that is free there.
 pub(crate) fn move_aside(cache: &Cache, path: &Path) -> Result<PathBuf, CacheError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let directory = cache.directory("damaged");
+    let directory = cache.directory(Bucket::Damaged);
     let mut number = 0;
     let target = loop {
         let target = directory.join(format!("{name}-{}-{number}", std::process::id()));
@@ -177,6 +177,7 @@ pub(crate) fn move_aside(cache: &Cache, path: &Path) -> Result<PathBuf, CacheErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::LockName;
     use crate::cache::Origin;
     use crate::cache::bases::BaseMeta;
     use crate::cancel::Cancel;
@@ -219,7 +220,7 @@ mod tests {
     fn good_ones_stay_and_damaged_ones_are_set_aside() {
         let (_dir, cache, digest) = cache_with_base(b"content");
         let wheel = |content: &[u8]| {
-            let wheels = cache.directory("agents/wheels");
+            let wheels = cache.directory(Bucket::Agents).join("wheels");
             fs_err::create_dir_all(&wheels).unwrap();
             fs_err::write(wheels.join(format!("{}.whl", Digest::of(b"wheel"))), content).unwrap();
         };
@@ -233,7 +234,7 @@ mod tests {
         wheel(b"wheeL");
         let bad = run(&cache);
         let aside: Vec<_> = bad.iter().map(|found| found.set_aside.clone().unwrap()).collect();
-        assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory("damaged"))));
+        assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory(Bucket::Damaged))));
         assert!(find(&cache, digest).is_none());
         assert_eq!(run(&cache), [], "and it is no longer there");
     }
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn what_is_being_removed_is_left_alone() {
         let (_dir, cache, digest) = cache_with_base(b"content");
-        let name = cache.lock_path(&format!("base-{digest}"));
+        let name = cache.lock_path(&LockName::Base(digest));
         let removing = FileLock::try_exclusive(&name).unwrap().unwrap();
         assert_eq!(run(&cache), []);
         drop(removing);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::FileLock;
 use super::record::Record;
-use super::{Cache, CacheError, Origin, WorkDir, root};
+use super::{Cache, CacheError, LockName, Origin, WorkDir, root};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Format;
@@ -73,7 +73,7 @@ pub(crate) fn find(
     origin: Option<Origin>,
     control: &Control,
 ) -> Result<Option<Base>, CacheError> {
-    let Some(lock) = cache.in_use("base", digest)? else { return Ok(None) };
+    let Some(lock) = cache.in_use(&LockName::Base(digest))? else { return Ok(None) };
     let Some((record, path)) = record(cache, digest)? else { return Ok(None) };
     if !record.holds(&path, digest, (cache, &format!("base {}", digest.short())), control)? {
         return Ok(None);

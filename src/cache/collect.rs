@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
-use super::{Cache, CacheError, files};
+use super::{Bucket, Cache, CacheError, LockName, files};
 use crate::control::Control;
 use crate::digest::Digest;
 
@@ -44,7 +44,7 @@ pub fn collect(
     rehearse: bool,
     control: &Control,
 ) -> Result<Collected, CacheError> {
-    let path = cache.lock_path("collection");
+    let path = cache.lock_path(&LockName::Collection);
     let _alone = FileLock::exclusive(&path, "its collection", control)?;
     let items = inventory(cache)?;
     let total: u64 = items.iter().map(|item| item.bytes).sum();
@@ -133,8 +133,8 @@ fn victims(items: &[CacheItem], limits: &Limits, now: SystemTime) -> Vec<usize> 
 
 /// Removes notes that lead to bases which are no longer there.
 fn forget(cache: &Cache) -> Result<(), CacheError> {
-    for directory in ["bootstrap", "catalogue", "index"] {
-        for path in entries(&cache.directory(directory))? {
+    for bucket in Bucket::NOTES {
+        for path in entries(&cache.directory(bucket))? {
             let note = fs_err::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
             let leads_somewhere =
                 note.as_ref().and_then(digest_in).is_some_and(|digest| cache.base(digest).is_dir());
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn what_a_build_skips_is_in_use_as_well() {
         let filled = fill();
-        let meta = filled.cache.entry("layers", filled.low).join("meta.json");
+        let meta = filled.cache.entry(Bucket::Layers, filled.low).join("meta.json");
         let long_ago = SystemTime::now() - Duration::from_secs(100 * DAY);
         let age = || fs_err::metadata(&meta).unwrap().modified().unwrap().elapsed().unwrap();
         std::fs::File::options().write(true).open(&meta).unwrap().set_modified(long_ago).unwrap();
@@ -320,22 +320,25 @@ mod tests {
     fn shelves_and_notes() {
         let filled = fill();
         let cache = &filled.cache;
-        fs_err::write(cache.directory("apt").join("x.deb"), "x").unwrap();
-        fs_err::write(cache.directory("logs").join("x.log"), "x").unwrap_err();
+        fs_err::write(cache.directory(Bucket::Apt).join("x.deb"), "x").unwrap();
+        fs_err::write(cache.directory(Bucket::Logs).join("x.log"), "x").unwrap_err();
         let work = cache.work().unwrap();
-        cache.write_note(&work, "catalogue/known.json", &filled.base).unwrap();
-        cache.write_note(&work, "catalogue/gone.json", &Digest::of(b"gone")).unwrap();
+        cache.write_note(&work, Bucket::Catalogue, "known", &filled.base).unwrap();
+        cache.write_note(&work, Bucket::Catalogue, "gone", &Digest::of(b"gone")).unwrap();
         drop(work);
         let used = cache.use_shelves(&Control::none()).unwrap();
         let base = bases::find(cache, filled.base, None, &Control::none()).unwrap().unwrap();
         let (_, in_use) = run(cache, false);
         assert!(in_use.contains(&"package indexes and packages".to_owned()), "{in_use:?}");
-        assert!(cache.directory("apt").join("x.deb").exists());
-        let notes = entries(&cache.directory("catalogue")).unwrap();
+        assert!(cache.directory(Bucket::Apt).join("x.deb").exists());
+        let notes = entries(&cache.directory(Bucket::Catalogue)).unwrap();
         assert!(notes.len() == 1 && notes[0].ends_with("known.json"), "{notes:?}");
         drop((used, base));
         run(cache, false);
-        assert!(cache.directory("apt").is_dir() && entries(&cache.directory("apt")).unwrap().is_empty());
-        assert_eq!(entries(&cache.directory("catalogue")).unwrap().len(), 0);
+        assert!(
+            cache.directory(Bucket::Apt).is_dir()
+                && entries(&cache.directory(Bucket::Apt)).unwrap().is_empty()
+        );
+        assert_eq!(entries(&cache.directory(Bucket::Catalogue)).unwrap().len(), 0);
     }
 }

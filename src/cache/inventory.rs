@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::bases;
 use super::record::State;
-use super::root::{META, SHELVES};
-use super::{Cache, CacheError};
+use super::root::META;
+use super::{Bucket, Cache, CacheError, LockName};
 use crate::clock;
 use crate::digest::Digest;
 
@@ -69,12 +69,14 @@ impl CacheItem {
     }
 
     /// The name of the lock that its users share; `None` if it has no users.
-    pub(crate) fn lock(&self) -> Option<String> {
+    pub(crate) fn lock(&self) -> Option<LockName> {
         match self.kind {
-            Kind::Base => Some(format!("base-{}", self.name)),
-            Kind::Layer => Some(format!("layer-{}", self.name)),
-            Kind::Download => Some(format!("download-{}", self.name)),
-            Kind::Packages | Kind::Agents | Kind::Pip => Some(format!("shelf-{}", self.name)),
+            Kind::Base => Digest::parse(&self.name).map(LockName::Base),
+            Kind::Layer => Digest::parse(&self.name).map(LockName::Layer),
+            Kind::Download => Some(LockName::Download(self.name.clone())),
+            Kind::Packages => Some(LockName::Shelf(Bucket::Apt)),
+            Kind::Agents => Some(LockName::Shelf(Bucket::Agents)),
+            Kind::Pip => Some(LockName::Shelf(Bucket::Pip)),
             Kind::Logs | Kind::Damaged => None,
         }
     }
@@ -86,26 +88,25 @@ impl CacheItem {
 /// When the cache cannot be read. What cannot be made sense of is listed as unusable.
 pub fn inventory(cache: &Cache) -> Result<Vec<CacheItem>, CacheError> {
     let mut items = Vec::new();
-    for path in entries(&cache.directory("bases"))? {
+    for path in entries(&cache.directory(Bucket::Bases))? {
         items.push(base(&path, cache)?);
     }
-    for path in entries(&cache.directory("layers"))? {
+    for path in entries(&cache.directory(Bucket::Layers))? {
         items.push(layer(&path, cache)?);
     }
-    for path in entries(&cache.directory("downloads"))? {
+    for path in entries(&cache.directory(Bucket::Downloads))? {
         items.push(item(Kind::Download, &path, "an interrupted download".to_owned())?);
     }
-    for path in entries(&cache.directory("damaged"))? {
+    for path in entries(&cache.directory(Bucket::Damaged))? {
         items.push(CacheItem { unusable: true, ..item(Kind::Damaged, &path, "set aside".to_owned())? });
     }
-    for name in SHELVES.iter().chain(&["logs"]) {
-        let (kind, about) = match *name {
-            "apt" => (Kind::Packages, "package indexes and packages"),
-            "agents" => (Kind::Agents, "wheels and virtual environments"),
-            "pip" => (Kind::Pip, "pip's own cache"),
-            _ => (Kind::Logs, "logs of the last builds"),
-        };
-        let path = cache.directory(name);
+    for (bucket, kind, about) in [
+        (Bucket::Agents, Kind::Agents, "wheels and virtual environments"),
+        (Bucket::Apt, Kind::Packages, "package indexes and packages"),
+        (Bucket::Pip, Kind::Pip, "pip's own cache"),
+        (Bucket::Logs, Kind::Logs, "logs of the last builds"),
+    ] {
+        let path = cache.directory(bucket);
         if path.is_dir() && !entries(&path)?.is_empty() {
             items.push(item(kind, &path, about.to_owned())?);
         }

@@ -13,7 +13,7 @@ use super::bases;
 use super::lock::FileLock;
 use super::record::{Record, State};
 use super::root::{META, touch, vanished};
-use super::{Cache, CacheError, files};
+use super::{Bucket, Cache, CacheError, LockName, files};
 use crate::cancel::Cancel;
 use crate::control::Control;
 use crate::digest::Digest;
@@ -68,8 +68,8 @@ impl Below {
         let directory = path.parent()?;
         let digest = Digest::parse(directory.file_name()?.to_str()?)?;
         match directory.parent()?.file_name()?.to_str()? {
-            "bases" => Some(Self::Base(digest)),
-            "layers" => Some(Self::Layer(digest)),
+            name if name == Bucket::Bases.name() => Some(Self::Base(digest)),
+            name if name == Bucket::Layers.name() => Some(Self::Layer(digest)),
             _ => None,
         }
     }
@@ -106,7 +106,7 @@ impl Cache {
     /// # Errors
     /// When the cache cannot be read.
     pub fn layer(&self, digest: Digest, control: &Control) -> Result<Option<Layer>, CacheError> {
-        if !self.entry("layers", digest).is_dir() {
+        if !self.entry(Bucket::Layers, digest).is_dir() {
             return Ok(None);
         }
         match self.usable(digest, control)? {
@@ -120,14 +120,14 @@ impl Cache {
 
     /// Notes that a layer is in use although its disk is not read, because a newer one is. Tells whether it is there.
     pub fn touch_layer(&self, digest: Digest) -> bool {
-        let meta = self.entry("layers", digest).join(META);
+        let meta = self.entry(Bucket::Layers, digest).join(META);
         touch(&meta);
         meta.is_file()
     }
 
     fn usable(&self, digest: Digest, control: &Control) -> Result<Result<Layer, String>, CacheError> {
         // Locked before it is looked at: what is found then stays.
-        let Some(lock) = self.in_use("layer", digest)? else {
+        let Some(lock) = self.in_use(&LockName::Layer(digest))? else {
             return Ok(Err("another tib is removing it".to_owned()));
         };
         let standing = self.standing(digest)?;
@@ -152,7 +152,7 @@ impl Cache {
                 Err(problem) => return Ok(Err(below_problem(&problem))),
             },
         }
-        let dir = self.entry("layers", digest);
+        let dir = self.entry(Bucket::Layers, digest);
         let path = dir.join(DISK);
         let record: Option<Record<LayerMeta>> = Record::read(&dir)?;
         let what = format!("layer {}", digest.short());
@@ -166,7 +166,7 @@ impl Cache {
 
     /// Looks at a layer and at all that is below it, without reading the disks.
     pub(crate) fn standing(&self, digest: Digest) -> Result<Standing, CacheError> {
-        let dir = self.entry("layers", digest);
+        let dir = self.entry(Bucket::Layers, digest);
         let path = dir.join(DISK);
         let record: Option<Record<LayerMeta>> = Record::read(&dir)?;
         let chain = disk::gate(&path, &Policy::within(self.root()));
@@ -235,13 +235,13 @@ impl Cache {
         fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
         let sha256 = files::copy_hashed(from, &staged.join(DISK), cancel, &mut |_| ())?;
         self.seal(&staged, DISK, sha256, meta)?;
-        let target = self.entry("layers", digest);
+        let target = self.entry(Bucket::Layers, digest);
         if !self.publish_entry(&staged, &target)? {
             if let Some(layer) = self.layer(digest, &quiet)? {
                 return Ok(Some(layer));
             }
             // Whoever reads it has to find one and the same file to the end.
-            let lock = FileLock::try_exclusive(&self.lock_path(&format!("layer-{digest}")))?;
+            let lock = FileLock::try_exclusive(&self.lock_path(&LockName::Layer(digest)))?;
             if lock.is_none() {
                 return Ok(None);
             }

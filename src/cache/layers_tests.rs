@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cache::Origin;
-use crate::cache::{Limits, audit, collect};
+use crate::cache::{Bucket, Limits, LockName, audit, collect};
 use crate::disk::{Format, create_overlay};
 use crate::event::testing::Notes;
 
@@ -54,7 +54,7 @@ impl World {
     }
 
     fn dir(&self, layer: usize) -> PathBuf {
-        self.cache.entry("layers", digest(layer))
+        self.cache.entry(Bucket::Layers, digest(layer))
     }
 
     fn disk(&self, layer: usize) -> PathBuf {
@@ -342,10 +342,10 @@ fn one_in_use_is_neither_removed_nor_replaced_nor_is_what_is_below_it() {
     drop(world.build(&RECIPES[0][..2]));
     let top = world.build(&RECIPES[0]);
     for layer in [1, 3] {
-        let lock = world.cache.lock_path(&format!("layer-{}", digest(layer)));
+        let lock = world.cache.lock_path(&LockName::Layer(digest(layer)));
         assert!(FileLock::try_exclusive(&lock).unwrap().is_none(), "{layer}");
     }
-    let base = world.cache.lock_path(&format!("base-{}", Digest::of(BASE)));
+    let base = world.cache.lock_path(&LockName::Base(Digest::of(BASE)));
     assert!(FileLock::try_exclusive(&base).unwrap().is_none());
     // It turns out to be no good while it is read, and somebody makes it again.
     Damage::GarbleRecord.apply(&top.path);
@@ -361,7 +361,7 @@ fn one_in_use_is_neither_removed_nor_replaced_nor_is_what_is_below_it() {
     assert!(stored.is_some());
     drop(stored);
     let _removing =
-        FileLock::try_exclusive(&world.cache.lock_path(&format!("layer-{}", digest(3)))).unwrap().unwrap();
+        FileLock::try_exclusive(&world.cache.lock_path(&LockName::Layer(digest(3)))).unwrap().unwrap();
     assert!(world.layer(3).is_none(), "one that is being removed is not handed out");
 }
 

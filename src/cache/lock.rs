@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::CacheError;
+use super::{Bucket, CacheError, LockName};
 use crate::control::Control;
 
 /// How often a lock somebody else holds is tried again.
@@ -115,9 +115,9 @@ fn holder(path: &Path) -> String {
     }
 }
 
-/// The path of the lock called `name` in the cache below `root`.
-pub(crate) fn path(root: &Path, name: &str) -> PathBuf {
-    root.join("locks").join(name)
+/// The path of a lock in the cache below `root`.
+pub(crate) fn path(root: &Path, name: &LockName) -> PathBuf {
+    root.join(Bucket::Locks.name()).join(name.to_string())
 }
 
 #[cfg(test)]

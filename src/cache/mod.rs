@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bases;
+mod bucket;
 mod collect;
 mod error;
 pub(crate) mod files;
@@ -15,6 +16,7 @@ mod work;
 
 pub use audit::{Audited, audit, audit_bases};
 pub use bases::Base;
+pub use bucket::{Bucket, LockName};
 pub use collect::{Collected, Limits, collect};
 pub use error::CacheError;
 pub use inventory::{CacheItem, Kind, inventory, totals};

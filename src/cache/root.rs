@@ -10,29 +10,12 @@ use serde::de::DeserializeOwned;
 
 use super::lock::{self, FileLock};
 use super::work::WorkDir;
-use super::{CacheError, files};
+use super::{Bucket, CacheError, LockName, files};
 use crate::control::Control;
 use crate::digest::Digest;
 
 /// The version of the layout, and the directory everything is in.
 const VERSION: &str = "v1";
-/// What is in it.
-const DIRECTORIES: [&str; 12] = [
-    "agents",
-    "apt",
-    "bases",
-    "bootstrap",
-    "catalogue",
-    "damaged",
-    "downloads",
-    "index",
-    "keys",
-    "layers",
-    "locks",
-    "pip",
-];
-/// Directories that are used, measured and removed as a whole.
-pub(crate) const SHELVES: [&str; 3] = ["agents", "apt", "pip"];
 
 /// What is known of a directory with a disk; its time of modification is that of the last use.
 pub(crate) const META: &str = "meta.json";
@@ -52,8 +35,8 @@ impl Cache {
     /// When there is no such place, or [`CacheError::NotOurs`] when it cannot be written.
     pub fn open(dir: Option<PathBuf>) -> Result<Self, CacheError> {
         let cache = Self::look(dir)?;
-        for name in DIRECTORIES.iter().chain(&["work"]) {
-            let path = cache.root.join(name);
+        for bucket in Bucket::ALWAYS {
+            let path = cache.directory(bucket);
             fs_err::create_dir_all(&path).map_err(CacheError::in_cache("create", &path))?;
             // Found out now, and not when the first result is to be kept.
             let usable = rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
@@ -88,9 +71,9 @@ impl Cache {
         &self.root
     }
 
-    /// A directory of the cache that other rooms keep files in: `apt`, `pip` or `agents`.
-    pub fn directory(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+    /// The path of a bucket.
+    pub fn directory(&self, bucket: Bucket) -> PathBuf {
+        self.root.join(bucket.name())
     }
 
     /// Keeps packages and agents from being removed while the result lives, and notes that they are used.
@@ -98,18 +81,18 @@ impl Cache {
     /// # Errors
     /// [`CacheError::Cancelled`], or why they cannot be locked.
     pub fn use_shelves(&self, control: &Control) -> Result<Vec<FileLock>, CacheError> {
-        SHELVES
-            .iter()
-            .map(|name| {
-                touch(&self.directory(name));
-                let path = self.lock_path(&format!("shelf-{name}"));
+        Bucket::SHELVES
+            .into_iter()
+            .map(|bucket| {
+                touch(&self.directory(bucket));
+                let path = self.lock_path(&LockName::Shelf(bucket));
                 FileLock::shared(&path, "removing what was not used for long", control)
             })
             .collect()
     }
 
-    /// The path of the lock file called `name`, for [`FileLock`].
-    pub fn lock_path(&self, name: &str) -> PathBuf {
+    /// The path of a lock's file, for [`FileLock`].
+    pub fn lock_path(&self, name: &LockName) -> PathBuf {
         lock::path(&self.root, name)
     }
 
@@ -123,31 +106,36 @@ impl Cache {
 
     /// The directory of the base with this digest.
     pub(crate) fn base(&self, digest: Digest) -> PathBuf {
-        self.entry("bases", digest)
+        self.entry(Bucket::Bases, digest)
     }
 
     /// A lock that keeps a base or layer from being removed; `None` while it is being removed.
-    pub(crate) fn in_use(&self, kind: &str, digest: Digest) -> Result<Option<Arc<FileLock>>, CacheError> {
-        let path = self.lock_path(&format!("{kind}-{digest}"));
-        Ok(FileLock::try_shared(&path)?.map(Arc::new))
+    pub(crate) fn in_use(&self, name: &LockName) -> Result<Option<Arc<FileLock>>, CacheError> {
+        Ok(FileLock::try_shared(&self.lock_path(name))?.map(Arc::new))
     }
 
-    /// Reads a small file of JSON below the cache; `None` if there is none or it makes no sense.
-    pub(crate) fn read_note<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let text = fs_err::read(self.root.join(name)).ok()?;
+    /// Reads `NAME.json` in a bucket of notes; `None` if there is none or it makes no sense.
+    pub(crate) fn read_note<T: DeserializeOwned>(&self, bucket: Bucket, name: &str) -> Option<T> {
+        let text = fs_err::read(self.note(bucket, name)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Writes a small file of JSON below the cache.
+    /// Writes `NAME.json` in a bucket of notes.
     pub(crate) fn write_note<T: Serialize>(
         &self,
         work: &WorkDir,
+        bucket: Bucket,
         name: &str,
         note: &T,
     ) -> Result<(), CacheError> {
         let staged = work.path().join("note");
         write_json(&staged, note)?;
-        files::publish(&staged, &self.root.join(name))
+        files::publish(&staged, &self.note(bucket, name))
+    }
+
+    /// The path of a note.
+    pub(crate) fn note(&self, bucket: Bucket, name: &str) -> PathBuf {
+        self.directory(bucket).join(format!("{name}.json"))
     }
 
     /// Gives a sealed entry its name. `false` if something bears it already.
@@ -171,8 +159,8 @@ impl Cache {
     }
 
     /// The directory of the base or layer with this digest; `kind` is `bases` or `layers`.
-    pub(crate) fn entry(&self, kind: &str, digest: Digest) -> PathBuf {
-        self.root.join(kind).join(digest.to_string())
+    pub(crate) fn entry(&self, bucket: Bucket, digest: Digest) -> PathBuf {
+        self.directory(bucket).join(digest.to_string())
     }
 }
 

@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::lock::{self, FileLock};
-use super::{CacheError, files};
+use super::{Bucket, CacheError, LockName, files};
 use crate::control::Control;
 
-/// Guards the moment between making a directory and locking it.
-const START: &str = "work";
 /// A link in a working directory to a directory elsewhere that belongs to it.
 const ELSEWHERE: &str = "elsewhere";
 /// How the names of such directories begin; nothing else is ever removed outside the cache.
@@ -26,11 +24,12 @@ pub struct WorkDir {
 impl WorkDir {
     pub(crate) fn create(root: &Path) -> Result<Self, CacheError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let _start = FileLock::exclusive(&lock::path(root, START), "its start", &Control::none())?;
+        let _start =
+            FileLock::exclusive(&lock::path(root, &LockName::WorkStart), "its start", &Control::none())?;
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let id = format!("{}-{number}", std::process::id());
-            let path = root.join("work").join(&id);
+            let path = root.join(Bucket::Work.name()).join(&id);
             let lock_path = lock_path(root, &id);
             // A process of another PID namespace may have the same id.
             let Some(lock) = FileLock::try_exclusive(&lock_path)? else { continue };
@@ -74,8 +73,10 @@ impl WorkDir {
     /// Removes what tibs that died have left behind.
     pub(crate) fn sweep(root: &Path) -> Result<(), CacheError> {
         // Somebody else is making or sweeping one at this moment; the next open sweeps.
-        let Some(_start) = FileLock::try_exclusive(&lock::path(root, START))? else { return Ok(()) };
-        let work = root.join("work");
+        let Some(_start) = FileLock::try_exclusive(&lock::path(root, &LockName::WorkStart))? else {
+            return Ok(());
+        };
+        let work = root.join(Bucket::Work.name());
         let entries = fs_err::read_dir(&work).map_err(CacheError::io("read", &work))?;
         for entry in entries {
             let entry = entry.map_err(CacheError::io("read", &work))?;
@@ -109,7 +110,7 @@ fn remove(path: &Path, lock_path: &Path) {
 }
 
 fn lock_path(root: &Path, id: &str) -> PathBuf {
-    lock::path(root, &format!("work-{id}"))
+    lock::path(root, &LockName::Work(id.to_owned()))
 }
 
 /// Whether anyone may pass through `path` and every directory above it.

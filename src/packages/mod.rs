@@ -12,6 +12,7 @@ mod zypper;
 
 use std::path::{Path, PathBuf};
 
+use crate::cache::Bucket;
 use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
@@ -64,8 +65,11 @@ pub trait PackageManager: Sync {
 
 /// Chooses packages for a guest on this host, and fetches them.
 pub trait Resolver: Sync {
-    /// Its name, for directories: in the cache and on the payload disk.
+    /// Its name, for a directory of the payload disk.
     fn name(&self) -> &'static str;
+
+    /// Where it keeps indexes and package files in the cache.
+    fn bucket(&self) -> Bucket;
 
     /// Whether this host can do it.
     ///

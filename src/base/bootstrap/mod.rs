@@ -21,7 +21,7 @@ use crate::cache::bases;
 use crate::cache::bases::BaseMeta;
 use crate::cache::inventory::entries;
 use crate::cache::lock::FileLock;
-use crate::cache::{Base, Origin};
+use crate::cache::{Base, Bucket, LockName, Origin};
 use crate::cache::{Cache, WorkDir, files};
 use crate::clock;
 use crate::control::Control;
@@ -48,7 +48,7 @@ pub(crate) fn resolve(
 ) -> Result<Base, BaseError> {
     let sources = sources::of_host(system, &control.events);
     let key = key(system, &sources);
-    let note = format!("bootstrap/{key}.json");
+    let note = key.to_string();
     if let Some(base) = made(cache, &note, control)? {
         found(&control.events, system);
         return Ok(base);
@@ -56,7 +56,7 @@ pub(crate) fn resolve(
     if offline {
         return Err(BaseError::Offline(format!("bootstrap:{system}")));
     }
-    let lock = cache.lock_path(&format!("bootstrap-{key}"));
+    let lock = cache.lock_path(&LockName::Bootstrap(key));
     let _lock = FileLock::exclusive(&lock, &format!("bootstrapping {system}"), control)?;
     // Another tib may have made it while we waited.
     if let Some(base) = made(cache, &note, control)? {
@@ -65,18 +65,18 @@ pub(crate) fn resolve(
     }
     let work = cache.work()?;
     let base = make(system, &sources, key, &work, cache, control)?;
-    cache.write_note(&work, &note, &Made { digest: base.digest })?;
+    cache.write_note(&work, Bucket::Bootstrap, &note, &Made { digest: base.digest })?;
     Ok(base)
 }
 
 fn made(cache: &Cache, note: &str, control: &Control) -> Result<Option<Base>, BaseError> {
-    let Some(made) = cache.read_note::<Made>(note) else { return Ok(None) };
+    let Some(made) = cache.read_note::<Made>(Bucket::Bootstrap, note) else { return Ok(None) };
     Ok(bases::find(cache, made.digest, None, control)?)
 }
 
 /// The bases in the cache that a bootstrap made.
 pub(crate) fn made_here(cache: &Cache) -> Result<Vec<Digest>, BaseError> {
-    let notes = entries(&cache.directory("bootstrap"))?;
+    let notes = entries(&cache.directory(Bucket::Bootstrap))?;
     let digest = |path: &PathBuf| serde_json::from_slice::<Made>(&fs_err::read(path).ok()?).ok();
     Ok(notes.iter().filter_map(digest).map(|made| made.digest).collect())
 }

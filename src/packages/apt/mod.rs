@@ -38,6 +38,7 @@ use super::{
     DpkgAction, GuestFile, GuestScript, HostFile, Needed, PackageManager, PackageSet, ResolveRequest,
     Resolved, Resolver, Solution, StageRequest, Transaction,
 };
+use crate::cache::Bucket;
 use crate::control::Control;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
@@ -63,6 +64,10 @@ impl PackageManager for DebianPackages {
 impl Resolver for DebianPackages {
     fn name(&self) -> &'static str {
         "apt"
+    }
+
+    fn bucket(&self) -> Bucket {
+        Bucket::Apt
     }
 
     fn usable(&self) -> crate::error::Result<()> {
