@@ -1,7 +1,5 @@
 //! What a build brings into the guest: packages and the agent, resolved on the host where possible.
 
-use std::path::PathBuf;
-
 use crate::agent;
 use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
@@ -13,7 +11,7 @@ use crate::event::Events;
 use crate::image::Image;
 use crate::os;
 use crate::packages;
-use crate::packages::{Needed, ResolveRequest, Resolver, StagePackages, StageRequest};
+use crate::packages::{Needed, ResolveRequest, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
 
 use super::BuildError;
@@ -110,11 +108,6 @@ pub(crate) fn gather(
     Ok(Gathered { stages, agent: agent.map(|bundle| bundle.tree) })
 }
 
-/// Where a resolver keeps package files.
-pub(crate) fn package_files(cache: &Cache, resolver: &dyn Resolver) -> PathBuf {
-    cache.directory(resolver.bucket())
-}
-
 fn packages(
     plan: &Plan,
     base: Image,
@@ -137,7 +130,7 @@ fn packages(
             stages: &wanted,
             needed: &needed(plan),
             boots: plan.boots,
-            cache_dir: &package_files(cache, resolver),
+            cache,
             offline,
         };
         resolver.resolve(request, control)

@@ -16,7 +16,7 @@ use crate::packages::StagePackages;
 use crate::recipe::Plan;
 
 use super::jobs::{Job, Jobs, LayerId, Work};
-use super::materials::{BuildMaterials, package_files};
+use super::materials::BuildMaterials;
 use super::size::Target;
 use super::space::{self, SpaceWatch};
 use super::{BuildError, log};
@@ -225,7 +225,7 @@ impl Build<'_> {
         for resolved in self.materials.resolution.stages.iter().skip(self.first) {
             if let StagePackages::Resolved(set) = &resolved.packages {
                 let directory = PayloadPath::packages(set, resolved.stage);
-                for file in set.resolver().files(set, &package_files(self.cache, set.resolver())) {
+                for file in set.resolver().files(set, self.cache) {
                     payload.add(directory.file(&file.name), file.path);
                 }
             }

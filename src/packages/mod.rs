@@ -10,9 +10,9 @@ mod request;
 mod set;
 mod zypper;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::cache::Bucket;
+use crate::cache::Cache;
 use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
@@ -68,9 +68,6 @@ pub trait Resolver: Sync {
     /// Its name, for a directory of the payload disk.
     fn name(&self) -> &'static str;
 
-    /// Where it keeps indexes and package files in the cache.
-    fn bucket(&self) -> Bucket;
-
     /// Whether this host can do it.
     ///
     /// # Errors
@@ -85,8 +82,8 @@ pub trait Resolver: Sync {
     /// No answer, or one that contradicts what the recipe asks.
     fn resolve(&self, request: ResolveRequest<'_>, control: &Control) -> Result<Solution>;
 
-    /// Where the files of a set that this resolver made are, below the `cache_dir` that it was resolved with.
-    fn files(&self, set: &PackageSet, cache_dir: &Path) -> Vec<HostFile>;
+    /// Where the files of a set that this resolver made are in the cache.
+    fn files(&self, set: &PackageSet, cache: &Cache) -> Vec<HostFile>;
 
     /// Scripts that install and remove what is in a set that this resolver made, with its files in `directory` of the
     /// guest. Those that have nothing to do are left out.

@@ -1,12 +1,11 @@
 //! What is asked of a resolver.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
+use crate::cache::Cache;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::recipe::{RepositoryStep, Stage, Step};
 use crate::toml_text::Place;
+use std::collections::BTreeMap;
 
 /// What one stage of a plan wants.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +79,7 @@ pub struct ResolveRequest<'a> {
     /// The image starts with a kernel of its own. If not, somebody gives it one.
     pub boots: bool,
     /// Where indexes and package files are kept.
-    pub cache_dir: &'a Path,
+    pub cache: &'a Cache,
     /// Use only what is in the cache.
     pub offline: bool,
 }
@@ -92,7 +91,7 @@ impl std::fmt::Debug for ResolveRequest<'_> {
             .field("stages", &self.stages)
             .field("needed", &self.needed)
             .field("boots", &self.boots)
-            .field("cache_dir", &self.cache_dir)
+            .field("cache", &self.cache)
             .field("offline", &self.offline)
             .finish_non_exhaustive()
     }

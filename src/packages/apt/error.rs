@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cache::CacheError;
 use crate::cancel::Cancelled;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
@@ -14,6 +15,9 @@ pub(crate) enum AptError {
     /// This host has no apt that could do the work.
     #[error("cannot resolve packages on this host: {0}")]
     Unusable(String),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// A file of the cache could not be read or written.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -219,6 +223,7 @@ impl Diagnose for AptError {
         match self {
             Self::Unusable(_) | Self::Process(_) => Exit::Host,
             Self::Io { source, .. } => io_exit(source, Exit::Host),
+            Self::Cache(error) => error.exit(),
             Self::Disk(error) => error.exit(),
             Self::Invalid { .. } | Self::Contradiction(_) => Exit::Recipe,
             Self::Source { .. } | Self::NoSources | Self::Unknown { .. } => Exit::Guest,
@@ -238,6 +243,7 @@ impl Diagnose for AptError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Cache(error) => return error.hint(),
             Self::Disk(error) => return error.hint(),
             Self::Key(error) => return error.hint(),
             Self::Contradiction(contradiction) => return Some(contradiction.hint.clone()),

@@ -28,8 +28,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-
 use error::AptError;
 #[cfg(test)]
 use error::Fault;
@@ -38,7 +36,7 @@ use super::{
     DpkgAction, GuestFile, GuestScript, HostFile, Needed, PackageManager, PackageSet, ResolveRequest,
     Resolved, Resolver, Solution, StageRequest, Transaction,
 };
-use crate::cache::Bucket;
+use crate::cache::{Bucket, Cache};
 use crate::control::Control;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
@@ -66,10 +64,6 @@ impl Resolver for DebianPackages {
         "apt"
     }
 
-    fn bucket(&self) -> Bucket {
-        Bucket::Apt
-    }
-
     fn usable(&self) -> crate::error::Result<()> {
         Ok(usable()?)
     }
@@ -78,10 +72,10 @@ impl Resolver for DebianPackages {
         Ok(resolve(request, control)?)
     }
 
-    fn files(&self, set: &PackageSet, cache_dir: &Path) -> Vec<HostFile> {
+    fn files(&self, set: &PackageSet, cache: &Cache) -> Vec<HostFile> {
         let file = |file: &Resolved| HostFile {
             name: archive::file_name(file),
-            path: archive::path(cache_dir, file.digest),
+            path: archive::path(&cache.directory(Bucket::Apt), file.digest),
         };
         set.files.iter().map(file).collect()
     }
@@ -116,16 +110,14 @@ fn usable() -> Result<(), AptError> {
 /// [`AptError::Contradiction`] if the answer is not what the recipe asks, for example because a package that it
 /// installs goes with one that it removes. See [`AptError`] for the rest.
 fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, AptError> {
-    let ResolveRequest { tree, arch, stages, needed, boots, cache_dir, offline } = request;
+    let ResolveRequest { tree, arch, stages, needed, boots, cache, offline } = request;
     for name in stages.iter().flat_map(|stage| stage.install.iter().chain(&stage.remove)) {
         solve::check_name(name)?;
     }
     let host = host::HostApt::probe()?;
-    // apt changes directories, so paths must not depend on ours.
-    let cache = std::path::absolute(cache_dir).map_err(AptError::io("find", cache_dir))?;
-    let (directory, _in_use) = root::new_directory(&cache)?;
-    let root = root::Root::stage(&host, directory, tree, arch, stages, &control.events)?;
+    let root = root::Root::stage(&host, cache.work()?, tree, arch, stages, &control.events)?;
     let temp = root.path().join("tmp");
+    let cache = cache.directory(Bucket::Apt);
     let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, control };
 
     let mut status = status::Status::parse(&root.status, &root.extended_states, arch.debian());

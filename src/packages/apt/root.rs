@@ -5,18 +5,18 @@
 //! checking as methods, so that nothing an image says can make the host's apt read a file of the host.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
 
 use super::StageRequest;
 use super::error::AptError;
 use super::host::HostApt;
 use super::repository;
 use super::sources::{SignedBy, Source, first_mirror, is_web};
+use crate::cache::WorkDir;
 use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
@@ -33,7 +33,9 @@ const METHODS: [&str; 5] = ["http", "https", "store", "gpgv", "sqv"];
 /// A private apt root; gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Root {
-    directory: TempDir,
+    /// Removed with this value.
+    _work: WorkDir,
+    path: PathBuf,
     /// Identifies sources, keys and architectures: where their indexes are kept.
     pub(crate) digest: Digest,
     /// Text of the image's package database.
@@ -50,13 +52,16 @@ impl Root {
     /// Copies what counts from the image, and writes one configuration per stage.
     pub(crate) fn stage(
         host: &HostApt,
-        directory: TempDir,
+        work: WorkDir,
         tree: &mut dyn Tree,
         arch: Arch,
         stages: &[StageRequest<'_>],
         events: &Events,
     ) -> Result<Self, AptError> {
-        let mut copy = Copy { tree, root: directory.path().to_owned(), trust: Sha256::new() };
+        let path = work.path().join("root");
+        // Passwords of the image, for repositories and in debconf's database, are copied into it.
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(AptError::io("create", &path))?;
+        let mut copy = Copy { tree, root: path.clone(), trust: Sha256::new() };
         for sub in [
             "etc/trusted.gpg.d",
             "etc/auth.conf.d",
@@ -123,12 +128,12 @@ impl Root {
             debconf.push_str("\n\n");
         }
         let digest = Digest::from_bytes(copy.trust.finalize().into());
-        Ok(Self { directory, digest, status, extended_states, debconf, has_sources })
+        Ok(Self { _work: work, path, digest, status, extended_states, debconf, has_sources })
     }
 
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        &self.path
     }
 
     /// The configuration of stage `index`, or of the last one: that has the sources of all.
@@ -353,38 +358,4 @@ Acquire::Retries "2";
         let _ = writeln!(text, "{line}");
     }
     text
-}
-
-/// Makes the cache's directory for private roots and a new root in it, and clears away those of dead processes.
-pub(crate) fn new_directory(cache: &Path) -> Result<(TempDir, std::fs::File), AptError> {
-    const PREFIX: &str = "root-";
-    const LOCK: &str = "in-use";
-    fs::create_dir_all(cache).map_err(AptError::io("create", cache))?;
-    for entry in fs::read_dir(cache).map_err(AptError::io("read", cache))?.filter_map(Result::ok) {
-        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-            // Whoever made it holds the lock while it lives. One without a lock file is being made right now,
-            // or was abandoned in that moment; a day decides.
-            let abandoned = match std::fs::File::open(entry.path().join(LOCK)) {
-                Ok(lock) => lock.try_lock().is_ok(),
-                Err(_) => entry.metadata().is_ok_and(|m| {
-                    m.modified().is_ok_and(|t| t.elapsed().is_ok_and(|e| e.as_secs() > 86_400))
-                }),
-            };
-            if abandoned {
-                // Another process may be clearing it away as well.
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-    let directory =
-        tempfile::Builder::new().prefix(PREFIX).tempdir_in(cache).map_err(AptError::io("create", cache))?;
-    let path = directory.path();
-    fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
-        .map_err(AptError::io("create", path))?;
-    // Locked before it has the name others look for.
-    let (new, name) = (path.join("new"), path.join(LOCK));
-    let lock = std::fs::File::create(&new).map_err(AptError::io("create", &new))?;
-    lock.lock().map_err(AptError::io("lock", &new))?;
-    fs::rename(&new, &name).map_err(AptError::io("create", &name))?;
-    Ok((directory, lock))
 }

@@ -329,7 +329,7 @@ fn an_image_that_is_given_a_kernel_needs_none() {
         stages: &stages,
         needed: &[],
         boots: false,
-        cache_dir: base.cache.path(),
+        cache: &base.cache,
         offline: false,
     };
     let resolution = super::resolve(request, &crate::control::Control::none()).unwrap();

@@ -8,6 +8,7 @@ use fs_err as fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::cache::{Bucket, Cache};
 use crate::cancel::Cancel;
 use crate::control::Control;
 use crate::digest::Digest;
@@ -30,12 +31,15 @@ const PACKAGES: [(&str, &str, &str); 6] = [
 /// A base image in which an old `tib-lib` is installed.
 struct Base {
     directory: TempDir,
-    cache: TempDir,
+    cache: Cache,
+    _cache: TempDir,
 }
 
 impl Base {
     fn new(files: &[(&str, &str)]) -> Self {
-        let base = Self { directory: TempDir::new().unwrap(), cache: TempDir::new().unwrap() };
+        let place = TempDir::new().unwrap();
+        let cache = Cache::open(Some(place.path().to_owned())).unwrap();
+        let base = Self { directory: TempDir::new().unwrap(), cache, _cache: place };
         let installed = "Package: tib-lib\nStatus: install ok installed\nMaintainer: x\nArchitecture: all\nVersion: 1.0\nDescription: x\n\n";
         base.write("/var/lib/dpkg/status", installed);
         for (path, content) in files {
@@ -74,7 +78,7 @@ impl Base {
             stages,
             needed,
             boots: true,
-            cache_dir: self.cache.path(),
+            cache: &self.cache,
             offline,
         };
         resolve(request, &Control::new(events.clone(), Cancel::new()))
@@ -117,7 +121,7 @@ fn stages_install_what_the_ones_before_did_not() {
     assert_eq!((app.version.as_str(), app.arch.as_str()), ("1:2.0", "all"));
     assert_eq!((app.requested, app.new, app.installed_size), (true, true, 7 * 1024));
     assert_eq!(app.source, format!("{}/pool/tib-app_2.0_all.deb", served.url()));
-    let files = DebianPackages.files(&sets[2], base.cache.path());
+    let files = DebianPackages.files(&sets[2], &base.cache);
     assert_eq!(files.len(), 3);
     let file = files.iter().find(|file| file.name == "tib-app_1%3a2.0_all.deb").unwrap();
     assert_eq!(Digest::of(&fs::read(&file.path).unwrap()), app.digest);
@@ -128,11 +132,7 @@ fn stages_install_what_the_ones_before_did_not() {
     assert_eq!(sets[2].present, ["tib-dep"]);
     assert_eq!((sets[0].files.len(), &sets[1]), (1, &solve::nothing()));
 
-    let roots = fs::read_dir(base.cache.path()).unwrap().filter_map(Result::ok);
-    assert!(
-        !roots.map(|e| e.file_name()).any(|n| n.to_string_lossy().starts_with("root-")),
-        "nothing is left"
-    );
+    assert_eq!(fs::read_dir(base.cache.directory(Bucket::Work)).unwrap().count(), 0, "nothing is left");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_package_that_is_in_the_way_of_another_is_removed() {
     let sets = base.resolve(&stages, false).unwrap();
     let Transaction::Apt(order) = &sets[0].transaction;
     assert!(order.contains(&DpkgAction::Remove("tib-dep".to_owned())));
-    fs::remove_dir_all(base.cache.path().join("archives")).unwrap();
+    fs::remove_dir_all(base.cache.directory(Bucket::Apt).join("archives")).unwrap();
     let sets = base.resolve(&stages, true).err();
     assert!(
         matches!(sets, Some(AptError::Missing { ref files }) if files == &["tib-clash_1.0_all.deb"]),
@@ -275,7 +275,7 @@ fn repositories_of_the_recipe() {
 #[test]
 fn an_image_cannot_make_the_host_run_or_read_anything() {
     let (archive, base) = good();
-    let mark = base.cache.path().join("executed");
+    let mark = base.cache.root().join("executed");
     let touch = format!("\"touch {}\";", mark.display());
     let hooks = [
         "APT::Update::Pre-Invoke",
@@ -406,7 +406,7 @@ fn files_that_are_not_what_the_index_says() {
     let sets = base.resolve(&[install(&["tib-app"])], false).unwrap();
 
     // The same length, another byte: damaged in the cache.
-    let path = archive::path(base.cache.path(), sets[0].files[0].digest);
+    let path = archive::path(&base.cache.directory(Bucket::Apt), sets[0].files[0].digest);
     let mut content = fs::read(&path).unwrap();
     content[100] ^= 1;
     fs::write(&path, &content).unwrap();
@@ -417,18 +417,14 @@ fn files_that_are_not_what_the_index_says() {
 }
 
 #[test]
-fn two_builds_at_once_and_the_remains_of_a_dead_one() {
+fn several_builds_at_once() {
     let (_archive, base) = good();
-    let dead = base.cache.path().join("root-dead");
-    fs::create_dir_all(&dead).unwrap();
-    fs::write(dead.join("in-use"), "").unwrap();
     let sets: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> =
             (0..4).map(|_| scope.spawn(|| base.resolve(&[install(&["tib-app"])], false))).collect();
         workers.into_iter().map(|worker| worker.join().unwrap().unwrap()).collect()
     });
     assert!(sets.iter().all(|set| *set == sets[0]));
-    assert!(!dead.exists());
 }
 
 #[test]
@@ -444,7 +440,7 @@ fn interrupted() {
         stages: &stages,
         needed: &[],
         boots: true,
-        cache_dir: base.cache.path(),
+        cache: &base.cache,
         offline: false,
     };
     assert_eq!(

@@ -65,7 +65,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
     // The namespace's root makes files in it.
     fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let root = debian(directory.path());
-    let cache = directory.path().join("cache");
+    let cache = crate::cache::Cache::open(Some(directory.path().join("cache"))).unwrap();
     for name in PACKAGES {
         let expected = simulated(&fs::read_to_string(root.join(ANSWERS).join(name)).unwrap());
         assert!(expected.len() > 3 && expected.contains_key(name), "{expected:?}");
@@ -78,7 +78,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
                 stages: &stages,
                 needed: &[],
                 boots: true,
-                cache_dir: &cache,
+                cache: &cache,
                 offline,
             };
             let sets = resolve(request, &Control::none()).unwrap().sets;
@@ -88,7 +88,9 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
             for file in &sets[0].files {
                 // dpkg is the judge of a whole package file.
                 let mut dpkg = Command::new("dpkg-deb");
-                dpkg.args(["--field"]).arg(archive::path(&cache, file.digest)).args(["Package", "Version"]);
+                dpkg.args(["--field"])
+                    .arg(archive::path(&cache.directory(crate::cache::Bucket::Apt), file.digest))
+                    .args(["Package", "Version"]);
                 let output = dpkg.output().unwrap();
                 let fields = String::from_utf8(output.stdout).unwrap();
                 assert_eq!(fields, format!("Package: {}\nVersion: {}\n", file.name, file.version));
