@@ -78,27 +78,28 @@ fn appliance_bootstrap_makes_a_sound_disk_and_reuses_it() {
     let again = self::base(true);
     assert_eq!(again.digest, base.digest, "found in the cache, offline");
 
-    // sfdisk as an independent reader of the table.
-    let table = output(Command::new("sfdisk").arg("--json").arg(&base.path));
+    assert_eq!(base.path.file_name().unwrap(), "disk.qcow2");
+    // qemu-img as an independent reader of the image, sfdisk of the table.
+    output(Command::new("qemu-img").arg("check").arg(&base.path));
+    let raw = dir.path().join("disk.raw");
+    output(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&base.path).arg(&raw));
+    let table = output(Command::new("sfdisk").arg("--json").arg(&raw));
     let table: serde_json::Value = serde_json::from_str(&table).unwrap();
     let partitions = table["partitiontable"]["partitions"].as_array().unwrap();
     let names: Vec<_> = partitions.iter().map(|p| p["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["bios", "esp", "root"]);
-    output(Command::new("sfdisk").arg("--verify").arg(&base.path));
+    output(Command::new("sfdisk").arg("--verify").arg(&raw));
 
     let root = &partitions[2];
     let (start, size) = (root["start"].as_u64().unwrap(), root["size"].as_u64().unwrap());
     let copy = dir.path().join("root.ext4");
     output(
-        Command::new("dd")
-            .arg(format!("if={}", base.path.display()))
-            .arg(format!("of={}", copy.display()))
-            .args([
-                "bs=1M",
-                "conv=sparse",
-                &format!("skip={}", start / 2048),
-                &format!("count={}", size / 2048),
-            ]),
+        Command::new("dd").arg(format!("if={}", raw.display())).arg(format!("of={}", copy.display())).args([
+            "bs=1M",
+            "conv=sparse",
+            &format!("skip={}", start / 2048),
+            &format!("count={}", size / 2048),
+        ]),
     );
     // e2fsck and debugfs as independent readers of the file system.
     output(Command::new("e2fsck").arg("-fn").arg(&copy));
@@ -130,7 +131,7 @@ fn appliance_bootstrap_boots_to_a_login_prompt() {
     let _one = BASE.lock();
     let base = base(false);
     for uefi in [false, true] {
-        let mut machine = Vm::start(&base.path, &Options { uefi, ..Options::bare("raw") });
+        let mut machine = Vm::start(&base.path, &Options { uefi, ..Options::bare("qcow2") });
         machine.wait_for_login(Duration::from_secs(400));
         let seen = machine.console();
         // Both lead to the same prompt; only the firmware tells which way it was.

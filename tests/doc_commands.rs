@@ -354,7 +354,7 @@ fn with_images(recipes: &[&str]) -> (Desk, Server) {
     for shelf in ["agents", "apt", "bases", "bootstrap", "index", "layers", "pip"] {
         run("cp", &[&"-al", &cache().join("tib/v1").join(shelf), &desk.cache.join("v1")]);
     }
-    let disk = desk.cache.join("v1/bases").join(digest).join("disk.raw");
+    let disk = desk.cache.join("v1/bases").join(digest).join("disk.qcow2");
     fs::hard_link(disk, desk.path("my-base.qcow2")).unwrap();
     let server = desk.makers(Some(digest));
     (desk, server)

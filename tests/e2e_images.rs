@@ -159,7 +159,7 @@ fn appliance_image_on_a_signed_base() {
     // The name goes; the bytes are those of the bootstrapped base as well.
     run_tib(["base", "remove", "toy", "--catalogue-dir", directory.path().to_str().unwrap()]).expect(0);
     let bases = common::cache().join("tib/v1/bases");
-    assert!(bases.join(&digest).join("disk.raw").is_file());
+    assert!(bases.join(&digest).join("disk.qcow2").is_file());
 }
 
 fn manifest(image: &Path) -> serde_json::Value {

@@ -10,6 +10,7 @@ mod rootfs;
 mod sources;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +29,14 @@ use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Format;
 use crate::event::{Event, Events};
+use crate::host::process;
 
 /// Changes whenever the same packages would give another image.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// How bases are kept: as qcow2 without compression, so that chains upon them are qcow2 to the bottom, which is what
+/// `qcow2-rs` reads.
+const FORMAT: Format = Format::Qcow2;
 
 /// Which base was made for a key. Bases are named by their content, since layers on top of a base that is made
 /// again (with newer packages) would be torn from what they were made on.
@@ -115,23 +121,42 @@ fn make(
             let file_system = tree.file_system(control)?;
             let staged = work.path().join("base");
             fs_err::create_dir(&staged).map_err(CacheError::io("create", &staged))?;
-            let path = staged.join("disk.raw");
-            disk::assemble(&path, &file_system, &tree.boot_files()?, &identity, &control.cancel)?;
+            let raw = work.path().join("disk.raw");
+            disk::assemble(&raw, &file_system, &tree.boot_files()?, &identity, &control.cancel)?;
+            let path = staged.join(bases::disk_name(FORMAT));
+            convert(&raw, &path, control)?;
             let origin = Origin::Bootstrap {
                 system: system.to_string(),
                 sources: sources.to_owned(),
                 mmdebstrap: version,
                 created: clock::now(),
             };
-            let meta = BaseMeta { format: Format::Raw, virtual_size: disk::SIZE, origin };
+            let meta = BaseMeta { format: FORMAT, virtual_size: disk::SIZE, origin };
             let digest = hash(&path, control)?;
             Ok(bases::store(cache, work, &staged, digest, &meta)?)
         },
     )
 }
 
+/// Writes a raw disk as qcow2, uncompressed. The raw one is removed.
+fn convert(raw: &Path, qcow2: &Path, control: &Control) -> Result<(), BaseError> {
+    let mut command = Command::new("qemu-img");
+    command.args([
+        "convert",
+        "-f",
+        "raw",
+        "-O",
+        "qcow2",
+        "-o",
+        "compat=1.1,cluster_size=65536,lazy_refcounts=off",
+    ]);
+    process::run(command.arg(raw).arg(qcow2), control)
+        .map_err(BaseError::program("writing the disk as qcow2", qcow2))?;
+    Ok(fs_err::remove_file(raw).map_err(CacheError::io("remove", raw))?)
+}
+
 fn hash(path: &Path, control: &Control) -> Result<Digest, BaseError> {
-    let mut progress = |done| control.events.progress("hashing the image", done, Some(disk::SIZE));
+    let mut progress = |done| control.events.progress("hashing the image", done, None);
     Ok(files::hash(path, &control.cancel, &mut progress)?)
 }
 
