@@ -57,7 +57,8 @@ pub(crate) fn has_agent(stage: &Stage) -> bool {
     stage.steps.iter().any(|step| matches!(step, Step::Agent(_)))
 }
 
-fn today() -> u64 {
+/// Days since 1970 began.
+fn day_number() -> u64 {
     clock::now() / clock::DAY
 }
 
@@ -247,7 +248,7 @@ fn in_guest(
             "packages of {os} are installed from inside the guest, over the network: {reason}"
         ));
     }
-    let day = today();
+    let day = day_number();
     let of = |stage: &StageRequest<'_>| match stage.is_idle() {
         true => StagePackages::Nothing,
         false => StagePackages::InGuest { day },

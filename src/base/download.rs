@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, Policy};
 use crate::error::Failure;
-use crate::fetch::{self, Compression, Fetcher, Retrieved, redact};
+use crate::fetch::{self, Fetcher, FileCompression, Retrieved, redact};
 use crate::trust::checksum::Checksum;
 
 /// Largest image that is fetched when nobody says how large it is: 64 GiB.
@@ -34,7 +34,7 @@ pub(crate) struct RemoteImage<'a> {
     /// Bytes of what is served.
     pub(crate) size: Option<u64>,
     /// How it is packed.
-    pub(crate) compression: Option<Compression>,
+    pub(crate) compression: Option<FileCompression>,
 }
 
 /// An image that has arrived, or was there before.
@@ -160,7 +160,7 @@ pub(crate) fn by_url(
         urls: vec![url.clone()],
         expected: expected.copied(),
         size: None,
-        compression: Compression::of_name(file),
+        compression: FileCompression::of_name(file),
     };
     if let Some(arrived) = known(expected, cache, control)? {
         return Ok(arrived.base);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap;
-use super::catalogue::{Catalogue, Entry, ImageSource, Selection};
+use super::catalogue::{Catalogue, CatalogueEntry, ImageSource, Selection};
 use super::download::{self, RemoteImage, find_or_set_aside};
 use super::published::{Published, Question};
 use super::{BaseRequest, file};
@@ -21,7 +21,7 @@ use crate::control::Control;
 use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Exit, Failure};
-use crate::fetch::{Compression, Retrieved, redact};
+use crate::fetch::{FileCompression, Retrieved, redact};
 use crate::trust::checksum::{Algorithm, Checksum};
 
 /// `catalogue/NAME.json`: which base a name of the catalogue led to.
@@ -172,7 +172,7 @@ fn obtain(
         urls: image.urls(&image.file),
         expected: published.checksum,
         size: published.size,
-        compression: Compression::of_name(&image.file),
+        compression: FileCompression::of_name(&image.file),
     };
     let origin = |checksum: &Checksum, from: &Retrieved| {
         provenance(image, request, question, published, Some((checksum, from)))
@@ -207,7 +207,7 @@ fn provenance(
 }
 
 fn in_cache(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     selection: &Selection,
     request: &BaseRequest,
     cache: &Cache,
@@ -234,7 +234,7 @@ fn in_cache(
 /// [`BaseError::WrongChecksum`], or why the file is no image or cannot be kept.
 pub fn import_as(
     path: &Path,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     arch: Arch,
     checksum: Option<&Checksum>,
     cache: &Cache,
@@ -275,7 +275,7 @@ pub fn import_as(
 
 /// The digest and version of the catalogue's pin that this base has, if there is one.
 fn pinned(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     arch: Arch,
     base: &Base,
     cancel: &Cancel,

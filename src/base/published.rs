@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::catalogue::{Entry, ImageSource, Key, SignatureKind, beside};
+use super::catalogue::{CatalogueEntry, ImageSource, Key, SignatureKind, beside};
 use crate::base::BaseError;
 use crate::cache::CacheError;
 use crate::cache::Trust;
@@ -30,7 +30,7 @@ pub(crate) struct Published {
 
 /// Everything that is needed to ask.
 pub(crate) struct Question<'a> {
-    pub(crate) entry: &'a Entry,
+    pub(crate) entry: &'a CatalogueEntry,
     pub(crate) image: &'a ImageSource,
     /// Keys that may count, with where to get them.
     pub(crate) keys: &'a [&'a Key],

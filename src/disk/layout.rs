@@ -80,7 +80,7 @@ pub struct PartitionLayout {
     /// MBR: marked as active.
     pub active: bool,
     /// What it holds, if tib knows it.
-    pub content: Option<Content>,
+    pub content: Option<VolumeContent>,
     /// Why what it holds could not be looked at.
     pub problem: Option<String>,
 }
@@ -88,7 +88,7 @@ pub struct PartitionLayout {
 /// What a partition holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub struct Content {
+pub struct VolumeContent {
     /// Kind, in blkid's words where it has one: `ext4`, `vfat`, `xfs`, `swap`, `lvm`, …
     pub kind: String,
     /// `UUID`.
@@ -206,11 +206,11 @@ fn boot_sector(
     Ok(Some(BootSector { loader: Some("GRUB".to_owned()), core: Some(core) }))
 }
 
-fn content(disk: &Shared, partition: &Partition) -> Result<Option<Content>, DiskError> {
+fn content(disk: &Shared, partition: &Partition) -> Result<Option<VolumeContent>, DiskError> {
     let (start, length) = (partition.start, partition.length);
     let found = filesystem::detect(&mut **lock(disk), start, length)?;
     let Some(FileSystem { kind, uuid, label }) = found else { return Ok(None) };
-    let mut content = Content { kind: word(kind).to_owned(), uuid, label, ..Content::default() };
+    let mut content = VolumeContent { kind: word(kind).to_owned(), uuid, label, ..VolumeContent::default() };
     match kind {
         FileSystemKind::Ext => {
             let block = Summary::read(&mut **lock(disk), start)?;

@@ -54,7 +54,7 @@ pub use ext4::{ExtState, ExtVersion};
 pub use gate::{Backing, Format, ImageInfo, Policy, gate};
 pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace};
 pub use header::Compression;
-pub use layout::{BootSector, Content, CoreImage, Layout, PartitionLayout, TableKind};
+pub use layout::{BootSector, CoreImage, Layout, PartitionLayout, TableKind, VolumeContent};
 pub use open::{open, open_own};
 pub use overlay::{LARGEST_DISK, create_overlay};
 pub use partition::{Partition, SECTOR};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Compression, Problem};
+use super::{FileCompression, Problem};
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::trust::checksum::Checksum;
@@ -37,7 +37,7 @@ pub enum FetchError {
         /// What was wanted, for a person.
         what: String,
         /// How it is compressed.
-        compression: Compression,
+        compression: FileCompression,
         /// What the decoder says.
         problem: String,
     },

@@ -20,7 +20,7 @@ const ZSTD_WINDOW: u32 = 27;
 /// How a file is compressed on its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Compression {
+pub enum FileCompression {
     /// `.xz`
     Xz,
     /// `.gz`
@@ -29,7 +29,7 @@ pub enum Compression {
     Zstd,
 }
 
-impl Compression {
+impl FileCompression {
     /// The compression that the end of a file name tells of.
     pub fn of_name(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
@@ -42,7 +42,7 @@ impl Compression {
     }
 }
 
-impl fmt::Display for Compression {
+impl fmt::Display for FileCompression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Xz => "xz",
@@ -67,7 +67,7 @@ pub(crate) enum ExtractError {
 /// holds. Zeros become holes; nothing is synced.
 pub(crate) fn extract(
     from: impl Read + 'static,
-    compression: Compression,
+    compression: FileCompression,
     to: &File,
     limit: u64,
 ) -> Result<Digest, ExtractError> {
@@ -90,16 +90,16 @@ pub(crate) fn extract(
     Ok(hasher.finish())
 }
 
-fn decoder(from: impl Read + 'static, compression: Compression) -> io::Result<Box<dyn Read>> {
+fn decoder(from: impl Read + 'static, compression: FileCompression) -> io::Result<Box<dyn Read>> {
     let from = BufReader::with_capacity(CHUNK / 4, from);
     Ok(match compression {
-        Compression::Xz => {
+        FileCompression::Xz => {
             let stream =
                 liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
         }
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
-        Compression::Zstd => {
+        FileCompression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        FileCompression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(from)?;
             decoder.window_log_max(ZSTD_WINDOW)?;
             Box::new(decoder)
@@ -128,7 +128,7 @@ mod tests {
     use std::io::Write;
     use std::os::unix::fs::MetadataExt;
 
-    const ALL: [Compression; 3] = [Compression::Xz, Compression::Gzip, Compression::Zstd];
+    const ALL: [FileCompression; 3] = [FileCompression::Xz, FileCompression::Gzip, FileCompression::Zstd];
 
     fn content() -> Vec<u8> {
         let mut bytes = vec![0; 1 << 20];
@@ -136,7 +136,7 @@ mod tests {
         bytes
     }
 
-    fn run(bytes: Vec<u8>, compression: Compression, limit: u64) -> (Result<Digest, ExtractError>, File) {
+    fn run(bytes: Vec<u8>, compression: FileCompression, limit: u64) -> (Result<Digest, ExtractError>, File) {
         let file = tempfile::tempfile().unwrap();
         (extract(io::Cursor::new(bytes), compression, &file, limit), file)
     }
@@ -197,21 +197,21 @@ mod tests {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(28).unwrap();
         encoder.write_all(&content()).unwrap();
-        let (result, _) = run(encoder.finish().unwrap(), Compression::Zstd, u64::MAX);
+        let (result, _) = run(encoder.finish().unwrap(), FileCompression::Zstd, u64::MAX);
         assert!(matches!(result, Err(ExtractError::Read(_))), "{result:?}");
     }
 
     #[test]
     fn names_tell_the_compression() {
         let cases = [
-            ("a.raw.xz", Some(Compression::Xz)),
-            ("a.gz", Some(Compression::Gzip)),
-            ("a.qcow2.zst", Some(Compression::Zstd)),
+            ("a.raw.xz", Some(FileCompression::Xz)),
+            ("a.gz", Some(FileCompression::Gzip)),
+            ("a.qcow2.zst", Some(FileCompression::Zstd)),
             ("a.qcow2", None),
             ("xz", None),
         ];
         for (name, expected) in cases {
-            assert_eq!(Compression::of_name(name), expected, "{name}");
+            assert_eq!(FileCompression::of_name(name), expected, "{name}");
         }
     }
 }

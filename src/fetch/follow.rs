@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::extract::{self, ExtractError};
 use super::place::Place;
 use super::tail::{Stopped, Tail, Watermark};
-use super::{Compression, FetchError};
+use super::{FetchError, FileCompression};
 use crate::cancel::{Cancel, Cancelled};
 use crate::digest::Digest;
 use crate::trust::checksum::{Algorithm, Checksum, Hasher};
@@ -27,7 +27,7 @@ pub(crate) struct Task {
     /// The algorithm for the bytes as served.
     pub(crate) algorithm: Algorithm,
     /// How they are compressed.
-    pub(crate) compression: Option<Compression>,
+    pub(crate) compression: Option<FileCompression>,
     /// How many bytes may be extracted.
     pub(crate) max_size: u64,
 }
@@ -173,7 +173,7 @@ fn hash(mut tail: Tail, path: PathBuf, algorithm: Algorithm) -> Result<Checksum,
 fn extract_to(
     tail: Tail,
     data: PathBuf,
-    compression: Compression,
+    compression: FileCompression,
     disk: &Path,
     task: &Task,
 ) -> Result<Digest, FollowError> {
@@ -191,7 +191,7 @@ fn extract_to(
 }
 
 /// An error of the system comes from reading the file; any other comes from the decoder, if there is one.
-fn of_read(error: io::Error, path: PathBuf, decoder: Option<(Compression, &Task)>) -> FollowError {
+fn of_read(error: io::Error, path: PathBuf, decoder: Option<(FileCompression, &Task)>) -> FollowError {
     if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
         return FollowError::Stopped;
     }

@@ -43,7 +43,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use error::{FetchError, Tried};
-pub use extract::Compression;
+pub use extract::FileCompression;
 pub use problem::Problem;
 pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;
@@ -113,7 +113,7 @@ pub struct Request<'a> {
     /// The number of bytes as served, if known beforehand.
     pub size: Option<u64>,
     /// How the bytes are compressed, if they are to be extracted.
-    pub compression: Option<Compression>,
+    pub compression: Option<FileCompression>,
     /// The largest number of bytes to take, as served and extracted.
     pub max_size: u64,
 }

@@ -90,7 +90,7 @@ pub struct Inspection {
     /// The image file.
     pub image: String,
     /// What could not be read. Empty if all was.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SectionProblem>,
     /// Why there is no operating system to look at; the sections about it are absent then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_system: Option<String>,
@@ -157,7 +157,7 @@ pub enum Section<T> {
 
 /// Something that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Problem {
+pub struct SectionProblem {
     /// The section it belongs to.
     pub section: Part,
     /// What and why.
@@ -226,7 +226,7 @@ impl Inspection {
             for partition in &layout.partitions {
                 if let Some(problem) = &partition.problem {
                     let reason = format!("partition {}: {problem}", partition.number);
-                    self.problems.push(Problem { section: Part::Disk, reason });
+                    self.problems.push(SectionProblem { section: Part::Disk, reason });
                 }
             }
             self.disk = Some(layout);
@@ -238,7 +238,7 @@ impl Inspection {
 struct Reader<'a> {
     tree: &'a mut dyn Tree,
     options: &'a InspectOptions,
-    problems: Vec<Problem>,
+    problems: Vec<SectionProblem>,
 }
 
 impl Reader<'_> {
@@ -254,7 +254,7 @@ impl Reader<'_> {
             Ok(value) => Section::Read(value),
             Err(error) => {
                 let reason = Failure::from(error).to_string();
-                self.problems.push(Problem { section: part, reason: reason.clone() });
+                self.problems.push(SectionProblem { section: part, reason: reason.clone() });
                 Section::Unreadable { unreadable: reason }
             }
         })

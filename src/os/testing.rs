@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
-use crate::disk::{BootSector, Content, EfiProgram, Format, ImageInfo, Layout, PartitionLayout, TableKind};
+use crate::disk::{
+    BootSector, EfiProgram, Format, ImageInfo, Layout, PartitionLayout, TableKind, VolumeContent,
+};
 use crate::disk::{DiskError, FileKind, Root, RootPlace, Stat, Timestamp, Tree, Xattr, asks_for_directory};
 
 const TIME: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 0 };
@@ -308,7 +310,8 @@ pub(crate) fn layout(boot_sector: Option<BootSector>, programs: &[(&str, &str)])
         machine: Some((*machine).to_owned()),
         loader: None,
     };
-    let content = Content { efi_programs: programs.iter().map(program).collect(), ..Content::default() };
+    let content =
+        VolumeContent { efi_programs: programs.iter().map(program).collect(), ..VolumeContent::default() };
     let partition = PartitionLayout {
         number: 15,
         start: 0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Catalogue, Entry, Selection, SignatureKind};
+use super::{Catalogue, CatalogueEntry, Selection, SignatureKind};
 
 /// Something wrong with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,7 +47,7 @@ pub(crate) fn check(catalogue: &Catalogue) -> Vec<CatalogueProblem> {
     problems
 }
 
-fn entry_problems(entry: &Entry) -> Vec<String> {
+fn entry_problems(entry: &CatalogueEntry) -> Vec<String> {
     let mut messages = Vec::new();
     for name in std::iter::once(&entry.id).chain(&entry.aliases) {
         let good = name

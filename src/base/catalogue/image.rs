@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::{CatalogueError, Entry, Pin, Place, Selection, Signature, SignatureKind};
+use super::{CatalogueEntry, CatalogueError, Pin, Place, Selection, Signature, SignatureKind};
 use crate::distro::Arch;
 
 /// One build of an image for one architecture: everything that has to be fetched for it.
@@ -41,7 +41,7 @@ pub fn beside(directory: &Url, file: &str) -> Url {
     url
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Where a build for `arch` is, and what it is verified by.
     ///
     /// # Errors

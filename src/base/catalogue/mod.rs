@@ -18,7 +18,7 @@ use crate::toml_text;
 pub use check::CatalogueProblem;
 pub use error::CatalogueError;
 pub use image::{ImageSource, beside};
-pub use model::{Checksums, Entry, Key, LocalOnly, Os, Pin, Place, Signature, SignatureKind};
+pub use model::{CatalogueEntry, Checksums, Key, LocalOnly, Os, Pin, Place, Signature, SignatureKind};
 
 use model::CatalogueFile;
 
@@ -36,7 +36,7 @@ pub enum Selection {
 /// All entries there are.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    entries: Vec<Entry>,
+    entries: Vec<CatalogueEntry>,
     keys: Vec<Key>,
 }
 
@@ -102,7 +102,7 @@ impl Catalogue {
     }
 
     /// All of them, by distribution and release.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[CatalogueEntry] {
         &self.entries
     }
 
@@ -110,7 +110,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// [`CatalogueError::NotFound`].
-    pub fn find(&self, name: &str) -> Result<&Entry, CatalogueError> {
+    pub fn find(&self, name: &str) -> Result<&CatalogueEntry, CatalogueError> {
         let by_id = self.entries.iter().find(|entry| entry.id == name);
         let found = by_id
             .or_else(|| self.entries.iter().find(|entry| entry.aliases.iter().any(|alias| alias == name)));
@@ -125,7 +125,7 @@ impl Catalogue {
     }
 
     /// The keys whose signatures count for an entry.
-    pub fn keys(&self, entry: &Entry) -> Vec<&Key> {
+    pub fn keys(&self, entry: &CatalogueEntry) -> Vec<&Key> {
         let pins = entry.signature.as_ref().map_or(&[][..], |signature| &signature.keys);
         self.keys.iter().filter(|key| pins.contains(&key.fingerprint)).collect()
     }

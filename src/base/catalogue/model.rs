@@ -17,7 +17,7 @@ use crate::trust::openpgp::Fingerprint;
 pub(crate) struct CatalogueFile {
     /// One for each release and variant.
     #[serde(default)]
-    pub(crate) image: Vec<Entry>,
+    pub(crate) image: Vec<CatalogueEntry>,
     /// OpenPGP keys that images may name.
     #[serde(default)]
     pub(crate) key: Vec<Key>,
@@ -26,7 +26,7 @@ pub(crate) struct CatalogueFile {
 /// An image that somebody publishes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// Its name, such as `ubuntu-24.04`.
     pub id: String,
     /// Other names for it, such as `noble`.
@@ -183,7 +183,7 @@ pub struct LocalOnly {
     pub url: String,
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// Its name.
     pub fn id(&self) -> &str {
         &self.id

@@ -51,7 +51,7 @@ fn without(lines: &[&str]) -> String {
 fn every_embedded_entry_is_sound() {
     let catalogue = Catalogue::load(&[]).unwrap();
     assert_eq!(catalogue.check(), []);
-    let ids: Vec<_> = catalogue.entries().iter().map(Entry::id).collect();
+    let ids: Vec<_> = catalogue.entries().iter().map(CatalogueEntry::id).collect();
     for id in ["ubuntu-14.04", "ubuntu-26.04", "debian-13", "centos-7", "rocky-10", "fedora-44", "rhel-9"] {
         assert!(ids.contains(&id), "{id} is missing");
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::base::catalogue::{Entry, ImageSource, Selection};
+use crate::base::catalogue::{CatalogueEntry, ImageSource, Selection};
 use crate::error::{Exit, Result};
 use crate::fetch::{Fetcher, Options};
 use crate::shown::Text;
@@ -58,7 +58,7 @@ pub(super) fn check(context: &Context, ids: &[String], online: bool, json: bool)
 }
 
 /// One HEAD request for each image: the newest build, and the newest pinned one.
-fn ask(entries: &[&Entry], context: &Context, outcome: &mut Outcome) -> Result<()> {
+fn ask(entries: &[&CatalogueEntry], context: &Context, outcome: &mut Outcome) -> Result<()> {
     let fetcher = Fetcher::new(Options::default(), &context.control)?;
     for entry in entries.iter().filter(|entry| entry.local.is_none()) {
         for image in images(entry) {
@@ -78,7 +78,7 @@ fn ask(entries: &[&Entry], context: &Context, outcome: &mut Outcome) -> Result<(
     Ok(())
 }
 
-fn images(entry: &Entry) -> Vec<ImageSource> {
+fn images(entry: &CatalogueEntry) -> Vec<ImageSource> {
     let mut images = Vec::new();
     for arch in entry.arch.keys() {
         let pin = entry.pins(*arch).last().map(|pin| Selection::Pinned(pin.version.clone()));

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base;
 use crate::base::Held;
-use crate::base::catalogue::{Catalogue, Entry};
+use crate::base::catalogue::{Catalogue, CatalogueEntry};
 use crate::clock;
 use crate::error::{Exit, Result};
 use crate::shown::Text;
@@ -15,7 +15,7 @@ use super::{line, look_into_cache, open_catalogue};
 #[derive(Serialize)]
 struct Listed<'a> {
     #[serde(flatten)]
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     past_end_of_life: bool,
     in_cache: Vec<&'a Held>,
 }
@@ -53,7 +53,7 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn listed<'a>(entry: &'a Entry, held: &'a [Held]) -> Listed<'a> {
+fn listed<'a>(entry: &'a CatalogueEntry, held: &'a [Held]) -> Listed<'a> {
     Listed {
         entry,
         past_end_of_life: entry.is_past_end_of_life(clock::today()),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fetch::testing::compress;
 use crate::fetch::testing::http::Framing;
-use crate::fetch::{Compression, Problem};
+use crate::fetch::{FileCompression, Problem};
 use std::time::Instant;
 
 /// Numbers that are the same in every run.
@@ -67,7 +67,7 @@ fn cuts_do_no_harm_to_a_file_that_comes_in_parts_either() {
 
 #[test]
 fn cuts_do_no_harm_to_an_archive_that_is_extracted_meanwhile() {
-    let (disk, compression) = (noise(3, 400_000), Compression::Xz);
+    let (disk, compression) = (noise(3, 400_000), FileCompression::Xz);
     survive(40, &compress(compression, &disk), &disk, |case| case.compression = Some(compression));
 }
 

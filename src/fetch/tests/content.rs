@@ -3,14 +3,14 @@
 use super::*;
 use crate::control::Control;
 use crate::error::{Diagnose, Exit};
-use crate::fetch::Compression;
+use crate::fetch::FileCompression;
 use crate::fetch::testing::compress;
 use std::os::unix::fs::MetadataExt;
 
-const ALL: [Compression; 3] = [Compression::Xz, Compression::Gzip, Compression::Zstd];
+const ALL: [FileCompression; 3] = [FileCompression::Xz, FileCompression::Gzip, FileCompression::Zstd];
 
 /// A case for an archive of `disk`.
-fn archive(server: &Server, served: &[u8], compression: Compression) -> Case {
+fn archive(server: &Server, served: &[u8], compression: FileCompression) -> Case {
     let mut case = Case::new(&[server], served);
     case.compression = Some(compression);
     case
@@ -43,8 +43,8 @@ fn without_an_expected_digest_the_one_that_was_found_is_told() {
 #[test]
 fn a_wrong_digest_is_fatal_and_nothing_is_left() {
     let content = noise(2, 300_000);
-    let served = compress(Compression::Gzip, &content);
-    for compression in [None, Some(Compression::Gzip)] {
+    let served = compress(FileCompression::Gzip, &content);
+    for compression in [None, Some(FileCompression::Gzip)] {
         let server = Server::http(site(&served).handler());
         let mut case = Case::new(&[&server, &server], b"what it should be");
         case.compression = compression;
@@ -84,7 +84,7 @@ fn a_bomb_is_stopped_and_nothing_is_left() {
 #[test]
 fn an_archive_that_fails_early_ends_the_transfer() {
     let server = Server::http(|_| Reply::new(200, vec![b'x'; 400_000]).stall_after(200_000));
-    let mut case = archive(&server, b"", Compression::Xz);
+    let mut case = archive(&server, b"", FileCompression::Xz);
     case.options.stall_timeout = Duration::from_secs(60);
     let error = case.run().unwrap_err();
     assert!(matches!(error, FetchError::Damaged { .. }), "{error}");

@@ -62,7 +62,7 @@ struct Case {
     urls: Vec<Url>,
     expected: Option<Checksum>,
     size: Option<u64>,
-    compression: Option<super::Compression>,
+    compression: Option<super::FileCompression>,
     max_size: u64,
     options: Options,
     cancel: Cancel,

@@ -4,7 +4,7 @@ use crate::control::Control;
 use std::sync::Condvar;
 
 use super::*;
-use crate::fetch::Compression;
+use crate::fetch::FileCompression;
 use crate::fetch::testing::compress;
 
 const SIZE: usize = 2_000_000;
@@ -159,7 +159,7 @@ fn parts_are_asked_of_the_server_that_was_redirected_to() {
 
 #[test]
 fn parts_are_extracted_in_order() {
-    let (disk, compression) = (noise(9, SIZE), Compression::Zstd);
+    let (disk, compression) = (noise(9, SIZE), FileCompression::Zstd);
     let archive = compress(compression, &disk);
     let server = Server::http(site(&archive).handler());
     let mut case = Case::new(&[&server], &archive);

@@ -4,7 +4,7 @@ use super::*;
 use crate::cancel::Cancelled;
 use crate::fetch::testing::compress;
 use crate::fetch::testing::http::{Body, Framing};
-use crate::fetch::{Compression, Problem};
+use crate::fetch::{FileCompression, Problem};
 use std::time::Instant;
 
 const HALF: u64 = 100_000;
@@ -192,7 +192,7 @@ fn the_rest_may_come_from_another_mirror() {
 
 #[test]
 fn a_complete_file_needs_no_network() {
-    let (disk, compression) = (noise(12, 200_000), Compression::Zstd);
+    let (disk, compression) = (noise(12, 200_000), FileCompression::Zstd);
     for (served, compression) in [(disk.clone(), None), (compress(compression, &disk), Some(compression))] {
         let server = Server::http(site(&served).handler());
         let mut case = Case::new(&[&server], &served);

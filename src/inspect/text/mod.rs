@@ -5,7 +5,7 @@ mod content;
 
 use super::page::{Cell, Page, Style, Tone};
 use super::{Boot, Firmware, Init, Inspection, Kernels, Packages, Part, Section, System, Units};
-use crate::disk::{Content, ExtState, Layout, TableKind};
+use crate::disk::{ExtState, Layout, TableKind, VolumeContent};
 use crate::os::unit::Unit;
 use crate::shown::Text;
 use crate::size::Size;
@@ -114,7 +114,7 @@ fn disk(page: &mut Page, layout: &Layout) {
     );
 }
 
-fn state(content: &Content) -> Cell {
+fn state(content: &VolumeContent) -> Cell {
     match content.state {
         None => Cell::from(""),
         Some(ExtState::Clean) => Cell::from("clean"),

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::field;
 use crate::os::files::matches;
-use crate::os::journal::{Entry, Field};
+use crate::os::journal::{Field, JournalEntry};
 
 /// Which entries are wanted: those that fit everything that is set.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ pub struct Filter {
 
 impl Filter {
     /// Whether the time of an entry is wanted, which can be told without reading its fields.
-    pub(crate) fn wants_time(&self, entry: &Entry<'_>) -> bool {
+    pub(crate) fn wants_time(&self, entry: &JournalEntry<'_>) -> bool {
         let micros = |time: Timestamp| u64::try_from(time.as_microsecond()).unwrap_or(0);
         self.since.is_none_or(|since| entry.realtime >= micros(since))
             && self.until.is_none_or(|until| entry.realtime <= micros(until))

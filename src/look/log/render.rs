@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::field;
-use crate::os::journal::{Entry, Field, Header};
+use crate::os::journal::{Field, Header, JournalEntry};
 use crate::shown::{self, legible};
 
 /// How entries are printed.
@@ -19,7 +19,12 @@ pub enum Form {
 }
 
 /// A line, with its end; `None` for an entry that has nothing to say.
-pub(crate) fn line(form: Form, header: &Header, entry: &Entry<'_>, fields: &[Field<'_>]) -> Option<Vec<u8>> {
+pub(crate) fn line(
+    form: Form,
+    header: &Header,
+    entry: &JournalEntry<'_>,
+    fields: &[Field<'_>],
+) -> Option<Vec<u8>> {
     let mut line = match form {
         Form::Text => text(entry, fields)?.into_bytes(),
         Form::Json => shown::json(&json(header, entry, fields)).ok()?.into_bytes(),
@@ -28,7 +33,7 @@ pub(crate) fn line(form: Form, header: &Header, entry: &Entry<'_>, fields: &[Fie
     Some(line)
 }
 
-fn text(entry: &Entry<'_>, fields: &[Field<'_>]) -> Option<String> {
+fn text(entry: &JournalEntry<'_>, fields: &[Field<'_>]) -> Option<String> {
     let shown = |name: &[u8]| field(fields, name).map(legible);
     let message = shown(b"MESSAGE")?;
     // When it was said, which may be long before journald heard of it.
@@ -56,7 +61,7 @@ fn text(entry: &Entry<'_>, fields: &[Field<'_>]) -> Option<String> {
 
 /// As `journalctl -o json --all`: what is not printable text is a list of bytes, and what is there more than once a
 /// list of values.
-fn json(header: &Header, entry: &Entry<'_>, fields: &[Field<'_>]) -> Value {
+fn json(header: &Header, entry: &JournalEntry<'_>, fields: &[Field<'_>]) -> Value {
     let hex = |id: &[u8; 16]| Value::String(format!("{:032x}", u128::from_be_bytes(*id)));
     let mut object = Map::new();
     for (name, value) in [

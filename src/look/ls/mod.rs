@@ -40,7 +40,7 @@ pub struct ListOptions {
 
 /// Something in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct FileEntry {
     /// Its full path.
     pub path: Vec<u8>,
     /// Its path below the directory that was listed; empty for that directory itself.
@@ -61,7 +61,7 @@ pub struct Entry {
 ///
 /// # Errors
 /// [`LookError::Read`].
-pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<Entry>, LookError> {
+pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<FileEntry>, LookError> {
     let root = match tree.stat(path) {
         Ok(root) => root,
         Err(error) => match tree.lstat(path) {
@@ -102,7 +102,7 @@ fn entry(
     relative: Vec<u8>,
     stat: Stat,
     options: &ListOptions,
-) -> Result<Entry, DiskError> {
+) -> Result<FileEntry, DiskError> {
     let target = match stat.kind {
         FileKind::Symlink => Some(tree.read_link(&path)?),
         _ => None,
@@ -112,7 +112,7 @@ fn entry(
         _ => None,
     };
     let xattrs = if options.xattrs { Some(tree.xattrs(&path)?) } else { None };
-    Ok(Entry { path, relative, stat, target, sha256, xattrs })
+    Ok(FileEntry { path, relative, stat, target, sha256, xattrs })
 }
 
 /// Writes the content of a file. Returns its length.

@@ -6,7 +6,7 @@ use std::io::Write;
 use serde_json::{Map, Value};
 
 use super::attributes::meaning;
-use super::{Entry, ListOptions};
+use super::{FileEntry, ListOptions};
 use crate::clock::utc;
 use crate::disk::{FileKind, Stat, Xattr};
 use crate::look::LookError;
@@ -18,7 +18,7 @@ use crate::shown;
 ///
 /// # Errors
 /// [`LookError::Write`].
-pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
+pub fn text(entries: &[FileEntry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
     let widths = Widths::of(entries, options);
     for entry in entries {
         let line = match (options.long, options.recursive) {
@@ -36,7 +36,7 @@ pub fn text(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Re
 ///
 /// # Errors
 /// [`LookError::Write`].
-pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
+pub fn csv(entries: &[FileEntry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
     for entry in entries {
         let mut fields: Vec<Vec<u8>> = vec![
             letter(entry.stat.kind).to_string().into_bytes(),
@@ -70,7 +70,7 @@ pub fn csv(entries: &[Entry], options: &ListOptions, out: &mut dyn Write) -> Res
 ///
 /// # Errors
 /// [`LookError::Write`].
-pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), LookError> {
+pub fn json(entries: &[FileEntry], out: &mut dyn Write) -> Result<(), LookError> {
     let mut write = || -> std::io::Result<()> {
         for (index, entry) in entries.iter().enumerate() {
             out.write_all(if index == 0 { b"[\n  " } else { b",\n  " })?;
@@ -82,7 +82,7 @@ pub fn json(entries: &[Entry], out: &mut dyn Write) -> Result<(), LookError> {
 }
 
 /// All that is known of one entry.
-fn object(entry: &Entry) -> Value {
+fn object(entry: &FileEntry) -> Value {
     let stat = &entry.stat;
     let mut fields = Map::new();
     let mut put = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));
@@ -148,7 +148,7 @@ fn extra(stat: &Stat) -> [String; 5] {
     ]
 }
 
-fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
+fn columns(entry: &FileEntry, options: &ListOptions) -> Vec<String> {
     let stat = &entry.stat;
     let mut columns = vec![format!("{} {:04o} {:>10}", letter(stat.kind), stat.mode, size(entry, options))];
     if options.uids {
@@ -160,7 +160,7 @@ fn columns(entry: &Entry, options: &ListOptions) -> Vec<String> {
 }
 
 /// What is told on request.
-fn further(entry: &Entry, options: &ListOptions) -> Vec<String> {
+fn further(entry: &FileEntry, options: &ListOptions) -> Vec<String> {
     let mut columns = Vec::new();
     if options.times {
         columns.extend(times(&entry.stat));
@@ -181,8 +181,8 @@ struct Widths {
 }
 
 impl Widths {
-    fn of(entries: &[Entry], options: &ListOptions) -> Self {
-        let width = |text: fn(&Entry) -> u64| {
+    fn of(entries: &[FileEntry], options: &ListOptions) -> Self {
+        let width = |text: fn(&FileEntry) -> u64| {
             entries.iter().map(|entry| text(entry).to_string().len()).max().unwrap_or(0)
         };
         Self {
@@ -194,7 +194,7 @@ impl Widths {
     }
 }
 
-fn like_ls(entry: &Entry, options: &ListOptions, widths: &Widths) -> String {
+fn like_ls(entry: &FileEntry, options: &ListOptions, widths: &Widths) -> String {
     let stat = &entry.stat;
     let mut columns = vec![format!(
         "{}{} {:>links$} {:<uid$} {:<gid$} {:>size$} {}",
@@ -215,7 +215,7 @@ fn like_ls(entry: &Entry, options: &ListOptions, widths: &Widths) -> String {
     columns.join(" ")
 }
 
-fn with_target(line: String, entry: &Entry) -> String {
+fn with_target(line: String, entry: &FileEntry) -> String {
     match &entry.target {
         Some(target) => format!("{line} -> {}", show(target)),
         None => line,
@@ -251,7 +251,7 @@ pub(crate) fn letter(kind: FileKind) -> char {
     }
 }
 
-fn size(entry: &Entry, options: &ListOptions) -> String {
+fn size(entry: &FileEntry, options: &ListOptions) -> String {
     if options.human { human(entry.stat.size) } else { entry.stat.size.to_string() }
 }
 

@@ -1,7 +1,7 @@
 //! All that is known of single paths.
 
 use super::render::{hex, human, letter, permissions};
-use super::{Entry, ListOptions, entry};
+use super::{FileEntry, ListOptions, entry};
 use crate::clock::utc;
 use crate::disk::{FileKind, Timestamp, Tree};
 use crate::look::LookError;
@@ -14,7 +14,7 @@ use crate::shown::Text;
 ///
 /// # Errors
 /// [`LookError::Read`].
-pub fn look_at(tree: &mut dyn Tree, path: &[u8], follow: bool) -> Result<Entry, LookError> {
+pub fn look_at(tree: &mut dyn Tree, path: &[u8], follow: bool) -> Result<FileEntry, LookError> {
     let path = if follow { tree.canonicalize(path)? } else { path.to_vec() };
     let stat = tree.lstat(&path)?;
     let options = ListOptions { checksums: true, xattrs: true, ..ListOptions::default() };
@@ -23,7 +23,7 @@ pub fn look_at(tree: &mut dyn Tree, path: &[u8], follow: bool) -> Result<Entry, 
 }
 
 /// A paragraph about an entry, in the manner of `stat`.
-pub fn describe(tree: &mut dyn Tree, entry: &Entry) -> Text {
+pub fn describe(tree: &mut dyn Tree, entry: &FileEntry) -> Text {
     let stat = &entry.stat;
     let kind = match stat.kind {
         FileKind::File if stat.size == 0 => "empty file",

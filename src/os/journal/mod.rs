@@ -9,7 +9,7 @@ mod object;
 mod reader;
 
 pub use object::Problems;
-pub use reader::{Entry, Field, Reader};
+pub use reader::{Field, JournalEntry, Reader};
 
 use object::{u32_at, u64_at};
 

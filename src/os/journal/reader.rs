@@ -18,7 +18,7 @@ const FIELD_COST: u64 = 32;
 
 /// One message, with what journald noted about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct JournalEntry<'a> {
     /// Its number among all entries of files with the same [`Header::seqnum_id`].
     pub seqnum: u64,
     /// When journald took it, in microseconds since 1970.
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
 
     /// The fields of an entry, in the order in which the file has them. What cannot be read is left out, and told
     /// by [`problems`](Self::problems).
-    pub fn fields(&mut self, entry: &Entry<'a>) -> Vec<Field<'a>> {
+    pub fn fields(&mut self, entry: &JournalEntry<'a>) -> Vec<Field<'a>> {
         let mut fields = Vec::new();
         let mut room = ENTRY_LIMIT;
         let size = if self.header.compact { 4 } else { 16 };
@@ -209,11 +209,11 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn entry(&self, offset: u64) -> Result<Entry<'a>, Damage> {
+    fn entry(&self, offset: u64) -> Result<JournalEntry<'a>, Damage> {
         let object = Object::of(self.file, self.header.header_size, offset, ENTRY)?;
         let bytes = object.bytes;
         let entry = || {
-            Some(Entry {
+            Some(JournalEntry {
                 seqnum: u64_at(bytes, HEAD as usize)?,
                 realtime: u64_at(bytes, 24)?,
                 monotonic: u64_at(bytes, 32)?,
@@ -226,9 +226,9 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Iterator for Reader<'a> {
-    type Item = Entry<'a>;
+    type Item = JournalEntry<'a>;
 
-    fn next(&mut self) -> Option<Entry<'a>> {
+    fn next(&mut self) -> Option<JournalEntry<'a>> {
         loop {
             let found = match self.way {
                 Way::Chain { .. } => match self.next_in_chain() {
