@@ -32,6 +32,7 @@
 pub mod agent;
 pub mod assembly;
 pub mod base;
+pub mod boot;
 pub mod cache;
 pub mod cancel;
 pub mod check;

@@ -49,19 +49,22 @@ pub enum CheckGroup {
     Sealing,
     /// What every image that Trove starts must fulfil.
     Image,
+    /// How far an instance of the image comes.
+    Boot,
 }
 
 impl CheckGroup {
     /// All groups, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Image, Self::Recipe, Self::Checks, Self::Sealing];
+    pub const ALL: [Self; 5] = [Self::Image, Self::Recipe, Self::Checks, Self::Sealing, Self::Boot];
 
-    /// `recipe`, `checks`, `sealing`, `image`.
+    /// `recipe`, `checks`, `sealing`, `image`, `boot`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recipe => "recipe",
             Self::Checks => "checks",
             Self::Sealing => "sealing",
             Self::Image => "image",
+            Self::Boot => "boot",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The arguments, as clap reads them. No logic here.
 
 mod base;
+mod boot;
 mod cache;
 mod diff;
 mod inspect;
@@ -21,6 +22,8 @@ use crate::trust::checksum::Checksum;
 
 use base::BASE_HELP;
 pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};
+use boot::BOOT_HELP;
+pub(in crate::cli) use boot::{BootArgs, RelayArgs};
 use cache::CACHE_HELP;
 pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
 pub(in crate::cli) use diff::DiffArgs;
@@ -167,6 +170,11 @@ pub(in crate::cli) enum Command {
     /// Check an image: sealed, its agent able to start, and what its recipe and you ask
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Start an instance of an image, see how far it comes, and say why not further
+    #[command(after_help = BOOT_HELP)]
+    Boot(BootArgs),
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// See, check and tidy up what is kept for later
     #[command(after_help = CACHE_HELP)]
     Cache(CacheArgs),
