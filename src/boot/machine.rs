@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ const PROBE: &str = "probe.jsonl";
 const QMP: &str = "qmp.sock";
 pub(crate) const METADATA_SOCKET: &str = "metadata.sock";
 pub(crate) const CONFIG_DRIVE: &str = "config-drive.iso";
+
+/// How long QEMU may take to make its sockets.
+const CONSOLE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The card's address, in the range of locally administered ones that Neutron uses.
 pub(crate) const MAC: &str = "fa:16:3e:74:69:62";
@@ -106,7 +110,7 @@ impl Machine {
         self.started.elapsed()
     }
 
-    pub(crate) fn console(&self) -> PathBuf {
+    pub(crate) fn console_log(&self) -> PathBuf {
         self.directory.join(CONSOLE)
     }
 
@@ -118,9 +122,16 @@ impl Machine {
         self.directory.join(OVERLAY)
     }
 
-    /// A name of the console's socket that is short.
-    pub(crate) fn console_socket(&self) -> PathBuf {
-        self.short(CONSOLE_SOCKET)
+    /// A connection to its console, as soon as QEMU listens.
+    pub(crate) fn console(&mut self) -> std::io::Result<UnixStream> {
+        loop {
+            match UnixStream::connect(self.short(CONSOLE_SOCKET)) {
+                Err(_) if self.ended().is_none() && self.elapsed() < CONSOLE_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                done => return done,
+            }
+        }
     }
 
     fn short(&self, name: &str) -> PathBuf {

@@ -18,6 +18,7 @@ mod milestone;
 mod outcome;
 mod post_mortem;
 mod probe;
+mod progress;
 mod qmp;
 mod relay;
 mod request;
@@ -34,11 +35,12 @@ pub use broker::envelope::fuzz_envelope;
 pub use console::fuzz_console;
 pub use diagnosis::Cause;
 pub use error::BootError;
-pub use milestone::{Milestone, Progress};
+pub use milestone::Milestone;
 pub use outcome::BootOutcome;
 #[cfg(any(fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use probe::fuzz_probe;
+pub use progress::Progress;
 pub use relay::{RelayTarget, relay};
 pub use request::{Afterwards, BootRequest, Firmware, Metadata, Network};
 
@@ -87,8 +89,8 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
     let conf = configuration(request, &broker, address);
     let exchange = conf.as_deref().map_or_else(|| "trove".to_owned(), control_exchange);
     let key = match request.afterwards {
-        Afterwards::Ssh => Some(session::make_key(work.path(), control)?),
-        _ => None,
+        Afterwards::Ssh | Afterwards::Keep => Some(session::make_key(work.path(), control)?),
+        Afterwards::End | Afterwards::Console => None,
     };
     let files: Vec<_> = conf
         .into_iter()
@@ -133,7 +135,7 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
     let background = Background::start(work.path(), metadata, request.metadata.has_service(), wanted)?;
     let ssh = match request.afterwards {
         Afterwards::Ssh | Afterwards::Keep => Some(session::free_port()?),
-        _ => None,
+        Afterwards::End | Afterwards::Console => None,
     };
     let hardware = Hardware {
         image: &path,
@@ -179,10 +181,18 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
         },
         patience,
         emulated: acceleration != Acceleration::Kvm,
-        afterwards: request.afterwards,
+        left: None,
+        patient: request.afterwards != Afterwards::End,
     };
     let seen = Seen { expected, ..Seen::default() };
-    let found = watch::watch(&mut machine, seen, aim.milestones(), &watched, control)?;
+    let milestones = aim.milestones();
+    let found = match request.afterwards {
+        Afterwards::Console => session::at_console(&mut machine, |machine, left| {
+            let watched = watch::Watched { left: Some(left), ..watched };
+            watch::watch(machine, seen, milestones, &watched, &control.quiet())
+        })?,
+        _ => watch::watch(&mut machine, seen, milestones, &watched, control)?,
+    };
     let mut outcome = BootOutcome::new(request, &subject, &id, &acceleration, broker.shown(), found);
     let entry = session::Entry { port: ssh, owner: &request.owner, directory: work.path() };
     session::afterwards(request.afterwards, &mut machine, &entry, control)?;

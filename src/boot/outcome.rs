@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::broker::PrivateBroker;
 use super::diagnosis::Cause;
-use super::milestone::Progress;
+use super::progress::Progress;
 use super::subject::Subject;
 use super::watch::Found;
 use super::{BootError, BootRequest, Firmware, Metadata};

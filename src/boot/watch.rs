@@ -1,17 +1,19 @@
 //! Watches a machine until it has come all the way, or will not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::BootError;
 use super::background::Background;
 use super::broker::{BrokerLog, PrivateBroker};
 use super::diagnosis::{self, Cause, Context};
 use super::follow::Follow;
 use super::machine::Machine;
-use super::milestone::{Milestone, Progress};
+use super::milestone::Milestone;
 use super::post_mortem;
 use super::probe::Lines;
+use super::progress::Progress;
 use super::seen::Seen;
-use super::{Afterwards, BootError};
 use crate::clock;
 use crate::control::Control;
 use crate::event::Event;
@@ -29,7 +31,10 @@ pub(crate) struct Watched<'a> {
     pub(crate) context: Context<'a>,
     pub(crate) patience: Duration,
     pub(crate) emulated: bool,
-    pub(crate) afterwards: Afterwards,
+    /// Somebody who looks on has left.
+    pub(crate) left: Option<&'a AtomicBool>,
+    /// Somebody looks on, and wants no early end.
+    pub(crate) patient: bool,
 }
 
 /// What was found.
@@ -55,7 +60,7 @@ pub(crate) fn watch(
 ) -> Result<Found, BootError> {
     let mut progress = Progress::new(milestones);
     let mut input = Input {
-        console: Follow::new(machine.console()),
+        console: Follow::new(machine.console_log()),
         probe: Follow::new(machine.probe()),
         lines: Lines::default(),
         tick: 0,
@@ -68,16 +73,19 @@ pub(crate) fn watch(
         progress.look(&seen, machine.elapsed());
         told.tell(&progress, control);
         let elapsed = machine.elapsed();
+        let left = watched.left.map(|left| left.load(Ordering::Relaxed));
         let Some(missing) = progress.missing() else {
+            if left == Some(false) && seen.ended.is_none() {
+                std::thread::sleep(TICK);
+                continue;
+            }
             return Ok(Found { progress, seen, causes: Vec::new(), elapsed, timed_out: false });
         };
         let timed_out = elapsed >= watched.patience;
-        // Whoever sits at the console wants to look, not to be told.
-        let over =
-            verdict.is_over(missing, &progress, &seen, watched) && watched.afterwards == Afterwards::End;
-        if seen.ended.is_some() || timed_out || over {
+        let over = verdict.is_over(missing, &progress, &seen, watched) && !watched.patient;
+        if seen.ended.is_some() || timed_out || over || left == Some(true) {
             let silent = missing > Milestone::Init && !seen.is_alive();
-            if silent && watched.afterwards == Afterwards::End {
+            if silent && !watched.patient {
                 post_mortem::examine(machine, &mut seen, control);
             }
             let causes = diagnosis::diagnose(missing, &seen, &watched.context);
