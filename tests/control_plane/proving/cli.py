@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -87,7 +86,19 @@ def parse(arguments: list[str]) -> tuple[Options, Path | None, bool]:
 
 
 def interrupt(number: int, _frame: FrameType | None) -> None:
+    # One is enough: the end that follows is not to be interrupted.
+    ignore_signals()
     raise Interrupted(number)
+
+
+def ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def heed_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
 
 
 def disk_gib(image: Path) -> int:
@@ -212,6 +223,7 @@ class Run:
             while True:
                 self.processes.check()
                 time.sleep(1)
+        heed_signals()
 
     def end(self) -> None:
         """Ends every process; saves the logs; removes the rest."""
@@ -220,24 +232,13 @@ class Run:
         shutil.rmtree(self.places.run, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def handled_signals() -> Iterator[None]:
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def main(arguments: list[str]) -> int:
     options, report_file, as_json = parse(arguments)
-    with handled_signals():
-        try:
-            code = prove(options, report_file, as_json)
-        except Interrupted:
-            return 130
-    return code
+    heed_signals()
+    try:
+        return prove(options, report_file, as_json)
+    except Interrupted:
+        return 130
 
 
 def prove(options: Options, report_file: Path | None, as_json: bool) -> int:
@@ -267,9 +268,7 @@ def prove(options: Options, report_file: Path | None, as_json: bool) -> int:
     except Interrupted:
         result, code = INTERRUPTED, 130
     finally:
-        # The end is not to be interrupted.
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         run.end()
         keeper.dismiss()
     report.finish(result, explain(failure, places.logs) if failure else None, places.logs)

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 
 from proving.databases import Database
 from proving.errors import HostError
+from proving.processes import run_recorded
 from proving.settings import HERE, Places, clean_environment
 from proving.virtualenv import locked
 
@@ -68,13 +68,15 @@ def provide(database: Database, suite: str, mirror: str, places: Places, say: Ca
         shutil.rmtree(target.parent, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="container-", dir=places.cache) as scratch:
             tree = Path(scratch) / "tree.tar"
-            _unpack(database, suite, mirror, tree, places.logs / "mmdebstrap.log")
+            _unpack(database, suite, mirror, tree, places)
             with tarfile.open(tree) as source:
                 write_layout(target, layer(source, database), configuration(database, suite), version)
     return target
 
 
-def _unpack(database: Database, suite: str, mirror: str, tree: Path, log: Path) -> None:
+def _unpack(database: Database, suite: str, mirror: str, tree: Path, places: Places) -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise HostError("no mmdebstrap here", "`make setup` installs it")
     packages = ",".join(database.all_packages(suite))
     mode = "root" if os.getuid() == 0 else "unshare"
     command = ["mmdebstrap", f"--mode={mode}", "--variant=extract", f"--include={packages}"]
@@ -82,12 +84,8 @@ def _unpack(database: Database, suite: str, mirror: str, tree: Path, log: Path) 
     command += [suite, str(tree), *([mirror] if mirror else [])]
     # Not below a home: the tree belongs to another user, the root of a namespace, who may not go there.
     environment = {"TMPDIR": "/var/tmp", **clean_environment()}
-    with open(log, "ab") as file:
-        try:
-            ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
-        except FileNotFoundError:
-            raise HostError("no mmdebstrap here", "`make setup` installs it") from None
-    if ended.returncode != 0:
+    log = places.logs / "mmdebstrap.log"
+    if run_recorded("mmdebstrap", command, environment, places.pids, log) != 0:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
         hint = "it needs Debian's archive, subordinate IDs and user namespaces: see docs/host.md"
         raise HostError(f"the packages of {database.name} could not be unpacked:\n  " + "\n  ".join(last), hint)

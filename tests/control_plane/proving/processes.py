@@ -184,6 +184,27 @@ class ServiceEnded(ProveError):
         self.service = service
 
 
+def run_recorded(
+    name: str, command: list[str], environment: Mapping[str, str], pids: Path, log: Path, cwd: Path | None = None
+) -> int:
+    """Runs a program to its end, and returns its exit code. If this is interrupted, the program is ended with the rest,
+    politely, so that it takes away what it made."""
+    with open(log, "ab") as file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=dict(environment),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    noted = record(pids, name, process.pid)
+    code = process.wait()
+    noted.unlink()
+    return code
+
+
 def answers(port: int, greeting: bytes = b"", expected: bytes = b"") -> bool:
     """Whether something on the loopback takes a connection, and answers a greeting with what is expected."""
     try:

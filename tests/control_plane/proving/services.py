@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from proving.errors import ProveError
-from proving.processes import Processes, answers, free_ports
+from proving.processes import Processes, answers, free_ports, run_recorded
 from proving.rabbit import Rabbit
 from proving.settings import HERE, Options, Places, clean_environment
 from stand_in.store import SETTINGS_VARIABLE, Network
@@ -206,15 +205,11 @@ class ControlPlane:
         environment[SETTINGS_VARIABLE] = str(self._at("stand-in.json"))
         return environment
 
-    def _run(self, name: str, *command: str) -> None:
+    def _run(self, name: str, program: str, *arguments: str) -> None:
         log = self.places.logs / "databases.out"
-        with open(log, "ab") as file:
-            line = [str(self.venv / "bin" / command[0]), *command[1:]]
-            ended = subprocess.run(
-                line, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=self.environment(), cwd=self.places.run
-            )
-        if ended.returncode != 0:
-            raise ProveError(f"{name} failed: `{' '.join(command)}`", f"its output is in {log.name}")
+        command = [str(self.venv / "bin" / program), *arguments]
+        if run_recorded(program, command, self.environment(), self.places.pids, log, self.places.run) != 0:
+            raise ProveError(f"{name}: {program} failed", f"its output is in {log.name}")
 
     def make_databases(self) -> None:
         keystone = ["keystone-manage", "--config-file", str(self._at("keystone/keystone.conf"))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from proving.agent import Agent
 from proving.errors import HostError
+from proving.processes import run_recorded
 from proving.settings import HERE, Places, clean_environment, host
 
 # Between the major versions of projects that are released together; so since Zed (Trove 18, Keystone 22, Glance 25).
@@ -69,19 +69,17 @@ def provide(agent: Agent, places: Places, say: Callable[[str], None]) -> Path:
         say(f"installing {' '.join(wanted)}")
         shutil.rmtree(target, ignore_errors=True)
         log = places.logs / "pip.log"
-        _run([sys.executable, "-m", "venv", str(target)], log, "a virtual environment cannot be made")
+        _run([sys.executable, "-m", "venv", str(target)], places, log, "a virtual environment cannot be made")
         (target / "constraints.txt").write_text(pinned)
         install = [str(target / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         install += ["--constraint", str(target / "constraints.txt"), *wanted]
-        _run(install, log, "pip could not install the control plane")
+        _run(install, places, log, "pip could not install the control plane")
         complete.touch()
     return target
 
 
-def _run(command: list[str], log: Path, problem: str) -> None:
-    with open(log, "ab") as file:
-        ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=clean_environment())
-    if ended.returncode != 0:
+def _run(command: list[str], places: Places, log: Path, problem: str) -> None:
+    if run_recorded("pip", command, clean_environment(), places.pids, log) != 0:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
         hint = "Python's venv and pip are needed (`make setup`), and a package index that pip reaches"
         raise HostError(f"{problem}:\n  " + "\n  ".join(last), hint)
