@@ -30,7 +30,9 @@ class Agent:
         """The major version, which is a release of OpenStack."""
         match = RELEASE.match(self.version)
         if match is None:
-            raise UsageError(f"{self.version!r} is no version of Trove", "give one with --trove, such as --trove 26.0.0")
+            raise UsageError(
+                f"{self.version!r} is no version of Trove", "give one with --trove, such as --trove 26.0.0"
+            )
         return int(match[1])
 
     @property
@@ -74,7 +76,9 @@ def agent_of(image: Path, tib: str, given: str) -> Agent:
     hint = "give the version of Trove that it is for with --trove, such as --trove 26.0.0"
     if shutil.which(tib) is None:
         raise UsageError(f"no manifest with an agent beside {image}, and no `{tib}` to look into it with", hint)
-    looked = subprocess.run([tib, "inspect", "--json", "--only", "python,packages", str(image)], capture_output=True, text=True)
+    looked = subprocess.run(
+        [tib, "inspect", "--json", "--only", "python,packages", str(image)], capture_output=True, text=True
+    )
     if looked.returncode != 0:
         raise UsageError(f"`tib inspect` cannot look into {image}: {looked.stderr.strip()}", hint)
     found = from_inspection(json.loads(looked.stdout), "tib inspect")

@@ -215,8 +215,10 @@ class Run:
         if server is not None:
             forwards, key = server["forwards"], shlex.quote(str(self.places.run / "key"))
             account = story.account
-            note(f"  database: 127.0.0.1:{forwards[str(self.database.port)]}, user {account['user']}, "
-                 f"password {account['password']}, database {account['database']}")
+            note(
+                f"  database: 127.0.0.1:{forwards[str(self.database.port)]}, user {account['user']}, "
+                f"password {account['password']}, database {account['database']}"
+            )
             note(f"  guest: ssh -i {key} -p {forwards[str(SSH_PORT)]} -o UserKnownHostsFile=/dev/null ubuntu@127.0.0.1")
             note(f"  console and agent: {server['place']}/console.log, agent.log; the services: {self.places.logs}")
         with contextlib.suppress(Interrupted):

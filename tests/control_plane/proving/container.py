@@ -57,7 +57,9 @@ MEDIA = "application/vnd.oci.image"
 def provide(database: Database, suite: str, mirror: str, places: Places, say: Callable[[str], None]) -> Path:
     """The layout of the database's image, made if need be. Its parent is what the registry serves."""
     version = database.version(suite)
-    recipe = json.dumps([FORMAT, database.all_packages(suite), database.hooks, database.unwanted, UNWANTED, PASSWD, mirror])
+    recipe = json.dumps(
+        [FORMAT, database.all_packages(suite), database.hooks, database.unwanted, UNWANTED, PASSWD, mirror]
+    )
     scripts = b"".join(path.read_bytes() for path in sorted(SCRIPTS.glob("*.sh")))
     digest = hashlib.sha256(recipe.encode() + scripts).hexdigest()[:12]
     target = places.cache / f"container-{database.name}-{version}-{suite}-{digest}" / database.name

@@ -69,7 +69,11 @@ DATABASES = {
             # The compiler of queries, which the server does without if it is not there.
             unwanted=(
                 *(f"usr/lib/{machine}-linux-gnu/lib{library}" for machine in MACHINES for library in ("LLVM", "z3")),
-                *(f"usr/lib/postgresql/{version}/lib/{part}" for version in (15, 17) for part in ("llvmjit", "bitcode")),
+                *(
+                    f"usr/lib/postgresql/{version}/lib/{part}"
+                    for version in (15, 17)
+                    for part in ("llvmjit", "bitcode")
+                ),
             ),
             hooks=('chroot "$1" localedef -i en_US -f UTF-8 en_US.UTF-8',),
         ),

@@ -1,7 +1,7 @@
 """A login to the database from this host, with a driver that the virtual environment has: login.py < REQUEST
 
-The request is JSON: `datastore`, `port`, `user`, `password`, `database`, `value`, and `write`, whether the value is to be
-written or must be there. The answer is JSON: the server's `version` and when it `started`."""
+The request is JSON: `datastore`, `port`, `user`, `password`, `database`, `value`, and `write`, whether the value is to
+be written or must be there. The answer is JSON: the server's `version` and when it `started`."""
 
 from __future__ import annotations
 

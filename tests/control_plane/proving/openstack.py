@@ -82,7 +82,9 @@ class Connection:
             pass
 
 
-def send(method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None, seconds: float = 120) -> Any:
+def send(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None, seconds: float = 120
+) -> Any:
     """A request, and its answer, which must be one of success."""
     request = urllib.request.Request(url, data=body, headers=dict(headers), method=method)
     try:

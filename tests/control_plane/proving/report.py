@@ -60,7 +60,9 @@ class Report:
         since_boot = round(now - self.power_on, 1) if in_guest and self.power_on is not None else None
         reached = Milestone(name, round(now - self.start, 1), detail, since_boot)
         self.milestones.append(reached)
-        self._event("milestone", **{key: value for key, value in dataclasses.asdict(reached).items() if value is not None})
+        self._event(
+            "milestone", **{key: value for key, value in dataclasses.asdict(reached).items() if value is not None}
+        )
         boot = f" [{since_boot:.0f} s after power-on]" if since_boot is not None else ""
         self._line(f"{reached.seconds:7.1f} s  {name}{': ' + detail if detail else ''}{boot}")
 

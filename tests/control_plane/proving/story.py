@@ -27,7 +27,7 @@ GIVEN_UP = "Exception during message handling"
 
 
 class InstanceFailed(ProveError):
-    """Trove gave the instance up."""
+    """The instance will not come any more."""
 
 
 class Story:
@@ -139,8 +139,11 @@ class Story:
         shown = self.trove.show(self.instance)
         status = str(shown["status"])
         if status in HOPELESS:
-            raise InstanceFailed(f"Trove says {status} of the instance: {self._fault()}")
+            raise InstanceFailed(f"Trove says {status} of the instance: {self._fault()}", self._hint())
         return f"{status}/{shown.get('operating_status') or 'no word yet'}"
+
+    def _hint(self) -> str:
+        return self.watch.otherwise if self.watch is not None else ""
 
     def _fault(self) -> str:
         """Why, as the administrator is told."""
@@ -162,9 +165,15 @@ class Story:
                 last = state
             if state == "ACTIVE/HEALTHY":
                 return
-            if time.monotonic() > deadline:
-                limit = self.plane.options.timeout
-                raise InstanceFailed(f"the instance is {state} after {limit:.0f} s (--timeout)")
+            now, limit = time.monotonic(), self.plane.options.timeout
+            if now > deadline:
+                raise InstanceFailed(f"the instance is {state} after {limit:.0f} s (--timeout)", self._hint())
+            # An agent takes a minute or two to come; waiting for one that does not helps nobody.
+            powered = self.report.power_on
+            if powered is not None and now > powered + limit / 2 and not (self.watch and self.watch.agent_came):
+                raise InstanceFailed(
+                    f"nothing was heard of the agent for {limit / 2:.0f} s after power-on", self._hint()
+                )
             wait()
 
     def use(self) -> None:
@@ -172,9 +181,7 @@ class Story:
         self._retry("database created through Trove", lambda: self.trove.create_database(self.instance, name))
         self._until_named("databases", name)
         user, password = self.account["user"], self.account["password"]
-        self._retry(
-            "user created through Trove", lambda: self.trove.create_user(self.instance, user, password, name)
-        )
+        self._retry("user created through Trove", lambda: self.trove.create_user(self.instance, user, password, name))
         self._until_named("users", user)
         before = self.login(write=True)
         self.report.milestone("logged in from this host", f"{self.database.name} {before['version']}, a row written")

@@ -38,9 +38,7 @@ def helper(script: str, *arguments: object) -> str:
 def card(settings: Settings, number: int, metadata: Path | None, forwards: dict[int, int]) -> str:
     """The user network behind a card. `metadata` is what the metadata service serves, if there is to be one."""
     network = settings.network
-    rules = [
-        f"hostfwd=tcp:127.0.0.1:{host}-{network.guest}:{guest}" for guest, host in forwards.items() if number == 0
-    ]
+    rules = [f"hostfwd=tcp:127.0.0.1:{host}-{network.guest}:{guest}" for guest, host in forwards.items() if number == 0]
     if number == 0:
         for port, host in settings.reachable.items():
             rules.append(f"guestfwd=tcp:{network.services}:{port}-{helper('relay.py', host)}")

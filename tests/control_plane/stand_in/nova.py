@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from novaclient import api_versions, exceptions
-from proving.processes import is_alive
 
+from proving.processes import is_alive
 from stand_in import machine
 from stand_in.store import Record, Settings, Store, Thing
 

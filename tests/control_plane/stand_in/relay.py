@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -11,31 +12,24 @@ from collections.abc import Callable
 
 def copy(read: Callable[[], bytes], write: Callable[[bytes], object], done: Callable[[], object]) -> None:
     """Until either end is closed."""
-    try:
+    with contextlib.suppress(OSError):
         while data := read():
             write(data)
-    except OSError:
-        pass
-    finally:
-        done()
+    done()
 
 
 def main(port: int) -> None:
     connection = socket.create_connection(("127.0.0.1", port))
 
     def finish() -> None:
-        try:
+        with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
     def write(data: bytes) -> None:
         while data:
             data = data[os.write(1, data) :]
 
-    upstream = threading.Thread(
-        target=copy, args=(lambda: os.read(0, 65536), connection.sendall, finish), daemon=True
-    )
+    upstream = threading.Thread(target=copy, args=(lambda: os.read(0, 65536), connection.sendall, finish), daemon=True)
     upstream.start()
     # What the host's service ends, ends the connection.
     copy(lambda: connection.recv(65536), write, lambda: os._exit(0))

@@ -33,7 +33,11 @@ class Versions(unittest.TestCase):
 
 class Sources(unittest.TestCase):
     def test_a_manifest_tells_agent_and_requirements(self) -> None:
-        files = [{"name": "trove", "version": "26.0.0"}, {"name": "amqp", "version": "5.4.2"}, {"name": "x", "version": None}]
+        files = [
+            {"name": "trove", "version": "26.0.0"},
+            {"name": "amqp", "version": "5.4.2"},
+            {"name": "x", "version": None},
+        ]
         found = from_manifest({"agent": {"name": "trove", "version": "26.0.0", "files": files}}, "m")
         self.assertEqual(found, Agent("26.0.0", "m", {"amqp": "5.4.2"}))
 

@@ -41,7 +41,9 @@ def layer_of(name: str, *names: str) -> tarfile.TarFile:
 
 class Layer(unittest.TestCase):
     def test_what_nobody_reads_is_left_out(self) -> None:
-        made = layer_of("postgresql", "usr/bin/a", "usr/share/doc/a", "usr/lib/x86_64-linux-gnu/libLLVM-14.so.1").getnames()
+        made = layer_of(
+            "postgresql", "usr/bin/a", "usr/share/doc/a", "usr/lib/x86_64-linux-gnu/libLLVM-14.so.1"
+        ).getnames()
         self.assertIn("usr/bin/a", made)
         self.assertFalse([name for name in made if "doc/a" in name or "LLVM" in name])
 
@@ -103,8 +105,8 @@ class Served(unittest.TestCase):
         manifest = json.loads((self.place / "pulled" / "manifest.json").read_text())
         config = json.loads((self.place / "pulled" / manifest["config"]["digest"][7:]).read_text())
         self.assertEqual(config["config"]["Entrypoint"], ["entrypoint.sh"])
-        unpacked = tarfile.open(self.place / "pulled" / manifest["layers"][0]["digest"][7:])
-        self.assertEqual(unpacked.getnames(), ["./etc/os-release"])
+        with tarfile.open(self.place / "pulled" / manifest["layers"][0]["digest"][7:]) as unpacked:
+            self.assertEqual(unpacked.getnames(), ["./etc/os-release"])
 
     def test_what_there_is_not_and_what_lies_outside_is_not_found(self) -> None:
         (self.place / "secret").write_text("secret")

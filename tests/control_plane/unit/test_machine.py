@@ -90,7 +90,13 @@ class Metadata(unittest.TestCase):
         self.assertIn(b"ssh-ed25519 A", answer(self.tree, "/openstack/latest/meta_data.json?a=b")[1])
 
     def test_nothing_else_is_told(self) -> None:
-        for path in ("/", "/latest/meta-data/", "/openstack/latest/../../../secret", "/openstack/x/no", "/openstack/x/\0"):
+        for path in (
+            "/",
+            "/latest/meta-data/",
+            "/openstack/latest/../../../secret",
+            "/openstack/x/no",
+            "/openstack/x/\0",
+        ):
             with self.subTest(path):
                 self.assertEqual(answer(self.tree, path)[0], 404)
 

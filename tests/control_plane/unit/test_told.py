@@ -44,7 +44,23 @@ class Watching(Scratch):
         self.append(AGENT, "INFO Starting datastore prepare for 'mariadb:10.11'.\n")
         self.assertEqual(list(watch.news()), ["kernel", "agent has been told to prepare"])
         self.append(CONSOLE, "\xff Linux version\n[ 75.8] cloud-init[428]: Cloud-init v. 22.4.2 running 'init' at")
-        self.assertEqual(list(watch.news()), ["cloud-init has the instance's data"])
+        self.assertEqual(list(watch.news()), ["cloud-init is at its network stage"])
+
+    def test_what_is_wrong_follows_from_the_last_sign(self) -> None:
+        watch = Watch(self.place)
+        self.assertIn("does not boot", watch.otherwise)
+        self.append(CONSOLE, "Linux version 6.1\n")
+        for _ in watch.news():
+            pass
+        self.assertIn("root file system", watch.otherwise)
+        self.assertFalse(watch.agent_came)
+        self.append(AGENT, "Creating docker container, image: x\nCreating user and group for database service\n")
+        # Late, as the console is slower.
+        self.append(CONSOLE, "Welcome to Debian\n")
+        for _ in watch.news():
+            pass
+        self.assertTrue(watch.agent_came)
+        self.assertIn("Docker cannot pull", watch.otherwise)
 
     def test_last_lines_are_those_that_matter(self) -> None:
         self.append(AGENT, "one\n\x1b[0;31merror: two\x1b[0m\r\nthree\n")
