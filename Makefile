@@ -52,8 +52,10 @@ lint: ## Check formatting, lints and shell scripts
 	cargo clippy --locked --all-targets -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run tests/control_plane/container/*.sh; \
 	else echo 'shellcheck is not here: shell scripts are not checked'; fi
-	@if command -v mypy >/dev/null; then cd tests/control_plane && mypy; \
-	else echo 'mypy is not here: the types of tests/control_plane are not checked'; fi
+	@for tool in 'mypy' 'ruff check .' 'ruff format --check .'; do \
+		if command -v "$${tool%% *}" >/dev/null; then (cd tests/control_plane && $$tool); \
+		else echo "$${tool%% *} is not here: \`$$tool\` is left out for tests/control_plane"; fi; \
+	done
 
 DENY_CHECKS := advisories bans licenses sources
 .PHONY: deny

@@ -14,12 +14,13 @@ PORT = "/dev/virtio-ports/org.tib.prove"
 UNITS = ("guest-agent", "trove-guestagent", "openstack-trove-guestagent", "docker")
 
 SELECTED = " ".join(f"--unit {unit}" for unit in UNITS)
+SELECTED = " ".join(f"--unit={unit}" for unit in UNITS)
 SCRIPT = f"""
 modprobe virtio_console 2>/dev/null
 for second in $(seq 60); do [ -e {PORT} ] && break; sleep 1; done
 [ -e {PORT} ] || exit 0
 exec >{PORT} 2>/dev/null
-journalctl --no-pager --no-tail --follow --boot --output short-monotonic {" ".join(f"--unit={unit}" for unit in UNITS)} &
+journalctl --no-pager --no-tail --follow --boot --output short-monotonic {SELECTED} &
 tail --lines +1 --follow=name --retry /var/log/trove/trove-guestagent.log &
 until ls /var/lib/docker/containers/*/*-json.log >/dev/null 2>&1; do sleep 5; done
 tail --lines +1 --follow=name --retry /var/lib/docker/containers/*/*-json.log
