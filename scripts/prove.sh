@@ -27,12 +27,20 @@ trap 'rm -rf "$stage"' EXIT
 cp -r "$here/../tests/control_plane" "$stage/"
 chmod -R a+rX "$stage"
 cd "$stage"
-# A signal is the program's to answer, and this script waits until it has.
-trap : INT TERM
-as_tester python3 "$stage/control_plane/prove.py" "$image" "$@" &
+# In a group of its own, to which signals are passed on; the program then needs a while to end what it started. The shell
+# between is to live as long, for its exit code.
+set -m
+(
+    trap '' INT TERM HUP
+    as_tester python3 "$stage/control_plane/prove.py" "$image" "$@"
+) &
 child=$!
+trap 'kill -TERM -- "-$child" 2>/dev/null || true' INT TERM HUP
 status=0
-while wait "$child" || status=$?; kill -0 "$child" 2>/dev/null; do
-    kill -TERM "$child" 2>/dev/null || true
+wait "$child" || status=$?
+# A signal has ended the wait, and nothing else.
+while kill -0 "$child" 2>/dev/null; do
+    status=0
+    wait "$child" || status=$?
 done
 exit "$status"
