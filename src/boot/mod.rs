@@ -30,6 +30,7 @@ mod watch;
 #[cfg(any(fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use broker::envelope::fuzz_envelope;
+pub use broker::installed as rabbitmq;
 #[cfg(any(fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use console::fuzz_console;
@@ -201,6 +202,9 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
     Ok(outcome)
 }
 
+/// Makes the guest's URL of the broker, given the address at which the guest reaches it.
+type Transport = Box<dyn Fn(&str) -> String>;
+
 /// The broker of a boot.
 struct Broker {
     /// Where tib reaches it.
@@ -208,7 +212,7 @@ struct Broker {
     /// Where the guest's connections go.
     relay: Option<RelayTarget>,
     /// What the guest's configuration says, for the address at which it reaches it.
-    transport: Option<Box<dyn Fn(&str) -> String>>,
+    transport: Option<Transport>,
     name: &'static str,
 }
 

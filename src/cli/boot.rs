@@ -25,7 +25,7 @@ impl Diagnose for ConfError {
 
 pub(super) fn run(args: &BootArgs, context: &Context) -> Result<Exit> {
     let reports = Reports { junit: args.junit.as_deref(), html: args.html.as_deref() };
-    reports.check([args.image.as_path()].into_iter().chain(args.conf.as_deref()))?;
+    reports.check(&[args.image.as_path()].into_iter().chain(args.conf.as_deref()))?;
     let conf = match &args.conf {
         Some(path) => Some(
             fs_err::read_to_string(path)

@@ -46,7 +46,7 @@ pub(super) struct Reports<'a> {
 
 impl Reports<'_> {
     /// Reports replace what has their name, but never what they are about, or `read`.
-    pub(super) fn check<'a>(&self, read: impl Iterator<Item = &'a Path> + Clone) -> Result<()> {
+    pub(super) fn check<'a>(&self, read: &(impl Iterator<Item = &'a Path> + Clone)) -> Result<()> {
         let absolute = |path: &Path| std::path::absolute(path).ok();
         let reports: Vec<&Path> = [self.junit, self.html].into_iter().flatten().collect();
         for report in reports.iter().filter(|path| !is_stream(path)) {

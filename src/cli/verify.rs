@@ -16,7 +16,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     let reports = Reports { junit: args.junit.as_deref(), html: args.html.as_deref() };
     let recipe_file = args.recipe.as_deref().map(Path::new);
     let read = args.checks.iter().map(AsRef::as_ref).chain(recipe_file).chain([args.image.as_path()]);
-    reports.check(read)?;
+    reports.check(&read)?;
     // Mistakes in what is asked are told before an image is opened.
     let mut further = Vec::new();
     for file in &args.checks {

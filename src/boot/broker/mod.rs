@@ -6,7 +6,8 @@ pub(crate) mod url;
 mod watch;
 
 pub(crate) use envelope::RpcKey;
-pub(crate) use private::{GUEST, PrivateBroker, installed};
+pub use private::installed;
+pub(crate) use private::{GUEST, PrivateBroker};
 pub(crate) use watch::{BrokerState, Prepare, Shared, Wanted, watch};
 
 /// What a private broker's log says of the guest.

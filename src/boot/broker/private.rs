@@ -41,8 +41,8 @@ pub(crate) struct PrivateBroker {
     _names: Running,
 }
 
-/// The server's script, if it is installed.
-pub(crate) fn installed() -> Option<&'static str> {
+/// The script that starts a private RabbitMQ, if it is installed.
+pub fn installed() -> Option<&'static str> {
     SERVERS.into_iter().find(|path| Path::new(path).exists())
 }
 
