@@ -54,6 +54,7 @@ pub mod inspect;
 pub mod look;
 pub mod os;
 pub mod packages;
+pub mod prove;
 pub mod recipe;
 pub(crate) mod rename;
 pub mod report;

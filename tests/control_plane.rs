@@ -5,8 +5,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{built_image, cache, scratch};
-use fs_err as fs;
+use common::{built_image, cache, outcome, run_tib, tib};
 
 #[test]
 fn the_control_planes_own_tests_pass() {
@@ -21,44 +20,47 @@ fn the_control_planes_own_tests_pass() {
 
 #[test]
 fn appliance_trove_makes_a_mariadb_of_the_image() {
-    prove("mariadb");
+    prove("mariadb", &[]);
 }
 
 #[test]
 fn appliance_trove_makes_a_postgresql_of_the_image() {
     if std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all") {
-        prove("postgresql");
+        prove("postgresql", &["--metadata-service", "--trove", "26.0.0"]);
     }
 }
 
-fn prove(datastore: &str) {
-    let image = built_image("trove-guest");
-    let directory = scratch();
-    let report = directory.path().join("report.json");
+fn prove(datastore: &str, options: &[&str]) {
     // What comes from other people's servers is kept between runs; so are the logs.
-    let run = Command::new("python3")
-        .args([
-            "-B",
-            "tests/control_plane/prove.py",
-            "--timeout",
-            "1200",
-            "--datastore",
-            datastore,
-            "--workdir",
-        ])
-        .arg(cache().join("prove"))
-        .arg("--json")
-        .arg(&report)
-        .arg(image)
-        .output()
-        .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert_eq!(run.status.code(), Some(0), "{out}{err}");
-    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    let workdir = cache().join("prove");
+    let mut command = tib();
+    command.arg("prove").arg(built_image("trove-guest")).args([
+        "--datastore",
+        datastore,
+        "--timeout",
+        "1200",
+    ]);
+    let found = outcome(command.arg("--workdir").arg(workdir).args(options).arg("--json"));
+    assert_eq!(found.code, Some(0), "{}{}", found.stdout, found.stderr);
+    let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
     let reached: Vec<_> =
         report["milestones"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     for wanted in ["instance is ACTIVE/HEALTHY", "logged in from this host", "restarted", "instance deleted"]
     {
         assert!(reached.contains(&wanted), "no {wanted:?} in {reached:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_proved_is_told() {
+    for (arguments, expected) in [
+        (&["nowhere.qcow2"][..], "no image"),
+        (&["nowhere.qcow2", "--datastore", "mysql"], "datastore mysql cannot be proved"),
+        (&["Cargo.toml"], "not a disk image"),
+        (&["Cargo.toml", "--trove", "banana", "--keep"], "'banana' is no version of Trove"),
+    ] {
+        let found = run_tib(["prove"].iter().chain(arguments));
+        assert!(found.stderr.contains(expected), "{}", found.stderr);
+        found.expect(2);
     }
 }

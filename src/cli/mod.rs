@@ -12,6 +12,7 @@ mod extract;
 mod inspect;
 mod log;
 mod ls;
+mod prove;
 mod recipe;
 mod reports;
 mod settings;
@@ -184,6 +185,7 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Tail(args) => tail::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Boot(args) => boot::run(&args, context),
+        Command::Prove(args) => prove::run(&args, context),
         Command::Relay(_) => Ok(Exit::Done),
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),

@@ -76,7 +76,8 @@ pub(crate) fn encode(call: &Call<'_>, context: &Map<String, Value>, key: Option<
                 fields.insert("_context_context".to_owned(), key.encrypt(&context).into());
             }
             None => {
-                fields.extend(context.iter().map(|(name, value)| (format!("_context_{name}"), value.clone())))
+                fields
+                    .extend(context.iter().map(|(name, value)| (format!("_context_{name}"), value.clone())));
             }
         }
         if let Some((queue, id)) = call.reply {

@@ -152,7 +152,7 @@ pub(in crate::cli) struct RelayArgs {
     pub(in crate::cli) target: RelayTarget,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<u32>() {
         Ok(number) if number > 0 => Ok(Duration::from_secs(number.into())),
         _ => Err("write a number of seconds, such as 300".to_owned()),

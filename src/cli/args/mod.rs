@@ -7,6 +7,7 @@ mod diff;
 mod inspect;
 mod log;
 mod look;
+mod prove;
 mod verify;
 
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ pub(in crate::cli) use inspect::InspectArgs;
 use log::{LOG_HELP, TAIL_HELP};
 pub(in crate::cli) use log::{LogArgs, TailArgs};
 pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
+use prove::PROVE_HELP;
+pub(in crate::cli) use prove::ProveArgs;
 use verify::VERIFY_HELP;
 pub(in crate::cli) use verify::VerifyArgs;
 
@@ -173,6 +176,9 @@ pub(in crate::cli) enum Command {
     /// Start an instance of an image, see how far it comes, and say why not further
     #[command(after_help = BOOT_HELP)]
     Boot(BootArgs),
+    /// Have a real control plane of Trove make a database of an image, use it, restart it and delete it
+    #[command(after_help = PROVE_HELP)]
+    Prove(ProveArgs),
     #[command(hide = true)]
     Relay(RelayArgs),
     /// See, check and tidy up what is kept for later
