@@ -89,72 +89,77 @@ fn appliance_boot_trove_guest_with_the_metadata_service() {
 #[test]
 fn appliance_boot_packages() {
     let place = Place::new();
-    for (recipe, version) in [("mariadb", "10.11."), ("postgresql", "15.")] {
-        let booted = place.booted(&built_image(recipe), &["--metadata", "both"], 0);
+    for (recipe, version, options) in [("mariadb", "10.11.", &["--twice"][..]), ("postgresql", "15.", &[])] {
+        let booted = place.booted(&built_image(recipe), &[&["--metadata", "both"], options].concat(), 0);
         let all =
             ["firmware", "kernel", "init", "network", "data-source", "service", "login", "data-directory"];
         assert_eq!(booted.seen(), all, "{recipe}");
         let found = booted.fact("Version").unwrap();
         assert!(found.starts_with(version), "{recipe}: {found}");
+        let checks = booted.report["results"].as_array().unwrap().len();
+        assert_eq!(checks, all.len() * (1 + options.len()), "{recipe}");
+        assert_eq!(booted.fact("Second instance").is_some(), !options.is_empty());
     }
     place.is_clean();
 }
 
-/// What only shows when it is booted.
-#[test]
-fn appliance_boot_says_why_not() {
-    let place = Place::new();
-    let good = built_image("trove-guest");
-    let conf = place.path().join("guest.conf");
-    // oslo's default for the exchange, which Trove never overrides.
-    fs::write(&conf, "[DEFAULT]\nlog_dir = /var/log/trove/\nlog_file = trove-guestagent.log\n").unwrap();
-    let conf = conf.to_str().unwrap();
-    let nothing: &[&str] = &[];
-    let changes: [(&str, &[&str]); 3] = [
-        (
-            "uid",
-            &[
-                r#"write /etc/cloud/cloud.cfg.d/99-user.cfg "users: [default]\nsystem_info: {default_user: {name: debian}}\n""#,
-            ],
-        ),
-        (
-            "docker",
-            &[
-                "ln-s /dev/null /etc/systemd/system/docker.service",
-                "ln-s /dev/null /etc/systemd/system/docker.socket",
-            ],
-        ),
-        ("silent", &["touch /etc/cloud/cloud-init.disabled"]),
-    ];
-    let images = place.changed(&good, &changes);
-    for (image, arguments, missing, cause) in [
-        (&images[0], nothing, "volume", "uid-taken"),
-        (&images[1], nothing, "docker", "unit-masked"),
-        (&images[2], nothing, "network", "cloud-init-silent"),
-        (&good, &["--no-volume"], "volume", "volume-missing"),
-        (&good, &["--owner", "nobody-here:root"], "files", "owner-missing"),
-        (&good, &["--conf", conf], "ping", "control-exchange"),
-        (
-            &good,
-            &["--network", "open", "--broker", "amqp://trove:wrong@127.0.0.1:9/", "--conf", "BROKER"],
-            "queues",
-            "broker-unreachable",
-        ),
-    ] {
-        let unreachable = place.path().join("unreachable.conf");
-        fs::write(&unreachable, "[DEFAULT]\ntransport_url = rabbit://trove:wrong@10.0.2.2:9/\ncontrol_exchange = trove\nlog_dir = \
-                                 /var/log/trove/\nlog_file = trove-guestagent.log\n").unwrap();
-        let arguments: Vec<_> = arguments
-            .iter()
-            .map(|&word| if word == "BROKER" { unreachable.to_str().unwrap() } else { word })
-            .collect();
-        let booted = place.booted(image, &arguments, 8);
-        assert_eq!((booted.missing()[0], booted.cause()), (missing, cause), "{:#}", booted.report["causes"]);
-        let logs = booted.report["logs"].as_str().unwrap();
-        assert!(Path::new(logs).join("console.log").exists(), "logs of a failure are kept");
-        fs::remove_dir_all(logs).unwrap();
-    }
+/// Boots an image that must not come all the way, and asserts what is missing and what is named as the cause.
+#[track_caller]
+fn fails(place: &Place, image: &Path, arguments: &[&str], missing: &str, cause: &str) {
+    let booted = place.booted(image, arguments, 8);
+    assert_eq!((booted.missing()[0], booted.cause()), (missing, cause), "{:#}", booted.report["causes"]);
+    let logs = booted.report["logs"].as_str().unwrap();
+    assert!(Path::new(logs).join("console.log").exists(), "logs of a failure are kept");
+    fs::remove_dir_all(logs).unwrap();
     place.is_clean();
+}
+
+/// A configuration of the agent, in a file.
+fn conf(place: &Place, transport: &str, exchange: &str) -> String {
+    let file = place.path().join("trove-guestagent.conf");
+    let text = format!(
+        "[DEFAULT]\ntransport_url = {transport}\n{exchange}\nlog_dir = /var/log/trove/\nlog_file = trove-guestagent.log\n"
+    );
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// A guest that says nothing tells by its disk.
+#[test]
+fn appliance_boot_of_an_image_without_cloud_init() {
+    let place = Place::new();
+    let changes: [(&str, &[&str]); 1] = [("silent", &["touch /etc/cloud/cloud-init.disabled"])];
+    let image = &place.changed(&built_image("trove-guest"), &changes)[0];
+    fails(&place, image, &[], "network", "cloud-init-silent");
+}
+
+#[test]
+fn appliance_boot_without_a_volume() {
+    fails(&Place::new(), &built_image("trove-guest"), &["--no-volume"], "volume", "volume-missing");
+}
+
+#[test]
+fn appliance_boot_with_an_owner_that_is_not_there() {
+    let arguments = ["--owner", "nobody-here:root"];
+    fails(&Place::new(), &built_image("trove-guest"), &arguments, "files", "owner-missing");
+}
+
+/// oslo's default for the exchange, which Trove never overrides.
+#[test]
+fn appliance_boot_with_another_exchange() {
+    let place = Place::new();
+    let conf = conf(&place, "rabbit://replaced:by@tib:5672/", "");
+    let arguments = ["--conf", &conf, "--control-exchange", "trove"];
+    fails(&place, &built_image("trove-guest"), &arguments, "ping", "control-exchange");
+}
+
+/// As with a wrong address, or a firewall: the agent's configuration is used as it is.
+#[test]
+fn appliance_boot_without_a_way_to_the_broker() {
+    let place = Place::new();
+    let conf = conf(&place, "rabbit://trove:secret@10.0.2.2:9/", "control_exchange = trove");
+    let arguments = ["--network", "open", "--broker", "amqp://trove:secret@127.0.0.1:9/", "--conf", &conf];
+    fails(&place, &built_image("trove-guest"), &arguments, "queues", "broker-unreachable");
 }
 
 /// Time that runs out, an interrupt, and a kill in the middle of it.

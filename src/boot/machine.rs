@@ -29,6 +29,9 @@ pub(crate) const CONFIG_DRIVE: &str = "config-drive.iso";
 /// How long QEMU may take to make its sockets.
 const CONSOLE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a guest may take to shut down, emulated.
+const SHUTDOWN: Duration = Duration::from_secs(90);
+
 /// The card's address, in the range of locally administered ones that Neutron uses.
 pub(crate) const MAC: &str = "fa:16:3e:74:69:62";
 
@@ -81,11 +84,16 @@ impl Machine {
         directory: &Path,
         control: &Control,
     ) -> Result<Self, BootError> {
+        let overlay = directory.join(OVERLAY);
         let failed = |doing| move |source| BootError::Process { doing, source };
-        let mut create = Command::new("qemu-img");
-        create.args(["create", "-q", "-f", "qcow2", "-F", hardware.format.name(), "-b"]).arg(hardware.image);
-        process::run(create.arg(directory.join(OVERLAY)), control)
-            .map_err(failed("making an overlay of the image"))?;
+        // A second instance goes on with the disk of the first.
+        if !overlay.exists() {
+            let mut create = Command::new("qemu-img");
+            create
+                .args(["create", "-q", "-f", "qcow2", "-F", hardware.format.name(), "-b"])
+                .arg(hardware.image);
+            process::run(create.arg(overlay), control).map_err(failed("making an overlay of the image"))?;
+        }
         if let Some(size) = hardware.volume {
             let file = fs_err::File::create(directory.join("volume.raw")).map_err(BootError::prepare)?;
             file.set_len(size.0).map_err(BootError::prepare)?;
@@ -155,13 +163,20 @@ impl Machine {
         self.qmp.as_mut().is_some_and(|qmp| qmp.has_read_disk().unwrap_or(false))
     }
 
+    /// Ends it in good order if the guest allows.
+    pub(crate) fn shut_down(&mut self) {
+        if !self.power_down(SHUTDOWN) {
+            self.end();
+        }
+    }
+
     /// Ends it as pulling the plug does.
-    pub(crate) fn end(&mut self) {
+    fn end(&mut self) {
         self.qemu.end();
     }
 
     /// Asks the guest to shut down as a power button does, and waits for that no longer than `patience`. Says whether it did.
-    pub(crate) fn power_down(&mut self, patience: Duration) -> bool {
+    fn power_down(&mut self, patience: Duration) -> bool {
         if self.qmp.is_none() {
             self.qmp = Qmp::connect(&self.short(QMP)).ok();
         }

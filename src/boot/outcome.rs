@@ -1,11 +1,11 @@
 //! What became of an instance, as a report.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::broker::PrivateBroker;
 use super::diagnosis::Cause;
 use super::progress::Progress;
 use super::subject::Subject;
@@ -31,7 +31,6 @@ impl BootOutcome {
     pub(crate) fn new(
         request: &BootRequest,
         subject: &Subject,
-        id: &str,
         acceleration: &Acceleration,
         broker: &str,
         found: Found,
@@ -55,7 +54,7 @@ impl BootOutcome {
         };
         report.facts.push(("Machine", format!("{machine}, {firmware}, {metadata}")));
         report.facts.push(("Broker", broker.to_owned()));
-        report.facts.push(("Instance", id.to_owned()));
+        report.facts.push(("Instance", found.seen.expected.instance.clone()));
         let version = found.seen.guest.answers.get(super::seen::VERSION).filter(|answer| answer.ok);
         report
             .facts
@@ -66,8 +65,19 @@ impl BootOutcome {
         if !found.seen.guest.failed.is_empty() {
             report.warnings.push(format!("failed units: {}", found.seen.guest.failed.join(", ")));
         }
+        report.warnings.extend(open_ports(&found, subject));
         report.results = results(&found);
         Self { report, progress: found.progress, causes: found.causes, logs: None }
+    }
+
+    /// Adds what became of the same disk as another instance.
+    pub(crate) fn add(&mut self, found: Found) {
+        self.report.facts.push(("Second instance", found.seen.expected.instance.clone()));
+        self.report.results.extend(results(&found).into_iter().map(|mut result| {
+            result.title = format!("as another instance, {}", result.title);
+            result
+        }));
+        self.causes = found.causes;
     }
 
     /// The report as JSON, with times and causes.
@@ -88,7 +98,7 @@ impl BootOutcome {
         &mut self,
         request: &BootRequest,
         work: &Path,
-        broker: Option<&PrivateBroker>,
+        broker: Option<&str>,
     ) -> Result<(), BootError> {
         let directory = match (&request.logs, self.report.passed()) {
             (Some(directory), _) => directory.clone(),
@@ -103,12 +113,22 @@ impl BootOutcome {
             fs_err::copy(work.join(name), directory.join(name)).map_err(BootError::prepare)?;
         }
         if let Some(broker) = broker {
-            fs_err::write(directory.join("broker.log"), broker.log()).map_err(BootError::prepare)?;
+            fs_err::write(directory.join("broker.log"), broker).map_err(BootError::prepare)?;
         }
         self.report.facts.push(("Logs", directory.display().to_string()));
         self.logs = Some(directory);
         Ok(())
     }
+}
+
+/// Ports that anybody on the network may try, and that nobody needs.
+fn open_ports(found: &Found, subject: &Subject) -> Option<String> {
+    let expected = subject.ports();
+    let open =
+        found.seen.guest.listening.iter().filter(|one| one.on == "any" && !expected.contains(&one.port));
+    let ports: BTreeSet<_> = open.map(|one| one.port).collect();
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    (!ports.is_empty()).then(|| format!("something listens on all addresses, TCP port {}", ports.join(", ")))
 }
 
 fn rounded(time: Duration) -> f64 {

@@ -1,7 +1,6 @@
 //! What a machine's disk tells once it is off, for instances that said nothing while they ran.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::machine::Machine;
 use super::seen::Seen;
@@ -12,8 +11,6 @@ use crate::image::Image;
 use crate::look::log::{Filter, Form, Selection, journal_files, print_journal};
 use crate::os::files::read_optional;
 
-/// How long a guest may take to shut down, emulated.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Lines of each log.
 const LINES: usize = 60;
 
@@ -22,8 +19,8 @@ const LINES: usize = 60;
 pub(crate) fn examine(machine: &mut Machine, seen: &mut Seen, control: &Control) {
     let quiet = control.quiet();
     control.events.note("the guest did not tell anything: shutting it down to read its logs");
-    if seen.ended.is_none() && !machine.power_down(PATIENCE) {
-        machine.end();
+    if seen.ended.is_none() {
+        machine.shut_down();
     }
     let read = read(&machine.overlay(), seen.expected.agent.clone(), &quiet);
     match read {

@@ -76,6 +76,8 @@ pub struct BootRequest {
     pub conf: Option<String>,
     /// The operator's message broker; a private one is started otherwise.
     pub broker: Option<String>,
+    /// The exchange that the control plane sends to: `control_exchange` of `trove.conf`.
+    pub exchange: String,
     /// The key of Trove's encrypted messages (`instance_rpc_encr_key`); none are encrypted otherwise.
     pub rpc_key: Option<String>,
     /// Whom injected files belong to: `injected_config_owner` and `injected_config_group` of `trove.conf`.
@@ -92,6 +94,8 @@ pub struct BootRequest {
     pub volume: Option<Size>,
     /// Whether to ask the agent for a database, as Trove does.
     pub prepare: bool,
+    /// Whether to start the same disk once more, as another instance.
+    pub twice: bool,
     /// For how long in all.
     pub timeout: Option<Duration>,
     /// What comes afterwards.
@@ -109,6 +113,7 @@ impl BootRequest {
             datastore_version: "10.11".to_owned(),
             conf: None,
             broker: None,
+            exchange: "trove".to_owned(),
             rpc_key: None,
             owner: "ubuntu:root".to_owned(),
             metadata: Metadata::default(),
@@ -117,6 +122,7 @@ impl BootRequest {
             memory: Size(2 << 30),
             volume: Some(Size(1 << 30)),
             prepare: false,
+            twice: false,
             timeout: None,
             afterwards: Afterwards::default(),
             logs: None,

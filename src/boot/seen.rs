@@ -18,6 +18,8 @@ pub(crate) struct Expected {
     pub(crate) owner: String,
     /// Injected files.
     pub(crate) files: Vec<String>,
+    /// The instance's UUID.
+    pub(crate) instance: String,
 }
 
 /// All that is known of a running instance.

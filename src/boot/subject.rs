@@ -20,6 +20,8 @@ pub(crate) struct Database {
     data: &'static str,
     /// That directory.
     directory: &'static str,
+    /// The port it listens on.
+    port: u16,
 }
 
 const DATABASES: &[Database] = &[
@@ -29,6 +31,7 @@ const DATABASES: &[Database] = &[
         version: "mysql --user=root --batch --skip-column-names --execute='SELECT VERSION()'",
         data: "mysql --user=root --batch --skip-column-names --execute='SELECT @@datadir'",
         directory: "/var/lib/mysql",
+        port: 3306,
     },
     Database {
         name: "mysql",
@@ -36,6 +39,7 @@ const DATABASES: &[Database] = &[
         version: "mysql --user=root --batch --skip-column-names --execute='SELECT VERSION()'",
         data: "mysql --user=root --batch --skip-column-names --execute='SELECT @@datadir'",
         directory: "/var/lib/mysql",
+        port: 3306,
     },
     Database {
         name: "postgresql",
@@ -44,6 +48,7 @@ const DATABASES: &[Database] = &[
         // Debian keeps each version's files in a directory of its own.
         data: "cd / && sudo -n -u postgres psql -tAc 'SHOW data_directory' | sed 's,/postgresql/.*,/postgresql,'",
         directory: "/var/lib/postgresql",
+        port: 5432,
     },
     Database {
         name: "redis",
@@ -51,6 +56,7 @@ const DATABASES: &[Database] = &[
         version: "redis-cli --no-auth-warning INFO server | sed -n 's/^redis_version://p' | grep .",
         data: "redis-cli CONFIG GET dir | sed -n 2p | grep .",
         directory: "/var/lib/redis",
+        port: 6379,
     },
 ];
 
@@ -108,6 +114,11 @@ impl Subject {
     /// Where the database's files belong.
     pub(crate) fn data_directory(&self) -> Option<String> {
         self.database.map(|known| known.directory.to_owned())
+    }
+
+    /// Ports that may be open to everybody: ssh's, and the database's.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        [22].into_iter().chain(self.database.map(|known| known.port)).collect()
     }
 
     /// What it is, for people.

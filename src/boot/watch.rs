@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::BootError;
 use super::background::Background;
-use super::broker::{BrokerLog, PrivateBroker};
+use super::broker::{Broker, BrokerLog};
 use super::diagnosis::{self, Cause, Context};
 use super::follow::Follow;
 use super::machine::Machine;
@@ -27,7 +27,7 @@ const LOG_TICKS: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct Watched<'a> {
     pub(crate) background: &'a Background,
-    pub(crate) broker: Option<&'a PrivateBroker>,
+    pub(crate) broker: &'a Broker,
     pub(crate) context: Context<'a>,
     pub(crate) patience: Duration,
     pub(crate) emulated: bool,
@@ -125,10 +125,9 @@ impl Input {
             seen.clock_ahead = Some(heard.clock - now).filter(|ahead| ahead.is_finite());
         }
         seen.broker = watched.background.broker();
-        if self.tick.is_multiple_of(LOG_TICKS)
-            && let Some(broker) = watched.broker
-        {
-            seen.broker_log = BrokerLog::read(&broker.log());
+        if self.tick.is_multiple_of(LOG_TICKS) {
+            seen.broker_log =
+                watched.broker.log().map_or_else(BrokerLog::default, |log| BrokerLog::read(&log));
             seen.requests = watched.background.requests();
         }
         if self.console.is_flood() || self.probe.is_flood() {

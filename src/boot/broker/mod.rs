@@ -1,10 +1,12 @@
 //! The message broker: a private one or the operator's, and what the agent does there.
 
+mod choice;
 pub(crate) mod envelope;
 mod private;
-pub(crate) mod url;
+mod url;
 mod watch;
 
+pub(crate) use choice::Broker;
 pub(crate) use envelope::RpcKey;
 pub use private::installed;
 pub(crate) use private::{GUEST, PrivateBroker};

@@ -139,15 +139,20 @@ impl PrivateBroker {
         format!("amqp://{OURSELVES}:{}@127.0.0.1:{}/%2f?heartbeat=60", self.password, self.port)
     }
 
-    /// The URL for the guest, which reaches it at `host`, in the form of oslo.messaging.
-    pub(crate) fn transport_url(&self, host: &str) -> String {
-        format!("rabbit://{GUEST}:{}@{host}:5672/", self.password)
+    /// The password of both users.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
     }
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         fs_err::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
+}
+
+/// The URL for the guest, which reaches a private broker at `host`, in the form of oslo.messaging.
+pub(crate) fn transport_url(password: &str, host: &str) -> String {
+    format!("rabbit://{GUEST}:{password}@{host}:5672/")
 }
 
 /// Ports of the loopback interface that nobody has at this moment.

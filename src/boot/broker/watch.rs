@@ -26,7 +26,7 @@ const CONDUCTOR: &str = "trove-conductor";
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) url: String,
-    /// `control_exchange` of the configuration.
+    /// The exchange that the control plane sends to.
     pub(crate) exchange: String,
     /// The instance, which is the agent's name.
     pub(crate) instance: String,
@@ -54,7 +54,7 @@ pub(crate) struct BrokerState {
     pub(crate) fanout: bool,
     /// The answer to a ping.
     pub(crate) ping: Option<Result<(), String>>,
-    /// A ping through the exchange of the configuration reached no queue, although there are queues.
+    /// A ping through that exchange reached no queue, although there are queues.
     pub(crate) unroutable: bool,
     /// Service statuses that the agent has sent.
     pub(crate) statuses: Vec<String>,

@@ -49,7 +49,7 @@ impl Cause {
 pub(crate) struct Context<'a> {
     /// The checks of the image at rest that failed.
     pub(crate) at_rest: Vec<&'a CheckResult>,
-    /// `control_exchange` of the agent's configuration.
+    /// The exchange that the control plane sends to.
     pub(crate) exchange: String,
     /// The virtual machine has a data volume.
     pub(crate) has_volume: bool,

@@ -38,6 +38,9 @@ pub(in crate::cli) struct BootArgs {
     /// Your message broker, `amqp://…` or `rabbit://…` [default: a private RabbitMQ on this host]
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) broker: Option<String>,
+    /// The exchange that your control plane sends to (`control_exchange` of trove.conf)
+    #[arg(long, value_name = "NAME", default_value = "trove")]
+    pub(in crate::cli) control_exchange: String,
     /// Encrypt messages with this key, as Trove does with each instance's own
     #[arg(long, value_name = "KEY")]
     pub(in crate::cli) rpc_key: Option<String>,
@@ -65,6 +68,9 @@ pub(in crate::cli) struct BootArgs {
     /// Ask the agent for a database, and wait until it says that it builds one
     #[arg(long)]
     pub(in crate::cli) prepare: bool,
+    /// Start the same disk once more, as another instance
+    #[arg(long)]
+    pub(in crate::cli) twice: bool,
     /// Give up after so many seconds [default: 300, without KVM 1200]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(in crate::cli) timeout: Option<Duration>,
