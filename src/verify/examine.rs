@@ -7,7 +7,7 @@ use crate::disk::{Layout, Tree};
 use crate::recipe::Plan;
 
 use super::bootable::bootable;
-use super::{agent, run_checks, sealing};
+use super::{Known, agent, run_checks, sealing};
 use crate::os::{ReadError, detect_os};
 use crate::report::{CheckGroup, CheckResult, Report};
 
@@ -33,8 +33,10 @@ pub fn examine(
             let bootable = bootable(tree, layout, plan.is_none_or(|plan| plan.boots));
             report.facts.extend(bootable.facts);
             report.results.extend(bootable.results);
-            let found = agent(tree, plan.and_then(Plan::agent));
+            let found = agent(tree, &Known::of(plan, bootable.command_line.as_deref(), os.family));
             report.facts.push(("Guest agent", found.agent.unwrap_or_else(|| "none found".to_owned())));
+            report.facts.extend(found.facts);
+            report.warnings.extend(found.warnings);
             report.results.extend(found.results);
             report.results.extend(run_checks(tree, Some(os.family), recipe, further));
             report.results.extend(sealing(tree, os.family));

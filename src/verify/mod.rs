@@ -9,7 +9,7 @@ mod checks;
 mod examine;
 mod sealing;
 
-pub use agent::{AgentFindings, agent};
+pub use agent::{AgentFindings, Known, agent};
 pub use bootable::no_boot_loader;
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]

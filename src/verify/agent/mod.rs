@@ -1,73 +1,147 @@
 //! What every image with a guest agent must fulfil: the known ways an instance stays in BUILD, checked at rest.
 
+mod baked;
+mod classic;
 mod cloud;
+mod directories;
+mod docker;
 mod find;
+mod findings;
+mod kernel;
 mod links;
+mod network;
+mod order;
+mod owner;
 mod python;
+mod start;
 mod sudo;
 mod unit;
 mod venv;
+mod volume;
 
 use crate::disk::Tree;
+use crate::distro::Family;
 use crate::os::{ReadError, UnitIndex};
-use crate::recipe::AgentStep;
-use crate::report::{self, CheckGroup, CheckResult};
+use crate::recipe::{AgentStep, Contract, Plan};
+use crate::report::CheckResult;
 
-/// What a check found wrong, or why it could not be performed.
-type Found = Result<Option<String>, ReadError>;
+use findings::Findings;
+
+/// What is known of an image beside its files.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The agent that its recipe installs: a unit must run it.
+    pub agent: Option<&'a AgentStep>,
+    /// What its recipe promises the agent. Without one it is a matter of what the image has.
+    pub contract: Option<Contract>,
+    /// The datastore of its recipe.
+    pub datastore: Option<&'a str>,
+    /// The kernel's command line.
+    pub command_line: Option<&'a str>,
+    /// Its distribution's family.
+    pub family: Family,
+}
+
+impl<'a> Known<'a> {
+    /// What a plan says.
+    pub fn of(plan: Option<&'a Plan>, command_line: Option<&'a str>, family: Family) -> Self {
+        Self {
+            agent: plan.and_then(Plan::agent),
+            contract: plan.and_then(|plan| plan.contract),
+            datastore: plan.and_then(|plan| plan.datastore.as_deref()),
+            command_line,
+            family,
+        }
+    }
+}
 
 /// The guest agent of an image, and what was checked of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AgentFindings {
     /// The unit of the guest agent; `None` if there is none, or if it could not be read.
     pub agent: Option<String>,
     /// What was checked.
     pub results: Vec<CheckResult>,
+    /// What is allowed and worth a look.
+    pub warnings: Vec<String>,
+    /// What else is worth telling: a name and a value each.
+    pub facts: Vec<(&'static str, String)>,
 }
 
-/// Checks what Trove relies on. Unit links are checked in every image, the rest where there is a guest agent. If the
-/// recipe installs one (`wanted`), a unit must run it.
-pub fn agent(tree: &mut dyn Tree, wanted: Option<&AgentStep>) -> AgentFindings {
-    let mut results = vec![
-        result("no unit link leads nowhere", links::dangling(tree))
-            .why("what the link stands for does not start at boot")
-            .fix("disable the unit, or install the package it comes from"),
-    ];
-    let venv = wanted.map(|step| step.venv.as_str());
-    let found = UnitIndex::read(tree)
-        .map_err(ReadError::from)
-        .and_then(|index| Ok((unit::Agent::find(tree, &index, venv)?, index)));
-    let (agent, index) = match found {
-        Ok(found) => found,
+/// Checks what Trove relies on. Unit links are checked in every image, a database's place where a recipe promises it, the rest
+/// where there is a guest agent. If the recipe installs one, a unit must run it.
+pub fn agent(tree: &mut dyn Tree, known: &Known) -> AgentFindings {
+    let mut findings = Findings::default();
+    findings.check(
+        "no unit link leads nowhere",
+        links::dangling(tree),
+        "what the link stands for does not start at boot",
+        "disable the unit, or install the package it comes from",
+    );
+    let name = match examine(tree, known, &mut findings) {
+        Ok(name) => name,
         Err(error) => {
-            results.push(result("the guest agent's unit can be read", Err(error)));
-            return AgentFindings { agent: None, results };
+            findings.check(
+                "the guest agent's unit can be read",
+                Err(error),
+                "tib cannot tell whether the agent starts",
+                "look at the units below /etc/systemd/system and /usr/lib/systemd/system",
+            );
+            None
         }
     };
-    if let Some(step) = wanted {
-        let missing = || format!("no unit runs anything in {}", step.venv);
-        results.push(
-            result("a unit runs the recipe's guest agent", Ok(agent.is_none().then(missing)))
-                .why("the agent's code is there, but nothing would start it")
-                .fix("add a unit for the agent to the recipe, and enable it"),
+    AgentFindings {
+        agent: name,
+        results: findings.results,
+        warnings: findings.warnings,
+        facts: findings.facts,
+    }
+}
+
+fn examine(tree: &mut dyn Tree, known: &Known, findings: &mut Findings) -> Result<Option<String>, ReadError> {
+    let index = UnitIndex::read(tree)?;
+    let agent = unit::Agent::find(tree, &index, known.agent.map(|step| step.venv.as_str()))?;
+    if let Some(step) = known.agent {
+        findings.check(
+            "a unit runs the recipe's guest agent",
+            Ok(agent.is_none().then(|| format!("no unit runs anything in {}", step.venv))),
+            "the agent's code is there, but nothing would start it",
+            "add a unit for the agent to the recipe, and enable it",
         );
     }
-    if let Some(agent) = &agent {
-        results.extend(agent.check(tree, &index));
-        results.extend(cloud::check(tree, &index));
-        results.extend(sudo::check(tree, agent));
-        results.extend(python::check(tree, agent));
+    let Some(agent) = agent else {
+        if let (Some(Contract::Classic), Some(datastore)) = (known.contract, known.datastore) {
+            findings.add(classic::check(tree, datastore, known.family));
+        }
+        return Ok(None);
+    };
+    let container = match known.contract {
+        Some(contract) => contract == Contract::Container,
+        None => docker::is_there(tree, &index)?,
+    };
+    findings.add(start::check(tree, &index, &agent));
+    findings.add(python::check(tree, &agent));
+    findings.add(order::check(tree, &index, &agent, container));
+    findings.add(directories::check(tree, &agent));
+    if container {
+        findings.add(owner::check_database_id(tree));
     }
-    AgentFindings { agent: agent.map(|agent| agent.name().to_owned()), results }
-}
-
-fn result(title: impl Into<String>, found: Found) -> CheckResult {
-    CheckResult::new(CheckGroup::Image, title, found)
-}
-
-/// Several things found wrong, as one.
-fn joined(wrong: &[String]) -> Option<String> {
-    report::listed(wrong, 5, "; ", "; ")
+    findings.add(cloud::check(tree, &index, known.command_line));
+    findings.add(owner::check_owner(tree, &agent));
+    findings.add(sudo::check(tree, &agent));
+    findings.add(volume::check(tree));
+    if container {
+        findings.add(docker::check(tree, &index, &agent));
+    } else {
+        let guess = if known.datastore.is_some() { None } else { classic::datastore(tree)? };
+        if let Some(datastore) = known.datastore.or(guess) {
+            findings.add(classic::check(tree, datastore, known.family));
+        }
+    }
+    findings.add(baked::check(tree));
+    findings.add(kernel::check(tree));
+    findings.add(network::check(tree, &index));
+    Ok(Some(agent.name().to_owned()))
 }
 
 #[cfg(test)]

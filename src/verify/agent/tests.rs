@@ -8,6 +8,7 @@ After=network.target cloud-init.service docker.service
 [Service]
 User=trove
 Group=trove
+Restart=always
 ExecStart=/usr/local/bin/guest-agent --config-dir=/etc/trove/conf.d
 [Install]
 WantedBy=multi-user.target
@@ -22,10 +23,14 @@ fn good() -> MemTree {
         .file("/etc/group", "root:x:0:\ntrove:x:1000:\ndocker:x:998:trove\n")
         .file(AGENT, UNIT)
         .link("/etc/systemd/system/multi-user.target.wants/guest-agent.service", AGENT)
+        .link("/etc/systemd/system/docker.target.wants/docker.service", "/usr/lib/systemd/system/docker.service")
         .file("/usr/lib/systemd/system/docker.service", "[Install]\nWantedBy=multi-user.target\n")
         .file("/usr/lib/systemd/system/cloud-init.service", "[Install]\nWantedBy=cloud-init.target\n")
         .link("/etc/systemd/system/cloud-init.target.wants/cloud-init.service", "/usr/lib/systemd/system/cloud-init.service")
         .file("/etc/cloud/cloud.cfg.d/90.cfg", "datasource_list: [ ConfigDrive, OpenStack, None ]\n")
+        .program("/usr/bin/sudo", "").access("/usr/bin/sudo", 0o4755, 0, 0)
+        .program("/usr/sbin/iptables", "").program("/usr/sbin/mkfs.ext4", "").program("/usr/sbin/blkid", "")
+        .program("/usr/sbin/blockdev", "").program("/usr/bin/mount", "")
         .file("/etc/sudoers", "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n")
         .access("/etc/sudoers", 0o440, 0, 0)
         .file("/etc/sudoers.d/trove", "trove ALL=(ALL) NOPASSWD:ALL\n")
@@ -47,8 +52,12 @@ fn good() -> MemTree {
     tree
 }
 
+fn known(agent: Option<&AgentStep>) -> Known<'_> {
+    Known { agent, contract: None, datastore: None, command_line: None, family: Family::Debian }
+}
+
 fn checked(tree: &MemTree) -> Vec<CheckResult> {
-    agent(&mut tree.clone(), None).results
+    agent(&mut tree.clone(), &known(None)).results
 }
 
 fn failures(tree: &MemTree) -> Vec<(String, String)> {
@@ -65,7 +74,7 @@ fn failures(tree: &MemTree) -> Vec<(String, String)> {
 #[test]
 fn a_good_image_passes_and_one_without_agent_is_not_asked() {
     assert_eq!(failures(&good()), []);
-    assert_eq!(checked(&good()).len(), 14);
+    assert_eq!(checked(&good()).len(), 27);
     assert_eq!(checked(&MemTree::new()).len(), 1);
     let qemu = MemTree::new().file("/usr/lib/systemd/system/qemu-guest-agent.service", "[Service]\n");
     assert_eq!(checked(&qemu).len(), 1, "another kind of agent");
@@ -113,7 +122,7 @@ fn each_defect_fails_its_check() {
         (
             good().access("/etc/trove/conf.d", 0o700, 0, 0),
             reads,
-            "trove may not enter /etc/trove/conf.d (mode 0700)",
+            "trove may not enter /etc/trove/conf.d (mode 0700, owner 0:0)",
         ),
         (unit(" cloud-init.service", ""), order, "After=network.target docker.service"),
         (
@@ -123,7 +132,7 @@ fn each_defect_fails_its_check() {
             "a circle",
         ),
         (
-            good().access("/var/log/trove", 0o755, 0, 0),
+            good().access("/var/log/trove", 0o750, 0, 0),
             "the directories of guest-agent.service belong to its user",
             "/var/log/trove belongs to uid 0",
         ),
@@ -150,7 +159,7 @@ fn each_defect_fails_its_check() {
         ),
         (
             good().access("/etc/sudoers.d/trove", 0o664, 0, 0),
-            "sudoers files belong to root and have mode 0440",
+            "sudo accepts the files of its rules",
             "/etc/sudoers.d/trove has mode 0664",
         ),
         (
@@ -265,7 +274,7 @@ fn wanted(venv: &str) -> AgentStep {
 
 /// The unit that was found to run the recipe's agent, and how that check ended.
 fn runs_in(tree: &MemTree, venv: &str) -> (Option<String>, Outcome) {
-    let found = agent(&mut tree.clone(), Some(&wanted(venv)));
+    let found = agent(&mut tree.clone(), &known(Some(&wanted(venv))));
     let asked = |result: &CheckResult| result.title == "a unit runs the recipe's guest agent";
     let outcome = found.results.into_iter().find(asked).map(|result| result.outcome);
     (found.agent, outcome.expect("it is asked"))
@@ -355,8 +364,8 @@ fn the_directories_of_units_are_read_once_whatever_is_in_them() {
     });
     let listed = |tree: &MemTree| {
         let mut tree = tree.clone();
-        agent(&mut tree, Some(&wanted("/opt/guest-agent-venv")));
-        agent(&mut tree, Some(&wanted("/opt/venv")));
+        agent(&mut tree, &known(Some(&wanted("/opt/guest-agent-venv"))));
+        agent(&mut tree, &known(Some(&wanted("/opt/venv"))));
         tree.listed("/usr/lib/systemd/system")
     };
     // Once each.
