@@ -4,12 +4,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::ini::{ParseError, Section, normalized, sections};
+use super::ini::{DEFAULT, ParseError, Section, normalized, sections};
 use super::transport::{BadTransport, TransportUrl};
 use crate::error::{Diagnose, Exit, io_exit, without_path};
-
-/// The section that stands for no section.
-pub const DEFAULT: &str = "DEFAULT";
 
 /// How deeply values may refer to one another, and how often in all.
 const DEPTH_LIMIT: usize = 16;

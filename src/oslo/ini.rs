@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// The section that stands for no section.
+pub const DEFAULT: &str = "DEFAULT";
+
 /// Why a text is no configuration file of OpenStack's; the service would end with the same complaint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
@@ -81,7 +84,7 @@ impl Parser {
 
 /// Sections count in any case of letters, but for `[DEFAULT]`.
 pub(super) fn normalized(name: &str) -> String {
-    if name == super::DEFAULT { name.to_owned() } else { name.to_lowercase() }
+    if name == DEFAULT { name.to_owned() } else { name.to_lowercase() }
 }
 
 /// A value that is in quotes as a whole loses them. One quote alone stands for an empty value.

@@ -6,6 +6,6 @@ mod config;
 mod ini;
 mod transport;
 
-pub use config::{Config, ConfigError, DEFAULT};
-pub use ini::{ParseError, Section};
+pub use config::{Config, ConfigError};
+pub use ini::{DEFAULT, ParseError, Section};
 pub use transport::{BadTransport, Broker, TransportUrl};

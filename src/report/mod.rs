@@ -49,19 +49,22 @@ pub enum CheckGroup {
     Sealing,
     /// What every image that Trove starts must fulfil.
     Image,
+    /// What Trove's configuration files and the image must agree on.
+    Configuration,
 }
 
 impl CheckGroup {
     /// All groups, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Image, Self::Recipe, Self::Checks, Self::Sealing];
+    pub const ALL: [Self; 5] = [Self::Image, Self::Configuration, Self::Recipe, Self::Checks, Self::Sealing];
 
-    /// `recipe`, `checks`, `sealing`, `image`.
+    /// `recipe`, `checks`, `sealing`, `image`, `configuration`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recipe => "recipe",
             Self::Checks => "checks",
             Self::Sealing => "sealing",
             Self::Image => "image",
+            Self::Configuration => "configuration",
         }
     }
 }

@@ -6,7 +6,10 @@
 mod agent;
 mod bootable;
 mod checks;
+mod configuration;
 mod examine;
+mod findings;
+mod leftovers;
 mod sealing;
 
 pub use agent::{AgentFindings, Known, agent};
@@ -15,5 +18,6 @@ pub use bootable::no_boot_loader;
 #[doc(hidden)]
 pub use checks::parse_text;
 pub use checks::run_checks;
+pub use configuration::Configuration;
 pub use examine::examine;
 pub use sealing::{BUILD_MARKER, sealing};

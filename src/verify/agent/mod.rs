@@ -2,20 +2,19 @@
 
 mod baked;
 mod classic;
-mod cloud;
+pub(super) mod cloud;
 mod directories;
-mod docker;
+pub(super) mod docker;
 mod find;
-mod findings;
-mod kernel;
+pub(super) mod kernel;
 mod links;
 mod network;
 mod order;
 mod owner;
-mod python;
-mod start;
+pub(super) mod python;
+pub(super) mod start;
 mod sudo;
-mod unit;
+pub(super) mod unit;
 mod venv;
 mod volume;
 
@@ -25,7 +24,7 @@ use crate::os::{ReadError, UnitIndex};
 use crate::recipe::{AgentStep, Contract, Plan};
 use crate::report::CheckResult;
 
-use findings::Findings;
+use super::findings::{self, Findings};
 
 /// What is known of an image beside its files.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +65,17 @@ pub struct AgentFindings {
     pub warnings: Vec<String>,
     /// What else is worth telling: a name and a value each.
     pub facts: Vec<(&'static str, String)>,
+    /// The agent itself, for what else is to be found out about it.
+    pub(super) subject: Option<Subject>,
+}
+
+/// An agent, and what is known of the image around it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) agent: unit::Agent,
+    pub(super) index: UnitIndex,
+    /// It runs databases as containers.
+    pub(super) container: bool,
 }
 
 /// Checks what Trove relies on. Unit links are checked in every image, a database's place where a recipe promises it, the rest
@@ -78,8 +88,8 @@ pub fn agent(tree: &mut dyn Tree, known: &Known) -> AgentFindings {
         "what the link stands for does not start at boot",
         "disable the unit, or install the package it comes from",
     );
-    let name = match examine(tree, known, &mut findings) {
-        Ok(name) => name,
+    let subject = match examine(tree, known, &mut findings) {
+        Ok(subject) => subject,
         Err(error) => {
             findings.check(
                 "the guest agent's unit can be read",
@@ -91,14 +101,19 @@ pub fn agent(tree: &mut dyn Tree, known: &Known) -> AgentFindings {
         }
     };
     AgentFindings {
-        agent: name,
+        agent: subject.as_ref().map(|subject| subject.agent.name().to_owned()),
         results: findings.results,
         warnings: findings.warnings,
         facts: findings.facts,
+        subject,
     }
 }
 
-fn examine(tree: &mut dyn Tree, known: &Known, findings: &mut Findings) -> Result<Option<String>, ReadError> {
+fn examine(
+    tree: &mut dyn Tree,
+    known: &Known,
+    findings: &mut Findings,
+) -> Result<Option<Subject>, ReadError> {
     let index = UnitIndex::read(tree)?;
     let agent = unit::Agent::find(tree, &index, known.agent.map(|step| step.venv.as_str()))?;
     if let Some(step) = known.agent {
@@ -141,7 +156,7 @@ fn examine(tree: &mut dyn Tree, known: &Known, findings: &mut Findings) -> Resul
     findings.add(baked::check(tree));
     findings.add(kernel::check(tree));
     findings.add(network::check(tree, &index));
-    Ok(Some(agent.name().to_owned()))
+    Ok(Some(Subject { agent, index, container }))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Findings {
 }
 
 /// The environment of the agent's program, by the program's place or its first line.
-fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, ReadError> {
+pub(crate) fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, ReadError> {
     let mut candidates = Vec::new();
     if let Some(program) = agent.program(tree)?
         && let Some(program) = optional(tree.canonicalize(&program))?

@@ -142,7 +142,7 @@ fn each_defect_fails_its_check() {
             "/opt/trove-guestagent does not exist",
         ),
         (
-            good().file("/etc/group", "trove:x:1000:\nother:x:1001:\n"),
+            good().file("/etc/group", "trove:x:1000:\ndocker:x:998:trove\nother:x:1001:\n"),
             "user and group id 1001 are free",
             "group other",
         ),

@@ -21,6 +21,7 @@ const PREFIXES: [char; 6] = ['@', '-', ':', '+', '!', '|'];
 const SCRIPT_START: usize = 64 << 10;
 
 /// A guest agent that an image has.
+#[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) name: String,
     /// Nothing when it is masked.

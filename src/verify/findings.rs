@@ -1,4 +1,4 @@
-//! What was found out about an agent and what it needs.
+//! What was found out: results, warnings and facts.
 
 use crate::os::ReadError;
 use crate::report::{self, CheckGroup, CheckResult};
@@ -13,12 +13,20 @@ pub(crate) struct Findings {
     pub(crate) warnings: Vec<String>,
     /// What is worth telling and neither right nor wrong.
     pub(crate) facts: Vec<(&'static str, String)>,
+    /// Where results belong; the image itself unless told.
+    group: Option<CheckGroup>,
 }
 
 impl Findings {
+    /// Results will belong to `group`.
+    pub(crate) fn of(group: CheckGroup) -> Self {
+        Self { group: Some(group), ..Self::default() }
+    }
+
     /// Something without which an instance hangs, or gives a secret away.
     pub(crate) fn check(&mut self, title: impl Into<String>, found: Found, why: &str, fix: &str) {
-        self.results.push(CheckResult::new(CheckGroup::Image, title, found).why(why).fix(fix));
+        self.results
+            .push(CheckResult::new(self.group.unwrap_or(CheckGroup::Image), title, found).why(why).fix(fix));
     }
 
     /// Something that may be meant, or that does harm in some clouds only. What cannot be looked at is a failed check all the
