@@ -8,6 +8,7 @@ pub(super) mod docker;
 mod find;
 pub(super) mod kernel;
 mod links;
+mod login;
 mod network;
 mod order;
 mod owner;
@@ -152,6 +153,7 @@ fn examine(
         if let Some(datastore) = known.datastore.or(guess) {
             findings.add(classic::check(tree, datastore, known.family));
         }
+        findings.add(login::check(tree));
     }
     findings.add(baked::check(tree));
     findings.add(kernel::check(tree));

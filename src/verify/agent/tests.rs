@@ -158,11 +158,6 @@ fn each_defect_fails_its_check() {
             "[None]",
         ),
         (
-            good().access("/etc/sudoers.d/trove", 0o664, 0, 0),
-            "sudo accepts the files of its rules",
-            "/etc/sudoers.d/trove has mode 0664",
-        ),
-        (
             good().file("/etc/sudoers.d/a", "Defaults !visiblepw,requiretty\n").access(
                 "/etc/sudoers.d/a",
                 0o440,
@@ -179,11 +174,7 @@ fn each_defect_fails_its_check() {
             "trove 26.0.0 needs oslo-config>=9.0.0, but 8.5 is installed",
         ),
         (good().without(&format!("{SITE}/inifile-1.dist-info")), requires, "oslo-config 9.1 needs inifile"),
-        (
-            good().file("/opt/guest-agent-venv/pyvenv.cfg", "version = 3.9.2\n"),
-            requires,
-            "the environment is for another Python",
-        ),
+        (good().without(SITE), requires, "the environment is for another Python"),
         (metadata("inifile-2", "Name: inifile\nVersion: 2\n\n"), requires, "inifile is there twice"),
         (
             good().link(&format!("{wants}/gone.service"), "/usr/lib/systemd/system/gone.service"),
@@ -210,15 +201,80 @@ fn each_defect_fails_its_check() {
 fn defects_that_break_more_than_one_thing() {
     let masked = good().without(AGENT).link(AGENT, "/dev/null");
     assert_eq!(failures(&masked)[0].1, "masked");
+    let refused = failures(&good().access("/etc/sudoers.d/trove", 0o664, 0, 0));
+    assert_eq!(
+        refused[0],
+        (
+            "sudo accepts the files of its rules".into(),
+            "/etc/sudoers.d/trove has mode 0664, owner 0:0".into()
+        )
+    );
+    assert_eq!(refused.len(), 2, "nothing else lets the agent use sudo: {refused:?}");
+    assert_eq!(
+        failures(&good().access("/etc/sudoers.d/trove", 0o644, 0, 0)),
+        [],
+        "who reads it is no matter"
+    );
     let nobody = good().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
     assert!(
         failures(&nobody)
             .iter()
             .any(|(title, found)| title.contains("user that exists") && found == "no user trove")
     );
+    let other = failures(&good().file("/opt/guest-agent-venv/pyvenv.cfg", "version = 3.9.2\n"));
+    assert_eq!(
+        other[0].1,
+        "/opt/guest-agent-venv/bin/python3 leads to Python 3.11, and the environment is for 3.9"
+    );
     let python = failures(&good().without("/usr/bin/python3.11"));
     let titles: Vec<_> = python.iter().map(|(title, _)| title.as_str()).collect();
     assert_eq!(titles, ["guest-agent.service has a program that can run", "the agent's Python exists"]);
+}
+
+/// As packaged for Debian: its unit runs an init script, and the arguments stand in that.
+#[test]
+fn arguments_in_a_shell_script_count() {
+    let unit = "[Unit]\nAfter=network-online.target\n[Service]\nUser=trove\nGroup=trove\nRestart=on-failure\n\
+                ExecStart=/etc/init.d/trove-guestagent systemd-start\n[Install]\nWantedBy=multi-user.target\n";
+    let script = "#!/bin/sh\nDAEMON_ARGS=\"--config-dir=/etc/trove/conf.d\"\n#CONFIG=--config-file=/no\n\
+                  \tDAEMON_ARGS=\"--config-file=${CONFIG_FILE} ${DAEMON_ARGS}\"\n";
+    let tree = good()
+        .without(AGENT)
+        .without("/etc/systemd/system/multi-user.target.wants")
+        .without("/opt/guest-agent-venv")
+        .file("/usr/lib/systemd/system/trove-guestagent.service", unit)
+        .link(
+            "/etc/systemd/system/multi-user.target.wants/trove-guestagent.service",
+            "/usr/lib/systemd/system/trove-guestagent.service",
+        )
+        .file(
+            "/usr/lib/systemd/system/cloud-init.service",
+            "[Unit]\nBefore=network-online.target\nBefore=sysinit.target\n[Install]\nWantedBy=cloud-init.target\n",
+        )
+        .program("/bin/sh", "")
+        .program("/etc/init.d/trove-guestagent", script);
+    assert_eq!(failures(&tree), []);
+    let other = script.replace("/etc/trove/conf.d", "/etc/trove/other.d");
+    let failed = failures(&tree.program("/etc/init.d/trove-guestagent", other));
+    assert_eq!(failed[0].0, "trove-guestagent.service reads the injected configuration");
+}
+
+/// What pip calls fine is fine: old versions and requirements, markers of old names and of the kernel.
+#[test]
+fn old_forms_of_requirements_are_no_defects() {
+    let metadata = |text: &str| good().file(&format!("{SITE}/inifile-1.dist-info/METADATA"), text);
+    for text in [
+        "Name: inifile\nVersion: 1.1build1\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: trove (>dev)\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: none; os.name == 'nt'\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: none; python_implementation == 'PyPy'\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: none; platform_release == '5.0'\n\n",
+    ] {
+        assert_eq!(failures(&metadata(text)), [], "{text}");
+    }
+    let failed =
+        failures(&metadata("Name: inifile\nVersion: 1\nRequires-Dist: none; os.name == 'posix'\n\n"));
+    assert_eq!(failed[0].1, "inifile 1 needs none, which is not installed");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) fn check(tree: &mut dyn Tree, subject: &Subject, wanted: &str, findin
         format!("the agent is {wanted}"),
         compare(tree, subject, wanted),
         "agent and control plane of different code may not understand each other's messages",
-        "build the image with the agent of the control plane: --agent git:URL@COMMIT or --agent pypi:VERSION",
+        "build the image with the agent of the control plane: --agent path:CHECKOUT or --agent pypi:VERSION",
     );
 }
 
