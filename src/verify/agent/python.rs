@@ -59,6 +59,10 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Findings {
 /// The environment of the agent's program, by the program's place or its first line.
 pub(crate) fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, ReadError> {
     let mut candidates = Vec::new();
+    if let Some(program) = agent.program(tree)? {
+        // A Python of the environment is a link out of it.
+        candidates.extend(grandparent(&program));
+    }
     if let Some(program) = agent.program(tree)?
         && let Some(program) = optional(tree.canonicalize(&program))?
     {
