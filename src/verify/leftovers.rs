@@ -2,32 +2,32 @@
 
 use std::net::IpAddr;
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
 use crate::os::files::{glob, optional, read_optional, show};
 
-pub(super) fn leftovers(tree: &mut dyn Tree) -> Findings {
-    let mut findings = Findings::default();
-    findings.warn(
+pub(super) fn leftovers(tree: &mut dyn Tree) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.warn(
         "packages come by way of a proxy",
         proxies(tree),
         "an instance that does not reach it installs nothing, and may wait minutes for it",
         "remove the setting, unless instances reach that proxy",
     );
-    findings.warn(
+    part.warn(
         "packages come from a machine that instances do not know",
         mirrors(tree),
         "the address means something else where an instance runs, or nothing",
         "put the distribution's sources back, or name a mirror that instances reach",
     );
-    findings.warn(
+    part.warn(
         "addresses are preferred in an order of the image's own",
         preferences(tree),
         "builds do so to avoid IPv6; instances with IPv6 then use IPv4 all the same",
         "put the distribution's /etc/gai.conf back",
     );
-    findings
+    part
 }
 
 /// The text of every file at some patterns.

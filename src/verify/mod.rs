@@ -8,8 +8,8 @@ mod bootable;
 mod checks;
 mod configuration;
 mod examine;
-mod findings;
 mod leftovers;
+mod part;
 mod sealing;
 
 pub use agent::{AgentFindings, Known, agent};

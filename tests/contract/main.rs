@@ -166,6 +166,55 @@ fn every_cause_at_rest_is_named_first() {
     assert!(complaints.is_empty(), "{complaints}");
 }
 
+/// Mistakes in what is given are told before an image is opened, and no password with them.
+#[test]
+fn files_that_trove_could_not_read_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("bad.conf"), "[DEFAULT]\ntransport_url = rabbit://trove:s3cr3t@h/\n\n stray\n").unwrap();
+    for option in ["--conf", "--trove-conf"] {
+        let outcome = run_tib(["verify", "/no/such/image", option, &path("bad.conf")]);
+        assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("line 4: it begins with white space"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
+        let outcome = run_tib(["verify", "/no/such/image", option, &path("none.conf")]);
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("none.conf"), "{}", outcome.stderr);
+    }
+}
+
+/// Neither the controller's user data nor an image without an agent goes by in silence; passwords stay where they are.
+#[test]
+fn what_else_the_files_are_compared_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let scripts = directory.path().join("cloudinit");
+    fs::create_dir(&scripts).unwrap();
+    fs::write(scripts.join("mysql.cloudinit"), "#!/bin/sh\necho hello\n").unwrap();
+    fs::write(scripts.join("mariadb.cloudinit"), "#cloud-config\nruncmd: [[true]]\n").unwrap();
+    let cause = |text: &str| -> Cause { toml::from_str(&format!("cause = ''\nwords = ''\n{text}")).unwrap() };
+    let location = cause(&format!("trove-conf = 'cloudinit_location = {}'", scripts.display()));
+    let found = findings(directory.path(), &image::container(), Some(&location));
+    let told: Vec<_> = found.iter().filter(|found| found.contains("cloudinit_location")).collect();
+    assert!(told.len() == 1 && told[0].contains("mysql.cloudinit is no mapping"), "{found:#?}");
+    assert!(!told[0].contains("mariadb.cloudinit"), "{found:#?}");
+
+    let example = cause("conf = 'transport_url = rabbit://trove:RABBIT_PASS@192.0.2.1/'\ntrove-conf = ''");
+    let found = findings(directory.path(), &image::container(), Some(&example));
+    assert!(
+        found.iter().any(|found| found.starts_with("the broker's password is one of an example: ")),
+        "{found:#?}"
+    );
+    assert!(!found.iter().any(|found| found.contains("RABBIT_PASS")), "{found:#?}");
+
+    let found = findings(directory.path(), &Sample::debian(), Some(&cause("conf = ''")));
+    assert!(
+        found.contains(
+            &"there is an agent that Trove's configuration files are for: no guest agent was found".into()
+        ),
+        "{found:#?}"
+    );
+}
+
 #[test]
 fn there_are_enough_causes_and_each_is_told_once() {
     let causes = causes();

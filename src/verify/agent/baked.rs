@@ -1,6 +1,6 @@
 //! What lies in the agent's configuration before Trove has injected any.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use super::start::INJECTED;
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
@@ -26,51 +26,51 @@ struct Baked {
     config: Config,
 }
 
-pub(crate) fn check(tree: &mut dyn Tree) -> Findings {
-    let mut findings = Findings::default();
+pub(crate) fn check(tree: &mut dyn Tree) -> ReportPart {
+    let mut part = ReportPart::default();
     let (files, unreadable) = match read(tree) {
         Ok(found) => found,
         Err(error) => {
-            findings.check(
+            part.check(
                 "the agent's configuration files can be read",
                 Err(error),
                 "the agent ends at the first file that it cannot read",
                 "correct the file, or remove it",
             );
-            return findings;
+            return part;
         }
     };
-    findings.check(
+    part.check(
         "the agent's configuration files can be read",
         Ok(joined(&unreadable)),
         "the agent ends at the first file that it cannot read",
         "correct the file, or remove it",
     );
-    findings.check(
+    part.check(
         "no identity of another instance is in the agent's configuration",
         identities(&files),
         "the agent takes the id of the last file that has one, and listens for messages of an instance that is not its own",
         "remove guest_id: Trove writes it into guest_info.conf",
     );
-    findings.check(
+    part.check(
         "no password of the control plane is in the image",
         Ok(joined(&secrets(&files))),
         "whoever can download the image or log in to an instance has it, and with it every tenant's databases",
         "remove it, and change it in the cloud; agents since 2026.2 need no service credentials",
     );
-    findings.warn(
+    part.warn(
         "the broker's password is in the image",
         Ok(joined(&brokers(&files))),
         "whoever has the image has it, and the image works in one cloud alone",
         "leave transport_url to the trove-guestagent.conf that Trove injects",
     );
-    findings.warn(
+    part.warn(
         "the agent's configuration asks for debug output",
         Ok(joined(&debugs(&files))),
         "the agent writes passwords of databases into its log and the journal",
         "remove `debug = True`",
     );
-    findings
+    part
 }
 
 /// The files below `/etc/trove`, and those that the agent would read and cannot.

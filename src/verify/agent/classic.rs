@@ -2,7 +2,7 @@
 //!
 //! These agents decide by files: which init has the service, where its configuration is, what its data directory is called.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use crate::disk::{FileKind, Tree};
 use crate::distro::Family;
 use crate::os::ReadError;
@@ -53,31 +53,31 @@ const DATABASES: [Database; 3] = [
 ];
 
 /// Checks what an agent expects of a datastore; nothing for one that is not known here.
-pub(crate) fn check(tree: &mut dyn Tree, datastore: &str, family: Family) -> Findings {
-    let mut findings = Findings::default();
+pub(crate) fn check(tree: &mut dyn Tree, datastore: &str, family: Family) -> ReportPart {
+    let mut part = ReportPart::default();
     let Some(database) = DATABASES.iter().find(|database| database.names.contains(&datastore)) else {
-        return findings;
+        return part;
     };
     let configuration = database.configuration[usize::from(family != Family::Debian)];
-    findings.check(
+    part.check(
         format!("the agent finds the service of {datastore}"),
         service(tree, database),
         "the agent starts and stops the database by the first of these names that it finds, with the init it finds it in",
         "install the database's service below /lib/systemd/system, and remove what other inits left in /etc/init",
     );
-    findings.check(
+    part.check(
         format!("the agent finds the configuration of {datastore}"),
         configured(tree, database, configuration),
         "the agent reads and replaces this file, and does not start when it has no section; what it puts into conf.d must be read",
         "write a `[section]` into the file, and `!includedir /etc/mysql/conf.d/` below it",
     );
-    findings.check(
+    part.check(
         format!("the data of {datastore} is where the agent mounts its volume"),
         data(tree, database),
         "the agent moves this directory's content to the volume, as its owner",
         "install the database with its data directory in this place",
     );
-    findings
+    part
 }
 
 /// The datastore whose packages an image has, by its data directory's owner and service.

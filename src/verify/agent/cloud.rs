@@ -1,6 +1,6 @@
 //! cloud-init, which brings the agent's configuration: does it run, from where, and would it write files.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::cloud_init;
@@ -23,29 +23,29 @@ const GENERATOR: &str = "cloud-init-generator";
 /// Where Nova has user data.
 pub(crate) const SOURCES: [&str; 2] = ["ConfigDrive", "OpenStack"];
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) -> Findings {
-    let mut findings = Findings::default();
-    findings.check(
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.check(
         "cloud-init starts at boot",
         starts(tree, index, command_line),
         "Trove hands the agent its configuration through cloud-init",
         "install and enable cloud-init, and take away what switches it off: /etc/cloud/cloud-init.disabled, \
          cloud-init=disabled in GRUB_CMDLINE_LINUX, the policy in /etc/cloud/ds-identify.cfg, a masked unit",
     );
-    findings.check(
+    part.check(
         "cloud-init reads ConfigDrive and OpenStack",
         sources(tree, command_line),
         "cloud-init ignores user data of sources that are not in datasource_list",
         "set `datasource_list: [ ConfigDrive, OpenStack, None ]` in /etc/cloud/cloud.cfg.d, and name no single source in \
          /etc/cloud/ds-identify.cfg or on the kernel's command line",
     );
-    findings.check(
+    part.check(
         "cloud-init writes the files it is handed",
         writes(tree),
         "guest_info.conf and trove-guestagent.conf are files of its module write-files",
         "leave `write-files` in cloud_init_modules",
     );
-    findings
+    part
 }
 
 /// The values of a parameter of the kernel's command line, in order.

@@ -1,6 +1,6 @@
 //! The agent's directories: usable for it, and closed to others.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
 use crate::disk::{FileKind, Tree};
 use crate::os::access::{ENTER, Identity, READ, WRITE};
@@ -17,22 +17,22 @@ const DIRECTORIES: [(&str, Option<&str>); 4] = [
 /// What Trove's files and the agent's log lie in. Both are 0644.
 const SECRET: [&str; 2] = ["/etc/trove/conf.d", "/var/log/trove"];
 
-pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Findings {
-    let mut findings = Findings::default();
-    findings.check(
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.check(
         format!("the directories of {} belong to its user", agent.name()),
         usable(tree, agent),
         "the agent cannot write its log, its state or the files that say prepare is done",
         "make them in the recipe, with the agent's user as owner",
     );
-    findings.warn(
+    part.warn(
         "everybody on an instance may read the agent's secrets",
         exposed(tree),
         "RabbitMQ's password and the key of the agent's messages get into the one, passwords of databases into the other, \
          as files that everybody may read",
         "give /etc/trove, /etc/trove/conf.d and /var/log/trove mode 0750 in the recipe, with the agent's user as owner",
     );
-    findings
+    part
 }
 
 fn usable(tree: &mut dyn Tree, agent: &Agent) -> Found {

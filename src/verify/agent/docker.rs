@@ -1,6 +1,6 @@
 //! What runs the database's containers: docker, or podman in its place.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use super::unit::{Agent, in_path};
 use crate::disk::Tree;
 use crate::os::ReadError;
@@ -33,9 +33,9 @@ pub(crate) fn hostnic(tree: &mut dyn Tree, index: &UnitIndex) -> Result<UnitStat
     index.state_behind(tree, HOSTNIC)
 }
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Findings {
-    let mut findings = Findings::default();
-    findings.check(
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.check(
         "docker starts at boot",
         starts(tree, index),
         "the agent asks docker before it asks RabbitMQ, and ends where nothing answers",
@@ -43,36 +43,36 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Fi
     );
     let user = agent.user();
     if user != "root" {
-        findings.check(
+        part.check(
             format!("{user} may use docker"),
             may_use(tree, index, user),
             "docker's socket is for root and its group alone, so the agent ends at its first question",
             "put the agent's user into the group: `groups = [\"docker\"]` of its [[user]] in the recipe",
         );
     }
-    findings.check(
+    part.check(
         "docker finds what it needs to start",
         needs(tree, index),
         "docker ends when it cannot set up its network, and the agent with it",
         "install iptables",
     );
-    findings.check(
+    part.check(
         "docker's network driver for Trove starts when it is asked for",
         hostnic_starts(tree, index),
         "instances whose network is kept apart get no network in their container, and hang",
         "enable docker-hostnic.socket in the recipe",
     );
     match network(tree, index) {
-        Ok(Some(network)) => findings.facts.push(("Docker's network", network)),
+        Ok(Some(network)) => part.facts.push(("Docker's network", network)),
         Ok(None) => {}
-        Err(error) => findings.check(
+        Err(error) => part.check(
             "docker's settings can be read",
             Err(error),
             "docker does not start with settings it cannot read",
             "correct or remove /etc/docker/daemon.json",
         ),
     }
-    findings
+    part
 }
 
 fn starts(tree: &mut dyn Tree, index: &UnitIndex) -> Found {

@@ -1,6 +1,6 @@
 //! Whether the kernel can read a config drive.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::files::{names, read_optional, show};
@@ -11,15 +11,15 @@ const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
 /// The drivers between a config drive and its files: Nova attaches it as a CD-ROM, on SATA with the machine type q35.
 const DRIVERS: [(&str, &str); 3] = [("ahci", "SATA"), ("sr_mod", "CD-ROMs"), ("isofs", "their file system")];
 
-pub(crate) fn check(tree: &mut dyn Tree) -> Findings {
-    let mut findings = Findings::default();
-    findings.warn(
+pub(crate) fn check(tree: &mut dyn Tree) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.warn(
         "the kernel cannot read a config drive on a SATA CD-ROM",
         lacking(tree),
         "where Nova attaches config drives so (machine type q35), the agent gets no configuration; the metadata service works",
         "install the distribution's general kernel: linux-image-amd64 instead of linux-image-cloud-amd64",
     );
-    findings
+    part
 }
 
 /// The drivers that no kernel of the image has.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::findings::{Findings, Found};
+use super::part::{Found, ReportPart};
 use crate::disk::Tree;
 use crate::os::files::{optional, read_start};
 
@@ -16,15 +16,15 @@ const LENGTH: usize = 1 << 20;
 const ROOT: &[u8] = b"localhostroot";
 
 /// Looks where it can be seen: MySQL keeps its accounts in a form that only MySQL reads.
-pub(crate) fn check(tree: &mut dyn Tree) -> Findings {
-    let mut findings = Findings::default();
-    findings.warn(
+pub(crate) fn check(tree: &mut dyn Tree) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.warn(
         "the agent cannot log in to MariaDB for the first time",
         first(tree),
         "an agent that drives packages logs in as root without a password from a user of its own, and fails at prepare",
         "let root in without a password until the agent sets one, as the recipe `mariadb` does where it installs an agent",
     );
-    findings
+    part
 }
 
 fn first(tree: &mut dyn Tree) -> Found {

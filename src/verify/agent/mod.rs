@@ -25,7 +25,7 @@ use crate::os::{ReadError, UnitIndex};
 use crate::recipe::{AgentStep, Contract, Plan};
 use crate::report::CheckResult;
 
-use super::findings::{self, Findings};
+use super::part::{self, ReportPart};
 
 /// What is known of an image beside its files.
 #[derive(Debug, Clone, Copy)]
@@ -82,17 +82,17 @@ pub(super) struct Subject {
 /// Checks what Trove relies on. Unit links are checked in every image, a database's place where a recipe promises it, the rest
 /// where there is a guest agent. If the recipe installs one, a unit must run it.
 pub fn agent(tree: &mut dyn Tree, known: &Known) -> AgentFindings {
-    let mut findings = Findings::default();
-    findings.check(
+    let mut part = ReportPart::default();
+    part.check(
         "no unit link leads nowhere",
         links::dangling(tree),
         "what the link stands for does not start at boot",
         "disable the unit, or install the package it comes from",
     );
-    let subject = match examine(tree, known, &mut findings) {
+    let subject = match examine(tree, known, &mut part) {
         Ok(subject) => subject,
         Err(error) => {
-            findings.check(
+            part.check(
                 "the guest agent's unit can be read",
                 Err(error),
                 "tib cannot tell whether the agent starts",
@@ -103,22 +103,18 @@ pub fn agent(tree: &mut dyn Tree, known: &Known) -> AgentFindings {
     };
     AgentFindings {
         agent: subject.as_ref().map(|subject| subject.agent.name().to_owned()),
-        results: findings.results,
-        warnings: findings.warnings,
-        facts: findings.facts,
+        results: part.results,
+        warnings: part.warnings,
+        facts: part.facts,
         subject,
     }
 }
 
-fn examine(
-    tree: &mut dyn Tree,
-    known: &Known,
-    findings: &mut Findings,
-) -> Result<Option<Subject>, ReadError> {
+fn examine(tree: &mut dyn Tree, known: &Known, part: &mut ReportPart) -> Result<Option<Subject>, ReadError> {
     let index = UnitIndex::read(tree)?;
     let agent = unit::Agent::find(tree, &index, known.agent.map(|step| step.venv.as_str()))?;
     if let Some(step) = known.agent {
-        findings.check(
+        part.check(
             "a unit runs the recipe's guest agent",
             Ok(agent.is_none().then(|| format!("no unit runs anything in {}", step.venv))),
             "the agent's code is there, but nothing would start it",
@@ -127,7 +123,7 @@ fn examine(
     }
     let Some(agent) = agent else {
         if let (Some(Contract::Classic), Some(datastore)) = (known.contract, known.datastore) {
-            findings.add(classic::check(tree, datastore, known.family));
+            part.add(classic::check(tree, datastore, known.family));
         }
         return Ok(None);
     };
@@ -135,29 +131,29 @@ fn examine(
         Some(contract) => contract == Contract::Container,
         None => docker::is_there(tree, &index)?,
     };
-    findings.add(start::check(tree, &index, &agent));
-    findings.add(python::check(tree, &agent));
-    findings.add(order::check(tree, &index, &agent, container));
-    findings.add(directories::check(tree, &agent));
+    part.add(start::check(tree, &index, &agent));
+    part.add(python::check(tree, &agent));
+    part.add(order::check(tree, &index, &agent, container));
+    part.add(directories::check(tree, &agent));
     if container {
-        findings.add(owner::check_database_id(tree));
+        part.add(owner::check_database_id(tree));
     }
-    findings.add(cloud::check(tree, &index, known.command_line));
-    findings.add(owner::check_owner(tree, &agent));
-    findings.add(sudo::check(tree, &agent));
-    findings.add(volume::check(tree));
+    part.add(cloud::check(tree, &index, known.command_line));
+    part.add(owner::check_owner(tree, &agent));
+    part.add(sudo::check(tree, &agent));
+    part.add(volume::check(tree));
     if container {
-        findings.add(docker::check(tree, &index, &agent));
+        part.add(docker::check(tree, &index, &agent));
     } else {
         let guess = if known.datastore.is_some() { None } else { classic::datastore(tree)? };
         if let Some(datastore) = known.datastore.or(guess) {
-            findings.add(classic::check(tree, datastore, known.family));
+            part.add(classic::check(tree, datastore, known.family));
         }
-        findings.add(login::check(tree));
+        part.add(login::check(tree));
     }
-    findings.add(baked::check(tree));
-    findings.add(kernel::check(tree));
-    findings.add(network::check(tree, &index));
+    part.add(baked::check(tree));
+    part.add(kernel::check(tree));
+    part.add(network::check(tree, &index));
     Ok(Some(Subject { agent, index, container }))
 }
 

@@ -1,6 +1,6 @@
 //! Who asks for the instance's address: one program, and one that keeps what it got.
 
-use super::findings::{Findings, Found};
+use super::part::{Found, ReportPart};
 use super::unit::in_path;
 use crate::disk::Tree;
 use crate::os::ReadError;
@@ -15,22 +15,22 @@ const MANAGERS: [(&str, &str); 4] = [
     ("networking.service", "ifupdown"),
 ];
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex) -> Findings {
-    let mut findings = Findings::default();
-    findings.warn(
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.warn(
         "more than one program asks for addresses",
         several(tree, index),
         "they take each other's addresses and routes away, the agent's way to RabbitMQ among them",
         "leave one of them enabled: systemd-networkd or NetworkManager",
     );
-    findings.warn(
+    part.warn(
         "dhclient keeps the instance's address",
         dhclient(tree, index),
         "operators have seen it lose its lease after hours, with the routes of option 121, and the agent with them its way to \
          RabbitMQ",
         "use systemd-networkd or NetworkManager",
     );
-    findings
+    part
 }
 
 fn enabled(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Vec<&'static str>, ReadError> {

@@ -1,6 +1,6 @@
 //! When the agent starts, and what happens when it ends too early.
 
-use super::findings::{Findings, Found};
+use super::part::{Found, ReportPart};
 use super::unit::Agent;
 use crate::disk::Tree;
 use crate::os::UnitFile;
@@ -14,23 +14,23 @@ const DEFAULT: [&str; 2] = ["sysinit.target", "basic.target"];
 
 const DOCKER: [&str; 2] = ["docker.service", "docker.socket"];
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent, container: bool) -> Findings {
-    let mut findings = Findings::default();
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent, container: bool) -> ReportPart {
+    let mut part = ReportPart::default();
     let name = agent.name();
-    findings.check(
+    part.check(
         format!("{name} starts after cloud-init"),
         order(tree, index, agent),
         "cloud-init writes the configuration; an agent that is faster starts without it",
         "add After=cloud-init.service cloud-init-network.service to [Unit]",
     );
-    findings.warn(
+    part.warn(
         &format!("{name} gives up soon"),
         Ok(gives_up(&agent.unit, container)),
         "an agent that ends before docker, its volume or the network is ready is not started again, and the instance stays in \
          BUILD",
         "set Restart=always and RestartSec=10 in [Service] and StartLimitIntervalSec=0 in [Unit]",
     );
-    findings
+    part
 }
 
 fn order(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Found {

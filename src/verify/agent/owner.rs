@@ -1,6 +1,6 @@
 //! Who gets the files that Trove injects, and which ids must be left to the agent.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
 use crate::disk::Tree;
 use crate::os::cloud_init::first_boot;
@@ -15,7 +15,8 @@ const DEFAULT_OWNER: &str = "ubuntu";
 /// The agent's user in the image.
 pub(crate) fn check_user(tree: &mut dyn Tree, agent: &Agent) -> Found {
     let mut wrong = Vec::new();
-    if uid_of(&users(tree)?, agent.user()).is_none() {
+    // systemd takes a number for a user that nobody has to know.
+    if uid_of(&users(tree)?, agent.user()).is_none() && agent.user().parse::<u32>().is_err() {
         wrong.push(format!("no user {}", agent.user()));
     }
     if let Some(group) = agent.unit.last("Service", "Group")
@@ -27,29 +28,29 @@ pub(crate) fn check_user(tree: &mut dyn Tree, agent: &Agent) -> Found {
 }
 
 /// Whoever owns injected files must be in the image. Which user that is the controller decides.
-pub(crate) fn check_owner(tree: &mut dyn Tree, agent: &Agent) -> Findings {
-    let mut findings = Findings::default();
-    findings.warn(
+pub(crate) fn check_owner(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.warn(
         "Trove's default owner of injected files is not in the image",
         users(tree).map(|users| uid_of(&users, DEFAULT_OWNER).is_none().then(|| format!("no user {DEFAULT_OWNER}"))),
         "cloud-init writes files before it makes users, and stops at an owner that it does not know, so the agent gets no \
          configuration",
         &format!("set `injected_config_owner = {}` in the controller's trove.conf", agent.user()),
     );
-    findings
+    part
 }
 
 /// Who has the database's id, or gets it at first boot.
-pub(crate) fn check_database_id(tree: &mut dyn Tree) -> Findings {
-    let mut findings = Findings::default();
-    findings.check(
+pub(crate) fn check_database_id(tree: &mut dyn Tree) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.check(
         format!("user and group id {DATABASE_ID} are free"),
         database_id(tree),
         "the agent gives this id to the database's user, and ends when it is taken",
         "give the other user a different id; and let cloud-init's default user be one that the image has: \
          `system_info.default_user.name` in /etc/cloud/cloud.cfg.d",
     );
-    findings
+    part
 }
 
 fn database_id(tree: &mut dyn Tree) -> Found {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use super::unit::{Agent, interpreter, not_executable};
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
@@ -16,44 +16,44 @@ use crate::os::python::requirement::{Environment, Requirement};
 const USUAL: &[u8] = b"/opt/guest-agent-venv";
 
 /// Checks the virtual environment the agent's program is in. Agents from packages have none.
-pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Findings {
-    let mut findings = Findings::default();
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
     let (interpreter, readable, requirements) = match find(tree, agent) {
-        Ok(None) => return findings,
+        Ok(None) => return part,
         Ok(Some(root)) => (
             check_interpreter(tree, &root),
             check_readable(tree, &root, agent),
             check_requirements(tree, &root),
         ),
         Err(error) => {
-            findings.check(
+            part.check(
                 "the agent's Python environment can be read",
                 Err(error),
                 "tib cannot tell whether the agent's imports work",
                 "look at pyvenv.cfg of the agent's environment",
             );
-            return findings;
+            return part;
         }
     };
-    findings.check(
+    part.check(
         "the agent's Python exists",
         interpreter,
         "the environment links to the distribution's Python; without that very version the agent cannot start",
         "install the Python the environment was made with, or make the environment again",
     );
-    findings.check(
+    part.check(
         "the agent's user may read its code",
         readable,
         "the agent would end at an import, and the instance stay in BUILD",
         "give the environment to the agent's user, or install it with umask 022",
     );
-    findings.check(
+    part.check(
         "everything the agent's code requires is installed",
         requirements,
         "the agent would end at an import, and the instance stay in BUILD",
         "install the agent again with the constraints of its release",
     );
-    findings
+    part
 }
 
 /// The environment of the agent's program, by the program's place or its first line.

@@ -1,7 +1,7 @@
 //! Whether the agent's unit starts: when, with which program and configuration, and what it needs before.
 
-use super::findings::{Findings, Found, joined};
 use super::owner::check_user;
+use super::part::{Found, ReportPart, joined};
 use super::unit::{Agent, in_path, interpreter, not_executable, words};
 use crate::disk::Tree;
 use crate::os::access::{ENTER, Identity, READ};
@@ -14,48 +14,48 @@ pub(crate) const INJECTED: &str = "/etc/trove/conf.d";
 /// Programs with which images of developers get the agent's code from their controller.
 const FROM_CONTROLLER: [&str; 4] = ["rsync", "scp", "sftp", "ssh"];
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Findings {
-    let mut findings = Findings::default();
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
     let name = agent.name();
     let enabled =
         index.state_behind(tree, name).map(|state| (state != UnitState::Enabled).then(|| state.to_string()));
-    findings.check(
+    part.check(
         format!("{name} starts at boot"),
         enabled,
         "without an agent the instance stays in BUILD and says nothing",
         "enable the unit in the recipe",
     );
-    findings.check(
+    part.check(
         format!("{name} runs as a user that exists"),
         check_user(tree, agent),
         "the unit would fail; and cloud-init gives the agent's configuration to this user",
         "make the user in the image: cloud-init writes files before it makes users",
     );
-    findings.check(
+    part.check(
         format!("{name} needs no controller to start"),
         from_controller(agent),
         "it gets its code from a developer's machine at each boot, and no other cloud has that machine",
         "take an image that holds the agent's code (not one made with DEV_MODE), and a unit that starts it",
     );
-    findings.check(
+    part.check(
         format!("{name} has a program that can run"),
         program(tree, agent),
         "the unit would fail, and the instance stay in BUILD",
         "install the agent again, so that its user may read and execute it, or correct ExecStart",
     );
-    findings.check(
+    part.check(
         format!("what {name} runs before its agent is there"),
         before(tree, agent),
         "systemd does not start an agent whose preparation failed",
         "install what is missing, or take the line out of the unit",
     );
-    findings.check(
+    part.check(
         format!("{name} reads the injected configuration"),
         configuration(tree, agent),
         "without guest_info.conf and trove-guestagent.conf the agent does not know who it is",
         "pass --config-dir=/etc/trove/conf.d and make the directory, with the agent's user as owner",
     );
-    findings
+    part
 }
 
 fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {

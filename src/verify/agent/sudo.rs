@@ -1,6 +1,6 @@
 //! What sudo lets the agent do.
 
-use super::findings::{Findings, Found, joined};
+use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
 use crate::disk::Tree;
 use crate::os::files::{optional, show};
@@ -14,31 +14,31 @@ const PROGRAM: &[u8] = b"/usr/bin/sudo";
 const SET_UID: u32 = 0o4000;
 
 /// Checks sudo when the agent is not root: it calls sudo for nearly everything.
-pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Findings {
-    let mut findings = Findings::default();
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
     let user = agent.user();
     if user == "root" {
-        return findings;
+        return part;
     }
-    findings.check(
+    part.check(
         "sudo can make root of its caller",
         program(tree),
         "sudo ends with a complaint whatever its rules say",
         "install the package again, or give /usr/bin/sudo back to root with mode 4755",
     );
-    findings.check(
+    part.check(
         "sudo accepts the files of its rules",
         refused(tree),
         "sudo takes no rules from files and directories that others own or may write",
         "give it to root:root, with mode 0440 (directories: 0755)",
     );
-    findings.check(
+    part.check(
         format!("{user} may use sudo without password and terminal"),
         may(tree, user),
         "the agent runs without a terminal and cannot type a password",
         "add `USER ALL=(ALL) NOPASSWD:ALL` below /etc/sudoers.d and remove requiretty",
     );
-    findings
+    part
 }
 
 fn program(tree: &mut dyn Tree) -> Found {

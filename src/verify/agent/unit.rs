@@ -5,7 +5,7 @@ use crate::os::access::{ENTER, Identity, READ};
 use crate::os::files::{base_name, join, optional, read_start, show};
 use crate::os::{ReadError, UnitFile};
 
-use super::findings::Found;
+use super::part::Found;
 
 /// What runs in such a unit.
 const PROGRAMS: [&[u8]; 5] =

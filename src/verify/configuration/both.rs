@@ -1,7 +1,7 @@
 //! The controller's and the guest's file against each other: both must meet at one broker, in one way.
 
 use crate::oslo::{Config, DEFAULT};
-use crate::verify::findings::{Findings, Found, joined};
+use crate::verify::part::{Found, ReportPart, joined};
 
 use super::{DATASTORES, flag};
 
@@ -9,9 +9,9 @@ use super::{DATASTORES, flag};
 const QUEUES: [&str; 4] =
     ["amqp_durable_queues", "rabbit_quorum_queue", "rabbit_transient_quorum_queue", "rabbit_stream_fanout"];
 
-pub(super) fn check(guest: &Config, controller: &Config, findings: &mut Findings) {
+pub(super) fn check(guest: &Config, controller: &Config, part: &mut ReportPart) {
     let exchanges = (guest.control_exchange(), controller.control_exchange());
-    findings.check(
+    part.check(
         "both files name one exchange",
         Ok((exchanges.0 != exchanges.1).then(|| {
             format!(
@@ -24,7 +24,7 @@ pub(super) fn check(guest: &Config, controller: &Config, findings: &mut Findings
     );
     let hosts =
         [guest, controller].map(|config| config.transport().and_then(Result::ok).map(|url| url.virtual_host));
-    findings.check(
+    part.check(
         "both files name one virtual host",
         Ok(match hosts {
             [Some(one), Some(other)] if one != other => {
@@ -35,14 +35,14 @@ pub(super) fn check(guest: &Config, controller: &Config, findings: &mut Findings
         "messages never cross from one virtual host of RabbitMQ to another",
         "let transport_url end in the same name in both files",
     );
-    findings.check(
+    part.check(
         "both files make queues in one way",
         queues(guest, controller),
         "RabbitMQ refuses a queue that is asked for in another way than it was made (PRECONDITION_FAILED), so the agent never \
          listens",
         "copy these options of [oslo_messaging_rabbit] from trove.conf to trove-guestagent.conf",
     );
-    findings.warn(
+    part.warn(
         "a registry may need to be allowed without TLS",
         Ok(joined(&registries(guest, controller))),
         "docker refuses a registry without TLS that it is not told of, and the instance fails to spawn",
@@ -51,9 +51,9 @@ pub(super) fn check(guest: &Config, controller: &Config, findings: &mut Findings
 }
 
 /// Without the controller's file the name that all guides give is what counts.
-pub(super) fn check_alone(guest: &Config, findings: &mut Findings) {
+pub(super) fn check_alone(guest: &Config, part: &mut ReportPart) {
     let exchange = guest.control_exchange();
-    findings.warn(
+    part.warn(
         "the agent's exchange is not Trove's usual one",
         Ok((exchange != "trove").then(|| format!("control_exchange is {exchange}"))),
         "if trove.conf says another, the agent listens at one exchange and Trove speaks at the other",

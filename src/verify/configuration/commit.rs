@@ -5,7 +5,7 @@ use crate::os::ReadError;
 use crate::os::files::{glob, join, read_optional};
 use crate::os::python::metadata::fields;
 use crate::verify::agent::{Subject, python};
-use crate::verify::findings::{Findings, Found};
+use crate::verify::part::{Found, ReportPart};
 
 /// Where images made with diskimage-builder keep the source that they were made of.
 const CHECKOUT: &str = "/opt/guest-agent/.git";
@@ -21,8 +21,8 @@ struct Code {
     commits: Vec<(String, String)>,
 }
 
-pub(super) fn check(tree: &mut dyn Tree, subject: &Subject, wanted: &str, findings: &mut Findings) {
-    findings.check(
+pub(super) fn check(tree: &mut dyn Tree, subject: &Subject, wanted: &str, part: &mut ReportPart) {
+    part.check(
         format!("the agent is {wanted}"),
         compare(tree, subject, wanted),
         "agent and control plane of different code may not understand each other's messages",
@@ -109,4 +109,74 @@ fn checkout(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     let packed = read("packed-refs")?.unwrap_or_default();
     let line = packed.lines().filter_map(|line| line.split_once(' ')).find(|(_, packed)| *packed == name);
     Ok(line.map(|(commit, _)| commit.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::UnitIndex;
+    use crate::os::testing::MemTree;
+    use crate::verify::agent::unit::Agent;
+
+    const INFO: &str = "/opt/guest-agent-venv/lib/python3.11/site-packages/trove-26.0.0.dist-info";
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
+
+    fn found(tree: &MemTree, wanted: &str) -> Found {
+        let mut tree = tree.clone();
+        let index = UnitIndex::read(&mut tree).unwrap();
+        let agent = Agent { name: "guest-agent.service".to_owned(), unit: Default::default() };
+        compare(&mut tree, &Subject { agent, index, container: true }, wanted)
+    }
+
+    fn tree() -> MemTree {
+        MemTree::new()
+            .file("/opt/guest-agent-venv/pyvenv.cfg", "version = 3.11.2\n")
+            .file(&format!("{INFO}/METADATA"), "Name: trove\nVersion: 26.0.0\n\n")
+    }
+
+    #[test]
+    fn the_package_tells_its_commit_before_the_checkout_beside_it() {
+        let pbr = |short: &str| {
+            tree().file(&format!("{INFO}/pbr.json"), format!("{{\"git_version\": \"{short}\"}}"))
+        };
+        let direct = || {
+            tree().file(
+                &format!("{INFO}/direct_url.json"),
+                format!("{{\"vcs_info\": {{\"commit_id\": \"{COMMIT}\"}}}}"),
+            )
+        };
+        let head = |text: &str| tree().file("/opt/guest-agent/.git/HEAD", text);
+        for (tree, wanted, fits) in [
+            (tree(), "26.0.0", true),
+            (tree(), "26.0.1", false),
+            (tree(), COMMIT, false),
+            (pbr("0123456"), COMMIT, true),
+            (pbr("0123456"), "0123456", true),
+            (pbr("0123456"), "012345", false),
+            (pbr("fedcba9"), COMMIT, false),
+            (direct(), "0123456789ABC", true),
+            (direct(), OTHER, false),
+            (direct().file("/opt/guest-agent/.git/HEAD", OTHER), OTHER, false),
+            (head(&format!("{COMMIT}\n")), COMMIT, true),
+            (
+                head("ref: refs/heads/x\n").file("/opt/guest-agent/.git/refs/heads/x", format!("{COMMIT}\n")),
+                COMMIT,
+                true,
+            ),
+            (
+                head("ref: refs/heads/x\n").file(
+                    "/opt/guest-agent/.git/packed-refs",
+                    format!("# pack\n{OTHER} refs/heads/y\n{COMMIT} refs/heads/x\n"),
+                ),
+                COMMIT,
+                true,
+            ),
+            (head("ref: ../../../etc/passwd\n").file("/etc/passwd", COMMIT), COMMIT, false),
+        ] {
+            assert_eq!(found(&tree, wanted).unwrap().is_none(), fits, "{wanted}");
+        }
+        assert!(found(&MemTree::new(), COMMIT).is_err(), "nothing says it");
+        assert!(found(&direct().broken(INFO), COMMIT).is_err());
+    }
 }

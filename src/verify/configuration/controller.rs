@@ -10,43 +10,43 @@ use crate::oslo::{Config, DEFAULT};
 use crate::verify::agent::Subject;
 use crate::verify::agent::start::INJECTED;
 use crate::verify::agent::{cloud, docker, kernel};
-use crate::verify::findings::{Findings, Found, joined};
+use crate::verify::part::{Found, ReportPart, joined};
 
 /// Seconds that an instance takes at least where it pulls its database's image.
 const SHORT: u64 = 600;
 
-pub(super) fn check(tree: &mut dyn Tree, asked: &Asked, controller: &Config, findings: &mut Findings) {
+pub(super) fn check(tree: &mut dyn Tree, asked: &Asked, controller: &Config, part: &mut ReportPart) {
     let subject = asked.subject;
-    findings.check(
+    part.check(
         "the image has the owner that trove.conf gives injected files",
         owner(tree, controller),
         "cloud-init writes files before it makes users, and stops at an owner that it does not know, so the agent gets no \
          configuration",
         &format!("set `injected_config_owner = {}` in trove.conf, or make the user in the recipe", subject.agent.user()),
     );
-    findings.check(
+    part.check(
         "the image takes its configuration from where trove.conf puts it",
         source(tree, asked, controller),
         "cloud-init finds no user data, and the agent no configuration",
         "add the source to datasource_list, or change use_nova_server_config_drive",
     );
-    findings.check(
+    part.check(
         "the agent reads the files where trove.conf has them written",
         location(tree, subject, controller),
         "the agent starts without the files, and does not know who it is",
         "leave injected_config_location and guest_info at their defaults, /etc/trove/conf.d and guest_info.conf",
     );
     if subject.container {
-        containers(tree, subject, controller, findings);
+        containers(tree, subject, controller, part);
     }
     let timeout = controller.get(DEFAULT, "usage_timeout").and_then(|value| value.trim().parse::<u64>().ok());
-    findings.warn(
+    part.warn(
         "trove.conf gives instances little time",
         Ok(timeout.filter(|&timeout| timeout < SHORT).map(|timeout| format!("usage_timeout is {timeout} s"))),
         "an instance that still pulls its database's image is called failed",
         "leave usage_timeout at its default, 1800",
     );
-    findings.warn(
+    part.warn(
         "trove.conf lets instances hang in BUILD for ever",
         Ok((controller.flag(DEFAULT, "update_status_on_fail") == Ok(Some(false)))
             .then(|| "update_status_on_fail is off".to_owned())),
@@ -128,9 +128,9 @@ pub(super) fn docker_network(
     }
 }
 
-fn containers(tree: &mut dyn Tree, subject: &Subject, controller: &Config, findings: &mut Findings) {
+fn containers(tree: &mut dyn Tree, subject: &Subject, controller: &Config, part: &mut ReportPart) {
     let isolates = isolates(controller);
-    findings.check(
+    part.check(
         "the image can keep networks apart as trove.conf asks",
         match (isolates, docker::hostnic(tree, &subject.index)) {
             (false, _) | (true, Ok(UnitState::Enabled)) => Ok(None),
@@ -144,7 +144,7 @@ fn containers(tree: &mut dyn Tree, subject: &Subject, controller: &Config, findi
     let replaces = !controller.list(DEFAULT, "docker_insecure_registries").is_empty()
         || bridge_of(controller).is_some()
         || isolates;
-    findings.warn(
+    part.warn(
         "Trove replaces the image's settings of docker",
         tree.exists(b"/etc/docker/daemon.json")
             .map(|there| (there && replaces).then(|| "/etc/docker/daemon.json is in the image".to_owned()))
@@ -152,7 +152,7 @@ fn containers(tree: &mut dyn Tree, subject: &Subject, controller: &Config, findi
         "with docker_insecure_registries, docker_bridge_network_ip or network_isolation it writes the whole file anew",
         "say in trove.conf what is in the file",
     );
-    findings.warn(
+    part.warn(
         "docker takes a network that tenants may have",
         docker_network(tree, Some(controller))
             .map(|network| network.filter(|network| network == docker::BRIDGE)),
@@ -162,7 +162,7 @@ fn containers(tree: &mut dyn Tree, subject: &Subject, controller: &Config, findi
 }
 
 /// Files that Trove merges into an instance's user data: mappings, or they are left out without a word to the user.
-pub(super) fn check_cloudinit(files: &[(String, Vec<u8>)], findings: &mut Findings) {
+pub(super) fn check_cloudinit(files: &[(String, Vec<u8>)], part: &mut ReportPart) {
     let mut wrong = Vec::new();
     for (name, text) in files {
         match Yaml::parse(text) {
@@ -171,7 +171,7 @@ pub(super) fn check_cloudinit(files: &[(String, Vec<u8>)], findings: &mut Findin
             Err(reason) => wrong.push(format!("{name}: {reason}")),
         }
     }
-    findings.warn(
+    part.warn(
         "Trove leaves files of cloudinit_location out",
         Ok(joined(&wrong)),
         "only #cloud-config files can be merged with the agent's own; scripts and multipart messages cannot",

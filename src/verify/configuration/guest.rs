@@ -11,7 +11,7 @@ use crate::os::files::{optional, read_optional};
 use crate::oslo::{Config, DEFAULT, TransportUrl};
 use crate::verify::agent::Subject;
 use crate::verify::agent::unit::in_path;
-use crate::verify::findings::{Findings, Found, joined};
+use crate::verify::part::{Found, ReportPart, joined};
 
 /// Passwords of guides and samples.
 const EXAMPLES: [&str; 7] =
@@ -23,70 +23,70 @@ pub(super) fn check(
     subject: &Subject,
     guest: &Config,
     controller: Option<&Config>,
-    findings: &mut Findings,
+    part: &mut ReportPart,
 ) {
     let broker = match guest.transport() {
         None => Err("there is no transport_url".to_owned()),
         Some(Err(problem)) => Err(format!("transport_url: {problem}")),
         Some(Ok(url)) => Ok(url),
     };
-    findings.check(
+    part.check(
         "trove-guestagent.conf says where the broker is",
         Ok(broker.as_ref().err().cloned()),
         "without it the agent looks for RabbitMQ in its own instance",
         "set transport_url = rabbit://USER:PASSWORD@HOST:5672/VHOST in [DEFAULT]; in a password, write @ : / # as %40 %3A %2F %23",
     );
     if let Ok(url) = &broker {
-        reach(tree, subject, url, controller, findings);
+        reach(tree, subject, url, controller, part);
     }
-    findings.check(
+    part.check(
         "the agent may write its log where trove-guestagent.conf says",
         log(tree, subject, guest),
         "the agent ends when it cannot open its log",
         "let log_dir be /var/log/trove, or make the directory in the recipe with the agent's user as owner",
     );
     let identity = guest.get(DEFAULT, "guest_id").map(|_| "it sets guest_id".to_owned());
-    findings.check(
+    part.check(
         "trove-guestagent.conf leaves the instance's id alone",
         Ok(identity),
         "it is read after guest_info.conf, so every instance would take this id and hear nothing of its own",
         "remove guest_id from trove-guestagent.conf",
     );
-    findings.check(
+    part.check(
         "certificates that trove-guestagent.conf names are in the image",
         certificates(tree, subject, guest),
         "the agent cannot set up TLS to RabbitMQ, and tries for ever",
         "put the file into the image (`[[file]]` in a recipe of yours), or name the system's bundle",
     );
     if subject.container {
-        findings.check(
+        part.check(
             "the tools for the file system of trove-guestagent.conf are there",
             tools(tree, guest),
             "the agent makes a file system on its volume before it sends its first message, and ends when it cannot",
             "install xfsprogs or e2fsprogs in the recipe",
         );
         let images = DATASTORES.iter().any(|datastore| guest.get(datastore, "docker_image").is_some());
-        findings.warn(
+        part.warn(
             "databases come from Docker Hub",
             Ok((!images).then(|| "no section of a datastore has docker_image".to_owned())),
             "every instance pulls from there, past its limits, and hangs where there is no way to it",
             "set docker_image and backup_docker_image in [mysql], [mariadb], [postgresql]",
         );
-        findings.warn(
+        part.warn(
             "docker_insecure_registries does nothing in trove-guestagent.conf",
             Ok(guest.get(DEFAULT, "docker_insecure_registries").map(|value| format!("it is {value}"))),
             "Trove makes /etc/docker/daemon.json of the controller's value",
             "set it in the controller's trove.conf",
         );
     }
-    findings.warn(
+    part.warn(
         "trove-guestagent.conf asks for debug output",
         flag(guest, DEFAULT, "debug").map(|on| on.then(|| "debug is on".to_owned())),
         "the agent writes passwords of databases into its log and the journal",
         "remove debug = True",
     );
     let credentials = guest.get("service_credentials", "password").filter(|password| !password.is_empty());
-    findings.warn(
+    part.warn(
         "trove-guestagent.conf hands out the password of Trove's service user",
         Ok(credentials.map(|_| "[service_credentials] has a password".to_owned())),
         "whoever gets into an instance has it, and with it every tenant's databases",
@@ -100,18 +100,18 @@ fn reach(
     subject: &Subject,
     url: &TransportUrl,
     controller: Option<&Config>,
-    findings: &mut Findings,
+    part: &mut ReportPart,
 ) {
     let local: Vec<_> =
         url.brokers.iter().filter(|broker| broker.is_local()).map(|broker| broker.host.clone()).collect();
-    findings.check(
+    part.check(
         "the broker of trove-guestagent.conf is not the instance itself",
         Ok(joined(&local)),
         "the address means the instance, where no RabbitMQ runs",
         "name RabbitMQ's address in the management network",
     );
     if subject.container {
-        findings.check(
+        part.check(
             "the broker's address is outside docker's network",
             docker_network(tree, controller).map(|network| inside(network, url)),
             "docker takes this network for its containers, and the agent's packets never leave the instance",
@@ -119,7 +119,7 @@ fn reach(
         );
     }
     let named = url.brokers.iter().find(|broker| broker.address().is_none() && !broker.is_local());
-    findings.warn(
+    part.warn(
         "the broker has a name, and the image no resolver",
         resolver(tree).map(|there| named.filter(|_| !there).map(|broker| broker.host.clone())),
         "nothing tells the agent the broker's address",
@@ -129,7 +129,7 @@ fn reach(
         .brokers
         .iter()
         .any(|broker| broker.password.as_deref().is_some_and(|password| EXAMPLES.contains(&password)));
-    findings.warn(
+    part.warn(
         "the broker's password is one of an example",
         Ok(example.then(|| url.to_string())),
         "anybody who reaches the broker may order every agent about",

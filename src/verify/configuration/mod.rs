@@ -6,7 +6,7 @@ mod controller;
 mod guest;
 
 use super::agent::Subject;
-use super::findings::Findings;
+use super::part::ReportPart;
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::oslo::Config;
@@ -47,35 +47,35 @@ pub(super) fn check(
     subject: Option<&Subject>,
     command_line: Option<&str>,
     configuration: &Configuration,
-) -> Findings {
-    let mut findings = Findings::of(CheckGroup::Configuration);
+) -> ReportPart {
+    let mut part = ReportPart::of(CheckGroup::Configuration);
     let Some(subject) = subject else {
-        findings.check(
+        part.check(
             "there is an agent that Trove's configuration files are for",
             Ok(Some("no guest agent was found".to_owned())),
             "nothing in the image would read them",
             "build the image with an agent",
         );
-        return findings;
+        return part;
     };
     let asked = Asked { subject, command_line };
     let (guest, controller) = (configuration.guest.as_ref(), configuration.controller.as_ref());
     if let Some(guest) = guest {
-        guest::check(tree, subject, guest, controller, &mut findings);
+        guest::check(tree, subject, guest, controller, &mut part);
     }
     if let Some(controller) = controller {
-        controller::check(tree, &asked, controller, &mut findings);
-        controller::check_cloudinit(&configuration.cloudinit, &mut findings);
+        controller::check(tree, &asked, controller, &mut part);
+        controller::check_cloudinit(&configuration.cloudinit, &mut part);
     }
     match (guest, controller) {
-        (Some(guest), Some(controller)) => both::check(guest, controller, &mut findings),
-        (Some(guest), None) => both::check_alone(guest, &mut findings),
+        (Some(guest), Some(controller)) => both::check(guest, controller, &mut part),
+        (Some(guest), None) => both::check_alone(guest, &mut part),
         _ => {}
     }
     if let Some(wanted) = &configuration.agent {
-        commit::check(tree, subject, wanted, &mut findings);
+        commit::check(tree, subject, wanted, &mut part);
     }
-    findings
+    part
 }
 
 /// A flag; one that is neither on nor off cannot be judged.

@@ -8,7 +8,7 @@ pub(crate) type Found = Result<Option<String>, ReadError>;
 
 /// Results and warnings, in the order in which they were found.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct ReportPart {
     pub(crate) results: Vec<CheckResult>,
     pub(crate) warnings: Vec<String>,
     /// What is worth telling and neither right nor wrong.
@@ -17,7 +17,7 @@ pub(crate) struct Findings {
     group: Option<CheckGroup>,
 }
 
-impl Findings {
+impl ReportPart {
     /// Results will belong to `group`.
     pub(crate) fn of(group: CheckGroup) -> Self {
         Self { group: Some(group), ..Self::default() }
