@@ -14,7 +14,7 @@ pub(crate) fn settings(tree: &mut dyn Tree, keys: &[&str]) -> Result<Yaml, ReadE
     for path in config_files(tree)? {
         let Some(text) = read_optional(tree, &path)? else { continue };
         let has = |key: &&str| text.windows(key.len()).any(|part| part == key.as_bytes());
-        if keys.iter().any(|key| has(key)) {
+        if keys.iter().any(has) {
             let value = Yaml::parse(&text).map_err(|reason| ReadError::malformed(&path, reason))?;
             merged.merge(value);
         }

@@ -116,7 +116,8 @@ fn identify(tree: &mut dyn Tree, key: &str) -> Result<Option<String>, ReadError>
     let text = String::from_utf8_lossy(&text);
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     let values = lines.filter_map(|line| line.split_once(':')).filter(|(name, _)| name.trim() == key);
-    let value = values.last().map(|(_, value)| value.trim().trim_matches(['"', '\'']).to_owned());
+    let value =
+        values.into_iter().next_back().map(|(_, value)| value.trim().trim_matches(['"', '\'']).to_owned());
     Ok(value.filter(|value| !value.is_empty()))
 }
 

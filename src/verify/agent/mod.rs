@@ -3,6 +3,7 @@
 mod baked;
 mod classic;
 pub(super) mod cloud;
+mod confinement;
 mod directories;
 pub(super) mod docker;
 mod find;
@@ -152,6 +153,7 @@ fn examine(tree: &mut dyn Tree, known: &Known, part: &mut ReportPart) -> Result<
         part.add(login::check(tree));
     }
     part.add(baked::check(tree));
+    part.add(confinement::check(tree, &agent, container));
     part.add(kernel::check(tree));
     part.add(network::check(tree, &index));
     Ok(Some(Subject { agent, index, container }))

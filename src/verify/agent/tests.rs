@@ -74,7 +74,7 @@ fn failures(tree: &MemTree) -> Vec<(String, String)> {
 #[test]
 fn a_good_image_passes_and_one_without_agent_is_not_asked() {
     assert_eq!(failures(&good()), []);
-    assert_eq!(checked(&good()).len(), 27);
+    assert_eq!(checked(&good()).len(), 28);
     assert_eq!(checked(&MemTree::new()).len(), 1);
     let qemu = MemTree::new().file("/usr/lib/systemd/system/qemu-guest-agent.service", "[Service]\n");
     assert_eq!(checked(&qemu).len(), 1, "another kind of agent");
