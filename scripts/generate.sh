@@ -30,3 +30,11 @@ while IFS=$'\t' read -r file arguments; do
         install -m 0644 "$scratch" "$file"
     fi
 done < <(generated)
+
+# The table of causes is made of the data of the test that tries them.
+if [ "${1:-}" = --check ]; then
+    cargo test --quiet --locked --test contract the_table_is_made_of_the_causes >/dev/null ||
+        die "docs/contract.md does not match tests/contract/causes.toml: run \`make generate\` and commit it"
+else
+    CONTRACT_GENERATE=1 cargo test --quiet --locked --test contract the_table_is_made_of_the_causes >/dev/null
+fi

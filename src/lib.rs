@@ -22,6 +22,7 @@
 //! | [`trust`] | OpenPGP, keys of repositories and checksum lists |
 //! | [`recipe`] | what is wanted: recipes and plans |
 //! | [`check`] | the check language |
+//! | [`oslo`] | configuration files of OpenStack's services |
 //! | [`guest`] | the libguestfs session |
 //! | [`host`] | this machine: running programs, trying KVM |
 //! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
@@ -53,6 +54,7 @@ pub mod image;
 pub mod inspect;
 pub mod look;
 pub mod os;
+pub mod oslo;
 pub mod packages;
 pub mod prove;
 pub mod recipe;

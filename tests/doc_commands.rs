@@ -69,7 +69,7 @@ const LEFT_OUT: [(&str, &str); 26] = [
 ];
 
 /// What starts an appliance, or needs an image that was made with one.
-const APPLIANCE: [&str; 22] = [
+const APPLIANCE: [&str; 24] = [
     "tib doctor",
     "tib doctor --json",
     "tib build mariadb -o mariadb.qcow2",
@@ -85,6 +85,8 @@ const APPLIANCE: [&str; 22] = [
     "tib verify mariadb.qcow2 --recipe mariadb --junit report.xml",
     "tib verify any.qcow2 --checks site.toml --html report.html",
     "tib verify mariadb.qcow2 --recipe mariadb --checks site.toml --html report.html",
+    "tib verify trove-guest.qcow2",
+    "tib verify trove-guest.qcow2 --conf trove-guestagent.conf --trove-conf trove.conf",
     "tib --explain cat mariadb.qcow2 /etc/hostname",
     "tib ls -lR --uids --times mariadb.qcow2 /etc",
     "tib ls -lR --csv --checksum mariadb.qcow2 / > files.csv",
@@ -409,6 +411,11 @@ fn appliance_the_readme_runs_as_it_is_written() {
 fn appliance_the_pages_run_as_they_are_written() {
     let (desk, _server) = with_images(&["mariadb"]);
     fs::hard_link(built_image("mariadb"), desk.path("mariadb.qcow2")).unwrap();
+    fs::hard_link(built_image("trove-guest"), desk.path("trove-guest.qcow2")).unwrap();
+    let broker = "[DEFAULT]\ntransport_url = rabbit://trove:s3cr3t@192.0.2.1/\ncontrol_exchange = trove\n";
+    for file in ["trove-guestagent.conf", "trove.conf"] {
+        desk.write(file, broker);
+    }
     let pages = markdown::pages().into_iter().filter(|page| page != "README.md");
     // What the README has in its session is run there.
     let mut done: BTreeSet<String> =

@@ -53,6 +53,7 @@ targets! {
     inspect = "../fuzz/fuzz_targets/inspect.rs";
     journal = "../fuzz/fuzz_targets/journal.rs";
     layout = "../fuzz/fuzz_targets/layout.rs";
+    oslo = "../fuzz/fuzz_targets/oslo.rs";
     partition = "../fuzz/fuzz_targets/partition.rs";
     qcow2 = "../fuzz/fuzz_targets/qcow2.rs";
     recipe = "../fuzz/fuzz_targets/recipe.rs";

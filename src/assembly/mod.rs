@@ -306,7 +306,7 @@ fn examine(image: &std::path::Path, plan: &Plan, control: &Control) -> Result<(R
     let mut opened = Image::open(image, &Policy::default(), control)?;
     let layout = opened.layout()?.clone();
     opened.read(|tree| {
-        let report = verify::examine(tree, image, &layout, Some(plan), &[]);
+        let report = verify::examine(tree, image, &layout, Some(plan), &[], None);
         // An image whose packages cannot be listed has no manifest worth the name.
         Ok((report, os::packages(tree)?))
     })

@@ -5,6 +5,7 @@ use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
 use crate::image::ImageError;
+use crate::oslo::ParseError;
 
 /// An image could not be tried out.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum BootError {
         /// What to do.
         hint: String,
     },
+    /// The agent's configuration cannot be read.
+    #[error("the agent's configuration cannot be read")]
+    Conf(#[source] ParseError),
     /// Files of the virtual machine could not be made.
     #[error("cannot prepare the virtual machine")]
     Prepare {
@@ -66,7 +70,7 @@ impl BootError {
 impl Diagnose for BootError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Request { .. } => Exit::Usage,
+            Self::Request { .. } | Self::Conf(_) => Exit::Usage,
             Self::Missing { .. } | Self::Broker { .. } | Self::Process { .. } => Exit::Host,
             Self::Prepare { source } => io_exit(source, Exit::Host),
             Self::Image(error) => error.exit(),
@@ -81,7 +85,11 @@ impl Diagnose for BootError {
             Self::Request { hint, .. } => Some(hint.clone()),
             Self::Image(error) => error.hint(),
             Self::Cache(error) => error.hint(),
-            Self::Process { .. } | Self::Broker { .. } | Self::Prepare { .. } | Self::Cancelled(_) => None,
+            Self::Process { .. }
+            | Self::Broker { .. }
+            | Self::Prepare { .. }
+            | Self::Conf(_)
+            | Self::Cancelled(_) => None,
         }
     }
 

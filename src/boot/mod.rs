@@ -53,6 +53,7 @@ use crate::disk::Policy;
 use crate::error::Result;
 use crate::host::{Acceleration, kvm};
 use crate::image::Image;
+use crate::oslo::Config;
 
 use broker::Broker;
 use run::Setup;
@@ -66,7 +67,9 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
     let mut image = Image::open(&request.image, policy, control)?;
     let format = image.info().format;
     let layout = image.layout()?.clone();
-    let subject = image.read(|tree| Ok(Subject::read(tree, &request.image, &layout)?))?;
+    let conf = request.conf.as_deref().map(|text| Config::parse(text.as_bytes())).transpose();
+    let conf = conf.map_err(BootError::Conf)?;
+    let subject = image.read(|tree| Subject::read(tree, &request.image, &layout, conf))?;
     let acceleration = kvm::acceleration(&control.cancel)?;
     if let Acceleration::Emulated { reason } = &acceleration {
         kvm::warn_once(&control.events, reason);

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use crate::disk::{Layout, Tree};
-use crate::os::{ReadError, UnitState, unit_state};
+use crate::error::Result;
+use crate::os::{self, ReadError, UnitState, unit_state};
+use crate::oslo::Config;
 use crate::report::Report;
-use crate::verify;
+use crate::verify::{self, Configuration, Known};
 
 /// A database that an image may have as packages, and how an agent that drives packages asks it.
 #[derive(Debug, Clone, Copy)]
@@ -74,9 +76,17 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    pub(crate) fn read(tree: &mut dyn Tree, image: &Path, layout: &Layout) -> Result<Self, ReadError> {
-        let report = verify::examine(tree, image, layout, None, &[]);
-        let agent = verify::agent(tree, None).agent;
+    /// `conf` is the agent's configuration, which may not fit the image.
+    pub(crate) fn read(
+        tree: &mut dyn Tree,
+        image: &Path,
+        layout: &Layout,
+        conf: Option<Config>,
+    ) -> Result<Self> {
+        let configuration = Configuration { guest: conf, ..Configuration::default() };
+        let report = verify::examine(tree, image, layout, None, &[], Some(&configuration));
+        let family = os::detect_os(tree)?.family;
+        let agent = verify::agent(tree, &Known::of(None, None, family)).agent;
         let docker = exists(tree, "docker.service")? || exists(tree, "podman.socket")?;
         let mut database = None;
         for known in DATABASES {
@@ -132,8 +142,8 @@ impl Subject {
     }
 }
 
-fn exists(tree: &mut dyn Tree, unit: &str) -> Result<bool, ReadError> {
-    Ok(unit_state(tree, unit)? != UnitState::NotFound)
+fn exists(tree: &mut dyn Tree, unit: &str) -> Result<bool> {
+    Ok(unit_state(tree, unit).map_err(ReadError::from)? != UnitState::NotFound)
 }
 
 /// Where Trove has the agent mount the data volume.

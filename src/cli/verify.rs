@@ -1,12 +1,13 @@
 //! `tib verify`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::check::CheckFile;
 use crate::error::{Exit, Result};
 use crate::os;
+use crate::oslo::{Config, ConfigError, DEFAULT};
 use crate::recipe::{Library, Request};
-use crate::verify;
+use crate::verify::{self, Configuration};
 
 use super::args::VerifyArgs;
 use super::reports::Reports;
@@ -15,7 +16,9 @@ use super::{Context, put, put_json};
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     let reports = Reports { junit: args.junit.as_deref(), html: args.html.as_deref() };
     let recipe_file = args.recipe.as_deref().map(Path::new);
-    let read = args.checks.iter().map(AsRef::as_ref).chain(recipe_file).chain([args.image.as_path()]);
+    let configuration_files = [&args.conf, &args.trove_conf].into_iter().flatten().map(AsRef::as_ref);
+    let read = args.checks.iter().map(AsRef::as_ref).chain(recipe_file).chain(configuration_files);
+    let read = read.chain([args.image.as_path()]);
     reports.check(&read)?;
     // Mistakes in what is asked are told before an image is opened.
     let mut further = Vec::new();
@@ -26,6 +29,8 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         Some(name) => Some(Library::new(context.settings.recipe_dirs.clone()).load(name)?),
         None => None,
     };
+    let configuration = configuration(args)?;
+    let configuration = Some(&configuration).filter(|configuration| !configuration.is_empty());
     let mut image = context.open(&args.image)?;
     let layout = image.layout()?.clone();
     let mut report = context.read(image, |tree| {
@@ -44,11 +49,13 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
             }
             None => None,
         };
-        Ok(verify::examine(tree, &args.image, &layout, plan.as_ref(), &further))
+        Ok(verify::examine(tree, &args.image, &layout, plan.as_ref(), &further, configuration))
     })?;
     context.printer.finish();
     report.facts.extend(args.recipe.iter().map(|name| ("Recipe", name.clone())));
     report.facts.extend(args.checks.iter().map(|file| ("Checks", file.display().to_string())));
+    report.facts.extend(args.conf.iter().map(|file| ("Agent's file", file.display().to_string())));
+    report.facts.extend(args.trove_conf.iter().map(|file| ("Controller's file", file.display().to_string())));
     reports.write(&report)?;
     if args.json {
         put_json(&report.to_json())?;
@@ -56,4 +63,28 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         put(&report.to_text(context.settings.colors.stdout))?;
     }
     Ok(if report.passed() { Exit::Done } else { Exit::Checks })
+}
+
+/// Trove's configuration files, as far as they are given.
+fn configuration(args: &VerifyArgs) -> Result<Configuration> {
+    let load = |path: &Option<PathBuf>| path.as_deref().map(Config::load).transpose();
+    let (guest, controller) = (load(&args.conf)?, load(&args.trove_conf)?);
+    let cloudinit = controller.as_ref().map(cloudinit).transpose()?.unwrap_or_default();
+    Ok(Configuration { guest, controller, cloudinit, agent: args.agent_commit.clone() })
+}
+
+/// Files that the controller merges into user data, where this is the controller.
+fn cloudinit(controller: &Config) -> Result<Vec<(String, Vec<u8>)>> {
+    const SUFFIX: &str = ".cloudinit";
+    let Some(directory) = controller.get(DEFAULT, "cloudinit_location") else { return Ok(Vec::new()) };
+    let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(Vec::new()) };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths.iter().filter(|path| path.to_string_lossy().ends_with(SUFFIX) && path.is_file()) {
+        let shown = path.display().to_string();
+        let text = std::fs::read(path).map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+        files.push((shown, text));
+    }
+    Ok(files)
 }

@@ -4,10 +4,10 @@
 //! [`Part`], in [`Inspection`], in [`inspect`] and in `text/`.
 
 mod accounts;
-mod apparmor;
+pub(crate) mod apparmor;
 pub(crate) mod boot;
 mod cloud;
-mod containers;
+pub(crate) mod containers;
 mod grub;
 pub(crate) mod init;
 mod kernels;
@@ -17,7 +17,7 @@ mod page;
 mod part;
 mod python;
 mod search;
-mod selinux;
+pub(crate) mod selinux;
 mod shadow;
 mod sizes;
 mod ssh;

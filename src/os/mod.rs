@@ -4,8 +4,10 @@
 //! Everything here reads a [`Tree`](crate::disk::Tree) and changes nothing. What it reads is untrusted: garbage
 //! becomes an error, never a panic.
 
+pub(crate) mod access;
 pub(crate) mod accounts;
 pub(crate) mod cloud_config;
+pub(crate) mod cloud_init;
 pub(crate) mod datasource;
 pub(crate) mod directories;
 mod error;
@@ -21,6 +23,7 @@ pub(crate) mod sudoers;
 pub(crate) mod testing;
 pub(crate) mod unit;
 pub(crate) mod version;
+pub(crate) mod yaml;
 
 pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
 pub use datasource::datasource_list;

@@ -42,6 +42,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         notes: Vec::new(),
     };
     items::lower(&mut lowering)?;
+    let contract = lowering.now.contract;
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
     lowering.keys(request, agent_user, last.name())?;
     let needs = lowering.needs()?;
@@ -62,6 +63,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         recipe: last.name().to_owned(),
         recipe_digest,
         os: request.os.clone(),
+        contract,
         datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
         stages,
         checks,

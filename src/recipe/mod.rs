@@ -25,6 +25,7 @@ mod when;
 #[cfg(test)]
 mod tests;
 
+pub use contract::Contract;
 pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentStep, Step};
+use super::{AgentStep, Contract, Step};
 use crate::check::Check;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
@@ -60,6 +60,9 @@ pub struct Plan {
     /// Datastore the image is for, as Trove's `--datastore` names it; `None` for `trove-guest`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub datastore: Option<String>,
+    /// What the image promises its agent; `None` if the recipe does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Contract>,
     /// Stages that have steps, in order. Sealing always follows and is not listed.
     pub stages: Vec<Stage>,
     /// What the finished image must hold.

@@ -101,6 +101,7 @@ impl Report {
         let rows: Vec<_> = self.of_group(group).enumerate().map(row).collect();
         let heading = match group {
             CheckGroup::Image => "What every image for Trove must fulfil",
+            CheckGroup::Configuration => "What Trove's configuration files and the image must agree on",
             CheckGroup::Recipe => "What its recipe asks",
             CheckGroup::Checks => "What files of checks ask",
             CheckGroup::Sealing => "Nothing of the build is left",

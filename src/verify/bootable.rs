@@ -18,12 +18,14 @@ pub(super) struct Bootable {
     /// What is told of it in any case.
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) results: Vec<CheckResult>,
+    /// What the kernel is told by default.
+    pub(super) command_line: Option<String>,
 }
 
 /// Checks that the image can start. With `alone` it has to do so by itself; otherwise somebody gives it a kernel, and only
 /// what that would start is looked at.
 pub(super) fn bootable(tree: &mut dyn Tree, layout: &Layout, alone: bool) -> Bootable {
-    let mut checked = Bootable { facts: Vec::new(), results: Vec::new() };
+    let mut checked = Bootable { facts: Vec::new(), results: Vec::new(), command_line: None };
     let boot = boot::boot(tree, Some(layout));
     if let Ok(boot) = &boot {
         checked.facts = vec![("BIOS", boot.bios.how.clone()), ("UEFI", boot.uefi.how.clone())];
@@ -40,6 +42,7 @@ pub(super) fn bootable(tree: &mut dyn Tree, layout: &Layout, alone: bool) -> Boo
             .why("nothing of what is set to start at boot would start, the guest agent included")
             .fix("install what provides /sbin/init: systemd-sysv on Debian's family"),
     );
+    checked.command_line = command_line;
     checked
 }
 

@@ -7,18 +7,20 @@ use crate::disk::{Layout, Tree};
 use crate::recipe::Plan;
 
 use super::bootable::bootable;
-use super::{agent, run_checks, sealing};
+use super::leftovers::leftovers;
+use super::{Configuration, Known, agent, configuration, run_checks, sealing};
 use crate::os::{ReadError, detect_os};
 use crate::report::{CheckGroup, CheckResult, Report};
 
 /// Checks an image: that it holds an operating system and can start, what its recipe's plan asks, what `further` checks
-/// ask, and that it is sealed.
+/// ask, that Trove's configuration files fit it, and that it is sealed.
 pub fn examine(
     tree: &mut dyn Tree,
     image: &Path,
     layout: &Layout,
     plan: Option<&Plan>,
     further: &[Check],
+    configuration: Option<&Configuration>,
 ) -> Report {
     let mut report = Report::new(image);
     let os = detect_os(tree);
@@ -33,9 +35,20 @@ pub fn examine(
             let bootable = bootable(tree, layout, plan.is_none_or(|plan| plan.boots));
             report.facts.extend(bootable.facts);
             report.results.extend(bootable.results);
-            let found = agent(tree, plan.and_then(Plan::agent));
+            let found = agent(tree, &Known::of(plan, bootable.command_line.as_deref(), os.family));
             report.facts.push(("Guest agent", found.agent.unwrap_or_else(|| "none found".to_owned())));
+            report.facts.extend(found.facts);
+            report.warnings.extend(found.warnings);
             report.results.extend(found.results);
+            if let Some(given) = configuration {
+                let command_line = bootable.command_line.as_deref();
+                let found = configuration::check(tree, found.subject.as_ref(), command_line, given);
+                report.warnings.extend(found.warnings);
+                report.results.extend(found.results);
+            }
+            let left = leftovers(tree);
+            report.results.extend(left.results);
+            report.warnings.extend(left.warnings);
             report.results.extend(run_checks(tree, Some(os.family), recipe, further));
             report.results.extend(sealing(tree, os.family));
             report.warnings.extend(relabels(tree));

@@ -37,7 +37,7 @@ fn plan(recipe: &str, agent: Option<&str>) -> Plan {
 }
 
 fn report_of(tree: &MemTree, layout: &Layout, plan: Option<&Plan>) -> Report {
-    examine(&mut tree.clone(), Path::new("image.qcow2"), layout, plan, &[])
+    examine(&mut tree.clone(), Path::new("image.qcow2"), layout, plan, &[], None)
 }
 
 /// What a check of this title found wrong; `None` if it passed.

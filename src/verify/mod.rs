@@ -6,14 +6,18 @@
 mod agent;
 mod bootable;
 mod checks;
+mod configuration;
 mod examine;
+mod leftovers;
+mod part;
 mod sealing;
 
-pub use agent::{AgentFindings, agent};
+pub use agent::{AgentFindings, Known, agent};
 pub use bootable::no_boot_loader;
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
 pub use checks::parse_text;
 pub use checks::run_checks;
+pub use configuration::Configuration;
 pub use examine::examine;
 pub use sealing::{BUILD_MARKER, sealing};

@@ -89,6 +89,32 @@ impl Sample {
         self
     }
 
+    /// A second file of the same content and mode.
+    pub fn copy(mut self, path: &str, other: &str) -> Self {
+        let node = self.nodes.get(path).unwrap_or_else(|| panic!("no {path}")).clone();
+        self.nodes.insert(other.to_owned(), node);
+        self
+    }
+
+    /// Replaces a part of a file, which must be there.
+    pub fn changed(mut self, path: &str, from: &str, to: &str) -> Self {
+        match self.nodes.get_mut(path) {
+            Some(Node::File(content, _)) => {
+                let text = String::from_utf8(content.clone()).unwrap();
+                assert!(text.contains(from), "{path} has no {from:?}:\n{text}");
+                *content = text.replace(from, to).into_bytes();
+            }
+            other => panic!("{path} is no file: {other:?}"),
+        }
+        self
+    }
+
+    /// Permissions of whatever is at a path, a directory of parents only among them.
+    pub fn debugfs_mode(self, path: &str, mode: u32) -> Self {
+        let kind = if matches!(self.nodes.get(path), Some(Node::File(..))) { 0o100_000 } else { 0o040_000 };
+        self.debugfs(&format!("sif {path} mode 0{:o}", kind | mode))
+    }
+
     /// Permissions of a file, set-id bits among them.
     pub fn mode(mut self, path: &str, mode: u32) -> Self {
         match self.nodes.get_mut(path) {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{PrivateBroker, installed, url};
+use super::url::OperatorUrl;
+use super::{PrivateBroker, installed};
 use crate::boot::{BootError, BootRequest, Network, RelayTarget};
 use crate::control::Control;
 
@@ -67,22 +68,22 @@ impl Broker {
             problem: format!("the broker's URL cannot be used: {problem}"),
             hint: "write it like amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned(),
         };
-        let uri = url::parse(text).map_err(wrong)?;
-        let url = Some(url::amqp(&uri));
+        let operator = OperatorUrl::parse(text).map_err(wrong)?;
+        let url = Some(operator.amqp());
         if network == Network::Open {
             // The guest finds its own way, by the configuration as it is.
             return Ok(Self { url, relay: None, transport: None, private: None });
         }
-        if url::is_tls(&uri) {
+        if operator.is_tls() {
             return Err(wrong(
                 "with TLS the guest must reach it by its own name: add `--network open`".to_owned(),
             ));
         }
-        let address = url::resolve(&uri).map_err(wrong)?;
+        let address = operator.resolve().map_err(wrong)?;
         Ok(Self {
             url,
             relay: Some(RelayTarget::Tcp(address)),
-            transport: Some(Box::new(move |host| url::transport_url(&uri, host, 5672))),
+            transport: Some(Box::new(move |host| operator.transport_url(host))),
             private: None,
         })
     }

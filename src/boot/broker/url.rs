@@ -1,64 +1,70 @@
-//! URLs of brokers: oslo.messaging's `rabbit://`, and AMQP's own.
+//! URLs of an operator's broker: oslo.messaging's `rabbit://`, and AMQP's own.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use lapin::uri::{AMQPScheme, AMQPUri};
+use crate::oslo::{Broker, TransportUrl};
 
-/// Reads an operator's URL in either form.
-pub(crate) fn parse(text: &str) -> Result<AMQPUri, String> {
-    // oslo.messaging takes several, which the library would take for one password.
-    if text.contains(',') {
-        return Err("give one broker of the cluster".to_owned());
+/// An operator's broker.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorUrl {
+    broker: Broker,
+    user: String,
+    password: String,
+    virtual_host: String,
+    tls: bool,
+}
+
+impl OperatorUrl {
+    /// Reads a URL in either form.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let url: TransportUrl = text.parse().map_err(|error: crate::oslo::BadTransport| error.to_string())?;
+        if !["rabbit", "kombu+amqp", "amqp", "amqps"].contains(&url.driver.as_str()) {
+            return Err(format!("`{}://` is no message broker's", url.driver));
+        }
+        let [broker] = url.brokers.as_slice() else {
+            return Err("give one broker of the cluster".to_owned());
+        };
+        let (Some(user), Some(password)) = (broker.user.clone(), broker.password.clone()) else {
+            return Err("it has no user and password".to_owned());
+        };
+        let tls = url.driver == "amqps";
+        Ok(Self { broker: broker.clone(), user, password, virtual_host: url.virtual_host, tls })
     }
-    let rest = text.strip_prefix("rabbit://").or_else(|| text.strip_prefix("kombu+amqp://"));
-    let amqp = match rest {
-        Some(rest) => format!("amqp://{rest}"),
-        None => text.to_owned(),
-    };
-    let mut uri: AMQPUri = amqp.parse()?;
-    // Both `rabbit://host` and `rabbit://host/` mean the virtual host `/`.
-    if uri.vhost.is_empty() {
-        uri.vhost = "/".to_owned();
+
+    /// Whether messages go through TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls
     }
-    if uri.authority.userinfo.username.is_empty() {
-        return Err(
-            "give one broker, with user and password: amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned()
-        );
+
+    /// AMQP's own form.
+    pub(crate) fn amqp(&self) -> String {
+        let scheme = if self.tls { "amqps" } else { "amqp" };
+        let host = if self.broker.host.contains(':') {
+            format!("[{}]", self.broker.host)
+        } else {
+            self.broker.host.clone()
+        };
+        let (user, password) = (encode(&self.user), encode(&self.password));
+        format!(
+            "{scheme}://{user}:{password}@{host}:{}/{}?heartbeat=60",
+            self.broker.port,
+            encode(&self.virtual_host)
+        )
     }
-    Ok(uri)
-}
 
-/// Whether messages go through TLS.
-pub(crate) fn is_tls(uri: &AMQPUri) -> bool {
-    uri.scheme == AMQPScheme::AMQPS
-}
+    /// Its address.
+    pub(crate) fn resolve(&self) -> Result<SocketAddr, String> {
+        let place = (self.broker.host.as_str(), self.broker.port);
+        let mut found =
+            place.to_socket_addrs().map_err(|error| format!("`{}`: {error}", self.broker.host))?;
+        found.next().ok_or_else(|| format!("`{}` has no address", self.broker.host))
+    }
 
-/// AMQP's own form.
-pub(crate) fn amqp(uri: &AMQPUri) -> String {
-    let (user, authority) = (&uri.authority.userinfo, &uri.authority);
-    let scheme = if is_tls(uri) { "amqps" } else { "amqp" };
-    format!(
-        "{scheme}://{}:{}@{}:{}/{}?heartbeat=60",
-        encode(&user.username),
-        encode(&user.password),
-        authority.host,
-        authority.port,
-        encode(&uri.vhost)
-    )
-}
-
-/// Its address.
-pub(crate) fn resolve(uri: &AMQPUri) -> Result<SocketAddr, String> {
-    let place = (uri.authority.host.as_str(), uri.authority.port);
-    let mut found = place.to_socket_addrs().map_err(|error| format!("`{}`: {error}", uri.authority.host))?;
-    found.next().ok_or_else(|| format!("`{}` has no address", uri.authority.host))
-}
-
-/// oslo.messaging's form, with another host and port.
-pub(crate) fn transport_url(uri: &AMQPUri, host: &str, port: u16) -> String {
-    let user = &uri.authority.userinfo;
-    let vhost = if uri.vhost == "/" { String::new() } else { encode(&uri.vhost) };
-    format!("rabbit://{}:{}@{host}:{port}/{vhost}", encode(&user.username), encode(&user.password))
+    /// oslo.messaging's form, with another host.
+    pub(crate) fn transport_url(&self, host: &str) -> String {
+        let vhost = if self.virtual_host == "/" { String::new() } else { encode(&self.virtual_host) };
+        format!("rabbit://{}:{}@{host}:5672/{vhost}", encode(&self.user), encode(&self.password))
+    }
 }
 
 /// Percent-encodes what has a meaning in URLs.
@@ -86,12 +92,15 @@ mod tests {
             ("amqp://trove:s%40cret@controller/%2f", Some("rabbit://trove:s%40cret@10.0.2.100:5672/")),
             ("amqp://trove:secret@controller/trove", Some("rabbit://trove:secret@10.0.2.100:5672/trove")),
             ("rabbit://a:b@one:5672,a:b@two:5672/", None),
-            ("http://controller", None),
+            ("rabbit://one:5672/", None),
+            ("http://a:b@controller", None),
             ("controller", None),
         ] {
-            let found = parse(text).ok().map(|uri| transport_url(&uri, "10.0.2.100", 5672));
+            let found = OperatorUrl::parse(text).ok().map(|url| url.transport_url("10.0.2.100"));
             assert_eq!(found.as_deref(), expected, "{text}");
         }
-        assert!(is_tls(&parse("amqps://a:b@c:5671/").unwrap()));
+        let url = OperatorUrl::parse("amqps://a:b@c:5671/").unwrap();
+        assert!(url.is_tls());
+        assert_eq!(url.amqp(), "amqps://a:b@c:5671/%2F?heartbeat=60");
     }
 }

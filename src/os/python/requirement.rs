@@ -79,6 +79,16 @@ impl Requirement {
         Some(Self { name, extras, versions, marker })
     }
 
+    /// Reads what was written before PEP 508, of which only the name can be trusted.
+    pub(crate) fn of_any_version(text: &str) -> Option<Self> {
+        let (head, marker) = text.split_once(';').unwrap_or((text, ""));
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let end = head.trim().find(|c| !is_name(c)).unwrap_or(head.trim().len());
+        let name = normalized(&head.trim()[..end])?;
+        let marker = if marker.trim().is_empty() { None } else { Some(parse_marker(marker.trim())?) };
+        Some(Self { name, extras: Vec::new(), versions: VersionSpecifiers::empty(), marker })
+    }
+
     /// Whether it applies in this environment with these extras. `None`: the marker asks what is not known.
     pub(crate) fn applies(&self, environment: &Environment, extras: &[String]) -> Option<bool> {
         self.marker.as_ref().map_or(Some(true), |marker| marker.holds(environment, extras))

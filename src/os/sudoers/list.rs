@@ -26,7 +26,12 @@ impl<'a> Aliases<'a> {
             Statement::Alias { kind, name, members } => Some(((*kind, name.as_str()), members.as_slice())),
             _ => None,
         });
-        Self { members: aliases.collect(), left: Cell::new(ITEM_LIMIT) }
+        // sudo drops the second definition of a name.
+        let mut members = BTreeMap::new();
+        for (name, list) in aliases {
+            members.entry(name).or_insert(list);
+        }
+        Self { members, left: Cell::new(ITEM_LIMIT) }
     }
 
     /// The items of a list from the last to the first, aliases replaced by their members.

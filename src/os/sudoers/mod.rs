@@ -15,8 +15,8 @@ pub(crate) use verdict::{Verdict, verdict};
 pub(crate) use who::Person;
 
 use super::ReadError;
-use super::files::{join, names, read_optional};
-use crate::disk::Tree;
+use super::files::{is_directory, join, names, read_optional, show};
+use crate::disk::{FileKind, Tree};
 
 /// The file sudo begins with.
 pub(crate) const MAIN: &[u8] = b"/etc/sudoers";
@@ -36,11 +36,11 @@ pub(crate) struct Located {
     pub(crate) statement: Statement,
 }
 
-/// The files sudo reads, in its order: the main one, and at their place those it includes.
-pub(crate) fn files(tree: &mut dyn Tree) -> Result<Vec<Vec<u8>>, ReadError> {
+/// The files and directories whose rules sudo refuses, with the reason. A refused one says nothing to anybody.
+pub(crate) fn refused(tree: &mut dyn Tree) -> Result<Vec<String>, ReadError> {
     let mut reader = Reader::default();
     reader.read(tree, MAIN, 0)?;
-    Ok(reader.files)
+    Ok(reader.refused)
 }
 
 /// All statements in the order in which they count; the last that fits wins.
@@ -52,18 +52,22 @@ pub(crate) fn read(tree: &mut dyn Tree) -> Result<Vec<Located>, ReadError> {
 
 #[derive(Default)]
 struct Reader {
-    files: Vec<Vec<u8>>,
+    files: usize,
     bytes: usize,
     found: Vec<Located>,
+    refused: Vec<String>,
 }
 
 impl Reader {
     fn read(&mut self, tree: &mut dyn Tree, path: &[u8], depth: usize) -> Result<(), ReadError> {
         let Some(text) = read_optional(tree, path)? else { return Ok(()) };
-        self.files.push(path.to_vec());
+        self.files += 1;
         self.bytes += text.len();
-        if depth > DEPTH_LIMIT || self.files.len() > FILE_LIMIT || self.bytes > TEXT_LIMIT {
+        if depth > DEPTH_LIMIT || self.files > FILE_LIMIT || self.bytes > TEXT_LIMIT {
             return Err(ReadError::malformed(path, "it holds or includes too much"));
+        }
+        if self.refuses(tree, path)? {
+            return Ok(());
         }
         for (line, statement) in statements(&text) {
             let statement =
@@ -72,11 +76,14 @@ impl Reader {
                 Statement::Include(file) => self.read(tree, &absolute(&file, path), depth + 1)?,
                 Statement::IncludeDirectory(directory) => {
                     let directory = absolute(&directory, path);
+                    if !is_directory(tree, &directory)? || self.refuses(tree, &directory)? {
+                        continue;
+                    }
                     // Editors' and package managers' leftovers have a dot or end in a tilde.
                     let names = names(tree, &directory)?;
                     for name in names.iter().filter(|name| !name.contains(&b'.') && !name.ends_with(b"~")) {
                         let path = join(&directory, name);
-                        if tree.stat(&path).is_ok_and(|stat| stat.kind == crate::disk::FileKind::Directory) {
+                        if tree.stat(&path).is_ok_and(|stat| stat.kind == FileKind::Directory) {
                             continue;
                         }
                         self.read(tree, &path, depth + 1)?;
@@ -86,6 +93,17 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Whether sudo takes no rules from a file or directory, because somebody but root could have written it.
+    fn refuses(&mut self, tree: &mut dyn Tree, path: &[u8]) -> Result<bool, ReadError> {
+        let stat = tree.stat(path)?;
+        let is_safe = stat.uid == 0 && stat.gid == 0 && stat.mode & 0o022 == 0;
+        if !is_safe {
+            let shown = show(path);
+            self.refused.push(format!("{shown} has mode {:04o}, owner {}:{}", stat.mode, stat.uid, stat.gid));
+        }
+        Ok(!is_safe)
     }
 }
 

@@ -5,6 +5,29 @@ use super::rule::{Rule, RunAs};
 /// The most rules of one line.
 const RULE_LIMIT: usize = 64;
 
+/// Words in front of a command that say how it is run.
+const TAGS: [&str; 16] = [
+    "EXEC",
+    "NOEXEC",
+    "FOLLOW",
+    "NOFOLLOW",
+    "INTERCEPT",
+    "NOINTERCEPT",
+    "LOG_INPUT",
+    "NOLOG_INPUT",
+    "LOG_OUTPUT",
+    "NOLOG_OUTPUT",
+    "MAIL",
+    "NOMAIL",
+    "SETENV",
+    "NOSETENV",
+    "PASSWD",
+    "NOPASSWD",
+];
+
+/// The kinds of digests that commands may be bound to.
+const DIGESTS: [&str; 4] = ["sha224", "sha256", "sha384", "sha512"];
+
 /// A line of a sudoers file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Statement {
@@ -57,8 +80,10 @@ pub(crate) fn statements(text: &[u8]) -> Vec<(usize, Result<Statement, String>)>
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         let mut whole = line.to_owned();
-        // An odd number of backslashes at the end: the line goes on.
-        while whole.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1 {
+        // An odd number of backslashes at the end: the line goes on, but a comment never does.
+        while without_comment(&whole).len() == whole.len()
+            && whole.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
+        {
             whole.pop();
             let Some((_, next)) = lines.next() else {
                 found.push((number + 1, Err("it ends within a rule".to_owned())));
@@ -76,7 +101,7 @@ fn parse(line: &str) -> Vec<Result<Statement, String>> {
     for (sign, directory) in [("includedir", true), ("include", false)] {
         let rest = line.strip_prefix(['#', '@']).and_then(|rest| rest.strip_prefix(sign));
         if let Some(rest) = rest.filter(|rest| rest.starts_with(char::is_whitespace)) {
-            let name = unescape(rest.trim());
+            let name = unescape(first_word(rest.trim()));
             let statement =
                 if directory { Statement::IncludeDirectory(name) } else { Statement::Include(name) };
             return vec![Ok(statement)];
@@ -95,6 +120,13 @@ fn parse(line: &str) -> Vec<Result<Statement, String>> {
         return aliases(rest).into_iter().map(|text| alias(kind, text)).collect();
     }
     vec![rules(line).map(Statement::Rules)]
+}
+
+/// What stands before the first space that is neither quoted nor escaped; a comment may follow.
+fn first_word(text: &str) -> &str {
+    let mut state = Scan::default();
+    let end = text.char_indices().find(|&(_, c)| state.plain(c) && c.is_whitespace());
+    end.map_or(text, |(at, _)| &text[..at])
 }
 
 /// What follows `Defaults`; `None` if it is the beginning of another word.
@@ -142,6 +174,10 @@ fn is_of_alias(c: char) -> bool {
 
 fn alias(kind: AliasKind, text: &str) -> Result<Statement, String> {
     let (name, members) = text.split_once('=').ok_or("an alias is given no members")?;
+    let (first, valid) = (name.trim().chars().next(), name.trim().chars().all(is_of_alias));
+    if !valid || !first.is_some_and(|c| c.is_ascii_uppercase()) {
+        return Err("the name of an alias has other letters than capitals".to_owned());
+    }
     Ok(Statement::Alias { kind, name: name.trim().to_owned(), members: list(members) })
 }
 
@@ -201,7 +237,8 @@ fn specification(
             match word {
                 "NOPASSWD" => *free = Some(true),
                 "PASSWD" => *free = Some(false),
-                _ => {}
+                word if TAGS.contains(&word) => {}
+                _ => return Err("it has a tag that sudo does not know".to_owned()),
             }
             text = rest.trim_start();
         } else if let Some(rest) = rest.strip_prefix('=').filter(|_| OPTIONS.contains(&word)) {
@@ -215,7 +252,40 @@ fn specification(
     if text.is_empty() {
         return Err("a command is missing".to_owned());
     }
+    if !is_command(text) {
+        return Err("a command is no absolute path".to_owned());
+    }
     Ok(unescape(text))
+}
+
+/// What sudo takes for a command: a path, an alias, a pattern, or one of its own words; behind digests of it.
+fn is_command(text: &str) -> bool {
+    const OWN: [&str; 3] = ["sudoedit", "list", "ALL"];
+    let mut text = text.trim_start_matches(|c: char| c == '!' || c.is_whitespace());
+    while let Some((kind, rest)) = text.split_once(':').filter(|(kind, _)| DIGESTS.contains(&kind.trim_end()))
+    {
+        let rest = rest.trim_start();
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        if !is_digest(kind.trim_end(), rest[..end].trim_end_matches(',')) {
+            return false;
+        }
+        text = rest[end..].trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+    }
+    let text = text.trim_start_matches('"');
+    let first = text.split_whitespace().next().unwrap_or_default();
+    text.starts_with(['/', '^'])
+        || OWN.contains(&first)
+        || (first.starts_with(|c: char| c.is_ascii_uppercase()) && first.chars().all(is_of_alias))
+}
+
+/// A digest is hexadecimal or base64, and as long as its kind is.
+fn is_digest(kind: &str, text: &str) -> bool {
+    let bytes = DIGESTS.iter().position(|known| *known == kind).map_or(0, |at| [28, 32, 48, 64][at]);
+    let is_hex = text.len() == 2 * bytes && text.chars().all(|c| c.is_ascii_hexdigit());
+    let letters = text.trim_end_matches('=');
+    let is_base64 = letters.len() == (4 * bytes).div_ceil(3)
+        && letters.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'));
+    is_hex || is_base64
 }
 
 /// Splits at the colons between privileges, which follow a command; other colons belong to tags, run-as lists
@@ -227,7 +297,7 @@ fn privileges(text: &str) -> Vec<&str> {
         let word = text[start..at].trim_end();
         let word = word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
         let tag = !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-        if (tag && word != "ALL") || ["sha224", "sha256", "sha384", "sha512"].contains(&word) {
+        if (tag && word != "ALL") || DIGESTS.contains(&word) {
             continue;
         }
         parts.push(&text[start..at]);

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::super::testing::MemTree;
 use super::*;
+use crate::os::User;
 
 const SAMPLE: &str = r#"Defaults env_reset, !lecture
 Defaults:trove !requiretty
@@ -125,7 +126,52 @@ fn includes_are_read_at_their_place() {
     let expected: [(&[u8], usize); 4] =
         [(b"/etc/sudoers", 1), (b"/etc/sudoers.d/b", 1), (b"/etc/local", 2), (b"/etc/sudoers", 4)];
     assert_eq!(found, expected.map(|(path, line)| (path.to_vec(), line)));
-    assert_eq!(files(&mut tree).unwrap().len(), 3);
+    assert_eq!(refused(&mut tree).unwrap(), Vec::<String>::new());
+}
+
+/// sudo refuses what others own or may write, files and directories alike; that others may read is no matter.
+#[test]
+fn what_others_could_have_written_says_nothing() {
+    let tree = || {
+        MemTree::new()
+            .file("/etc/sudoers", "#includedir /etc/sudoers.d # local rules\na ALL=ALL\n")
+            .file("/etc/sudoers.d/b", "b ALL=ALL\n")
+    };
+    let found = |mut tree: MemTree| {
+        let read = read(&mut tree).unwrap().len();
+        (read, refused(&mut tree).unwrap().join(", "))
+    };
+    for (path, mode, uid, gid, rules) in [
+        ("/etc/sudoers.d/b", 0o440, 0, 0, 2),
+        ("/etc/sudoers.d/b", 0o644, 0, 0, 2),
+        ("/etc/sudoers.d/b", 0o640, 0, 0, 2),
+        ("/etc/sudoers.d/b", 0o666, 0, 0, 1),
+        ("/etc/sudoers.d/b", 0o440, 1000, 0, 1),
+        ("/etc/sudoers.d/b", 0o440, 0, 1000, 1),
+        ("/etc/sudoers.d", 0o777, 0, 0, 1),
+        ("/etc/sudoers.d", 0o755, 1000, 0, 1),
+        ("/etc/sudoers", 0o666, 0, 0, 0),
+    ] {
+        let (read, refused) = found(tree().access(path, mode, uid, gid));
+        assert_eq!(read, rules, "{path} {mode:o} {uid} {gid}");
+        let expected =
+            if rules == 2 { String::new() } else { format!("{path} has mode {mode:04o}, owner {uid}:{gid}") };
+        assert_eq!(refused, expected);
+    }
+}
+
+#[test]
+fn comments_do_not_go_on_and_the_first_of_two_aliases_counts() {
+    let text = "# a comment \\\na ALL=ALL # another \\\nb ALL=\\\n ALL\n";
+    assert_eq!(read(&mut MemTree::new().file("/etc/sudoers", text)).unwrap().len(), 2);
+    let text = "User_Alias A = x\nUser_Alias A = y\nA ALL=ALL\n";
+    let statements = read(&mut MemTree::new().file("/etc/sudoers", text)).unwrap();
+    let user = |name: &str| User { name: name.to_owned(), ..User::nobody() };
+    for (name, verdict) in [("x", false), ("y", true)] {
+        let user = user(name);
+        let person = Person { user: &user, groups: Vec::new() };
+        assert_eq!(super::verdict(&statements, &person).unwrap() == Verdict::Nothing, verdict, "{name}");
+    }
 }
 
 #[test]
@@ -135,6 +181,10 @@ fn what_cannot_be_understood_is_said() {
         ("\na = ALL\n", "line 2: it does not say who, or where"),
         ("a ALL=(b ALL\n", "a bracket is not closed"),
         ("a ALL=NOPASSWD:\n", "a command is missing"),
+        ("a ALL=bin/x\n", "no absolute path"),
+        ("a ALL=NOPASWD: ALL\n", "a tag that sudo does not know"),
+        ("a ALL=sha256:beef /bin/x\n", "no absolute path"),
+        ("User_Alias all = a\n", "other letters than capitals"),
         ("User_Alias A\n", "an alias is given no members"),
         ("@include /etc/sudoers\n", "holds or includes too much"),
     ] {

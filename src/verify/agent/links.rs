@@ -1,6 +1,6 @@
 //! Links that enable units which do not exist.
 
-use super::{Found, joined};
+use super::part::{Found, joined};
 use crate::disk::Tree;
 use crate::os::unit::{WANTS, dangling_links};
 

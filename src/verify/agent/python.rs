@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::part::{Found, ReportPart, joined};
 use super::unit::{Agent, interpreter, not_executable};
-use super::{CheckResult, Found, joined, result};
-use crate::disk::Tree;
+use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
-use crate::os::files::{is_directory, join, optional, read_start, show};
+use crate::os::access::{ENTER, Identity, READ};
+use crate::os::files::{base_name, is_directory, join, names, optional, read_start, show};
 use crate::os::python::environment::{Settings, system_directories};
 use crate::os::python::metadata::{Distribution, distributions};
 use crate::os::python::requirement::{Environment, Requirement};
@@ -15,27 +16,53 @@ use crate::os::python::requirement::{Environment, Requirement};
 const USUAL: &[u8] = b"/opt/guest-agent-venv";
 
 /// Checks the virtual environment the agent's program is in. Agents from packages have none.
-pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> Vec<CheckResult> {
-    let (interpreter, requirements) = match find(tree, agent) {
-        Ok(None) => return Vec::new(),
-        Ok(Some(root)) => (check_interpreter(tree, &root), check_requirements(tree, &root)),
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
+    let (interpreter, readable, requirements) = match find(tree, agent) {
+        Ok(None) => return part,
+        Ok(Some(root)) => (
+            check_interpreter(tree, &root),
+            check_readable(tree, &root, agent),
+            check_requirements(tree, &root),
+        ),
         Err(error) => {
-            return vec![result("the agent's Python environment can be read", Err(error))];
+            part.check(
+                "the agent's Python environment can be read",
+                Err(error),
+                "tib cannot tell whether the agent's imports work",
+                "look at pyvenv.cfg of the agent's environment",
+            );
+            return part;
         }
     };
-    vec![
-        result("the agent's Python exists", interpreter)
-            .why("the environment links to the distribution's Python; without it the agent cannot start")
-            .fix("install the Python the environment was made with, or make the environment again"),
-        result("everything the agent's code requires is installed", requirements)
-            .why("the agent would end at an import, and the instance stay in BUILD")
-            .fix("install the agent again with the constraints of its release"),
-    ]
+    part.check(
+        "the agent's Python exists",
+        interpreter,
+        "the environment links to the distribution's Python; without that very version the agent cannot start",
+        "install the Python the environment was made with, or make the environment again",
+    );
+    part.check(
+        "the agent's user may read its code",
+        readable,
+        "the agent would end at an import, and the instance stay in BUILD",
+        "give the environment to the agent's user, or install it with umask 022",
+    );
+    part.check(
+        "everything the agent's code requires is installed",
+        requirements,
+        "the agent would end at an import, and the instance stay in BUILD",
+        "install the agent again with the constraints of its release",
+    );
+    part
 }
 
 /// The environment of the agent's program, by the program's place or its first line.
-fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, ReadError> {
+pub(crate) fn find(tree: &mut dyn Tree, agent: &Agent) -> Result<Option<Vec<u8>>, ReadError> {
     let mut candidates = Vec::new();
+    if let Some(program) = agent.program(tree)? {
+        // A Python of the environment is a link out of it.
+        candidates.extend(grandparent(&program));
+    }
     if let Some(program) = agent.program(tree)?
         && let Some(program) = optional(tree.canonicalize(&program))?
     {
@@ -59,12 +86,50 @@ fn grandparent(path: &[u8]) -> Option<Vec<u8>> {
 fn check_interpreter(tree: &mut dyn Tree, root: &[u8]) -> Found {
     let mut last = None;
     for name in ["bin/python3", "bin/python"] {
-        last = not_executable(tree, &join(root, name.as_bytes()))?;
+        let path = join(root, name.as_bytes());
+        last = not_executable(tree, &path, None)?;
         if last.is_none() {
-            return Ok(None);
+            return other_version(tree, root, &path);
         }
     }
     Ok(last)
+}
+
+/// Python looks for an environment's modules in a directory that bears its own version, whatever `pyvenv.cfg` says.
+fn other_version(tree: &mut dyn Tree, root: &[u8], program: &[u8]) -> Found {
+    let target = tree.canonicalize(program)?;
+    let name = show(base_name(&target));
+    let Some(version) = name.strip_prefix("python").filter(|version| version.contains('.')) else {
+        return Ok(None);
+    };
+    let short = Settings::read(tree, root)?.short();
+    let is_number = version.chars().all(|c| c.is_ascii_digit() || c == '.');
+    Ok((is_number && version != short)
+        .then(|| format!("{} leads to Python {version}, and the environment is for {short}", show(program))))
+}
+
+/// The modules of the environment's own, one level deep: what a strict umask did to one it did to all.
+fn check_readable(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
+    let Some(user) = Identity::find(tree, agent.user())?.filter(|user| user.uid != 0) else {
+        return Ok(None);
+    };
+    let short = Settings::read(tree, root)?.short();
+    let site = join(root, format!("lib/python{short}/site-packages").as_bytes());
+    if !is_directory(tree, &site)? {
+        return Ok(None);
+    }
+    if let Some(obstacle) = user.obstacle(tree, &site, READ | ENTER)? {
+        return Ok(Some(obstacle));
+    }
+    for name in names(tree, &site)? {
+        let path = join(&site, &name);
+        let Some(stat) = optional(tree.stat(&path))? else { continue };
+        let wanted = if stat.kind == FileKind::Directory { READ | ENTER } else { READ };
+        if !user.may(&stat, wanted) {
+            return user.obstacle(tree, &path, wanted);
+        }
+    }
+    Ok(None)
 }
 
 fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
@@ -85,8 +150,8 @@ fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
     Ok(joined(&unsatisfied(&installed, &provided, &environment)))
 }
 
-/// What an environment marker may ask for. The kernel is not known at rest; a marker
-/// that asks for it makes the check fail.
+/// What an environment marker may ask for, under the names of today and those from before PEP 508. The kernel is the image's own;
+/// what it says of its build no image tells, and a marker that asks for that makes the check fail.
 fn environment(
     tree: &mut dyn Tree,
     root: &[u8],
@@ -95,7 +160,14 @@ fn environment(
 ) -> Result<Environment, ReadError> {
     let full = settings.full();
     let machine = machine(tree, &join(root, b"bin/python3"))?;
+    let kernel = kernel(tree)?;
     Ok([
+        ("os.name", "posix"),
+        ("sys.platform", "linux"),
+        ("platform.machine", machine),
+        ("platform.python_implementation", "CPython"),
+        ("python_implementation", "CPython"),
+        ("platform_release", &kernel),
         ("implementation_name", "cpython"),
         ("implementation_version", &full),
         ("os_name", "posix"),
@@ -108,6 +180,11 @@ fn environment(
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .to_vec())
+}
+
+/// The release of the image's newest kernel, by its modules.
+fn kernel(tree: &mut dyn Tree) -> Result<String, ReadError> {
+    Ok(names(tree, b"/lib/modules")?.last().map(|name| show(name)).unwrap_or_default())
 }
 
 /// The processor a program is for, from its ELF header.
@@ -134,9 +211,9 @@ pub(crate) fn unsatisfied(
     let mut known: BTreeMap<&str, &Distribution> = BTreeMap::new();
     for one in installed {
         if let Some(other) = known.insert(one.name.as_str(), one)
-            && other.version != one.version
+            && other.written != one.written
         {
-            wrong.push(format!("{} is there twice: {} and {}", one.name, other.version, one.version));
+            wrong.push(format!("{} is there twice: {} and {}", one.name, other.written, one.written));
         }
     }
     for one in provided {
@@ -155,7 +232,7 @@ pub(crate) fn unsatisfied(
                 None => {
                     wrong.push(format!(
                         "{} {} needs {} under a condition tib cannot judge",
-                        one.name, one.version, requirement.name
+                        one.name, one.written, requirement.name
                     ));
                     continue;
                 }
@@ -164,17 +241,17 @@ pub(crate) fn unsatisfied(
                 None => wrong.push(format!(
                     "{} {} needs {}, which is not installed",
                     one.name,
-                    one.version,
+                    one.written,
                     wanted(requirement)
                 )),
                 Some(found) => {
-                    if !requirement.versions.contains(&found.version) {
+                    if found.version.as_ref().is_some_and(|version| !requirement.versions.contains(version)) {
                         wrong.push(format!(
                             "{} {} needs {}, but {} is installed",
                             one.name,
-                            one.version,
+                            one.written,
                             wanted(requirement),
-                            found.version
+                            found.written
                         ));
                     }
                     if !requirement.extras.is_empty() {

@@ -8,6 +8,7 @@ After=network.target cloud-init.service docker.service
 [Service]
 User=trove
 Group=trove
+Restart=always
 ExecStart=/usr/local/bin/guest-agent --config-dir=/etc/trove/conf.d
 [Install]
 WantedBy=multi-user.target
@@ -22,10 +23,14 @@ fn good() -> MemTree {
         .file("/etc/group", "root:x:0:\ntrove:x:1000:\ndocker:x:998:trove\n")
         .file(AGENT, UNIT)
         .link("/etc/systemd/system/multi-user.target.wants/guest-agent.service", AGENT)
+        .link("/etc/systemd/system/docker.target.wants/docker.service", "/usr/lib/systemd/system/docker.service")
         .file("/usr/lib/systemd/system/docker.service", "[Install]\nWantedBy=multi-user.target\n")
         .file("/usr/lib/systemd/system/cloud-init.service", "[Install]\nWantedBy=cloud-init.target\n")
         .link("/etc/systemd/system/cloud-init.target.wants/cloud-init.service", "/usr/lib/systemd/system/cloud-init.service")
         .file("/etc/cloud/cloud.cfg.d/90.cfg", "datasource_list: [ ConfigDrive, OpenStack, None ]\n")
+        .program("/usr/bin/sudo", "").access("/usr/bin/sudo", 0o4755, 0, 0)
+        .program("/usr/sbin/iptables", "").program("/usr/sbin/mkfs.ext4", "").program("/usr/sbin/blkid", "")
+        .program("/usr/sbin/blockdev", "").program("/usr/bin/mount", "")
         .file("/etc/sudoers", "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n")
         .access("/etc/sudoers", 0o440, 0, 0)
         .file("/etc/sudoers.d/trove", "trove ALL=(ALL) NOPASSWD:ALL\n")
@@ -47,8 +52,12 @@ fn good() -> MemTree {
     tree
 }
 
+fn known(agent: Option<&AgentStep>) -> Known<'_> {
+    Known { agent, contract: None, datastore: None, command_line: None, family: Family::Debian }
+}
+
 fn checked(tree: &MemTree) -> Vec<CheckResult> {
-    agent(&mut tree.clone(), None).results
+    agent(&mut tree.clone(), &known(None)).results
 }
 
 fn failures(tree: &MemTree) -> Vec<(String, String)> {
@@ -65,7 +74,7 @@ fn failures(tree: &MemTree) -> Vec<(String, String)> {
 #[test]
 fn a_good_image_passes_and_one_without_agent_is_not_asked() {
     assert_eq!(failures(&good()), []);
-    assert_eq!(checked(&good()).len(), 14);
+    assert_eq!(checked(&good()).len(), 28);
     assert_eq!(checked(&MemTree::new()).len(), 1);
     let qemu = MemTree::new().file("/usr/lib/systemd/system/qemu-guest-agent.service", "[Service]\n");
     assert_eq!(checked(&qemu).len(), 1, "another kind of agent");
@@ -113,7 +122,7 @@ fn each_defect_fails_its_check() {
         (
             good().access("/etc/trove/conf.d", 0o700, 0, 0),
             reads,
-            "trove may not enter /etc/trove/conf.d (mode 0700)",
+            "trove may not enter /etc/trove/conf.d (mode 0700, owner 0:0)",
         ),
         (unit(" cloud-init.service", ""), order, "After=network.target docker.service"),
         (
@@ -123,7 +132,7 @@ fn each_defect_fails_its_check() {
             "a circle",
         ),
         (
-            good().access("/var/log/trove", 0o755, 0, 0),
+            good().access("/var/log/trove", 0o750, 0, 0),
             "the directories of guest-agent.service belong to its user",
             "/var/log/trove belongs to uid 0",
         ),
@@ -133,7 +142,7 @@ fn each_defect_fails_its_check() {
             "/opt/trove-guestagent does not exist",
         ),
         (
-            good().file("/etc/group", "trove:x:1000:\nother:x:1001:\n"),
+            good().file("/etc/group", "trove:x:1000:\ndocker:x:998:trove\nother:x:1001:\n"),
             "user and group id 1001 are free",
             "group other",
         ),
@@ -147,11 +156,6 @@ fn each_defect_fails_its_check() {
             good().file("/etc/cloud/cloud.cfg.d/99.cfg", "datasource_list: [None]\n"),
             "cloud-init reads ConfigDrive and OpenStack",
             "[None]",
-        ),
-        (
-            good().access("/etc/sudoers.d/trove", 0o664, 0, 0),
-            "sudoers files belong to root and have mode 0440",
-            "/etc/sudoers.d/trove has mode 0664",
         ),
         (
             good().file("/etc/sudoers.d/a", "Defaults !visiblepw,requiretty\n").access(
@@ -170,11 +174,7 @@ fn each_defect_fails_its_check() {
             "trove 26.0.0 needs oslo-config>=9.0.0, but 8.5 is installed",
         ),
         (good().without(&format!("{SITE}/inifile-1.dist-info")), requires, "oslo-config 9.1 needs inifile"),
-        (
-            good().file("/opt/guest-agent-venv/pyvenv.cfg", "version = 3.9.2\n"),
-            requires,
-            "the environment is for another Python",
-        ),
+        (good().without(SITE), requires, "the environment is for another Python"),
         (metadata("inifile-2", "Name: inifile\nVersion: 2\n\n"), requires, "inifile is there twice"),
         (
             good().link(&format!("{wants}/gone.service"), "/usr/lib/systemd/system/gone.service"),
@@ -201,15 +201,80 @@ fn each_defect_fails_its_check() {
 fn defects_that_break_more_than_one_thing() {
     let masked = good().without(AGENT).link(AGENT, "/dev/null");
     assert_eq!(failures(&masked)[0].1, "masked");
+    let refused = failures(&good().access("/etc/sudoers.d/trove", 0o664, 0, 0));
+    assert_eq!(
+        refused[0],
+        (
+            "sudo accepts the files of its rules".into(),
+            "/etc/sudoers.d/trove has mode 0664, owner 0:0".into()
+        )
+    );
+    assert_eq!(refused.len(), 2, "nothing else lets the agent use sudo: {refused:?}");
+    assert_eq!(
+        failures(&good().access("/etc/sudoers.d/trove", 0o644, 0, 0)),
+        [],
+        "who reads it is no matter"
+    );
     let nobody = good().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
     assert!(
         failures(&nobody)
             .iter()
             .any(|(title, found)| title.contains("user that exists") && found == "no user trove")
     );
+    let other = failures(&good().file("/opt/guest-agent-venv/pyvenv.cfg", "version = 3.9.2\n"));
+    assert_eq!(
+        other[0].1,
+        "/opt/guest-agent-venv/bin/python3 leads to Python 3.11, and the environment is for 3.9"
+    );
     let python = failures(&good().without("/usr/bin/python3.11"));
     let titles: Vec<_> = python.iter().map(|(title, _)| title.as_str()).collect();
     assert_eq!(titles, ["guest-agent.service has a program that can run", "the agent's Python exists"]);
+}
+
+/// As packaged for Debian: its unit runs an init script, and the arguments stand in that.
+#[test]
+fn arguments_in_a_shell_script_count() {
+    let unit = "[Unit]\nAfter=network-online.target\n[Service]\nUser=trove\nGroup=trove\nRestart=on-failure\n\
+                ExecStart=/etc/init.d/trove-guestagent systemd-start\n[Install]\nWantedBy=multi-user.target\n";
+    let script = "#!/bin/sh\nDAEMON_ARGS=\"--config-dir=/etc/trove/conf.d\"\n#CONFIG=--config-file=/no\n\
+                  \tDAEMON_ARGS=\"--config-file=${CONFIG_FILE} ${DAEMON_ARGS}\"\n";
+    let tree = good()
+        .without(AGENT)
+        .without("/etc/systemd/system/multi-user.target.wants")
+        .without("/opt/guest-agent-venv")
+        .file("/usr/lib/systemd/system/trove-guestagent.service", unit)
+        .link(
+            "/etc/systemd/system/multi-user.target.wants/trove-guestagent.service",
+            "/usr/lib/systemd/system/trove-guestagent.service",
+        )
+        .file(
+            "/usr/lib/systemd/system/cloud-init.service",
+            "[Unit]\nBefore=network-online.target\nBefore=sysinit.target\n[Install]\nWantedBy=cloud-init.target\n",
+        )
+        .program("/bin/sh", "")
+        .program("/etc/init.d/trove-guestagent", script);
+    assert_eq!(failures(&tree), []);
+    let other = script.replace("/etc/trove/conf.d", "/etc/trove/other.d");
+    let failed = failures(&tree.program("/etc/init.d/trove-guestagent", other));
+    assert_eq!(failed[0].0, "trove-guestagent.service reads the injected configuration");
+}
+
+/// What pip calls fine is fine: old versions and requirements, markers of old names and of the kernel.
+#[test]
+fn old_forms_of_requirements_are_no_defects() {
+    let metadata = |text: &str| good().file(&format!("{SITE}/inifile-1.dist-info/METADATA"), text);
+    for text in [
+        "Name: inifile\nVersion: 1.1build1\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: trove (>dev)\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: none; os.name == 'nt'\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: none; python_implementation == 'PyPy'\n\n",
+        "Name: inifile\nVersion: 1\nRequires-Dist: none; platform_release == '5.0'\n\n",
+    ] {
+        assert_eq!(failures(&metadata(text)), [], "{text}");
+    }
+    let failed =
+        failures(&metadata("Name: inifile\nVersion: 1\nRequires-Dist: none; os.name == 'posix'\n\n"));
+    assert_eq!(failed[0].1, "inifile 1 needs none, which is not installed");
 }
 
 #[test]
@@ -265,7 +330,7 @@ fn wanted(venv: &str) -> AgentStep {
 
 /// The unit that was found to run the recipe's agent, and how that check ended.
 fn runs_in(tree: &MemTree, venv: &str) -> (Option<String>, Outcome) {
-    let found = agent(&mut tree.clone(), Some(&wanted(venv)));
+    let found = agent(&mut tree.clone(), &known(Some(&wanted(venv))));
     let asked = |result: &CheckResult| result.title == "a unit runs the recipe's guest agent";
     let outcome = found.results.into_iter().find(asked).map(|result| result.outcome);
     (found.agent, outcome.expect("it is asked"))
@@ -355,8 +420,8 @@ fn the_directories_of_units_are_read_once_whatever_is_in_them() {
     });
     let listed = |tree: &MemTree| {
         let mut tree = tree.clone();
-        agent(&mut tree, Some(&wanted("/opt/guest-agent-venv")));
-        agent(&mut tree, Some(&wanted("/opt/venv")));
+        agent(&mut tree, &known(Some(&wanted("/opt/guest-agent-venv"))));
+        agent(&mut tree, &known(Some(&wanted("/opt/venv"))));
         tree.listed("/usr/lib/systemd/system")
     };
     // Once each.

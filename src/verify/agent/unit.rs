@@ -1,25 +1,27 @@
-//! The agent's unit: does it start, as whom, with which configuration, and when.
+//! The agent as its unit describes it: what is run, as whom, with which arguments.
 
-use super::{CheckResult, Found, joined, result};
 use crate::disk::{FileKind, Tree};
-use crate::os::files::{base_name, is_directory, join, optional, read_start, show};
-use crate::os::unit::UnitState;
-use crate::os::{ReadError, UnitFile, UnitIndex, gid_of, groups, groups_of, uid_of, users};
+use crate::os::access::{ENTER, Identity, READ};
+use crate::os::files::{base_name, join, optional, read_start, show};
+use crate::os::{ReadError, UnitFile};
+
+use super::part::Found;
 
 /// What runs in such a unit.
 const PROGRAMS: [&[u8]; 5] =
     [b"trove-guestagent", b"trove-guest-agent", b"guest-agent", b"guestagent", b"trove.cmd.guest"];
 
-/// Where Trove has cloud-init write the agent's configuration.
-const INJECTED: &str = "/etc/trove/conf.d";
+/// Where systemd looks for a program that is named without a directory.
+const PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Directories the agent writes to.
-const DIRECTORIES: [&str; 4] = ["/etc/trove", "/var/lib/trove", "/var/log/trove", "/opt/trove-guestagent"];
+/// What may stand in front of a command, one of them several times.
+const PREFIXES: [char; 6] = ['@', '-', ':', '+', '!', '|'];
 
-/// The ids today's agent gives to the database's user and group.
-const DATABASE_ID: u32 = 1001;
+/// Bytes of a script in which arguments are looked for. Scripts that start an agent are short.
+const SCRIPT_START: usize = 64 << 10;
 
 /// A guest agent that an image has.
+#[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) name: String,
     /// Nothing when it is masked.
@@ -49,213 +51,108 @@ impl Agent {
     /// Program and arguments.
     pub(crate) fn command(&self) -> Vec<String> {
         let line = self.unit.last("Service", "ExecStart").unwrap_or_default();
-        let line = line.trim_start_matches(['@', '-', ':', '+', '!', '|']);
-        line.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect()
+        words(line.trim_start_matches(PREFIXES))
+    }
+
+    /// The commands that must succeed before the agent is started.
+    pub(crate) fn before(&self) -> Vec<&str> {
+        let lines = ["ExecCondition", "ExecStartPre"].map(|key| self.unit.all("Service", key));
+        let lines = lines.into_iter().flatten();
+        let ignored = |line: &str| line.chars().take_while(|c| PREFIXES.contains(c)).any(|c| c == '-');
+        lines.filter(|line| !ignored(line)).map(|line| line.trim_start_matches(PREFIXES)).collect()
+    }
+
+    /// Whether it has a directory and all that is in it given to its user before it starts.
+    pub(crate) fn hands_over(&self, directory: &str) -> bool {
+        self.unit.all("Service", "ExecStartPre").into_iter().map(words).any(|words| {
+            words.iter().any(|word| base_name(word.as_bytes()) == b"chown")
+                && words.iter().any(|word| word.trim_end_matches('/') == directory)
+        })
     }
 
     /// The path of the program, searched for like systemd does when it is a bare name.
     pub(crate) fn program(&self, tree: &mut dyn Tree) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(word) = self.command().into_iter().next() else { return Ok(None) };
-        if word.starts_with('/') {
-            return Ok(Some(word.into_bytes()));
-        }
-        for directory in ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
-            let path = join(directory.as_bytes(), word.as_bytes());
-            if tree.exists(&path)? {
-                return Ok(Some(path));
-            }
-        }
-        Ok(Some(word.into_bytes()))
+        Ok(Some(in_path(tree, &word)?.unwrap_or_else(|| word.into_bytes())))
     }
 
-    pub(crate) fn check(&self, tree: &mut dyn Tree, index: &UnitIndex) -> Vec<CheckResult> {
-        let name = &self.name;
-        let enabled = index
-            .state_behind(tree, name)
-            .map(|state| (state != UnitState::Enabled).then(|| state.to_string()));
-        let mut results = vec![
-            result(format!("{name} starts at boot"), enabled)
-                .why("without an agent the instance stays in BUILD and says nothing")
-                .fix("enable the unit in the recipe"),
-            result(format!("{name} has a program that can run"), self.check_program(tree))
-                .why("the unit would fail, and the instance stay in BUILD")
-                .fix("install the agent again, or correct ExecStart"),
-            result(format!("{name} runs as a user that exists"), self.check_user(tree))
-                .why("the unit would fail; and cloud-init gives the agent's configuration to this user")
-                .fix("make the user in the image: cloud-init writes files before it makes users"),
-            result(format!("{name} reads the injected configuration"), self.check_configuration(tree))
-                .why("without guest_info.conf and trove-guestagent.conf the agent does not know who it is")
-                .fix("pass --config-dir=/etc/trove/conf.d and make the directory"),
-            result(format!("{name} starts after cloud-init"), self.check_order(tree, index))
-                .why("cloud-init writes the configuration; an agent that is faster starts without it")
-                .fix("add After=cloud-init.service cloud-init-network.service to [Unit]"),
-            result(format!("the directories of {name} belong to its user"), self.check_directories(tree))
-                .why("the agent cannot write its log, its state or the files that say prepare is done")
-                .fix("make them in the recipe, with the agent's user as owner"),
-        ];
-        if let Some(found) = database_id(tree, index).transpose() {
-            results.push(
-                result(format!("user and group id {DATABASE_ID} are free"), found)
-                    .why("the agent gives this id to the database's user, and ends when it is taken")
-                    .fix("give the other user a different id"),
-            );
-        }
-        results
-    }
-
-    fn check_program(&self, tree: &mut dyn Tree) -> Found {
-        let Some(program) = self.program(tree)? else {
-            return Ok(Some("no ExecStart".to_owned()));
-        };
-        if let Some(problem) = not_executable(tree, &program)? {
-            return Ok(Some(problem));
-        }
-        match interpreter(tree, &program)? {
-            Some(interpreter) => Ok(not_executable(tree, &interpreter)?
-                .map(|problem| format!("{} is a script, and {problem}", show(&program)))),
-            None => Ok(None),
-        }
-    }
-
-    fn check_user(&self, tree: &mut dyn Tree) -> Found {
-        let mut wrong = Vec::new();
-        if uid_of(&users(tree)?, self.user()).is_none() {
-            wrong.push(format!("no user {}", self.user()));
-        }
-        if let Some(group) = self.unit.last("Service", "Group")
-            && gid_of(&groups(tree)?, group).is_none()
+    /// Values of an option of the agent: on the command line, or in the shell script that it is.
+    pub(crate) fn option(&self, tree: &mut dyn Tree, name: &str) -> Result<Vec<String>, ReadError> {
+        let mut values = option(&self.command(), name);
+        let Some(program) = self.program(tree)? else { return Ok(values) };
+        let is_file = optional(tree.stat(&program))?.is_some_and(|stat| stat.kind == FileKind::File);
+        if values.is_empty()
+            && is_file
+            && interpreter(tree, &program)?.is_some_and(|shell| shell.ends_with(b"sh"))
         {
-            wrong.push(format!("no group {group}"));
-        }
-        Ok(joined(&wrong))
-    }
-
-    fn check_configuration(&self, tree: &mut dyn Tree) -> Found {
-        let command = self.command();
-        let (directories, files) = (option(&command, "--config-dir"), option(&command, "--config-file"));
-        let mut wrong = Vec::new();
-        let below_injected =
-            |path: &str| path.strip_prefix(INJECTED).is_some_and(|rest| rest.starts_with('/'));
-        let reads_directory = directories.iter().any(|path| path.trim_end_matches('/') == INJECTED);
-        if !reads_directory && files.iter().filter(|path| below_injected(path)).count() < 2 {
-            wrong.push(format!("neither --config-dir={INJECTED} nor both files in it are passed"));
-        }
-        for path in directories.iter().chain([&INJECTED]) {
-            if !is_directory(tree, path.as_bytes())? {
-                wrong.push(format!("{path} is no directory"));
-            } else if let Some(problem) = self.cannot_enter(tree, path)? {
-                wrong.push(problem);
+            let text = read_start(tree, &program, SCRIPT_START)?;
+            for line in
+                String::from_utf8_lossy(&text).lines().filter(|line| !line.trim_start().starts_with('#'))
+            {
+                let line = line.replace("=\"", " ").replace("='", " ");
+                let found = option(&words(&line), name);
+                values.extend(found.into_iter().filter(|value| !value.contains('$')));
             }
         }
-        // What cloud-init writes is not there yet.
-        for path in files.iter().filter(|path| !below_injected(path)) {
-            if optional(tree.stat(path.as_bytes()))?.is_none() {
-                wrong.push(format!("{path} does not exist"));
-            }
-        }
-        wrong.dedup();
-        Ok(joined(&wrong))
-    }
-
-    /// Says which part of a path the agent's user may not pass.
-    fn cannot_enter(&self, tree: &mut dyn Tree, path: &str) -> Found {
-        let users = users(tree)?;
-        let Some(user) = users.iter().find(|user| user.name == self.user() && user.uid != 0) else {
-            return Ok(None);
-        };
-        let groups = groups(tree)?;
-        let names = groups_of(user, &groups);
-        let path = tree.canonicalize(path.as_bytes())?;
-        let ends = path.iter().enumerate().filter(|&(at, &b)| b == b'/' && at > 0).map(|(at, _)| at);
-        for end in ends.chain([path.len()]).collect::<Vec<_>>() {
-            let stat = tree.lstat(&path[..end])?;
-            let in_group = stat.gid == user.gid
-                || groups.iter().any(|group| group.gid == stat.gid && names.contains(&group.name.as_str()));
-            let bits = match (stat.uid == user.uid, in_group) {
-                (true, _) => stat.mode >> 6,
-                (false, true) => stat.mode >> 3,
-                (false, false) => stat.mode,
-            };
-            if bits & 1 == 0 {
-                let part = show(&path[..end]);
-                return Ok(Some(format!("{} may not enter {part} (mode {:04o})", user.name, stat.mode)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn check_order(&self, tree: &mut dyn Tree, index: &UnitIndex) -> Found {
-        let after = self.unit.words("Unit", "After");
-        let writes = |name: &&&str| {
-            let stem = name.rsplit_once('.').map_or(**name, |(stem, _)| stem);
-            matches!(stem, "cloud-init" | "cloud-init-network" | "cloud-config" | "cloud-final")
-        };
-        if after.iter().find(writes).is_none() {
-            return Ok(Some(format!("After={}", after.join(" "))));
-        }
-        // systemd breaks a circle by dropping a start job, perhaps the agent's.
-        const TARGET: &str = "multi-user.target";
-        if self.unit.words("Install", "WantedBy").contains(&TARGET) {
-            for name in after {
-                let other = index.load(tree, name)?.unwrap_or_default();
-                if other.words("Unit", "After").contains(&TARGET) {
-                    return Ok(Some(format!(
-                        "a circle: it is after {name}, which is after {TARGET}, which waits for it"
-                    )));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn check_directories(&self, tree: &mut dyn Tree) -> Found {
-        let users = users(tree)?;
-        let owner = uid_of(&users, self.user());
-        let mut wrong = Vec::new();
-        for path in DIRECTORIES {
-            match optional(tree.stat(path.as_bytes()))? {
-                None => wrong.push(format!("{path} does not exist")),
-                Some(stat) if stat.kind != FileKind::Directory => {
-                    wrong.push(format!("{path} is no directory"));
-                }
-                Some(stat) if owner != Some(stat.uid) && owner != Some(0) => {
-                    wrong.push(format!("{path} belongs to uid {}", stat.uid));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(joined(&wrong))
+        Ok(values)
     }
 }
 
+/// The words of a command, without quotes.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let separator = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '&' | '|' | '(' | ')');
+    line.split(separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Where a program is; a path leads to itself, whether there is something or not.
+pub(crate) fn in_path(tree: &mut dyn Tree, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+    if name.starts_with('/') {
+        return Ok(Some(name.as_bytes().to_vec()));
+    }
+    for directory in PATH {
+        let path = join(directory.as_bytes(), name.as_bytes());
+        if tree.exists(&path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
 /// Values of an option given as `--name=value` or `--name value`.
-fn option<'a>(command: &'a [String], name: &str) -> Vec<&'a str> {
+fn option(command: &[String], name: &str) -> Vec<String> {
     let mut words = command.iter();
     let mut values = Vec::new();
     while let Some(word) = words.next() {
         match word.strip_prefix(name) {
-            Some("") => values.extend(words.next().map(String::as_str)),
-            Some(rest) => values.extend(rest.strip_prefix('=')),
+            Some("") => values.extend(words.next().cloned()),
+            Some(rest) => values.extend(rest.strip_prefix('=').map(str::to_owned)),
             None => {}
         }
     }
     values
 }
 
-/// Why a path cannot be executed, if it cannot.
-pub(crate) fn not_executable(tree: &mut dyn Tree, path: &[u8]) -> Found {
+/// Why a path cannot be executed, by a user if he is known.
+pub(crate) fn not_executable(tree: &mut dyn Tree, path: &[u8], user: Option<&Identity>) -> Found {
     let shown = show(path);
-    Ok(match optional(tree.stat(path))? {
+    let stat = match optional(tree.stat(path))? {
         None if tree.exists(path)? => {
-            Some(format!("{shown} is a link to {}, which does not exist", show(&tree.read_link(path)?)))
+            let target = show(&tree.read_link(path)?);
+            return Ok(Some(format!("{shown} is a link to {target}, which does not exist")));
         }
-        None => Some(format!("{shown} does not exist")),
-        Some(stat) if stat.kind != FileKind::File => Some(format!("{shown} is no file")),
-        Some(stat) if stat.mode & 0o111 == 0 => {
-            Some(format!("{shown} is not executable (mode {:04o})", stat.mode))
-        }
-        Some(_) => None,
-    })
+        None => return Ok(Some(format!("{shown} does not exist"))),
+        Some(stat) => stat,
+    };
+    if stat.kind != FileKind::File {
+        return Ok(Some(format!("{shown} is no file")));
+    }
+    if stat.mode & 0o111 == 0 {
+        return Ok(Some(format!("{shown} is not executable (mode {:04o})", stat.mode)));
+    }
+    let Some(user) = user else { return Ok(None) };
+    // A script is read by its interpreter, as the same user.
+    let wanted = if interpreter(tree, path)?.is_some() { ENTER | READ } else { ENTER };
+    user.obstacle(tree, path, wanted)
 }
 
 /// The program that a script's first line names.
@@ -265,16 +162,4 @@ pub(crate) fn interpreter(tree: &mut dyn Tree, path: &[u8]) -> Result<Option<Vec
     let word = line.strip_prefix(b"#!").map(<[u8]>::trim_ascii_start);
     let word = word.and_then(|rest| rest.split(u8::is_ascii_whitespace).next());
     Ok(word.filter(|word| word.starts_with(b"/")).map(<[u8]>::to_vec))
-}
-
-/// Who has the database's id, in an image whose agent runs databases as containers; `None` in others.
-fn database_id(tree: &mut dyn Tree, index: &UnitIndex) -> Result<Option<Option<String>>, ReadError> {
-    if index.state(tree, "docker.service")? == UnitState::NotFound {
-        return Ok(None);
-    }
-    let users = users(tree)?.into_iter().filter(|user| user.uid == DATABASE_ID);
-    let mut taken: Vec<_> = users.map(|user| format!("user {}", user.name)).collect();
-    let groups = groups(tree)?.into_iter().filter(|group| group.gid == DATABASE_ID);
-    taken.extend(groups.map(|group| format!("group {}", group.name)));
-    Ok(Some(joined(&taken)))
 }

@@ -157,11 +157,17 @@ pub(super) fn proxies(tree: &mut dyn Tree) -> Leftovers {
     Ok(found)
 }
 
-/// Private keys of people in the homes of users, and of services where they are kept by custom.
+/// Private keys of people in the homes of users, whatever they are called, and of services where they are kept by custom.
 pub(super) fn private_keys(tree: &mut dyn Tree) -> Leftovers {
-    let mut found = Search::Homes(&[".ssh/id_*"]).run(tree)?;
-    found.extend(Search::Content(&["/etc/ssl/private/*", "/etc/pki/tls/private/*"]).run(tree)?);
-    found.retain(|path| !path.ends_with(b".pub"));
+    let mut found = Vec::new();
+    for path in Search::Homes(&[".ssh/*"]).run(tree)? {
+        let named = base_name(&path).starts_with(b"id_") && !path.ends_with(b".pub");
+        if named || contains(&read_start(tree, &path, 256)?, b"PRIVATE KEY-----") {
+            found.push(path);
+        }
+    }
+    let services = Search::Content(&["/etc/ssl/private/*", "/etc/pki/tls/private/*"]).run(tree)?;
+    found.extend(services.into_iter().filter(|path| !path.ends_with(b".pub")));
     Ok(found)
 }
 

@@ -157,3 +157,11 @@ fn a_place_that_cannot_be_read_never_passes() {
     let looped = sealed().without("/var/log").link("/var/log", "/var/log");
     assert!(failures(&looped, Family::Debian)[0].1.starts_with("not checked: "));
 }
+
+#[test]
+fn a_private_key_is_found_by_what_it_is() {
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\n";
+    let found = failures(&sealed().file("/home/u/.ssh/deploy", key), Family::Debian);
+    assert_eq!(found, [("no private keys".to_owned(), "/home/u/.ssh/deploy".to_owned())]);
+    assert_eq!(failures(&sealed().file("/home/u/.ssh/config", "Host x\n"), Family::Debian), []);
+}

@@ -1,0 +1,79 @@
+//! What SELinux and AppArmor would keep the agent and its database from.
+
+use super::part::{Found, ReportPart, joined};
+use super::unit::Agent;
+use crate::disk::Tree;
+use crate::inspect::apparmor::apparmor;
+use crate::inspect::selinux::selinux;
+use crate::inspect::{ProfileMode, SelinuxMode};
+use crate::os::files::{optional, read_optional, show};
+
+/// Directories of the agent, which recipes make and move.
+const DIRECTORIES: [&str; 4] = ["/etc/trove", "/var/lib/trove", "/var/log/trove", "/opt/trove-guestagent"];
+
+const LABEL: &[u8] = b"security.selinux";
+
+pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent, container: bool) -> ReportPart {
+    let mut part = ReportPart::default();
+    part.check(
+        "what the agent uses has SELinux labels",
+        labels(tree, agent),
+        "SELinux enforces its policy, and lets no service use files without a label, the agent's among them",
+        "let tib seal the image (it runs the image's own setfiles), or create /.autorelabel",
+    );
+    if !container {
+        part.warn(
+            "AppArmor keeps the database out of /tmp",
+            temporary(tree),
+            "agents that drive packages restore backups by way of /tmp, and the database may not read them there",
+            "write `/tmp/ rw,` and `/tmp/** rwk,` into /etc/apparmor.d/local/usr.sbin.mysqld",
+        );
+    }
+    part
+}
+
+fn labels(tree: &mut dyn Tree, agent: &Agent) -> Found {
+    let Some(found) = selinux(tree)? else { return Ok(None) };
+    if found.mode != Some(SelinuxMode::Enforcing) || found.autorelabel {
+        return Ok(None);
+    }
+    let mut paths: Vec<Vec<u8>> = DIRECTORIES.iter().map(|path| path.as_bytes().to_vec()).collect();
+    if let Some(program) = agent.program(tree)? {
+        paths.extend(optional(tree.canonicalize(&program))?);
+    }
+    let mut wrong = Vec::new();
+    for path in paths {
+        if optional(tree.lstat(&path))?.is_none() {
+            continue;
+        }
+        let label =
+            tree.xattrs(&path)?.into_iter().find(|xattr| xattr.name == LABEL).map(|xattr| xattr.value);
+        if label.is_none_or(|label| label.windows(11).any(|part| part == b"unlabeled_t")) {
+            wrong.push(show(&path));
+        }
+    }
+    Ok(joined(&wrong))
+}
+
+fn temporary(tree: &mut dyn Tree) -> Found {
+    const PROFILE: &str = "usr.sbin.mysqld";
+    let Some(found) = apparmor(tree)? else { return Ok(None) };
+    let is_databases = |text: &str| text.ends_with("/mysqld") || text.ends_with("/mariadbd");
+    let profile = found.profiles.iter().find(|profile| {
+        profile.mode == ProfileMode::Enforce
+            && (is_databases(&profile.name) || profile.attachment.as_deref().is_some_and(is_databases))
+    });
+    let Some(profile) = profile else { return Ok(None) };
+    for path in [profile.file.clone(), format!("/etc/apparmor.d/local/{PROFILE}")] {
+        let text = read_optional(tree, path.as_bytes())?.unwrap_or_default();
+        let rules = String::from_utf8_lossy(&text).into_owned();
+        if rules
+            .lines()
+            .map(str::trim)
+            .any(|line| line.starts_with("/tmp/** ") || line.starts_with("/tmp/ r"))
+        {
+            return Ok(None);
+        }
+    }
+    Ok(Some(format!("{} has no rule for /tmp/", profile.file)))
+}

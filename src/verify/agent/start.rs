@@ -1,0 +1,150 @@
+//! Whether the agent's unit starts: when, with which program and configuration, and what it needs before.
+
+use super::owner::check_user;
+use super::part::{Found, ReportPart, joined};
+use super::unit::{Agent, in_path, interpreter, not_executable, words};
+use crate::disk::Tree;
+use crate::os::access::{ENTER, Identity, READ};
+use crate::os::files::{base_name, is_directory, optional, show};
+use crate::os::unit::{UnitIndex, UnitState};
+
+/// Where Trove has cloud-init write the agent's configuration.
+pub(crate) const INJECTED: &str = "/etc/trove/conf.d";
+
+/// Programs with which images of developers get the agent's code from their controller.
+const FROM_CONTROLLER: [&str; 4] = ["rsync", "scp", "sftp", "ssh"];
+
+pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> ReportPart {
+    let mut part = ReportPart::default();
+    let name = agent.name();
+    let enabled =
+        index.state_behind(tree, name).map(|state| (state != UnitState::Enabled).then(|| state.to_string()));
+    part.check(
+        format!("{name} starts at boot"),
+        enabled,
+        "without an agent the instance stays in BUILD and says nothing",
+        "enable the unit in the recipe",
+    );
+    part.check(
+        format!("{name} runs as a user that exists"),
+        check_user(tree, agent),
+        "the unit would fail; and cloud-init gives the agent's configuration to this user",
+        "make the user in the image: cloud-init writes files before it makes users",
+    );
+    part.check(
+        format!("{name} needs no controller to start"),
+        from_controller(agent),
+        "it gets its code from a developer's machine at each boot, and no other cloud has that machine",
+        "take an image that holds the agent's code (not one made with DEV_MODE), and a unit that starts it",
+    );
+    part.check(
+        format!("{name} has a program that can run"),
+        program(tree, agent),
+        "the unit would fail, and the instance stay in BUILD",
+        "install the agent again, so that its user may read and execute it, or correct ExecStart",
+    );
+    part.check(
+        format!("what {name} runs before its agent is there"),
+        before(tree, agent),
+        "systemd does not start an agent whose preparation failed",
+        "install what is missing, or take the line out of the unit",
+    );
+    part.check(
+        format!("{name} reads the injected configuration"),
+        configuration(tree, agent),
+        "without guest_info.conf and trove-guestagent.conf the agent does not know who it is",
+        "pass --config-dir=/etc/trove/conf.d and make the directory, with the agent's user as owner",
+    );
+    part
+}
+
+fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {
+    let Some(program) = agent.program(tree)? else { return Ok(Some("no ExecStart".to_owned())) };
+    let user = Identity::find(tree, agent.user())?;
+    if let Some(problem) = not_executable(tree, &program, user.as_ref())? {
+        return Ok(Some(problem));
+    }
+    match interpreter(tree, &program)? {
+        Some(interpreter) => Ok(not_executable(tree, &interpreter, user.as_ref())?
+            .map(|problem| format!("{} is a script, and {problem}", show(&program)))),
+        None => Ok(None),
+    }
+}
+
+fn from_controller(agent: &Agent) -> Found {
+    let mut wrong = Vec::new();
+    for key in ["ExecStartPre", "ExecStart"] {
+        for line in agent.unit.all("Service", key) {
+            let words = words(line);
+            let base = |word: &str| String::from_utf8_lossy(base_name(word.as_bytes())).into_owned();
+            let found =
+                words.iter().map(|word| base(word)).find(|word| FROM_CONTROLLER.contains(&word.as_str()));
+            wrong.extend(found.map(|program| format!("{key} runs {program}")));
+        }
+    }
+    wrong.dedup();
+    Ok(joined(&wrong))
+}
+
+fn before(tree: &mut dyn Tree, agent: &Agent) -> Found {
+    let mut wrong = Vec::new();
+    for line in agent.before() {
+        let words = words(line);
+        let mut programs: Vec<&str> = words.iter().map(String::as_str).take(1).collect();
+        // Behind sudo, or somewhere in a line of a shell.
+        let further = words.iter().skip(1).map(String::as_str);
+        match programs.first().map(|program| base_name(program.as_bytes())) {
+            Some(b"sudo") => programs.extend(further.skip_while(|word| word.starts_with('-')).take(1)),
+            Some(b"sh" | b"bash" | b"dash") => {
+                programs.extend(further.filter(|word| matches!(*word, "sudo" | "curl" | "wget" | "chown")));
+            }
+            _ => {}
+        }
+        for program in programs.into_iter().filter(|program| !program.contains(['%', '$', '='])) {
+            match in_path(tree, program)? {
+                None => wrong.push(format!("{program} is not installed")),
+                Some(path) => wrong.extend(not_executable(tree, &path, None)?),
+            }
+        }
+    }
+    for file in agent.unit.all("Service", "EnvironmentFile") {
+        // Trove may inject what is in its own directory.
+        let may_come =
+            file.starts_with('-') || file.starts_with("/etc/trove/") || file.contains(['*', '?', '%']);
+        if !may_come && optional(tree.stat(file.as_bytes()))?.is_none() {
+            wrong.push(format!("EnvironmentFile {file} does not exist"));
+        }
+    }
+    wrong.dedup();
+    Ok(joined(&wrong))
+}
+
+fn configuration(tree: &mut dyn Tree, agent: &Agent) -> Found {
+    let (directories, files) = (agent.option(tree, "--config-dir")?, agent.option(tree, "--config-file")?);
+    let user = Identity::find(tree, agent.user())?;
+    let mut wrong = Vec::new();
+    let below_injected = |path: &str| path.strip_prefix(INJECTED).is_some_and(|rest| rest.starts_with('/'));
+    let reads_directory = directories.iter().any(|path| path.trim_end_matches('/') == INJECTED);
+    if !reads_directory && files.iter().filter(|path| below_injected(path)).count() < 2 {
+        wrong.push(format!("neither --config-dir={INJECTED} nor both files in it are passed"));
+    }
+    for path in directories.iter().map(String::as_str).chain([INJECTED]) {
+        if !is_directory(tree, path.as_bytes())? {
+            wrong.push(format!("{path} is no directory"));
+        } else if let Some(user) = &user
+            && !agent.hands_over("/etc/trove")
+        {
+            wrong.extend(user.obstacle(tree, path.as_bytes(), READ | ENTER)?);
+        }
+    }
+    // What cloud-init writes is not there yet.
+    for path in files.iter().filter(|path| !below_injected(path)) {
+        if optional(tree.stat(path.as_bytes()))?.is_none() {
+            wrong.push(format!("{path} does not exist"));
+        } else if let Some(user) = &user {
+            wrong.extend(user.obstacle(tree, path.as_bytes(), READ)?);
+        }
+    }
+    wrong.dedup();
+    Ok(joined(&wrong))
+}
