@@ -5,7 +5,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{built_image, cache, outcome, run_tib, tib};
+use common::{built_image, cache, outcome, run, run_tib, scratch, tib};
 
 #[test]
 fn the_control_planes_own_tests_pass() {
@@ -53,11 +53,15 @@ fn prove(datastore: &str, options: &[&str]) {
 
 #[test]
 fn what_cannot_be_proved_is_told() {
+    let directory = scratch();
+    let blank = directory.path().join("blank.qcow2");
+    let blank = blank.to_str().unwrap();
+    run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &blank, &"1M"]);
     for (arguments, expected) in [
         (&["nowhere.qcow2"][..], "no image"),
-        (&["nowhere.qcow2", "--datastore", "mysql"], "datastore mysql cannot be proved"),
+        (&[blank, "--datastore", "mysql", "--trove", "26.0.0"], "datastore mysql cannot be proved"),
         (&["Cargo.toml"], "not a disk image"),
-        (&["Cargo.toml", "--trove", "banana", "--keep"], "'banana' is no version of Trove"),
+        (&[blank, "--trove", "banana", "--keep"], "'banana' is no version of Trove"),
     ] {
         let found = run_tib(["prove"].iter().chain(arguments));
         assert!(found.stderr.contains(expected), "{}", found.stderr);

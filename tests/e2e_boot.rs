@@ -108,6 +108,16 @@ fn appliance_boot_packages() {
 fn fails(place: &Place, image: &Path, arguments: &[&str], missing: &str, cause: &str) {
     let booted = place.booted(image, arguments, 8);
     assert_eq!((booted.missing()[0], booted.cause()), (missing, cause), "{:#}", booted.report["causes"]);
+    // The table of causes has this test with these words.
+    let table: toml::Table =
+        toml::from_str(&fs::read_to_string("tests/contract/causes.toml").unwrap()).unwrap();
+    let test = format!("e2e_boot::{}", std::thread::current().name().unwrap());
+    let row = table["cause"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row.get("test").and_then(|test| test.as_str()) == Some(&test));
+    assert_eq!(row.unwrap()["words"].as_str(), booted.report["causes"][0]["title"].as_str());
     let logs = booted.report["logs"].as_str().unwrap();
     assert!(Path::new(logs).join("console.log").exists(), "logs of a failure are kept");
     fs::remove_dir_all(logs).unwrap();
