@@ -60,7 +60,7 @@ fn what_cannot_be_proved_is_told() {
     for (arguments, expected) in [
         (&["nowhere.qcow2"][..], "no image"),
         (&[blank, "--datastore", "mysql", "--trove", "26.0.0"], "datastore mysql cannot be proved"),
-        (&["Cargo.toml"], "not a disk image"),
+        (&["Cargo.toml"], "too small to be a disk image"),
         (&[blank, "--trove", "banana", "--keep"], "'banana' is no version of Trove"),
     ] {
         let found = run_tib(["prove"].iter().chain(arguments));
