@@ -25,6 +25,11 @@ build: ## Compile tib
 demo: setup build ## From nothing to a checked trove-guest image
 	@scripts/demo.sh "$(TIB)" "$(DEMO_IMAGE)"
 
+DATASTORE ?= mariadb
+.PHONY: prove
+prove: setup ## Prove IMAGE=FILE with a real control plane of Trove: DATASTORE=mariadb or postgresql, PROVE_OPTIONS=…
+	@scripts/prove.sh "$(IMAGE)" --datastore "$(DATASTORE)" --tib "$(TIB)" $(PROVE_OPTIONS)
+
 .PHONY: test
 test: setup ## Run the tests, as an unprivileged user
 	@scripts/test.sh full
@@ -45,8 +50,12 @@ test-network: setup ## Run the tests that need Debian's archive and Python's pac
 lint: ## Check formatting, lints and shell scripts
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run tests/control_plane/container/*.sh; \
 	else echo 'shellcheck is not here: shell scripts are not checked'; fi
+	@for tool in 'mypy' 'ruff check .' 'ruff format --check .'; do \
+		if command -v "$${tool%% *}" >/dev/null; then (cd tests/control_plane && $$tool); \
+		else echo "$${tool%% *} is not here: \`$$tool\` is left out for tests/control_plane"; fi; \
+	done
 
 DENY_CHECKS := advisories bans licenses sources
 .PHONY: deny

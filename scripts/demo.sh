@@ -28,6 +28,13 @@ say "built in $minutes min $seconds s:"
 say "  image     $(realpath "$image") ($size)"
 say "  manifest  $(realpath "$image").manifest.json (what is in it, and where that came from)"
 say "  checksum  $(realpath "$image").sha256"
+
+started=$SECONDS
+say "booting an instance of it:"
+"$tib" boot "$image"
+minutes=$(((SECONDS - started) / 60)) seconds=$(((SECONDS - started) % 60))
+say
+say "registered in $minutes min $seconds s"
 say "look inside:"
 say "  $tib ls $image /etc/systemd/system"
 say "  $tib verify $image --recipe trove-guest"

@@ -12,6 +12,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib/common.sh"
 . "$here/lib/host.sh"
+. "$here/lib/tester.sh"
 
 profile=${1:-full}
 # What needs the network is ignored otherwise.
@@ -25,7 +26,6 @@ default) filter=(--skip appliance_) ;;
 esac
 root=$(dirname "$here")
 cd "$root"
-tester=tib-test
 stage=
 report=
 
@@ -67,26 +67,6 @@ runner() {
         rm -f "$log"
     fi
     return "$status"
-}
-
-# Makes the user the tests run as, once per machine.
-provide_tester() {
-    if ! id "$tester" >/dev/null 2>&1; then
-        as_root useradd --create-home --shell /bin/sh --comment "runs tib's tests" "$tester"
-    fi
-    provide_subids "$tester"
-    if getent group kvm >/dev/null; then
-        usermod --append --groups kvm "$tester"
-    fi
-}
-
-# Runs a command as the tester, with the caller's proxy and certificate settings but none of its private paths.
-as_tester() {
-    local home
-    home=$(home_of "$tester")
-    as_user "$tester" env -u XDG_CACHE_HOME -u XDG_CONFIG_HOME -u XDG_DATA_HOME -u XDG_RUNTIME_DIR -u CARGO_HOME \
-        -u RUSTUP_HOME -u TMPDIR -u SUDO_USER HOME="$home" USER="$tester" LOGNAME="$tester" \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
 # Copies what tests read besides their programs: recipes, snapshots, fixtures, scripts.

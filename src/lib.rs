@@ -33,6 +33,7 @@
 pub mod agent;
 pub mod assembly;
 pub mod base;
+pub mod boot;
 pub mod cache;
 pub mod cancel;
 pub mod check;
@@ -55,6 +56,7 @@ pub mod look;
 pub mod os;
 pub mod oslo;
 pub mod packages;
+pub mod prove;
 pub mod recipe;
 pub(crate) mod rename;
 pub mod report;

@@ -24,11 +24,26 @@ use fs_err as fs;
 use markdown::{Form, Line};
 
 /// What is not run, and why not.
-const LEFT_OUT: [(&str, &str); 17] = [
+const LEFT_OUT: [(&str, &str); 26] = [
     (
         "make demo",
         "`make setup` and `make build` with scripts/demo.sh behind them, which builds what the README builds",
     ),
+    (
+        "make prove IMAGE=trove-guest.qcow2",
+        "makes an instance with a real control plane, which takes minutes",
+    ),
+    ("tib prove trove.qcow2", "the same"),
+    ("tib prove trove-guest.qcow2", "the same"),
+    ("tib prove trove-guest.qcow2 --datastore postgresql", "the same with another database"),
+    ("tib boot trove-guest.qcow2", "takes minutes, and tests/e2e_boot.rs does it"),
+    ("tib boot trove-guest.qcow2 --conf trove-guestagent.conf", "the same"),
+    (
+        "tib boot trove-guest.qcow2 --conf trove-guestagent.conf --broker rabbit://trove:secret@controller:5672/",
+        "needs an operator's broker",
+    ),
+    ("tib boot trove.qcow2", "takes minutes, and tests/e2e_boot.rs boots this image in every way"),
+    ("make prove", "the same"),
     ("make test", "runs these tests"),
     ("make test-all", "runs these tests, and for longer"),
     ("make test-network", "needs other people's servers"),
@@ -54,7 +69,7 @@ const LEFT_OUT: [(&str, &str); 17] = [
 ];
 
 /// What starts an appliance, or needs an image that was made with one.
-const APPLIANCE: [&str; 23] = [
+const APPLIANCE: [&str; 24] = [
     "tib doctor",
     "tib doctor --json",
     "tib build mariadb -o mariadb.qcow2",
@@ -63,6 +78,7 @@ const APPLIANCE: [&str; 23] = [
     "tib build trove-guest --agent path:./trove --ssh-key ~/.ssh/id_ed25519.pub -o trove-dev.qcow2",
     "tib build redis --dry-run",
     "tib build ./mydb.toml",
+    "tib boot mariadb.qcow2",
     "tib ls -lR mariadb.qcow2 /etc/mysql",
     "tib inspect mariadb.qcow2",
     "tib diff yesterday.qcow2 today.qcow2",

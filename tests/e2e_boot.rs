@@ -1,87 +1,292 @@
-//! Boots finished images: what looks right at rest must also come up.
+//! `tib boot`: good images come all the way, broken ones are told why not, and nothing is left of either.
 
 mod common;
 
-use common::boot::{Options, Vm, user_data};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use common::built_image;
+use common::instance::Place;
+use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process};
+use tib::digest::Digest;
 
-#[test]
-fn appliance_boot_mariadb() {
-    let select = ("select", "mariadb --batch --skip-column-names -e 'SELECT 40 + 2'");
-    let failed = ("failed", "systemctl --failed --plain --no-legend | cut -d' ' -f1");
-    let user_data = user_data(&[], &["mariadb.service"], &[select, failed]);
-    let mut vm = Vm::start(&built_image("mariadb"), &Options::with_user_data(&user_data));
+/// All that an image with an agent for containers must reach.
+const CONTAINER: [&str; 12] = [
+    "firmware",
+    "kernel",
+    "init",
+    "network",
+    "data-source",
+    "files",
+    "docker",
+    "agent",
+    "volume",
+    "connection",
+    "queues",
+    "ping",
+];
 
-    assert_eq!(vm.answer("probe"), "started");
-    assert_eq!(vm.answer("mariadb.service"), "active");
-    assert_eq!(vm.answer("select"), "42", "root reaches the database through its socket");
-    assert_eq!(vm.answer("failed"), "");
+fn digest(path: &Path) -> Digest {
+    Digest::of_reader(fs::File::open(path).unwrap()).unwrap().0
 }
 
-/// The agent gets as far as it can without a message bus: to the message bus.
 #[test]
 fn appliance_boot_trove_guest() {
-    let questions = [
-        ("uid", "for i in $(seq 150); do getent passwd 1001 && break; sleep 2; done"),
-        ("info", "stat -c '%U:%G %a' /etc/trove/conf.d/guest_info.conf"),
-        ("config", "stat -c '%U:%G %a' /etc/trove/conf.d/trove-guestagent.conf"),
-        ("volume", "for i in $(seq 150); do findmnt -no FSTYPE /dev/vdb && break; sleep 2; done"),
-        (
-            "bus",
-            "for i in $(seq 150); do grep -q 'impl_rabbit.*ECONNREFUSED' /var/log/trove/trove-guestagent.log && echo refused && break; sleep 2; done",
-        ),
-        (
-            // From the guest's own files: there is no registry to pull from.
-            "container",
-            "tar -C / -ch usr/bin/true lib64/ld-linux-x86-64.so.2 lib/x86_64-linux-gnu/libc.so.6 | docker import - probe >/dev/null \
-             && docker run --rm --network none probe /usr/bin/true 2>&1 && echo ran",
-        ),
-        ("restarts", "systemctl show -P NRestarts guest-agent.service"),
-        ("log", "tail -n 20 /var/log/trove/trove-guestagent.log"),
-    ];
-    let user_data = user_data(&trove_files(), &["docker.service", "guest-agent.service"], &questions);
-    let mut options = Options::with_user_data(&user_data);
-    options.data_disk = Some(1 << 30);
-    let mut vm = Vm::start(&built_image("trove-guest"), &options);
-
-    assert_eq!(vm.answer("probe"), "started");
-    assert_eq!(vm.answer("docker.service"), "active");
-    assert_eq!(vm.answer("guest-agent.service"), "active");
-    // Had anybody else had the id, the agent would have died of it.
-    assert!(vm.answer("uid").starts_with("database:x:1001:1001:"), "{}", vm.answer("uid"));
-    assert_eq!(vm.answer("info"), "ubuntu:root 644");
-    assert_eq!(vm.answer("config"), "ubuntu:root 644");
-    assert_eq!(vm.answer("volume"), "ext4", "the agent formats and mounts the data volume");
-    assert_eq!(vm.answer("bus"), "refused", "nobody listens there: {}", vm.answer("log"));
-    assert_eq!(vm.answer("container"), "ran", "docker starts containers, with AppArmor confining them");
-    assert_eq!(vm.answer("restarts"), "0", "{}", vm.answer("log"));
+    let place = Place::new();
+    let image = built_image("trove-guest");
+    let before = digest(&image);
+    let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let (junit, html, logs) = (file("boot.xml"), file("boot.html"), file("logs"));
+    let arguments = ["--prepare", "--junit", &junit, "--html", &html, "--logs", &logs, "--timeout", "1100"];
+    let booted = place.booted(&image, &arguments, 0);
+    assert_eq!(booted.seen(), [&CONTAINER[..], &["building"]].concat());
+    assert_eq!(booted.report["passed"], true);
+    assert_eq!(booted.report["warnings"], serde_json::json!([]), "no failed unit, a clock that is right");
+    assert_eq!(booted.fact("Broker"), Some("a private RabbitMQ"));
+    assert!(fs::read_to_string(junit).unwrap().contains("the agent answers a ping"));
+    assert!(fs::read_to_string(html).unwrap().contains("How far an instance of it comes"));
+    for name in ["console.log", "probe.jsonl", "broker.log"] {
+        assert!(fs::metadata(Path::new(&logs).join(name)).unwrap().len() > 100, "{name}");
+    }
+    // Milestones are told as they come.
+    let told = |name: &str| booted.stderr.find(&format!("{name}: waiting until")).unwrap();
+    assert!(CONTAINER.windows(2).all(|pair| told(pair[0]) < told(pair[1])), "{}", booted.stderr);
+    assert_eq!(digest(&image), before);
+    place.is_clean();
 }
 
-/// What Trove's task manager puts into user data, with its owner and without permissions.
-fn trove_files() -> [serde_json::Value; 2] {
-    let file = |name: &str, content: &str| {
-        serde_json::json!({
-            "path": format!("/etc/trove/conf.d/{name}"), "owner": "ubuntu:root", "content": content,
-        })
-    };
-    [
-        file(
-            "guest_info.conf",
-            "[DEFAULT]\n\
-             guest_id = 6f4f1e0c-71d8-4b3c-a6a4-6b6f1d7b3f55\n\
-             datastore_manager = mariadb\n\
-             datastore_version = 11.4\n\
-             tenant_id = 3dcf1f3a6d2a4e6a8f0c0f2b9f5b8e11\n",
-        ),
-        // 10.0.2.2 is the host as qemu shows it to its guest; nothing listens there.
-        file(
-            "trove-guestagent.conf",
-            "[DEFAULT]\n\
-             transport_url = rabbit://trove:trove@10.0.2.2:5672/\n\
-             control_exchange = trove\n\
-             log_dir = /var/log/trove/\n\
-             log_file = trove-guestagent.log\n\
-             command_process_timeout = 60\n",
-        ),
-    ]
+/// Without a config drive, from UEFI, with Trove's encryption, for another database.
+#[test]
+fn appliance_boot_trove_guest_with_the_metadata_service() {
+    let place = Place::new();
+    let arguments = [
+        "--metadata",
+        "service",
+        "--firmware",
+        "uefi",
+        "--rpc-key",
+        "oYNxZpD6vBbQKpZQ",
+        "--datastore",
+        "postgresql",
+        "--datastore-version",
+        "16",
+        "--memory",
+        "1536M",
+        "--volume",
+        "2G",
+        "--prepare",
+    ];
+    let booted = place.booted(&built_image("trove-guest"), &arguments, 0);
+    assert_eq!(booted.seen(), [&CONTAINER[..], &["building"]].concat());
+    assert_eq!(booted.fact("Machine").map(|machine| machine.ends_with("UEFI, metadata service")), Some(true));
+    place.is_clean();
+}
+
+/// A database as packages: its unit runs, a login as an agent makes it is answered, its files are where they belong.
+#[test]
+fn appliance_boot_packages() {
+    let place = Place::new();
+    for (recipe, version, options) in [("mariadb", "10.11.", &["--twice"][..]), ("postgresql", "15.", &[])] {
+        let booted = place.booted(&built_image(recipe), &[&["--metadata", "both"], options].concat(), 0);
+        let all =
+            ["firmware", "kernel", "init", "network", "data-source", "service", "login", "data-directory"];
+        assert_eq!(booted.seen(), all, "{recipe}");
+        let found = booted.fact("Version").unwrap();
+        assert!(found.starts_with(version), "{recipe}: {found}");
+        let checks = booted.report["results"].as_array().unwrap().len();
+        assert_eq!(checks, all.len() * (1 + options.len()), "{recipe}");
+        assert_eq!(booted.fact("Second instance").is_some(), !options.is_empty());
+    }
+    place.is_clean();
+}
+
+/// Boots an image that must not come all the way, and asserts what is missing and what is named as the cause.
+#[track_caller]
+fn fails(place: &Place, image: &Path, arguments: &[&str], missing: &str, cause: &str) {
+    let booted = place.booted(image, arguments, 8);
+    assert_eq!((booted.missing()[0], booted.cause()), (missing, cause), "{:#}", booted.report["causes"]);
+    let logs = booted.report["logs"].as_str().unwrap();
+    assert!(Path::new(logs).join("console.log").exists(), "logs of a failure are kept");
+    fs::remove_dir_all(logs).unwrap();
+    place.is_clean();
+}
+
+/// A configuration of the agent, in a file.
+fn conf(place: &Place, transport: &str, exchange: &str) -> String {
+    let file = place.path().join("trove-guestagent.conf");
+    let text = format!(
+        "[DEFAULT]\ntransport_url = {transport}\n{exchange}\nlog_dir = /var/log/trove/\nlog_file = trove-guestagent.log\n"
+    );
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// A guest that says nothing tells by its disk.
+#[test]
+fn appliance_boot_of_an_image_without_cloud_init() {
+    let place = Place::new();
+    let changes: [(&str, &[&str]); 1] = [("silent", &["touch /etc/cloud/cloud-init.disabled"])];
+    let image = &place.changed(&built_image("trove-guest"), &changes)[0];
+    fails(&place, image, &[], "network", "cloud-init-silent");
+}
+
+#[test]
+fn appliance_boot_without_a_volume() {
+    fails(&Place::new(), &built_image("trove-guest"), &["--no-volume"], "volume", "volume-missing");
+}
+
+#[test]
+fn appliance_boot_with_an_owner_that_is_not_there() {
+    let arguments = ["--owner", "nobody-here:root"];
+    fails(&Place::new(), &built_image("trove-guest"), &arguments, "files", "owner-missing");
+}
+
+/// oslo's default for the exchange, which Trove never overrides.
+#[test]
+fn appliance_boot_with_another_exchange() {
+    let place = Place::new();
+    let conf = conf(&place, "rabbit://replaced:by@tib:5672/", "");
+    let arguments = ["--conf", &conf, "--control-exchange", "trove"];
+    fails(&place, &built_image("trove-guest"), &arguments, "ping", "control-exchange");
+}
+
+/// As with a wrong address, or a firewall: the agent's configuration is used as it is.
+#[test]
+fn appliance_boot_without_a_way_to_the_broker() {
+    let place = Place::new();
+    let conf = conf(&place, "rabbit://trove:secret@10.0.2.2:9/", "control_exchange = trove");
+    let arguments = ["--network", "open", "--broker", "amqp://trove:secret@127.0.0.1:9/", "--conf", &conf];
+    fails(&place, &built_image("trove-guest"), &arguments, "queues", "broker-unreachable");
+}
+
+/// Time that runs out, an interrupt, and a kill in the middle of it.
+#[test]
+fn appliance_boot_leaves_nothing() {
+    let place = Place::new();
+    let image = built_image("trove-guest");
+    let booted =
+        place.booted(&image, &["--timeout", "12", "--logs", place.path().join("logs").to_str().unwrap()], 8);
+    assert!(booted.stderr.contains("firmware"), "{}", booted.stderr);
+    assert!(!booted.missing().is_empty());
+    place.is_clean();
+    for signal in [Signal::INT, Signal::KILL] {
+        let mut child =
+            place.boot(&image, &["--keep"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.by_ref().any(|line| line.unwrap().contains("kernel: waiting")), "it boots");
+        assert!(place.running().iter().any(|command| command.contains("qemu-system")));
+        assert!(place.running().iter().any(|command| command.contains("beam")));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        drop(lines);
+        let status = child.wait().unwrap();
+        if signal == Signal::INT {
+            assert_eq!(status.code(), Some(130));
+        } else {
+            // Whoever uses the cache next takes the files of the dead away.
+            let mut status = common::tib();
+            common::outcome(status.env("TIB_CACHE_DIR", place.path()).args(["cache", "status"])).expect(0);
+        }
+        place.is_clean();
+    }
+}
+
+/// A person in the machine: by the command that it prints, and by a shell right away.
+#[test]
+fn appliance_boot_lets_a_person_in() {
+    let place = Place::new();
+    let image = built_image("redis");
+    let mut child =
+        place.boot(&image, &["--keep"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let note = lines.find(|line| line.contains("until you interrupt")).expect("it says how to get in");
+    let command = note.split_once("): ").unwrap().1;
+    // sshd may start last.
+    let script = format!("for i in $(seq 60); do {command} sudo -n id -u && exit; sleep 3; done");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "0",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(lines);
+    place.is_clean();
+
+    let mut child = place
+        .boot(
+            &image,
+            &["--ssh", "--metadata", "configdrive", "--firmware", "bios", "--network", "restricted"],
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Commands are read by the shell in the guest.
+    writeln!(child.stdin.take().unwrap(), "echo host=$(hostname); getent hosts deb.debian.org || echo alone")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("host=tib-") && said.contains("alone"), "{said}");
+    assert!(output.status.success(), "{said}");
+    place.is_clean();
+}
+
+/// The console, on a terminal, from power-on until Ctrl-] is typed.
+#[test]
+fn appliance_boot_attaches_the_console() {
+    const PROGRAM: &str = "import os, pty, sys\n\
+        pid, terminal = pty.fork()\n\
+        if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        seen = b''\n\
+        while b' login:' not in seen: seen += os.read(terminal, 4096)\n\
+        os.write(terminal, b'\\x1d')\n\
+        try:\n\
+        \x20   while piece := os.read(terminal, 4096): seen += piece\n\
+        except OSError: pass\n\
+        sys.stdout.buffer.write(seen)\n\
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
+    let place = Place::new();
+    let boot = place.boot(&built_image("redis"), &["--shell"]);
+    let mut command = Command::new("python3");
+    command.args(["-c", PROGRAM]).arg(boot.get_program()).args(boot.get_args());
+    for (name, value) in boot.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert!(seen.contains("Linux version") && seen.contains("the init system starts"), "{seen}");
+    // Whether it had come all the way by then is chance.
+    assert!([Some(0), Some(8)].contains(&output.status.code()), "{seen}");
+    place.is_clean();
+}
+
+/// What a guest is connected to is passed on whole, both ways, and its end too.
+#[test]
+fn a_relay_passes_on_what_it_is_given() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("tcp:{}", listener.local_addr().unwrap());
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).unwrap();
+        stream.write_all(&heard).unwrap();
+    });
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let mut child =
+        common::tib().args(["relay", &target]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&sent).unwrap();
+    let output = child.wait_with_output().unwrap();
+    echo.join().unwrap();
+    assert!(output.status.success() && output.stdout == sent);
+    let refused = common::outcome(common::tib().args(["relay", "unix:/nonexistent/socket"]));
+    assert_eq!((refused.code, refused.stdout.as_str(), refused.stderr.as_str()), (Some(1), "", ""));
 }

@@ -40,6 +40,7 @@ macro_rules! targets {
 }
 
 targets! {
+    amqp_message = "../fuzz/fuzz_targets/amqp_message.rs";
     catalogue = "../fuzz/fuzz_targets/catalogue.rs";
     checks = "../fuzz/fuzz_targets/checks.rs";
     checksums = "../fuzz/fuzz_targets/checksums.rs";
@@ -47,6 +48,8 @@ targets! {
     dpkg = "../fuzz/fuzz_targets/dpkg.rs";
     ext4 = "../fuzz/fuzz_targets/ext4.rs";
     fat = "../fuzz/fuzz_targets/fat.rs";
+    guest_console = "../fuzz/fuzz_targets/guest_console.rs";
+    guest_probe = "../fuzz/fuzz_targets/guest_probe.rs";
     inspect = "../fuzz/fuzz_targets/inspect.rs";
     journal = "../fuzz/fuzz_targets/journal.rs";
     layout = "../fuzz/fuzz_targets/layout.rs";

@@ -109,6 +109,61 @@ fn every_group_of_packages_says_what_it_is_for() {
     }
 }
 
+/// What a package started or enabled is switched off; what was on before is its host's.
+#[test]
+fn services_that_come_with_packages_are_switched_off() {
+    for (before, after, wanted) in [
+        ("", "ssh.service\n", ""),
+        (
+            "",
+            "epmd.service\nepmd.socket\nrabbitmq-server.service\n",
+            "epmd.socket\nrabbitmq-server.service\nepmd.service\n",
+        ),
+        ("rabbitmq-server.service\n", "rabbitmq-server.service\nepmd.socket\n", "epmd.socket\n"),
+        ("epmd.socket\n", "epmd.socket\n", ""),
+    ] {
+        let (code, output) = shell("unwanted_services \"$1\" \"$2\"", &[before, after], "");
+        assert_eq!((code, output.as_str()), (Some(0), wanted), "{before:?} {after:?}");
+    }
+}
+
+/// While packages are installed, Debian's scripts ask whether a service may be started.
+#[test]
+fn services_that_come_with_packages_are_not_started() {
+    for (service, wanted) in [
+        ("rabbitmq-server", 101),
+        ("rabbitmq-server.service", 101),
+        ("epmd.socket", 101),
+        ("ssh", 0),
+        ("ssh.service", 0),
+    ] {
+        let (code, output) = shell("sh -c \"$(policy)\" policy-rc.d \"$1\" start", &[service], "");
+        assert_eq!((code, output.as_str()), (Some(wanted), ""), "{service}");
+    }
+}
+
+/// Whatever ends an installation, the host keeps nothing that forbids its services; and what it forbade before stays.
+#[test]
+fn the_policy_lasts_as_long_as_the_installation() {
+    let scratch = tempfile::tempdir().unwrap();
+    let policy = scratch.path().join("policy-rc.d");
+    let name = policy.to_str().unwrap();
+    let stubs =
+        "as_root() { \"$@\"; }; have() { [ \"$1\" = apt-get ]; }; enabled_services() { :; }; POLICY=$1; ";
+    for (install, wanted) in [("test -x \"$1\"", 0), ("die no", 1), ("false", 1)] {
+        let (code, _) = shell(
+            &format!("{stubs} install() {{ {install}; }}; without_new_services install \"$1\""),
+            &[name],
+            "",
+        );
+        assert_eq!(code, Some(wanted), "{install}");
+        assert!(!policy.exists(), "{install}");
+    }
+    fs_err::write(&policy, "theirs").unwrap();
+    let (code, _) = shell(&format!("{stubs} without_new_services true"), &[name], "");
+    assert_eq!((code, fs_err::read_to_string(&policy).unwrap().as_str()), (Some(0), "theirs"));
+}
+
 /// Whoever has neither apt nor dnf goes by the page.
 #[test]
 fn the_page_names_every_package() {

@@ -14,10 +14,11 @@ the default base image, made without root|mmdebstrap uidmap
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk parted
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
-tests: other people's tools that look into the images|guestfs-tools guestfish xorriso apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor openssh-client patch skopeo sudo strace jq
-tests: firmware for virtual machines that boot with UEFI|ovmf
+tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor patch skopeo sudo strace jq
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
 tests: a browser that shows reports|$(apt_browser)
+booting an image: a config drive, firmware, ssh|xorriso ovmf openssh-client
+booting an image, and proving it with Trove's control plane: a message broker|rabbitmq-server
 LIST
         have_kernel || printf 'a kernel for the appliance (none in /boot)|%s\n' "$(apt_kernel)"
         ;;
@@ -31,11 +32,13 @@ the default base image, made without root|mmdebstrap shadow-utils
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux parted
 Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
-tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish xorriso dpkg gnupg2 xz dosfstools mtools grub2-tools systemd openssh patch skopeo sudo strace jq
-tests: firmware for virtual machines that boot with UEFI|edk2-ovmf
+tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish dpkg gnupg2 xz dosfstools mtools grub2-tools systemd patch skopeo sudo strace jq
+booting an image: a config drive, firmware, ssh|xorriso edk2-ovmf openssh-clients
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
 tests: a browser that shows reports|chromium-headless
 LIST
+        # Enterprise Linux has it in a repository for OpenStack alone; whoever has that has it on offer.
+        ! dnf_offers rabbitmq-server || printf '%s|%s\n' "proving an image with Trove's control plane" rabbitmq-server
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;
     esac
@@ -82,6 +85,8 @@ apt_offers() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
 apt_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
+
+dnf_offers() { rpm -q "$1" >/dev/null 2>&1 || [ -n "$(dnf -q repoquery "$1" 2>/dev/null)" ]; }
 
 dnf_qemu() {
     case $(os_id) in
@@ -130,10 +135,78 @@ install_packages() {
         say "packages: all there"
         return
     fi
-    case $manager in
-    apt) apt_install "${missing[@]}" ;;
-    dnf) dnf_install "${missing[@]}" ;;
-    esac
+    without_new_services "$manager"_install "${missing[@]}"
+}
+
+# Services that packages bring and start, and nobody here needs: tib and its tests start these programs by themselves, as
+# an ordinary user.
+UNWANTED_SERVICES='rabbitmq-server epmd'
+
+# Runs an installation, after which none of these runs or is enabled that was not before.
+without_new_services() {
+    local before unit
+    before=$(enabled_services)
+    deny_starting_services
+    "$@"
+    allow_starting_services
+    while read -r unit; do
+        say "$unit came with a package and is not needed: switching it off"
+        # Where systemd does not run, as in containers, there is nothing to stop.
+        if [ -d /run/systemd/system ]; then
+            as_root systemctl --quiet disable --now "$unit" || warn "$unit is still on"
+        else
+            as_root systemctl --quiet disable "$unit" || warn "$unit is still enabled"
+        fi
+    done < <(unwanted_services "$before" "$(enabled_services)")
+}
+
+# Services and sockets that start with the system, one a line; none without systemd.
+enabled_services() {
+    ! have systemctl || systemctl list-unit-files --no-legend --state=enabled --type=service,socket 2>/dev/null |
+        awk '{ print $1 }'
+}
+
+# What is to be switched off, from what was enabled before and what is now. Sockets come first: one would start its service
+# again.
+unwanted_services() {
+    local service kind unit
+    for kind in socket service; do
+        for service in $UNWANTED_SERVICES; do
+            unit=$service.$kind
+            if grep -qxF "$unit" <<<"$2" && ! grep -qxF "$unit" <<<"$1"; then
+                printf '%s\n' "$unit"
+            fi
+        done
+    done
+}
+
+# Debian's packages start their services at once, unless this program says no. One that is there already is its host's.
+POLICY=/usr/sbin/policy-rc.d
+
+# Of each service's name and unit.
+policy() {
+    # shellcheck disable=SC2016 # for the shell that runs it
+    printf '#!/bin/sh\ncase ${1%%.*} in\n'
+    printf '%s) exit 101 ;;\nesac\n' "${UNWANTED_SERVICES// / | }"
+}
+
+deny_starting_services() {
+    policy_is_ours=
+    if ! have apt-get || [ -e "$POLICY" ]; then
+        return
+    fi
+    policy_is_ours=yes
+    # `die` ends the shell, and the host must not keep this.
+    trap allow_starting_services EXIT
+    # shellcheck disable=SC2016 # for the shell that root runs
+    as_root sh -c 'printf "%s\n" "$2" >"$1" && chmod 0755 "$1"' sh "$POLICY" "$(policy)"
+}
+
+allow_starting_services() {
+    [ -n "${policy_is_ours:-}" ] || return 0
+    policy_is_ours=
+    as_root rm -f "$POLICY"
+    trap - EXIT
 }
 
 apt_install() {

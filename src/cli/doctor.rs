@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::boot;
 use crate::cache::Cache;
 use crate::error::{Exit, Result};
 use crate::guest::doctor::{self, Finding, State};
@@ -25,6 +26,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Exit> {
     let appliance = std::path::Path::new("/var/tmp");
     findings.push(space("the appliance", appliance, TEMP_SPACE, "make room in /var/tmp"));
     findings.extend(tools(context));
+    findings.push(broker());
     findings.push(namespaces(context));
     context.printer.finish();
     let failed = findings.iter().any(|finding| finding.state == State::Failed);
@@ -122,7 +124,7 @@ fn space(name: &str, path: &std::path::Path, wanted: u64, fix: &str) -> Finding 
 
 /// Programs that builds run on the host.
 fn tools(context: &Context) -> Vec<Finding> {
-    let tools: [(&str, &[&str], &str, State, &str); 4] = [
+    let tools: [(&str, &[&str], &str, State, &str); 5] = [
         (
             "mke2fs",
             &["-V"],
@@ -151,6 +153,13 @@ fn tools(context: &Context) -> Vec<Finding> {
             State::Warning,
             "nothing: without it the guest's own apt does the work",
         ),
+        (
+            "xorriso",
+            &["--version"],
+            "`tib boot` makes config drives with it",
+            State::Warning,
+            "install xorriso, or boot with `--metadata service`",
+        ),
     ];
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     tools
@@ -175,6 +184,20 @@ fn tools(context: &Context) -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+/// Whether agents can be tried out.
+fn broker() -> Finding {
+    let found = boot::rabbitmq();
+    Finding {
+        name: "RabbitMQ".to_owned(),
+        state: if found.is_some() { State::Ok } else { State::Warning },
+        detail: found.unwrap_or("not found").to_owned(),
+        why: "`tib boot` sees whether a guest agent registers".to_owned(),
+        fix: found
+            .is_none()
+            .then(|| "install rabbitmq-server (it need not run), or give `--broker`".to_owned()),
+    }
 }
 
 /// Makes a user namespace with a range of ids, as mmdebstrap does.

@@ -2,6 +2,7 @@
 
 mod args;
 mod base;
+mod boot;
 mod build;
 mod cache;
 mod cat;
@@ -11,7 +12,9 @@ mod extract;
 mod inspect;
 mod log;
 mod ls;
+mod prove;
 mod recipe;
+mod reports;
 mod settings;
 mod signals;
 mod stat;
@@ -123,6 +126,10 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return ExitCode::from(not_parsed(&error) as u8),
     };
+    // It speaks to a guest, and to nobody else.
+    if let Command::Relay(args) = &args.command {
+        return boot::relay(args);
+    }
     let settings = Settings::new(&args.global);
     let printer = Printer::new(&settings);
     let cancel = Cancel::new();
@@ -177,6 +184,9 @@ fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Log(args) => log::run(&args, context),
         Command::Tail(args) => tail::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
+        Command::Boot(args) => boot::run(&args, context),
+        Command::Prove(args) => prove::run(&args, context),
+        Command::Relay(_) => Ok(Exit::Done),
         Command::Base(args) => base::run(args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),

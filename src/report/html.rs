@@ -105,6 +105,7 @@ impl Report {
             CheckGroup::Recipe => "What its recipe asks",
             CheckGroup::Checks => "What files of checks ask",
             CheckGroup::Sealing => "Nothing of the build is left",
+            CheckGroup::Boot => "How far an instance of it comes",
         };
         Group {
             name: group.name(),

@@ -51,13 +51,16 @@ pub enum CheckGroup {
     Image,
     /// What Trove's configuration files and the image must agree on.
     Configuration,
+    /// How far an instance of the image comes.
+    Boot,
 }
 
 impl CheckGroup {
     /// All groups, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Image, Self::Configuration, Self::Recipe, Self::Checks, Self::Sealing];
+    pub const ALL: [Self; 6] =
+        [Self::Image, Self::Configuration, Self::Recipe, Self::Checks, Self::Sealing, Self::Boot];
 
-    /// `recipe`, `checks`, `sealing`, `image`, `configuration`.
+    /// `recipe`, `checks`, `sealing`, `image`, `configuration`, `boot`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recipe => "recipe",
@@ -65,6 +68,7 @@ impl CheckGroup {
             Self::Sealing => "sealing",
             Self::Image => "image",
             Self::Configuration => "configuration",
+            Self::Boot => "boot",
         }
     }
 }

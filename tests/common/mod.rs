@@ -15,6 +15,7 @@ pub mod filled;
 pub mod gpg;
 pub mod hostile;
 pub mod http;
+pub mod instance;
 pub mod look;
 pub mod makers;
 pub mod oracle;

@@ -1,11 +1,13 @@
 //! The arguments, as clap reads them. No logic here.
 
 mod base;
+mod boot;
 mod cache;
 mod diff;
 mod inspect;
 mod log;
 mod look;
+mod prove;
 mod verify;
 
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ use crate::trust::checksum::Checksum;
 
 use base::BASE_HELP;
 pub(in crate::cli) use base::{BaseArgs, BaseCommand, BaseFetchArgs};
+use boot::BOOT_HELP;
+pub(in crate::cli) use boot::{BootArgs, RelayArgs};
 use cache::CACHE_HELP;
 pub(in crate::cli) use cache::{CacheArgs, CacheCommand};
 pub(in crate::cli) use diff::DiffArgs;
@@ -29,6 +33,8 @@ pub(in crate::cli) use inspect::InspectArgs;
 use log::{LOG_HELP, TAIL_HELP};
 pub(in crate::cli) use log::{LogArgs, TailArgs};
 pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
+use prove::PROVE_HELP;
+pub(in crate::cli) use prove::ProveArgs;
 use verify::VERIFY_HELP;
 pub(in crate::cli) use verify::VerifyArgs;
 
@@ -167,6 +173,14 @@ pub(in crate::cli) enum Command {
     /// Check an image: sealed, its agent able to start, and what its recipe and you ask
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Start an instance of an image, see how far it comes, and say why not further
+    #[command(after_help = BOOT_HELP)]
+    Boot(BootArgs),
+    /// Have a real control plane of Trove make a database of an image, use it, restart it and delete it
+    #[command(after_help = PROVE_HELP)]
+    Prove(ProveArgs),
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// See, check and tidy up what is kept for later
     #[command(after_help = CACHE_HELP)]
     Cache(CacheArgs),

@@ -1,0 +1,129 @@
+use super::*;
+use crate::boot::probe::GuestState;
+use crate::boot::seen::Expected;
+
+/// An instance with an agent whose guest has said these things: a key and a value each.
+fn seen(said: &[(&str, serde_json::Value)]) -> Seen {
+    let mut guest = GuestState::default();
+    guest.hear(br#"{"key": "probe", "value": {"clock": 1}}"#);
+    for (key, value) in said {
+        guest.hear(serde_json::json!({ "key": key, "value": value }).to_string().as_bytes());
+    }
+    let expected = Expected {
+        agent: Some("guest-agent.service".to_owned()),
+        owner: "ubuntu:root".to_owned(),
+        files: vec!["/etc/trove/conf.d/guest_info.conf".to_owned()],
+        ..Expected::default()
+    };
+    Seen { expected, guest, ..Seen::default() }
+}
+
+fn first(missing: Milestone, seen: &Seen) -> String {
+    let context = Context { exchange: "trove".to_owned(), has_volume: true, ..Context::default() };
+    diagnose(missing, seen, &context)[0].id.clone()
+}
+
+#[test]
+fn what_an_agent_says_names_the_cause() {
+    for (missing, line, expected) in [
+        (Milestone::Volume, "useradd: UID 1001 is not unique", "uid-taken"),
+        (Milestone::Volume, "sudo: a password is required", "sudo-password"),
+        (
+            Milestone::Volume,
+            "sudo: /usr/bin/sudo must be owned by uid 0 and have the setuid bit set",
+            "sudo-broken",
+        ),
+        (Milestone::Agent, "ModuleNotFoundError: No module named 'oslo_messaging'", "dependency-missing"),
+        (Milestone::Volume, "blockdev: cannot open /dev/vdb: No such file or directory", "volume-missing"),
+        (
+            Milestone::Connection,
+            "docker.errors.DockerException: Error while fetching server API version: ('Connection aborted.', \
+             PermissionError(13, 'Permission denied'))",
+            "docker-forbidden",
+        ),
+        (
+            Milestone::Connection,
+            "docker.errors.DockerException: Error while fetching server API version: ('Connection aborted.', \
+             FileNotFoundError(2, 'No such file or directory'))",
+            "docker-down",
+        ),
+        (
+            Milestone::Connection,
+            "amqp.exceptions.AccessRefused: (0, 0): (403) ACCESS_REFUSED - Login was refused",
+            "broker-refused",
+        ),
+        (
+            Milestone::Connection,
+            "[Errno 111] ECONNREFUSED. Trying again in 1 seconds.: ConnectionRefusedError",
+            "broker-unreachable",
+        ),
+        (
+            Milestone::Volume,
+            "RuntimeError: The guest_id parameter is not set. guest_info.conf was not injected",
+            "guest-id-missing",
+        ),
+    ] {
+        assert_eq!(first(missing, &seen(&[("journal", serde_json::json!([line]))])), expected, "{line}");
+    }
+}
+
+#[test]
+fn the_state_of_units_and_files_names_the_cause() {
+    let unit = |value: serde_json::Value| serde_json::json!({ "guest-agent.service": value });
+    for (missing, said, expected) in [
+        (
+            Milestone::Agent,
+            vec![("units", unit(serde_json::json!({"LoadState": "not-found"})))],
+            "unit-missing",
+        ),
+        (Milestone::Agent, vec![("units", unit(serde_json::json!({"LoadState": "masked"})))], "unit-masked"),
+        (
+            Milestone::Agent,
+            vec![(
+                "units",
+                unit(
+                    serde_json::json!({"LoadState": "loaded", "UnitFileState": "disabled", "ActiveState": "inactive"}),
+                ),
+            )],
+            "unit-disabled",
+        ),
+        (
+            Milestone::Agent,
+            vec![(
+                "units",
+                unit(
+                    serde_json::json!({"LoadState": "loaded", "UnitFileState": "enabled", "ExecMainStatus": "203"}),
+                ),
+            )],
+            "python-missing",
+        ),
+        (
+            Milestone::DataSource,
+            vec![("cloud", serde_json::json!({"datasource": "DataSourceNone"}))],
+            "no-data-source",
+        ),
+        (Milestone::Files, vec![("users", serde_json::json!({"debian": 1000}))], "owner-missing"),
+        (Milestone::Network, vec![], "unknown"),
+    ] {
+        assert_eq!(first(missing, &seen(&said)), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn brokers_consoles_and_clocks_name_causes() {
+    let mut instance = seen(&[]);
+    instance.broker.unroutable = true;
+    assert_eq!(first(Milestone::Ping, &instance), "control-exchange");
+    let mut instance = seen(&[]);
+    instance.broker_log.refused = Some("PLAIN login refused: user 'trove' - invalid credentials".to_owned());
+    assert_eq!(first(Milestone::Connection, &instance), "broker-refused");
+    let mut instance = seen(&[]);
+    instance.clock_ahead = Some(-43_200.0);
+    assert_eq!(first(Milestone::Connection, &instance), "clock");
+    let mut instance = Seen::default();
+    instance.console.push(b"[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n");
+    assert_eq!(first(Milestone::Init, &instance), "kernel-panic");
+    let mut instance = Seen::default();
+    instance.console.push(b"tib login: ");
+    assert_eq!(first(Milestone::Network, &instance), "cloud-init-silent");
+}

@@ -1,0 +1,154 @@
+//! What is booted: what the image at rest says of its agent and its database.
+
+use std::path::Path;
+
+use crate::disk::{Layout, Tree};
+use crate::distro::Family;
+use crate::os::{ReadError, UnitState, unit_state};
+use crate::report::Report;
+use crate::verify;
+
+/// A database that an image may have as packages, and how an agent that drives packages asks it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Database {
+    /// Trove's name.
+    name: &'static str,
+    /// Its unit's names.
+    units: &'static [&'static str],
+    /// A shell command that logs in as an agent does at first, and prints the version.
+    version: &'static str,
+    /// One that prints the directory of its files.
+    data: &'static str,
+    /// That directory.
+    directory: &'static str,
+    /// The port it listens on.
+    port: u16,
+}
+
+const DATABASES: &[Database] = &[
+    Database {
+        name: "mariadb",
+        units: &["mariadb.service"],
+        version: "mysql --user=root --batch --skip-column-names --execute='SELECT VERSION()'",
+        data: "mysql --user=root --batch --skip-column-names --execute='SELECT @@datadir'",
+        directory: "/var/lib/mysql",
+        port: 3306,
+    },
+    Database {
+        name: "mysql",
+        units: &["mysql.service", "mysqld.service"],
+        version: "mysql --user=root --batch --skip-column-names --execute='SELECT VERSION()'",
+        data: "mysql --user=root --batch --skip-column-names --execute='SELECT @@datadir'",
+        directory: "/var/lib/mysql",
+        port: 3306,
+    },
+    Database {
+        name: "postgresql",
+        units: &["postgresql.service"],
+        version: "cd / && sudo -n -u postgres psql -tAc 'SHOW server_version'",
+        // Debian keeps each version's files in a directory of its own.
+        data: "cd / && sudo -n -u postgres psql -tAc 'SHOW data_directory' | sed 's,/postgresql/.*,/postgresql,'",
+        directory: "/var/lib/postgresql",
+        port: 5432,
+    },
+    Database {
+        name: "redis",
+        units: &["redis-server.service", "redis.service"],
+        version: "redis-cli --no-auth-warning INFO server | sed -n 's/^redis_version://p' | grep .",
+        data: "redis-cli CONFIG GET dir | sed -n 2p | grep .",
+        directory: "/var/lib/redis",
+        port: 6379,
+    },
+];
+
+/// What is known of an image before it is booted.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    /// The agent's unit.
+    pub(crate) agent: Option<String>,
+    /// Whether it has docker, for an agent that runs databases in containers.
+    pub(crate) docker: bool,
+    /// The database it has as packages.
+    pub(crate) database: Option<Database>,
+    /// All checks of the image at rest.
+    pub(crate) report: Report,
+}
+
+impl Subject {
+    pub(crate) fn read(tree: &mut dyn Tree, image: &Path, layout: &Layout) -> Result<Self, ReadError> {
+        let report = verify::examine(tree, image, layout, None, &[], None);
+        // The family matters for a database's paths alone, which are not asked for here.
+        let agent = verify::agent(tree, &verify::Known::of(None, None, Family::Debian)).agent;
+        let docker = exists(tree, "docker.service")? || exists(tree, "podman.socket")?;
+        let mut database = None;
+        for known in DATABASES {
+            for unit in known.units {
+                if database.is_none() && exists(tree, unit)? {
+                    database = Some(*known);
+                }
+            }
+        }
+        Ok(Self { agent, docker, database, report })
+    }
+
+    /// Units to look at besides the agent's.
+    pub(crate) fn units(&self) -> Vec<String> {
+        let mut units = self.services();
+        if self.docker {
+            units.push("docker.service".to_owned());
+        }
+        units
+    }
+
+    /// Names of the database's unit.
+    pub(crate) fn services(&self) -> Vec<String> {
+        self.database.map_or_else(Vec::new, |known| known.units.iter().map(|&unit| unit.to_owned()).collect())
+    }
+
+    /// What to ask the database.
+    pub(crate) fn questions(&self) -> Vec<(String, String)> {
+        let Some(known) = self.database else { return Vec::new() };
+        [(super::seen::VERSION, known.version), (super::seen::DATA, known.data)]
+            .map(|(name, command)| (name.to_owned(), command.to_owned()))
+            .to_vec()
+    }
+
+    /// Where the database's files belong.
+    pub(crate) fn data_directory(&self) -> Option<String> {
+        self.database.map(|known| known.directory.to_owned())
+    }
+
+    /// Ports that may be open to everybody: ssh's, and the database's.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        [22].into_iter().chain(self.database.map(|known| known.port)).collect()
+    }
+
+    /// What it is, for people.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.agent, self.database) {
+            (Some(agent), None) => format!("guest agent ({agent})"),
+            (Some(agent), Some(known)) => format!("{} and a guest agent ({agent})", known.name),
+            (None, Some(known)) => format!("{}, no guest agent", known.name),
+            (None, None) => "neither guest agent nor database".to_owned(),
+        }
+    }
+}
+
+fn exists(tree: &mut dyn Tree, unit: &str) -> Result<bool, ReadError> {
+    Ok(unit_state(tree, unit)? != UnitState::NotFound)
+}
+
+/// Where Trove has the agent mount the data volume.
+pub(crate) fn mount_point(datastore: &str) -> &'static str {
+    match datastore {
+        "postgresql" => "/var/lib/postgresql",
+        "redis" => "/var/lib/redis",
+        "mongodb" => "/var/lib/mongodb",
+        "cassandra" => "/var/lib/cassandra",
+        "couchbase" => "/var/lib/couchbase",
+        "couchdb" => "/var/lib/couchdb",
+        "vertica" => "/var/lib/vertica",
+        "db2" => "/home/db2inst1/db2inst1",
+        _ => "/var/lib/mysql",
+    }
+}

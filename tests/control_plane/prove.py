@@ -1,0 +1,13 @@
+#!/usr/bin/env python3
+"""Proves an image with a real control plane of Trove on this machine: docs/proving.md."""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from proving.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
