@@ -271,9 +271,12 @@ fn is_command(text: &str) -> bool {
         }
         text = rest[end..].trim_start_matches(|c: char| c == ',' || c.is_whitespace());
     }
+    // A digest of several, the last of which the command stands behind.
+    let is_digest_alone = text.is_empty();
     let text = text.trim_start_matches('"');
     let first = text.split_whitespace().next().unwrap_or_default();
-    text.starts_with(['/', '^'])
+    is_digest_alone
+        || text.starts_with(['/', '^'])
         || OWN.contains(&first)
         || (first.starts_with(|c: char| c.is_ascii_uppercase()) && first.chars().all(is_of_alias))
 }

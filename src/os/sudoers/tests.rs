@@ -195,6 +195,27 @@ fn what_cannot_be_understood_is_said() {
     assert_eq!(read(&mut MemTree::new()).unwrap(), []);
 }
 
+#[test]
+fn what_sudo_takes_for_a_command() {
+    let (short, long) = ("a".repeat(56), "A".repeat(43));
+    for command in [
+        "/bin/x a b".to_owned(),
+        "! /bin/x".to_owned(),
+        "ALL".to_owned(),
+        "SHELLS".to_owned(),
+        "sudoedit /etc/motd".to_owned(),
+        "^/bin/(a|b)$".to_owned(),
+        "\"/bin/with space\"".to_owned(),
+        "NOEXEC: SETENV: /bin/x".to_owned(),
+        format!("sha224:{short} /bin/x"),
+        format!("sha224:{short}, sha256:{long}= /bin/x"),
+    ] {
+        let text = format!("a ALL=(root) {command}\n");
+        let found = read(&mut MemTree::new().file("/etc/sudoers", &text));
+        assert_eq!(found.map_err(|error| error.to_string()).map(|found| found.len()), Ok(1), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_survived(bytes: Vec<u8>) {

@@ -3,6 +3,7 @@
 mod both;
 mod commit;
 mod controller;
+mod embedded;
 mod guest;
 
 use super::agent::Subject;

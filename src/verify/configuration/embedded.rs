@@ -1,0 +1,63 @@
+//! Containers of databases that lie in the image, so that instances need not pull them.
+
+use super::DATASTORES;
+use crate::disk::Tree;
+use crate::inspect::containers::containers;
+use crate::oslo::Config;
+use crate::verify::part::{Found, joined};
+
+/// What docker_image names and none of the container images in the image is called, if it has any with names.
+pub(super) fn embedded(tree: &mut dyn Tree, guest: &Config) -> Found {
+    let images = containers(tree)?.images;
+    let names: Vec<String> =
+        images.into_iter().flat_map(|image| image.references).map(|name| repository(&name)).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let wanted =
+        DATASTORES.iter().filter_map(|datastore| Some((datastore, guest.get(datastore, "docker_image")?)));
+    let wanted: Vec<_> = wanted.collect();
+    // An image may well be for one of several databases.
+    if wanted.iter().any(|(_, image)| names.contains(&repository(image))) {
+        return Ok(None);
+    }
+    Ok(joined(
+        &wanted
+            .iter()
+            .map(|(datastore, image)| format!("[{datastore}] docker_image is {image}"))
+            .collect::<Vec<_>>(),
+    ))
+}
+
+/// The name of a container image without its tag, and with what docker adds to short names.
+fn repository(name: &str) -> String {
+    let name = name.split('@').next().unwrap_or_default();
+    let name = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    };
+    match name.split_once('/') {
+        None => format!("docker.io/library/{name}"),
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_container_images_are_compared_without_tags() {
+        for (name, expected) in [
+            ("mariadb", "docker.io/library/mariadb"),
+            ("mariadb:11.4", "docker.io/library/mariadb"),
+            ("openstack/mariadb", "docker.io/openstack/mariadb"),
+            ("quay.io/openstack.trove/mariadb:11.4", "quay.io/openstack.trove/mariadb"),
+            ("192.0.2.1:5000/mariadb", "192.0.2.1:5000/mariadb"),
+            ("h:5000/m:1@sha256:00", "h:5000/m"),
+        ] {
+            assert_eq!(repository(name), expected);
+        }
+    }
+}
