@@ -351,7 +351,7 @@ fn plans_are_made_of_what_is_asked_for() {
     Sample::debian().write(place.directory.path(), "base");
     place.write(
         "ours.toml",
-        "name = 'ours'\nsummary = 'A test'\nneeds = '10 GiB'\n[options.text]\ndescription = 'What'\n\
+        "name = 'ours'\nsummary = 'A test'\nneeds = '10 GiB'\nmin_disk = '5 GiB'\nmin_ram = '1536 MiB'\n[options.text]\ndescription = 'What'\n\
          [agent]\nsource = 'none'\nuser = 'trove'\nvenv = '/opt/venv'\nmodule = 'trove.cmd.guest'\n\
          [[file]]\npath = '/etc/ours'\ntext = '{{ text }}'\n",
     );
@@ -362,6 +362,7 @@ fn plans_are_made_of_what_is_asked_for() {
     let json: serde_json::Value =
         serde_json::from_str(&place.at_rest(&[&dry[..], &["--json"]].concat()).expect(0)).unwrap();
     assert_eq!((&json["recipe"], &json["needs"]), (&"ours".into(), &(10u64 << 30).into()));
+    assert_eq!((&json["min_disk"], &json["min_ram"]), (&(5u64 << 30).into(), &(1536u64 << 20).into()));
     assert!(!place.path("image.qcow2").exists(), "only shown");
 
     let build = ["./ours.toml", "--base", "base.raw", "--set", "text=hello", "--output", "image.qcow2"];

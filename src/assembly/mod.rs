@@ -119,6 +119,10 @@ pub struct Built {
     pub file_size: u64,
     /// Bytes of its disk.
     pub virtual_size: u64,
+    /// GiB of disk that an instance needs at least.
+    pub min_disk: u64,
+    /// MiB of memory that an instance needs at least; 0 if the recipe does not say.
+    pub min_ram: u64,
     /// The operating system in it.
     pub os: String,
     /// The datastore it is for.
@@ -227,6 +231,8 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         sha256: exported.sha256,
         file_size: exported.file_size,
         virtual_size: exported.virtual_size,
+        min_disk: plan.min_disk_gib(exported.virtual_size),
+        min_ram: plan.min_ram_mib(),
         os: os.pretty,
         datastore: plan.datastore.clone(),
         agent: resolution.agent().map(|agent| format!("{} {}", agent.name, agent.version)),

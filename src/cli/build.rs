@@ -106,8 +106,8 @@ fn summary(built: &Built) -> Text {
         "Upload it as the user Trove's service project belongs to:".to_owned(),
         format!("  openstack image create {name} --private --disk-format qcow2 --container-format bare \\"),
         format!(
-            "    --min-disk {} --property hw_rng_model=virtio --tag trove --tag {tag} --file {file}",
-            built.virtual_size.div_ceil(1 << 30)
+            "    --min-disk {} --min-ram {} --property hw_rng_model=virtio --tag trove --tag {tag} --file {file}",
+            built.min_disk, built.min_ram
         ),
     ])
 }

@@ -110,6 +110,9 @@ struct ImagePart {
     format: &'static str,
     compression: Compression,
     virtual_size: u64,
+    /// Glance's: GiB, and MiB.
+    min_disk: u64,
+    min_ram: u64,
 }
 
 /// What another build of the same may say differently: which way its base came here and when, and the file it made,
@@ -155,6 +158,8 @@ impl Manifest {
                 format: "qcow2",
                 compression: input.compression,
                 virtual_size: export.virtual_size,
+                min_disk: plan.min_disk_gib(export.virtual_size),
+                min_ram: plan.min_ram_mib(),
             },
             recorded: Recorded {
                 origin: input.origin,

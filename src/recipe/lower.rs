@@ -9,12 +9,14 @@ use std::fmt;
 use super::error::RecipeError;
 use super::items;
 use super::lowering::{At, Lowering};
-use super::model::Agent;
+use super::model::{Agent, RecipeFile};
 use super::parse::Source;
 use super::request::check_ssh_keys;
 use super::values::Values;
 use super::when::Situation;
 use super::{AgentCode, AgentSource, AgentStep, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
+use toml::Spanned;
+
 use crate::digest::{Digest, Hasher};
 use crate::valid;
 
@@ -46,6 +48,8 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
     lowering.keys(request, agent_user, last.name())?;
     let needs = lowering.needs()?;
+    let min_disk = lowering.largest(|file| file.min_disk.as_ref())?;
+    let min_ram = lowering.largest(|file| file.min_ram.as_ref())?;
     let recipe_digest = digest(sources, &lowering.values, &source);
     let Lowering { checks, notes, .. } = &mut lowering;
     let (explicit, notes) = (std::mem::take(checks), std::mem::take(notes));
@@ -69,6 +73,8 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         checks,
         boots: sources.iter().rev().find_map(|source| source.file.boots).unwrap_or(true),
         needs,
+        min_disk,
+        min_ram,
         notes,
     })
 }
@@ -218,6 +224,18 @@ impl<'a> Lowering<'a> {
             }
         }
         Ok(sum)
+    }
+
+    /// The largest size that one of the recipes asks for; 0 if none does.
+    fn largest(&self, key: impl Fn(&RecipeFile) -> Option<&Spanned<String>>) -> Result<u64, RecipeError> {
+        let mut largest = 0;
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(size) = key(&source.file) {
+                let at = At { source, index, span: size.span() };
+                largest = largest.max(valid::size(size.get_ref()).map_err(|fault| at.error(fault))?);
+            }
+        }
+        Ok(largest)
     }
 
     /// The steps by stage, in the order in which they run.

@@ -42,6 +42,12 @@ pub(super) struct RecipeFile {
     /// Space its packages and files need, such as `700 MiB`.
     #[schemars(with = "Option<String>")]
     pub(super) needs: Option<Spanned<String>>,
+    /// Disk that an instance needs at least, such as `4 GiB`: containers and logs have to find room.
+    #[schemars(with = "Option<String>")]
+    pub(super) min_disk: Option<Spanned<String>>,
+    /// Memory that an instance needs at least, such as `1 GiB`.
+    #[schemars(with = "Option<String>")]
+    pub(super) min_ram: Option<Spanned<String>>,
     /// Operating systems it is made for; on any other it is refused.
     pub(super) when: Option<When>,
     /// What `--set` can change.

@@ -72,8 +72,30 @@ pub struct Plan {
     pub boots: bool,
     /// Bytes the recipe needs on the root file system beyond what the base uses.
     pub needs: u64,
+    /// Bytes of disk that an instance needs at least; 0 if the recipe does not say.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_disk: u64,
+    /// Bytes of memory that an instance needs at least; 0 if the recipe does not say.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_ram: u64,
     /// Things the user should know before building, one sentence each.
     pub notes: Vec<String>,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl Plan {
+    /// GiB of disk that an instance needs at least, of an image whose disk is so large: Glance's `min_disk`.
+    pub fn min_disk_gib(&self, virtual_size: u64) -> u64 {
+        self.min_disk.max(virtual_size).div_ceil(1 << 30)
+    }
+
+    /// MiB of memory that an instance needs at least: Glance's `min_ram`.
+    pub fn min_ram_mib(&self) -> u64 {
+        self.min_ram.div_ceil(1 << 20)
+    }
 }
 
 fn is_true(value: &bool) -> bool {
