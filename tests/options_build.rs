@@ -185,6 +185,8 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
         "key.pub",
         "--constraints",
         "constraints.txt",
+        "--target-release",
+        "2025.1",
         "--size",
         "5G",
         "--compat",
@@ -211,6 +213,7 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
         "Everything is in /srv/on-debian.",
         "The agent is written for Python 3.99 or newer",
         "Setting up tib-choice (1.0)",
+        "the agent is Trove 99.0, and the control plane is to be 2025.1",
     ] {
         assert!(built.stderr.contains(said), "{said}: {}", built.stderr);
     }

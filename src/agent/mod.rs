@@ -18,6 +18,7 @@ mod error;
 mod metadata;
 mod pip;
 mod resolve;
+mod series;
 mod spec;
 mod store;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use crate::recipe::{AgentCode, AgentStep, Content};
 
 pub use bundle::AgentTree;
 pub use error::AgentError;
+pub use series::Release;
 
 use pip::{HostEnv, Target};
 use spec::Origin;

@@ -19,6 +19,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::agent;
+use crate::agent::Release;
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
@@ -61,6 +62,8 @@ pub struct BuildRequest {
     pub agent: Option<AgentSource>,
     /// Constraints for the agent's requirements.
     pub constraints: Option<PathBuf>,
+    /// The control plane's release, which the agent is to fit.
+    pub target_release: Option<Release>,
     /// The image to write; `None` names it after the recipe, in the current directory.
     pub output: Option<PathBuf>,
     /// Size of the image's disk; `None` for what is needed.
@@ -93,6 +96,7 @@ impl BuildRequest {
             catalogue_dirs: Vec::new(),
             agent: None,
             constraints: None,
+            target_release: None,
             output: None,
             size: None,
             ssh_keys: Vec::new(),
@@ -188,6 +192,11 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
     let materials = gathered.on(&base, &target);
     let resolution = &materials.resolution;
+    if let Some((release, agent)) = request.target_release.zip(resolution.agent())
+        && let Some(misfit) = agent.misfit(release)
+    {
+        control.events.warning(misfit);
+    }
     let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, control)?;
 
     let unverified = output.begin(control)?;

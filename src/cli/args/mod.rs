@@ -16,6 +16,7 @@ use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Effects};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::agent::Release;
 use crate::base::BaseSpec;
 use crate::recipe::AgentSource;
 use crate::size::Size;
@@ -225,6 +226,10 @@ pub(in crate::cli) struct BuildArgs {
     /// Constraints for the agent's requirements, in pip's format
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) constraints: Option<PathBuf>,
+
+    /// Release of the control plane, such as `2025.1`: warns if the agent is of another
+    #[arg(long, value_name = "RELEASE")]
+    pub(in crate::cli) target_release: Option<Release>,
 
     /// Image to write [default: RECIPE.qcow2]
     #[arg(short, long, value_name = "FILE")]
