@@ -29,7 +29,8 @@ const MANNERS: [&[&str]; 5] = [
 ];
 
 /// Subcommands by the test that runs them. What `tib --help` lists and is not here fails a test.
-const IMAGES: &[&str] = &["cat", "diff", "extract", "inspect", "log", "ls", "stat", "tail", "verify"];
+const IMAGES: &[&str] =
+    &["boot", "cat", "diff", "extract", "inspect", "log", "ls", "prove", "stat", "tail", "verify"];
 const RECIPES: &[&str] = &["recipe check", "recipe list", "recipe schema", "recipe show"];
 const BASES: &[&str] = &[
     "base check-catalogue",
@@ -105,7 +106,30 @@ impl Machine {
         if let Some(path) = &self.path {
             command.env("PATH", path);
         }
+        let hypervisor = self.at("hypervisor");
+        if hypervisor.exists() {
+            command.env("LIBGUESTFS_HV", hypervisor).env("TIB_ACCEL", "tcg");
+        }
         command
+    }
+
+    /// A hypervisor whose guest says hostile things wherever a guest can speak, and ends.
+    fn evil_guest(&self) {
+        let said = evil_lines();
+        let probe = [
+            serde_json::json!({ "key": "probe", "value": { "clock": 1.0 } }),
+            serde_json::json!({ "key": "failed", "value": [said] }),
+            serde_json::json!({ "key": "cloud", "value": { "datasource": said, "errors": [said], "log": [said] } }),
+            serde_json::json!({ "key": "journal", "value": [said] }),
+        ];
+        fs::write(self.at("said"), &said).unwrap();
+        fs::write(self.at("probe"), probe.map(|line| format!("{line}\n")).concat()).unwrap();
+        let script = format!(
+            "#!/bin/sh\ncat '{0}/said' >console.log\ncat '{0}/probe' >probe.jsonl\ncat '{0}/said' >&2\nsleep 1\n",
+            self.scratch.path().display()
+        );
+        fs::write(self.at("hypervisor"), script).unwrap();
+        fs::set_permissions(self.at("hypervisor"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
 
     /// Runs a command in all manners, and judges both its streams.
@@ -266,6 +290,13 @@ fn images() {
     }
     fs::write(machine.at("recipes/evil.toml"), recipe_file()).unwrap();
     machine.look(&["verify", "--recipe", "evil"], &[&old]);
+    machine.evil_guest();
+    for words in [&["boot", "--metadata", "service"][..], &["boot", "--metadata", "service", "--json"]] {
+        machine.look(&[words, &["--logs", "logs"]].concat(), &[&old]);
+    }
+    for words in [&["prove"][..], &["prove", "--json"], &["prove", "--datastore", "no\u{1b}[35m\n\u{9b}"]] {
+        machine.look(words, &[&missing]);
+    }
     machine.ran(IMAGES);
 }
 
