@@ -21,6 +21,7 @@ from proving.agent import Agent, agent_of
 from proving.diagnosis import explain, save_logs
 from proving.errors import HostError, Interrupted, ProveError, UsageError
 from proving.keeper import Keeper
+from proving.mariadb import MariaDb
 from proving.processes import Processes
 from proving.rabbit import Rabbit
 from proving.registry import Registry
@@ -158,9 +159,12 @@ class Run:
         registry = Registry(layout.parent, places.logs / "registry.log")
         registry.start()
         rabbit = Rabbit(places.run / "rabbit")
-        plane = ControlPlane(places, options, venv, rabbit, self.network, layout.name)
+        mariadb = MariaDb(places.run / "mariadb")
+        plane = ControlPlane(places, options, venv, rabbit, mariadb, self.network, layout.name)
         rabbit.start(self.processes, places.logs)
         report.milestone("RabbitMQ", f"port {rabbit.port}")
+        mariadb.start(self.processes)
+        report.milestone("MariaDB", f"port {mariadb.port}")
         plane.write(probe.cloud_config())
         self._settings(program, accelerated, rabbit.port, registry.port)
         plane.make_databases()

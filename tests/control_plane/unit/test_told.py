@@ -13,6 +13,7 @@ from pathlib import Path
 
 from proving import diagnosis, probe
 from proving.errors import ProveError
+from proving.mariadb import MariaDb
 from proving.rabbit import Rabbit
 from proving.report import FAILED, Failure, Report, printable
 from proving.services import ControlPlane, ini
@@ -118,7 +119,8 @@ class Configuration(Scratch):
         options = Options(self.place / "a.qcow2", "mariadb", self.place, 60, metadata=metadata)
         places = Places(self.place, self.place / "run", self.place / "logs")
         network = Network("n", "10.0.2.0/24", "10.0.2.2", "10.0.2.15", "10.0.2.100")
-        return ControlPlane(places, options, self.place / "venv", Rabbit(self.place / "rabbit"), network, "mariadb")
+        rabbit, mariadb = Rabbit(self.place / "rabbit"), MariaDb(self.place / "mariadb")
+        return ControlPlane(places, options, self.place / "venv", rabbit, mariadb, network, "mariadb")
 
     def test_a_dollar_is_not_substituted(self) -> None:
         self.assertEqual(ini({"a": {"b": "p$x", "c": [1, 2]}}), "[a]\nb = p$$x\nc = 1,2\n")
