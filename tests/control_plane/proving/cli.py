@@ -114,7 +114,6 @@ def disk_gib(image: Path) -> int:
 
 
 def make_places(options: Options) -> Places:
-    # Longer, and the addresses of sockets in it have no room.
     options.workdir.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=options.workdir))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{options.datastore}-{run.name[4:]}"
