@@ -129,7 +129,7 @@ class Story:
         if server is None:
             return
         if self.watch is None:
-            self.watch = Watch(Path(server["place"]))
+            self.watch = Watch(Path(server["place"]), self.plane.places.logs)
             self.report.power_on = time.monotonic() - (time.time() - server["started"])
             self.report.milestone("machine started", f"{self.plane.options.memory} MiB", in_guest=True)
         for name in self.watch.news():

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONSOLE, AGENT = "console.log", "agent.log"
+# RabbitMQ's, named after the node.
+BROKER = "prove@localhost.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,13 @@ SIGNS = (
         r"Preparing the storage for ",
         "agent prepares the data's disk",
         "the agent has no second disk, cannot format it, has no Docker, or does not reach the broker: see agent.log",
+    ),
+    Sign(
+        BROKER,
+        # Clients of oslo.messaging give the name of their program, its process and an identifier of their own.
+        r" - (?!trove-(?:api|taskmanager|conductor|manage):)[\w.-]+:\d+:[0-9a-f-]+\): user '\w+' authenticated",
+        "agent is connected to the broker",
+        "the agent hears nothing from Trove: does it use the same control exchange (`trove`), and the key it was given?",
     ),
     Sign(
         AGENT,
@@ -112,10 +121,11 @@ class Growing:
 
 
 class Watch:
-    """The logs of one machine."""
+    """The logs of one machine, and what the broker says of it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, logs: Path) -> None:
         self._logs = {name: Growing(place / name) for name in (CONSOLE, AGENT)}
+        self._logs[BROKER] = Growing(logs / BROKER)
         self._wanted = list(SIGNS)
         # The one that is farthest on the way, so far.
         self.last: Sign | None = None
@@ -133,7 +143,7 @@ class Watch:
 
     @property
     def agent_came(self) -> bool:
-        return self.last is not None and self.last.log == AGENT
+        return self.last is not None and self.last.log != CONSOLE
 
     @property
     def otherwise(self) -> str:

@@ -18,7 +18,7 @@ from proving.rabbit import Rabbit
 from proving.report import FAILED, Failure, Report, printable
 from proving.services import ControlPlane, ini
 from proving.settings import Options, Places
-from proving.watch import AGENT, CONSOLE, Watch, last_lines
+from proving.watch import AGENT, BROKER, CONSOLE, SIGNS, Watch, last_lines
 from stand_in.store import Network
 
 HERE = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ class Watching(Scratch):
             file.write(text.encode())
 
     def test_signs_come_once_even_in_pieces(self) -> None:
-        watch = Watch(self.place)
+        watch = Watch(self.place, self.place)
         self.assertEqual(list(watch.news()), [])
         self.append(CONSOLE, "[ 0.0] Linux ver")
         self.assertEqual(list(watch.news()), [])
@@ -48,7 +48,7 @@ class Watching(Scratch):
         self.assertEqual(list(watch.news()), ["cloud-init is at its network stage"])
 
     def test_what_is_wrong_follows_from_the_last_sign(self) -> None:
-        watch = Watch(self.place)
+        watch = Watch(self.place, self.place)
         self.assertIn("does not boot", watch.otherwise)
         self.append(CONSOLE, "Linux version 6.1\n")
         for _ in watch.news():
@@ -62,6 +62,18 @@ class Watching(Scratch):
             pass
         self.assertTrue(watch.agent_came)
         self.assertIn("Docker cannot pull", watch.otherwise)
+
+    def test_the_broker_tells_the_agent_from_the_services(self) -> None:
+        watch = Watch(self.place, self.place)
+        line = "connection <0.1.0> (127.0.0.1:1 -> 127.0.0.1:2 - {}:694:1026ce84-73aa-4589-82f6-4960300ed44d): "
+        line += "user 'trove' authenticated and granted access to vhost '/'\n"
+        for service in ("trove-api", "trove-taskmanager", "trove-conductor"):
+            self.append(BROKER, line.format(service))
+        self.assertEqual(list(watch.news()), [])
+        self.append(BROKER, line.format("guest-agent"))
+        self.assertEqual(list(watch.news()), ["agent is connected to the broker"])
+        for program in ("trove-guestagent", "guest-agent"):
+            self.assertRegex(line.format(program), next(sign.pattern for sign in SIGNS if sign.log == BROKER))
 
     def test_last_lines_are_those_that_matter(self) -> None:
         self.append(AGENT, "one\n\x1b[0;31merror: two\x1b[0m\r\nthree\n")
