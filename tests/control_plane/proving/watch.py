@@ -65,7 +65,7 @@ SIGNS = (
         # Clients of oslo.messaging give the name of their program, its process and an identifier of their own.
         r" - (?!trove-(?:api|taskmanager|conductor|manage):)[\w.-]+:\d+:[0-9a-f-]+\): user '\w+' authenticated",
         "agent is connected to the broker",
-        "the agent hears nothing from Trove: does it use the same control exchange (`trove`), and the key it was given?",
+        "the agent hears nothing of Trove: does it use the control exchange `trove`, and the key that it was given?",
     ),
     Sign(
         AGENT,
