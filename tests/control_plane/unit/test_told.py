@@ -190,6 +190,17 @@ class CommandLine(Scratch):
             self.assertIn(reason, said)
         self.assertFalse((self.place / "work").exists())
 
+    def test_a_host_without_the_programs_is_told_at_once(self) -> None:
+        image = self.place / "a.qcow2"
+        image.touch()
+        command = [sys.executable, str(HERE / "prove.py"), str(image), "--workdir", str(self.place / "work")]
+        environment = {"PATH": str(self.place), "HOME": str(self.place)}
+        done = subprocess.run([*command, "--trove", "26.0.0"], capture_output=True, text=True, env=environment)
+        self.assertEqual(done.returncode, 7, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"error: no \S+ here")
+        self.assertIn("not tried", done.stdout)
+        self.assertEqual(list((self.place / "work").glob("run-*")), [])
+
     def test_mistakes_are_told_to_programs_too(self) -> None:
         code, said = self.prove(str(self.place / "none.qcow2"), "--progress", "json")
         self.assertEqual((code, json.loads(said)["event"]), (2, "failed"))
