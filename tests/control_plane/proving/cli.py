@@ -23,7 +23,7 @@ from proving.errors import HostError, Interrupted, ProveError, UsageError
 from proving.keeper import Keeper
 from proving.processes import Processes
 from proving.registry import Registry
-from proving.report import FAILED, INTERRUPTED, PREPARED, PROVED, UNTRIED, Report
+from proving.report import FAILED, INTERRUPTED, PREPARED, PROVED, UNTRIED, Failure, Report
 from proving.services import GUEST_AMQP_PORT, GUEST_REGISTRY_PORT, ControlPlane
 from proving.settings import Options, Places, default_workdir
 from proving.story import Story
@@ -275,20 +275,22 @@ def prove(options: Options, report_file: Path | None, as_json: bool) -> int:
     keeper = Keeper(places.run)
     run = Run(options, agent, report, places)
     result, code = FAILED, 1
-    failure: ProveError | None = None
+    told: Failure | None = None
     try:
         run.play()
         result, code = PREPARED if options.prepare else PROVED, 0
     except ProveError as error:
-        failure, code = error, error.exit_code
+        code = error.exit_code
         result = UNTRIED if isinstance(error, HostError) else FAILED
+        save_logs(places.cloud, places.logs)
+        told = explain(error, places.logs)
     except Interrupted:
         result, code = INTERRUPTED, 130
     finally:
         ignore_signals()
         run.end()
         keeper.dismiss()
-    report.finish(result, explain(failure, places.logs) if failure else None, places.logs)
+    report.finish(result, told, places.logs)
     if report_file is not None:
         report_file.write_text(report.json() + "\n")
     return code

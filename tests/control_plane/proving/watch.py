@@ -152,7 +152,7 @@ class Watch:
 
 
 def last_lines(path: Path, count: int, interesting: str = "") -> list[str]:
-    """The last lines of a log that match a pattern; if none does, the last at all."""
+    """The last lines of a log, of those that match a pattern."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - MOST))
@@ -161,5 +161,4 @@ def last_lines(path: Path, count: int, interesting: str = "") -> list[str]:
         return []
     # Colours of systemd's messages.
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip("\r ") for line in text.splitlines() if line.strip()]
-    matching = [line for line in lines if re.search(interesting, line)] if interesting else []
-    return [line[:400] for line in (matching or lines)[-count:]]
+    return [line[:400] for line in lines if re.search(interesting, line)][-count:]

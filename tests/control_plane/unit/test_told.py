@@ -78,7 +78,8 @@ class Watching(Scratch):
     def test_last_lines_are_those_that_matter(self) -> None:
         self.append(AGENT, "one\n\x1b[0;31merror: two\x1b[0m\r\nthree\n")
         self.assertEqual(last_lines(self.place / AGENT, 2, "error"), ["error: two"])
-        self.assertEqual(last_lines(self.place / AGENT, 2, "nothing"), ["error: two", "three"])
+        self.assertEqual(last_lines(self.place / AGENT, 2, "nothing"), [])
+        self.assertEqual(last_lines(self.place / AGENT, 2), ["error: two", "three"])
         self.assertEqual(last_lines(self.place / "none", 2), [])
 
 
@@ -109,11 +110,15 @@ class Reports(Scratch):
 
     def test_a_silent_agent_leads_to_the_console(self) -> None:
         (self.place / CONSOLE).write_text("Kernel panic\n")
+        docker = 'dockerd[545]: level=info msg="no error"\n'
+        (self.place / AGENT).write_text(docker)
         (self.place / "trove-taskmanager.log").write_text("INFO fine\nERROR no\n")
         failure = diagnosis.explain(ProveError("why", "do"), self.place)
         self.assertEqual(failure.logs, {CONSOLE: ["Kernel panic"], "trove-taskmanager.log": ["ERROR no"]})
-        (self.place / AGENT).write_text("Traceback\n")
-        self.assertNotIn(CONSOLE, diagnosis.explain(ProveError("why"), self.place).logs)
+        (self.place / AGENT).write_text(docker + "guest-agent[690]: Traceback (most recent call last):\n")
+        failure = diagnosis.explain(ProveError("why", "do"), self.place)
+        self.assertEqual(failure.logs[AGENT], ["guest-agent[690]: Traceback (most recent call last):"])
+        self.assertNotIn(CONSOLE, failure.logs)
 
     def test_logs_are_saved_before_a_run_is_removed(self) -> None:
         cloud, logs = self.place / "cloud", self.place / "logs"
