@@ -131,15 +131,14 @@ class Watch:
         self.last: Sign | None = None
 
     def news(self) -> Iterator[str]:
-        """The names of the signs that have come since the last call."""
-        for name, log in self._logs.items():
-            text = log.news()
-            for sign in [sign for sign in self._wanted if sign.log == name]:
-                if re.search(sign.pattern, text):
-                    self._wanted.remove(sign)
-                    if self.last is None or SIGNS.index(sign) > SIGNS.index(self.last):
-                        self.last = sign
-                    yield sign.name
+        """The names of the signs that have come since the last call, in their order."""
+        texts = {name: log.news() for name, log in self._logs.items()}
+        for sign in list(self._wanted):
+            if re.search(sign.pattern, texts[sign.log]):
+                self._wanted.remove(sign)
+                if self.last is None or SIGNS.index(sign) > SIGNS.index(self.last):
+                    self.last = sign
+                yield sign.name
 
     @property
     def agent_came(self) -> bool:
