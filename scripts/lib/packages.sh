@@ -17,8 +17,8 @@ compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg xz-utils dosfstools mtools grub-common systemd apparmor patch skopeo sudo strace jq
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
 tests: a browser that shows reports|$(apt_browser)
-booting an image: a config drive, firmware, ssh|xorriso ovmf openssh-client
-booting an image, and proving it with Trove's control plane: a message broker|rabbitmq-server
+booting an image: a config drive, firmware, ssh, a message broker|xorriso ovmf openssh-client rabbitmq-server
+proving an image with Trove's control plane: its databases|$(apt_mariadb)
 LIST
         have_kernel || printf 'a kernel for the appliance (none in /boot)|%s\n' "$(apt_kernel)"
         ;;
@@ -37,8 +37,9 @@ booting an image: a config drive, firmware, ssh|xorriso edk2-ovmf openssh-client
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
 tests: a browser that shows reports|chromium-headless
 LIST
-        # Enterprise Linux has it in a repository for OpenStack alone; whoever has that has it on offer.
-        ! dnf_offers rabbitmq-server || printf '%s|%s\n' "proving an image with Trove's control plane" rabbitmq-server
+        # Enterprise Linux has RabbitMQ in a repository for OpenStack alone; whoever has that has it on offer.
+        ! dnf_offers rabbitmq-server ||
+            printf '%s|%s\n' "proving an image with Trove's control plane" 'rabbitmq-server mariadb-server'
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;
     esac
@@ -68,6 +69,18 @@ apt_browser() {
     for package in chromium-headless-shell chromium; do
         if apt_installed "$package" || apt_offers "$package"; then
             printf '%s' "$package"
+            return
+        fi
+    done
+}
+
+# The programs without the service.
+apt_mariadb() {
+    local version package
+    for version in '' -10.6 -10.5; do
+        package=mariadb-server-core$version
+        if apt_installed "$package" || apt_offers "$package"; then
+            printf '%s %s' "$package" "mariadb-client-core$version"
             return
         fi
     done
@@ -140,7 +153,7 @@ install_packages() {
 
 # Services that packages bring and start, and nobody here needs: tib and its tests start these programs by themselves, as
 # an ordinary user.
-UNWANTED_SERVICES='rabbitmq-server epmd'
+UNWANTED_SERVICES='rabbitmq-server epmd mariadb'
 
 # Runs an installation, after which none of these runs or is enabled that was not before.
 without_new_services() {

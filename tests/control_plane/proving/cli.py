@@ -16,15 +16,14 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from proving import accelerator, container, databases, probe, virtualenv
+from proving import accelerator, container, databases, mariadb, probe, rabbit, virtualenv
 from proving.agent import Agent, agent_of
 from proving.diagnosis import explain, save_logs
 from proving.errors import HostError, Interrupted, ProveError, UsageError
 from proving.keeper import Keeper
 from proving.processes import Processes
-from proving.rabbit import Rabbit
 from proving.registry import Registry
-from proving.report import FAILED, INTERRUPTED, PREPARED, PROVED, Report
+from proving.report import FAILED, INTERRUPTED, PREPARED, PROVED, UNTRIED, Failure, Report
 from proving.services import GUEST_AMQP_PORT, GUEST_REGISTRY_PORT, ControlPlane
 from proving.settings import Options, Places, default_workdir
 from proving.story import Story
@@ -113,7 +112,6 @@ def disk_gib(image: Path) -> int:
 
 
 def make_places(options: Options) -> Places:
-    # Longer, and the addresses of sockets in it have no room.
     options.workdir.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=options.workdir))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{options.datastore}-{run.name[4:]}"
@@ -134,6 +132,18 @@ def make_key(run: Path) -> str:
     return path.with_suffix(".pub").read_text().strip()
 
 
+def check_host(options: Options) -> None:
+    """Finds what is missing before minutes are spent on the rest."""
+    accelerator.qemu()
+    if options.prepare:
+        return
+    rabbit.program()
+    mariadb.program("mariadbd")
+    for name in ("qemu-img", *(() if options.metadata else ("xorriso",))):
+        if shutil.which(name) is None:
+            raise HostError(f"no {name} here", "`make setup` installs it")
+
+
 class Run:
     """One run: what it starts, it ends."""
 
@@ -145,6 +155,7 @@ class Run:
 
     def play(self) -> None:
         options, places, report = self.options, self.places, self.report
+        check_host(options)
         program = accelerator.qemu()
         accelerated = accelerator.choose(program, options.accelerator)
         report.about["accelerator"] = accelerated
@@ -157,12 +168,15 @@ class Run:
 
         registry = Registry(layout.parent, places.logs / "registry.log")
         registry.start()
-        rabbit = Rabbit(places.run / "rabbit")
-        plane = ControlPlane(places, options, venv, rabbit, self.network, layout.name)
-        rabbit.start(self.processes, places.logs)
-        report.milestone("RabbitMQ", f"port {rabbit.port}")
+        broker = rabbit.Rabbit(places.run / "rabbit")
+        server = mariadb.MariaDb(places.run / "mariadb")
+        plane = ControlPlane(places, options, venv, broker, server, self.network, layout.name)
+        broker.start(self.processes, places.logs)
+        report.milestone("RabbitMQ", f"port {broker.port}")
+        server.start(self.processes)
+        report.milestone("MariaDB", f"port {server.port}")
         plane.write(probe.cloud_config())
-        self._settings(program, accelerated, rabbit.port, registry.port)
+        self._settings(program, accelerated, broker.port, registry.port)
         plane.make_databases()
         report.milestone("databases of the services")
         plane.start_keystone(self.processes)
@@ -261,19 +275,22 @@ def prove(options: Options, report_file: Path | None, as_json: bool) -> int:
     keeper = Keeper(places.run)
     run = Run(options, agent, report, places)
     result, code = FAILED, 1
-    failure: ProveError | None = None
+    told: Failure | None = None
     try:
         run.play()
         result, code = PREPARED if options.prepare else PROVED, 0
     except ProveError as error:
-        failure, code = error, error.exit_code
+        code = error.exit_code
+        result = UNTRIED if isinstance(error, HostError) else FAILED
+        save_logs(places.cloud, places.logs)
+        told = explain(error, places.logs)
     except Interrupted:
         result, code = INTERRUPTED, 130
     finally:
         ignore_signals()
         run.end()
         keeper.dismiss()
-    report.finish(result, explain(failure, places.logs) if failure else None, places.logs)
+    report.finish(result, told, places.logs)
     if report_file is not None:
         report_file.write_text(report.json() + "\n")
     return code

@@ -8,10 +8,15 @@ from pathlib import Path
 from proving.errors import ProveError
 from proving.processes import ServiceEnded
 from proving.report import Failure
-from proving.story import InstanceFailed
 from proving.watch import AGENT, CONSOLE, last_lines
 
-TROUBLE = r"(?i)\b(error|critical|exception|traceback|fail|failed|denied|refused|cannot|fatal)\b|Error:"
+# Not what Docker and MariaDB mention in passing.
+TROUBLE = (
+    r"(?i)^(?!.*(?:level=info|\[note\]))"
+    r".*(?:\b(?:error|critical|exception|traceback|fail|failed|denied|refused|cannot|fatal)\b|Error:)"
+)
+# Lines of the agent itself, in the journal and in its log.
+AGENTS = r"guest-?agent|trove\."
 LINES = 12
 # What is kept of a machine.
 KEPT = (CONSOLE, AGENT, "qemu.log", "command", "metadata.log")
@@ -32,19 +37,14 @@ def save_logs(cloud: Path, logs: Path) -> None:
 
 
 def explain(error: ProveError, logs: Path) -> Failure:
-    """The failure with the last lines of the logs that it is about."""
-    shown: dict[str, list[str]] = {}
+    """The failure with the last lines of the logs that it is about; to be asked before the services are ended, which
+    makes them complain."""
     if isinstance(error, ServiceEnded):
         about = [(error.service.log.name, ""), (f"{error.service.name}.log", TROUBLE)]
+    elif last_lines(logs / AGENT, 1, AGENTS):
+        about = [(AGENT, TROUBLE), ("trove-taskmanager.log", TROUBLE), ("trove-conductor.log", TROUBLE)]
     else:
-        about = [(AGENT, TROUBLE), ("trove-taskmanager.log", TROUBLE)]
-        if not (logs / AGENT).is_file() or (logs / AGENT).stat().st_size == 0:
-            # The agent never spoke: the boot tells more.
-            about.insert(0, (CONSOLE, ""))
-        if isinstance(error, InstanceFailed):
-            about.append(("trove-conductor.log", TROUBLE))
-    for name, pattern in about:
-        lines = last_lines(logs / name, LINES, pattern)
-        if lines:
-            shown[name] = lines
-    return Failure(str(error), error.hint, shown)
+        # The agent never spoke: the boot tells more.
+        about = [(CONSOLE, ""), (AGENT, TROUBLE), ("trove-taskmanager.log", TROUBLE)]
+    shown = {name: last_lines(logs / name, LINES, pattern) for name, pattern in about}
+    return Failure(str(error), error.hint, {name: lines for name, lines in shown.items() if lines})

@@ -1,6 +1,7 @@
 """Processes that a run starts: each is recorded in a file, so that a run's end finds it whoever started it.
 
 A record names the process by its number and the time it started: a number alone may belong to somebody else by then.
+With it ends its group, whose leader it need not be.
 """
 
 from __future__ import annotations
@@ -57,21 +58,15 @@ def started(pid: int) -> str | None:
 
 
 def record(directory: Path, name: str, pid: int) -> Path:
-    """Notes a process, which leads a group of its own."""
+    """Notes a process, and the group that ends with it."""
     path = directory / f"{name}-{pid}"
-    path.write_text(json.dumps({"pid": pid, "started": started(pid)}))
+    try:
+        group = os.getpgid(pid)
+    except ProcessLookupError:
+        # Ended already, and a leader, as whoever starts others is.
+        group = pid
+    path.write_text(json.dumps({"pid": pid, "started": started(pid), "group": group}))
     return path
-
-
-def _recorded(directory: Path) -> Iterable[int]:
-    """The processes on record that are still the same."""
-    for path in directory.glob("*-*"):
-        try:
-            note = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        if note["started"] is not None and started(note["pid"]) == note["started"]:
-            yield note["pid"]
 
 
 def _group_is_alive(group: int) -> bool:
@@ -83,14 +78,20 @@ def _group_is_alive(group: int) -> bool:
 
 
 def _groups(directory: Path) -> set[int]:
-    """Groups of recorded processes that have members. A leader that died already may have left some; as long as it has,
-    no other process gets its number."""
-    groups = set(_recorded(directory))
+    """Groups of recorded processes that have members."""
+    groups = set()
     for path in directory.glob("*-*"):
-        number = path.name.rpartition("-")[2]
-        if number.isdigit() and not is_alive(int(number)) and _group_is_alive(int(number)):
-            groups.add(int(number))
-    return groups
+        try:
+            note = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        pid, group = note["pid"], note["group"]
+        same = note["started"] is not None and started(pid) == note["started"]
+        # The process may have ended, and left others; as long as a group has members, no other process gets its number.
+        # A machine's leader has always ended: it is the process that put it into the background.
+        if same or (not is_alive(group) and _group_is_alive(group)):
+            groups.add(group)
+    return groups - {os.getpgrp()}
 
 
 def _signal(groups: Iterable[int], number: signal.Signals) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 PROVED, PREPARED, FAILED, INTERRUPTED = "proved", "prepared", "failed", "interrupted"
+# For a reason that has nothing to do with the image.
+UNTRIED = "untried"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Report:
             PROVED: f"{image}: proved with {datastore} in {took}",
             PREPARED: f"the cache has what {image} needs with {datastore}, after {took}",
             FAILED: f"{image}: NOT proved with {datastore}, after {took}",
+            UNTRIED: f"{image}: not tried with {datastore}",
             INTERRUPTED: f"{image}: interrupted after {took}",
         }
         lines += [verdict[self.result], f"  logs: {self.logs}"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from proving.errors import ProveError
+from proving.mariadb import MariaDb
 from proving.processes import Processes, answers, free_ports, run_recorded
 from proving.rabbit import Rabbit
 from proving.settings import HERE, Options, Places, clean_environment
@@ -43,6 +44,7 @@ class ControlPlane:
     options: Options
     venv: Path
     rabbit: Rabbit
+    mariadb: MariaDb
     network: Network
     image_name: str
     keystone_port: int = 0
@@ -92,7 +94,7 @@ class ControlPlane:
         return ini(
             {
                 "DEFAULT": {"log_file": self.places.logs / "keystone.log", "debug": self.options.debug},
-                "database": {"connection": f"sqlite:///{self._at('keystone', 'db.sqlite')}"},
+                "database": {"connection": self.mariadb.url("keystone")},
                 "token": {"provider": "fernet"},
                 "fernet_tokens": {"key_repository": keys},
                 "fernet_receipts": {"key_repository": keys},
@@ -112,7 +114,7 @@ class ControlPlane:
                     "use_keystone_limits": False,
                     "worker_self_reference_url": self.image_url,
                 },
-                "database": {"connection": f"sqlite:///{self._at('glance', 'db.sqlite')}"},
+                "database": {"connection": self.mariadb.url("glance")},
                 "paste_deploy": {"flavor": "keystone"},
                 "glance_store": {"default_backend": "disk"},
                 "disk": {"filesystem_store_datadir": self._at("glance", "images")},
@@ -156,7 +158,7 @@ class ControlPlane:
                     "agent_call_high_timeout": 600,
                     "agent_heartbeat_expiry": 300,
                 },
-                "database": {"connection": f"sqlite:///{self._at('trove', 'db.sqlite')}"},
+                "database": {"connection": self.mariadb.url("trove")},
                 "network": {"network_isolation": False, "enable_access_check": False},
                 "service_credentials": self.credentials("trove", "service"),
                 "keystone_authtoken": self._service_credentials("trove"),
@@ -223,6 +225,13 @@ class ControlPlane:
         glance = ["glance-manage", "--config-file", str(self._at("glance/glance-api.conf"))]
         self._run("Glance's database", *glance, "db_sync")
         self._run("Trove's database", "trove-manage", "--config-file", str(self._at("trove/trove.conf")), "db_sync")
+
+    def load_parameters(self, datastore: str, version: str) -> None:
+        """Which options of its configuration a user may change, as Trove's documentation asks for."""
+        rules = next(self.venv.glob(f"lib/python*/site-packages/trove/templates/{datastore}/validation-rules.json"))
+        conf = str(self._at("trove/trove.conf"))
+        load = ["db_load_datastore_config_parameters", datastore, version, str(rules)]
+        self._run("the datastore's parameters", "trove-manage", "--config-file", conf, *load)
 
     def start_keystone(self, processes: Processes) -> None:
         # Without the header, uwsgi resets clients that keep their connection.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import subprocess
 import time
@@ -23,7 +24,7 @@ from stand_in.store import Store
 HOPELESS = ("ERROR", "FAILED")
 # Seconds for what is quick once the instance is there; an emulated guest is slow at it.
 ACTION_LIMIT = 900
-GIVEN_UP = "Exception during message handling"
+GIVEN_UP = re.compile(r"Exception during message handling(?:: )?(.*)")
 
 
 class InstanceFailed(ProveError):
@@ -94,6 +95,7 @@ class Story:
                 "default": True,
             }
         )
+        self.plane.load_parameters(name, self.version)
         self.report.milestone("datastore version registered", f"{name} {self.version}")
 
     @property
@@ -120,13 +122,14 @@ class Story:
         """Tells what the machine has come to; fails if it is gone, or a service."""
         self.processes.check()
         # Of this Trove tells nobody: the instance stays in BUILD.
-        if GIVEN_UP in self.broken.news():
-            raise ProveError("the task manager gave up on a request, and Trove will not tell")
+        given_up = GIVEN_UP.search(self.broken.news())
+        if given_up:
+            raise ProveError(f"the task manager gave up on a request: {given_up[1] or self._fault()}")
         server = self.server()
         if server is None:
             return
         if self.watch is None:
-            self.watch = Watch(Path(server["place"]))
+            self.watch = Watch(Path(server["place"]), self.plane.places.logs)
             self.report.power_on = time.monotonic() - (time.time() - server["started"])
             self.report.milestone("machine started", f"{self.plane.options.memory} MiB", in_guest=True)
         for name in self.watch.news():

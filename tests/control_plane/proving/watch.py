@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONSOLE, AGENT = "console.log", "agent.log"
+# RabbitMQ's, named after the node.
+BROKER = "prove@localhost.log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,13 @@ SIGNS = (
         r"Preparing the storage for ",
         "agent prepares the data's disk",
         "the agent has no second disk, cannot format it, has no Docker, or does not reach the broker: see agent.log",
+    ),
+    Sign(
+        BROKER,
+        # Clients of oslo.messaging give the name of their program, its process and an identifier of their own.
+        r" - (?!trove-(?:api|taskmanager|conductor|manage):)[\w.-]+:\d+:[0-9a-f-]+\): user '\w+' authenticated",
+        "agent is connected to the broker",
+        "the agent hears nothing of Trove: does it use the control exchange `trove`, and the key that it was given?",
     ),
     Sign(
         AGENT,
@@ -112,28 +121,28 @@ class Growing:
 
 
 class Watch:
-    """The logs of one machine."""
+    """The logs of one machine, and what the broker says of it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, logs: Path) -> None:
         self._logs = {name: Growing(place / name) for name in (CONSOLE, AGENT)}
+        self._logs[BROKER] = Growing(logs / BROKER)
         self._wanted = list(SIGNS)
         # The one that is farthest on the way, so far.
         self.last: Sign | None = None
 
     def news(self) -> Iterator[str]:
-        """The names of the signs that have come since the last call."""
-        for name, log in self._logs.items():
-            text = log.news()
-            for sign in [sign for sign in self._wanted if sign.log == name]:
-                if re.search(sign.pattern, text):
-                    self._wanted.remove(sign)
-                    if self.last is None or SIGNS.index(sign) > SIGNS.index(self.last):
-                        self.last = sign
-                    yield sign.name
+        """The names of the signs that have come since the last call, in their order."""
+        texts = {name: log.news() for name, log in self._logs.items()}
+        for sign in list(self._wanted):
+            if re.search(sign.pattern, texts[sign.log]):
+                self._wanted.remove(sign)
+                if self.last is None or SIGNS.index(sign) > SIGNS.index(self.last):
+                    self.last = sign
+                yield sign.name
 
     @property
     def agent_came(self) -> bool:
-        return self.last is not None and self.last.log == AGENT
+        return self.last is not None and self.last.log != CONSOLE
 
     @property
     def otherwise(self) -> str:
@@ -142,7 +151,7 @@ class Watch:
 
 
 def last_lines(path: Path, count: int, interesting: str = "") -> list[str]:
-    """The last lines of a log that match a pattern; if none does, the last at all."""
+    """The last lines of a log, of those that match a pattern."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - MOST))
@@ -151,5 +160,4 @@ def last_lines(path: Path, count: int, interesting: str = "") -> list[str]:
         return []
     # Colours of systemd's messages.
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip("\r ") for line in text.splitlines() if line.strip()]
-    matching = [line for line in lines if re.search(interesting, line)] if interesting else []
-    return [line[:400] for line in (matching or lines)[-count:]]
+    return [line[:400] for line in lines if re.search(interesting, line)][-count:]

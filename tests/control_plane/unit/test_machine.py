@@ -14,6 +14,7 @@ import unittest
 from pathlib import Path
 
 from proving import accelerator
+from proving.processes import end_recorded, is_alive
 from stand_in import machine
 from stand_in.metadata import answer, serve
 from stand_in.store import Network, Settings, Store
@@ -150,6 +151,22 @@ class Kept(unittest.TestCase):
             self.assertEqual(list(store.all("ports")), [record])
             store.remove("ports", record["id"])
             self.assertIsNone(store.load("ports", record["id"]))
+
+
+@unittest.skipUnless(shutil.which("qemu-system-x86_64"), "no qemu here")
+class Ended(unittest.TestCase):
+    def test_a_machine_ends_with_the_run_that_started_it(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            place, pids = Path(scratch) / "place", Path(scratch) / "pids"
+            place.mkdir()
+            pids.mkdir()
+            line = machine.command(settings(place, qemu="qemu-system-x86_64"), "id", place, [], [], {}, place / "none")
+            # As it is started otherwise, without what makes it a computer.
+            start = [*line[: line.index("-machine")], "-machine", "none"]
+            pid = machine.start(settings(place, pids=pids), place, start)
+            self.assertTrue(is_alive(pid))
+            end_recorded(pids, seconds=5)
+            self.assertFalse(is_alive(pid))
 
 
 @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "no qemu here")

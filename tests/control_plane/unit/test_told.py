@@ -13,11 +13,12 @@ from pathlib import Path
 
 from proving import diagnosis, probe
 from proving.errors import ProveError
+from proving.mariadb import MariaDb
 from proving.rabbit import Rabbit
 from proving.report import FAILED, Failure, Report, printable
 from proving.services import ControlPlane, ini
 from proving.settings import Options, Places
-from proving.watch import AGENT, CONSOLE, Watch, last_lines
+from proving.watch import AGENT, BROKER, CONSOLE, SIGNS, Watch, last_lines
 from stand_in.store import Network
 
 HERE = Path(__file__).resolve().parent.parent
@@ -36,7 +37,7 @@ class Watching(Scratch):
             file.write(text.encode())
 
     def test_signs_come_once_even_in_pieces(self) -> None:
-        watch = Watch(self.place)
+        watch = Watch(self.place, self.place)
         self.assertEqual(list(watch.news()), [])
         self.append(CONSOLE, "[ 0.0] Linux ver")
         self.assertEqual(list(watch.news()), [])
@@ -47,7 +48,7 @@ class Watching(Scratch):
         self.assertEqual(list(watch.news()), ["cloud-init is at its network stage"])
 
     def test_what_is_wrong_follows_from_the_last_sign(self) -> None:
-        watch = Watch(self.place)
+        watch = Watch(self.place, self.place)
         self.assertIn("does not boot", watch.otherwise)
         self.append(CONSOLE, "Linux version 6.1\n")
         for _ in watch.news():
@@ -62,10 +63,23 @@ class Watching(Scratch):
         self.assertTrue(watch.agent_came)
         self.assertIn("Docker cannot pull", watch.otherwise)
 
+    def test_the_broker_tells_the_agent_from_the_services(self) -> None:
+        watch = Watch(self.place, self.place)
+        line = "connection <0.1.0> (127.0.0.1:1 -> 127.0.0.1:2 - {}:694:1026ce84-73aa-4589-82f6-4960300ed44d): "
+        line += "user 'trove' authenticated and granted access to vhost '/'\n"
+        for service in ("trove-api", "trove-taskmanager", "trove-conductor"):
+            self.append(BROKER, line.format(service))
+        self.assertEqual(list(watch.news()), [])
+        self.append(BROKER, line.format("guest-agent"))
+        self.assertEqual(list(watch.news()), ["agent is connected to the broker"])
+        for program in ("trove-guestagent", "guest-agent"):
+            self.assertRegex(line.format(program), next(sign.pattern for sign in SIGNS if sign.log == BROKER))
+
     def test_last_lines_are_those_that_matter(self) -> None:
         self.append(AGENT, "one\n\x1b[0;31merror: two\x1b[0m\r\nthree\n")
         self.assertEqual(last_lines(self.place / AGENT, 2, "error"), ["error: two"])
-        self.assertEqual(last_lines(self.place / AGENT, 2, "nothing"), ["error: two", "three"])
+        self.assertEqual(last_lines(self.place / AGENT, 2, "nothing"), [])
+        self.assertEqual(last_lines(self.place / AGENT, 2), ["error: two", "three"])
         self.assertEqual(last_lines(self.place / "none", 2), [])
 
 
@@ -96,11 +110,15 @@ class Reports(Scratch):
 
     def test_a_silent_agent_leads_to_the_console(self) -> None:
         (self.place / CONSOLE).write_text("Kernel panic\n")
+        docker = 'dockerd[545]: level=info msg="no error"\n'
+        (self.place / AGENT).write_text(docker)
         (self.place / "trove-taskmanager.log").write_text("INFO fine\nERROR no\n")
         failure = diagnosis.explain(ProveError("why", "do"), self.place)
         self.assertEqual(failure.logs, {CONSOLE: ["Kernel panic"], "trove-taskmanager.log": ["ERROR no"]})
-        (self.place / AGENT).write_text("Traceback\n")
-        self.assertNotIn(CONSOLE, diagnosis.explain(ProveError("why"), self.place).logs)
+        (self.place / AGENT).write_text(docker + "guest-agent[690]: Traceback (most recent call last):\n")
+        failure = diagnosis.explain(ProveError("why", "do"), self.place)
+        self.assertEqual(failure.logs[AGENT], ["guest-agent[690]: Traceback (most recent call last):"])
+        self.assertNotIn(CONSOLE, failure.logs)
 
     def test_logs_are_saved_before_a_run_is_removed(self) -> None:
         cloud, logs = self.place / "cloud", self.place / "logs"
@@ -118,7 +136,8 @@ class Configuration(Scratch):
         options = Options(self.place / "a.qcow2", "mariadb", self.place, 60, metadata=metadata)
         places = Places(self.place, self.place / "run", self.place / "logs")
         network = Network("n", "10.0.2.0/24", "10.0.2.2", "10.0.2.15", "10.0.2.100")
-        return ControlPlane(places, options, self.place / "venv", Rabbit(self.place / "rabbit"), network, "mariadb")
+        rabbit, mariadb = Rabbit(self.place / "rabbit"), MariaDb(self.place / "mariadb")
+        return ControlPlane(places, options, self.place / "venv", rabbit, mariadb, network, "mariadb")
 
     def test_a_dollar_is_not_substituted(self) -> None:
         self.assertEqual(ini({"a": {"b": "p$x", "c": [1, 2]}}), "[a]\nb = p$$x\nc = 1,2\n")
@@ -175,6 +194,17 @@ class CommandLine(Scratch):
             self.assertEqual(code, 2, said)
             self.assertIn(reason, said)
         self.assertFalse((self.place / "work").exists())
+
+    def test_a_host_without_the_programs_is_told_at_once(self) -> None:
+        image = self.place / "a.qcow2"
+        image.touch()
+        command = [sys.executable, str(HERE / "prove.py"), str(image), "--workdir", str(self.place / "work")]
+        environment = {"PATH": str(self.place), "HOME": str(self.place)}
+        done = subprocess.run([*command, "--trove", "26.0.0"], capture_output=True, text=True, env=environment)
+        self.assertEqual(done.returncode, 7, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"error: no \S+ here")
+        self.assertIn("not tried", done.stdout)
+        self.assertEqual(list((self.place / "work").glob("run-*")), [])
 
     def test_mistakes_are_told_to_programs_too(self) -> None:
         code, said = self.prove(str(self.place / "none.qcow2"), "--progress", "json")
