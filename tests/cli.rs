@@ -58,10 +58,12 @@ fn help() {
     snapshot!("help_base_fetch", "base", "fetch", "--help");
     snapshot!("help_cache", "cache", "--help");
     snapshot!("help", "--help");
+    snapshot!("help_boot", "boot", "--help");
     snapshot!("help_build", "build", "--help");
     snapshot!("help_inspect", "inspect", "--help");
     snapshot!("help_ls", "ls", "--help");
     snapshot!("help_log", "log", "--help");
+    snapshot!("help_prove", "prove", "--help");
     snapshot!("help_tail", "tail", "--help");
     snapshot!("help_verify", "verify", "--help");
     snapshot!("help_recipe_show", "recipe", "show", "--help");

@@ -129,7 +129,8 @@ impl Machine {
             self.scratch.path().display()
         );
         fs::write(self.at("hypervisor"), script).unwrap();
-        fs::set_permissions(self.at("hypervisor"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(self.at("hypervisor"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
     }
 
     /// Runs a command in all manners, and judges both its streams.

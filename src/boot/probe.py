@@ -183,6 +183,7 @@ PORT = port()
 tell("probe", {"version": 1, "clock": time.time(), "python": "%d.%d" % sys.version_info[:2]})
 answered, round = {}, 0
 while True:
+    began = time.monotonic()
     tell("units", units())
     for each in (files, volume, addresses, docker, cloud):
         tell(each.__name__, each())
@@ -195,4 +196,5 @@ while True:
         questions(answered)
     tell("round", round)
     round += 1
-    time.sleep(CONFIG["pause"])
+    # What is looked at needs the processor more.
+    time.sleep(max(CONFIG["pause"], 4 * (time.monotonic() - began)))

@@ -140,7 +140,7 @@ impl<'a> Setup<'a> {
             files: files.iter().map(|file| file.path.clone()).collect(),
             log: self.subject.agent.as_ref().map(|_| "/var/log/trove/trove-guestagent.log".to_owned()),
             questions: self.subject.questions(),
-            pause: if self.is_emulated() { 3.0 } else { 1.0 },
+            pause: 1.0,
         };
         Instance {
             id,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::disk::{Layout, Tree};
 use crate::error::Result;
-use crate::os::{self, ReadError, UnitState, unit_state};
+use crate::os::{self, UnitState, unit_state};
 use crate::oslo::Config;
 use crate::report::Report;
 use crate::verify::{self, Configuration, Known};
@@ -143,7 +143,7 @@ impl Subject {
 }
 
 fn exists(tree: &mut dyn Tree, unit: &str) -> Result<bool> {
-    Ok(unit_state(tree, unit).map_err(ReadError::from)? != UnitState::NotFound)
+    Ok(unit_state(tree, unit)? != UnitState::NotFound)
 }
 
 /// Where Trove has the agent mount the data volume.
