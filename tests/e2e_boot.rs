@@ -222,8 +222,9 @@ fn appliance_boot_lets_a_person_in() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    // That is how it is ended, and no failure.
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
     drop(lines);
     place.is_clean();
 

@@ -14,7 +14,7 @@ use super::{BootError, Firmware, Metadata, Network};
 use crate::control::Control;
 use crate::disk::Format;
 use crate::host::process::{self, Running};
-use crate::host::{Acceleration, kvm};
+use crate::host::{Acceleration, kvm, space};
 use crate::size::Size;
 
 /// Names of files in the machine's directory, which is QEMU's working directory too: names of sockets must be short.
@@ -140,6 +140,11 @@ impl Machine {
                 done => return done,
             }
         }
+    }
+
+    /// Bytes that are free where its disks lie.
+    pub(crate) fn room(&self) -> std::io::Result<u64> {
+        space::free(&self.directory)
     }
 
     fn short(&self, name: &str) -> PathBuf {

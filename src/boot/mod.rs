@@ -64,6 +64,7 @@ use subject::Subject;
 /// # Errors
 /// [`BootError`]: the image could not be tried. That an instance does not come all the way is told in the result.
 pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Control) -> Result<BootOutcome> {
+    request.check()?;
     let mut image = Image::open(&request.image, policy, control)?;
     let format = image.info().format;
     let layout = image.layout()?.clone();

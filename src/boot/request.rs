@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::BootError;
 use crate::size::Size;
 
 /// How the instance gets its metadata and user data.
@@ -126,6 +127,86 @@ impl BootRequest {
             timeout: None,
             afterwards: Afterwards::default(),
             logs: None,
+        }
+    }
+}
+
+/// A kernel with its initramfs needs this much.
+const LEAST_MEMORY: Size = Size(256 << 20);
+/// What the smallest file system needs.
+const LEAST_VOLUME: Size = Size(64 << 20);
+
+impl BootRequest {
+    /// Finds what makes no sense before anything is started. What goes into configuration files must not be able to end a line.
+    pub(crate) fn check(&self) -> Result<(), BootError> {
+        let wrong = |problem: String, hint: &str| Err(BootError::Request { problem, hint: hint.to_owned() });
+        let word = |text: &str| {
+            !text.is_empty()
+                && text
+                    .chars()
+                    .all(|character| character.is_ascii_alphanumeric() || "._+~-".contains(character))
+        };
+        if !word(&self.datastore) || !word(&self.datastore_version) {
+            let named =
+                format!("`{} {}` is no datastore and version", self.datastore, self.datastore_version);
+            return wrong(
+                named,
+                "write them as Trove knows them, such as `--datastore mariadb --datastore-version 10.11`",
+            );
+        }
+        if !self.owner.split_once(':').is_some_and(|(user, group)| word(user) && word(group)) {
+            let named = format!("`{}` is no user and group", self.owner);
+            return wrong(named, "write the owner like `ubuntu:root`");
+        }
+        if self.rpc_key.as_deref().is_some_and(|key| !word(key)) {
+            return wrong("a key for messages is letters and digits".to_owned(), "Trove's have 32 of them");
+        }
+        if !word(&self.exchange) {
+            return wrong(
+                format!("`{}` is no exchange", self.exchange),
+                "take `control_exchange` of trove.conf",
+            );
+        }
+        if self.memory < LEAST_MEMORY {
+            return wrong(
+                format!("{} of memory are too little to start a kernel", self.memory),
+                "give at least 256M",
+            );
+        }
+        if self.volume.is_some_and(|volume| volume < LEAST_VOLUME) {
+            return wrong(
+                "no file system fits on such a data volume".to_owned(),
+                "give at least 64M, or `--no-volume`",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let good = BootRequest::new("x");
+        assert!(good.check().is_ok());
+        let change = |change: &dyn Fn(&mut BootRequest)| {
+            let mut request = good.clone();
+            change(&mut request);
+            request.check().unwrap_err().to_string()
+        };
+        for (found, expected) in [
+            (change(&|request| request.datastore = "a\nb=c".to_owned()), "is no datastore"),
+            (change(&|request| request.datastore_version.clear()), "is no datastore"),
+            (change(&|request| request.owner = "ubuntu".to_owned()), "is no user and group"),
+            (change(&|request| request.owner = "ubuntu:".to_owned()), "is no user and group"),
+            (change(&|request| request.rpc_key = Some("a b".to_owned())), "letters and digits"),
+            (change(&|request| request.exchange = "a/b".to_owned()), "is no exchange"),
+            (change(&|request| request.memory = Size(1 << 20)), "too little"),
+            (change(&|request| request.volume = Some(Size(0))), "no file system fits"),
+        ] {
+            assert!(found.contains(expected), "{found}");
         }
     }
 }

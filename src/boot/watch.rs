@@ -20,6 +20,8 @@ use crate::event::Event;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(250);
+/// Bytes that must be free for the machine's disks.
+const ROOM: u64 = 64 << 20;
 /// The broker's log is read anew every so many looks.
 const LOG_TICKS: u32 = 8;
 
@@ -129,6 +131,10 @@ impl Input {
             seen.broker_log =
                 watched.broker.log().map_or_else(BrokerLog::default, |log| BrokerLog::read(&log));
             seen.requests = watched.background.requests();
+            // QEMU would wait for room without a word.
+            if machine.room().is_ok_and(|free| free < ROOM) {
+                seen.ended = Some("the file system of the cache is full".to_owned());
+            }
         }
         if self.console.is_flood() || self.probe.is_flood() {
             seen.ended = Some("the guest wrote without end to its console or its port".to_owned());
