@@ -33,6 +33,8 @@ impl Background {
         let listener = match serve {
             true => {
                 let handle = fs_err::File::open(directory).map_err(BootError::prepare)?;
+                // An earlier instance of the same boot may have left its own.
+                remove(&directory.join(METADATA_SOCKET))?;
                 let _inside = runtime.enter();
                 Some(UnixListener::bind(short(&handle, METADATA_SOCKET)).map_err(BootError::prepare)?)
             }
@@ -66,6 +68,14 @@ impl Background {
 
     pub(crate) fn requests(&self) -> Option<Vec<String>> {
         self.requests.as_ref().map(Requests::lines)
+    }
+}
+
+/// Removes what may not be there.
+pub(crate) fn remove(path: &Path) -> Result<(), BootError> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(BootError::prepare(error)),
+        _ => Ok(()),
     }
 }
 

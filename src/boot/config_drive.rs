@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::BootError;
+use super::background::remove;
 use crate::control::Control;
 use crate::host::process::{self, ProcessError};
 
@@ -23,6 +24,7 @@ pub(crate) fn write(
     for (name, content) in metadata {
         fs_err::write(latest.join(name), content).map_err(BootError::prepare)?;
     }
+    remove(iso)?;
     for (program, first) in PROGRAMS {
         let mut command = Command::new(program);
         // As Nova's own call: `ec2` metadata and a publisher are left out.
