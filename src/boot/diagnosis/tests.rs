@@ -68,6 +68,19 @@ fn what_an_agent_says_names_the_cause() {
 }
 
 #[test]
+fn what_an_agent_said_before_it_went_on_is_over() {
+    let said = serde_json::json!([
+        "useradd: UID 1001 is not unique",
+        "  ubuntu : PWD=/ ; USER=root ; COMMAND=/usr/sbin/blockdev --getsize64 /dev/vdb",
+        "[Errno 111] ECONNREFUSED. Trying again in 1 seconds.",
+    ]);
+    let instance = seen(&[("journal", said)]);
+    assert_eq!(first(Milestone::Volume, &instance), "uid-taken");
+    assert_eq!(first(Milestone::Connection, &instance), "broker-unreachable");
+    assert_eq!(first(Milestone::Ping, &instance), "unknown");
+}
+
+#[test]
 fn the_state_of_units_and_files_names_the_cause() {
     let unit = |value: serde_json::Value| serde_json::json!({ "guest-agent.service": value });
     for (missing, said, expected) in [

@@ -7,6 +7,8 @@ use crate::boot::seen::Seen;
 /// A cause, and the words of which one gives it away.
 struct Rule {
     id: &'static str,
+    /// The last milestone that it can keep an instance from: what was said before is over once that is reached.
+    over: Milestone,
     /// Any of them in a line of the agent's. Several words in one are all in the same line.
     any: &'static [&'static [&'static str]],
     title: &'static str,
@@ -17,6 +19,7 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         id: "python-missing",
+        over: Milestone::Volume,
         any: &[
             &["bad interpreter"],
             &["Failed to execute", "No such file or directory"],
@@ -27,6 +30,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "dependency-missing",
+        over: Milestone::Connection,
         any: &[
             &["ModuleNotFoundError"],
             &["ImportError"],
@@ -38,6 +42,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "config-missing",
+        over: Milestone::Volume,
         any: &[
             &["ConfigDirNotFoundError"],
             &["ConfigFilesNotFoundError"],
@@ -49,30 +54,35 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "config-unreadable",
+        over: Milestone::Volume,
         any: &[&["ConfigFilesPermissionDeniedError"], &["Permission denied", "/etc/trove"]],
         title: "the agent may not read its configuration",
         fix: "give /etc/trove to the unit's user; injected files get `injected_config_owner` of trove.conf",
     },
     Rule {
         id: "log-unwritable",
+        over: Milestone::Volume,
         any: &[&["Permission denied", "/var/log/trove"], &["No such file or directory", "/var/log/trove"]],
         title: "the agent cannot write its log",
         fix: "make /var/log/trove in the image, and give it to the unit's user",
     },
     Rule {
         id: "guest-id-missing",
+        over: Milestone::Volume,
         any: &[&["guest_id parameter is not set"]],
         title: "the agent was started without guest_info.conf, or its unit does not read it",
         fix: "have the unit read /etc/trove/conf.d, and start after cloud-init has written it",
     },
     Rule {
         id: "manager-unknown",
+        over: Milestone::Volume,
         any: &[&["Manager class not registered"]],
         title: "this agent has no manager for the datastore",
         fix: "take an agent of a release that knows the datastore, or set `datastore_registry_ext`",
     },
     Rule {
         id: "sudo-password",
+        over: Milestone::Volume,
         any: &[
             &["sudo:", "a password is required"],
             &["sudo:", "a terminal is required"],
@@ -85,6 +95,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "sudo-broken",
+        over: Milestone::Volume,
         any: &[
             &["must be owned by uid 0"],
             &["setuid bit"],
@@ -100,17 +111,18 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "uid-taken",
+        over: Milestone::Volume,
         any: &[&["is not unique"], &["already exists", "UID"]],
         title: "another user has the UID or GID 1001, which the agent needs for the database's user",
         fix: "have cloud-init create no user of its own (its `default_user` is the agent's), or set `database_service_uid`",
     },
     Rule {
         id: "volume-missing",
+        over: Milestone::Volume,
         any: &[
             &["/dev/vdb", "No such file"],
             &["/dev/vdb", "cannot open"],
             &["/dev/vdb", "does not exist"],
-            &["blockdev", "/dev/vdb"],
             &["Device /dev/vdb"],
         ],
         title: "there is no data volume at /dev/vdb, which the agent formats before it speaks to anybody",
@@ -118,12 +130,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "mkfs-missing",
+        over: Milestone::Volume,
         any: &[&["mkfs", "not found"], &["mkfs", "No such file"], &["mkfs", "command not found"]],
         title: "the program that makes the volume's file system is missing",
         fix: "install e2fsprogs, or xfsprogs if `volume_fstype` is xfs",
     },
     Rule {
         id: "docker-forbidden",
+        over: Milestone::Connection,
         any: &[
             &["Error while fetching server API version", "Permission denied"],
             &["docker", "PermissionError"],
@@ -133,6 +147,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "docker-down",
+        over: Milestone::Connection,
         any: &[
             &["Error while fetching server API version"],
             &["docker.sock", "Connection refused"],
@@ -143,30 +158,35 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "broker-refused",
+        over: Milestone::Queues,
         any: &[&["ACCESS_REFUSED"], &["AccessRefused"], &["Login was refused"]],
         title: "the message broker refuses the agent's user or password",
         fix: "correct `transport_url` in the controller's trove-guestagent.conf",
     },
     Rule {
         id: "vhost-missing",
+        over: Milestone::Queues,
         any: &[&["NOT_ALLOWED", "vhost"], &["vhost", "not found"]],
         title: "the message broker has no such virtual host, or the agent's user may not use it",
         fix: "correct the part behind the last `/` of `transport_url`, or give the user rights there",
     },
     Rule {
         id: "broker-tls",
+        over: Milestone::Queues,
         any: &[&["CERTIFICATE_VERIFY_FAILED"], &["SSLError"], &["WRONG_VERSION_NUMBER"], &["ssl.SSL"]],
         title: "TLS with the message broker fails",
         fix: "set `ssl` and `ssl_ca_file` under [oslo_messaging_rabbit] in trove-guestagent.conf, and have the CA in the image",
     },
     Rule {
         id: "queue-arguments",
+        over: Milestone::Queues,
         any: &[&["PRECONDITION_FAILED"]],
         title: "queues or exchanges exist already with other properties than the agent declares",
         fix: "have the same `amqp_durable_queues`, `rabbit_quorum_queue` and their like in trove.conf and trove-guestagent.conf",
     },
     Rule {
         id: "broker-name",
+        over: Milestone::Queues,
         any: &[
             &["Name or service not known"],
             &["Temporary failure in name resolution"],
@@ -178,6 +198,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "broker-unreachable",
+        over: Milestone::Queues,
         any: &[
             &["ECONNREFUSED"],
             &["Connection refused"],
@@ -200,14 +221,15 @@ pub(super) fn agent(missing: Milestone, seen: &Seen) -> Vec<Cause> {
     if missing < Milestone::Agent && missing != Milestone::Docker || missing > Milestone::Ping {
         return Vec::new();
     }
-    let lines: Vec<_> = seen.guest.agent_lines().collect();
+    // sudo tells what it is asked to do, whatever becomes of it.
+    let lines: Vec<_> = seen.guest.agent_lines().filter(|line| !line.contains("COMMAND=")).collect();
     let found = |rule: &Rule| {
         let says = |line: &&&str| rule.any.iter().any(|words| words.iter().all(|word| line.contains(word)));
         let evidence: Vec<_> =
             lines.iter().rev().filter(says).take(2).map(|line| (*line).to_owned()).collect();
         (!evidence.is_empty()).then(|| Cause::new(rule.id, rule.title, rule.fix).with(evidence))
     };
-    RULES.iter().filter_map(found).collect()
+    RULES.iter().filter(|rule| missing <= rule.over).filter_map(found).collect()
 }
 
 /// What a private broker's log says of the same.
