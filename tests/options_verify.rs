@@ -335,6 +335,21 @@ fn every_key_of_every_check_passes_and_fails_in_a_recipe() {
 }
 
 #[test]
+fn tests_of_goss_are_judged() {
+    let place = Place::new(&image());
+    place.write("good.yaml", "file:\n  /etc/os-release:\n    exists: true\n    contents: [ID=debian]\nport:\n  tcp:22: {listening: true}\n");
+    place.write(
+        "bad.yaml",
+        "file:\n  /etc/os-release: {exists: false}\nuser:\n  nobody-here: {exists: true}\n",
+    );
+    place.write("odd.yaml", "file:\n  /etc/os-release: {exists: true, size: 7}\n");
+    all(&place.outcomes("checks", &["--goss", "good.yaml"]), "passed", 2);
+    all(&place.outcomes("checks", &["--goss", "bad.yaml"]), "failed", 2);
+    let odd = place.outcomes("checks", &["--goss", "odd.yaml"]);
+    assert_eq!(odd.len(), 2, "what cannot be judged is there, and fails: {odd:?}");
+}
+
+#[test]
 fn links_of_units_that_do_not_exist_are_found() {
     let wants = "/etc/systemd/system/multi-user.target.wants/gone.service";
     let place = Place::new(&image().link(wants, "/usr/lib/systemd/system/gone.service"));

@@ -7,7 +7,7 @@ use crate::error::{Exit, Result};
 use crate::os;
 use crate::oslo::{Config, ConfigError, DEFAULT};
 use crate::recipe::{Library, Request};
-use crate::verify::{self, Configuration};
+use crate::verify::{self, Configuration, Goss};
 
 use super::args::VerifyArgs;
 use super::reports::Reports;
@@ -17,7 +17,8 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     let reports = Reports { junit: args.junit.as_deref(), html: args.html.as_deref() };
     let recipe_file = args.recipe.as_deref().map(Path::new);
     let configuration_files = [&args.conf, &args.trove_conf].into_iter().flatten().map(AsRef::as_ref);
-    let read = args.checks.iter().map(AsRef::as_ref).chain(recipe_file).chain(configuration_files);
+    let read = args.checks.iter().chain(&args.goss).map(AsRef::as_ref);
+    let read = read.chain(recipe_file).chain(configuration_files);
     let read = read.chain([args.image.as_path()]);
     reports.check(&read)?;
     // Mistakes in what is asked are told before an image is opened.
@@ -25,6 +26,8 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     for file in &args.checks {
         further.extend(CheckFile::load(file)?);
     }
+    let goss = args.goss.iter().map(|file| Goss::load(file)).collect::<Result<Vec<_>, _>>()?;
+    further.extend(goss.iter().flat_map(|goss| goss.checks.clone()));
     let recipe = match &args.recipe {
         Some(name) => Some(Library::new(context.settings.recipe_dirs.clone()).load(name)?),
         None => None,
@@ -54,6 +57,13 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     context.printer.finish();
     report.facts.extend(args.recipe.iter().map(|name| ("Recipe", name.clone())));
     report.facts.extend(args.checks.iter().map(|file| ("Checks", file.display().to_string())));
+    report.facts.extend(args.goss.iter().map(|file| ("Tests of goss", file.display().to_string())));
+    for goss in &goss {
+        report.results.extend(goss.not_judged());
+        report.warnings.extend(
+            goss.running.iter().map(|test| format!("not judged, because it needs a running system: {test}")),
+        );
+    }
     report.facts.extend(args.conf.iter().map(|file| ("Agent's file", file.display().to_string())));
     report.facts.extend(args.trove_conf.iter().map(|file| ("Controller's file", file.display().to_string())));
     reports.write(&report)?;

@@ -13,6 +13,7 @@ pub(super) const VERIFY_HELP: &str = "Examples:
   tib verify guest.qcow2 --conf trove-guestagent.conf --trove-conf trove.conf
                                                         and whether the controller's file fits both
   tib verify guest.qcow2 --agent-commit 435f705f        and whether its agent is the control plane's
+  tib verify other.qcow2 --goss goss.yaml               and the tests of goss that you have
   tib verify mariadb.qcow2 --html report.html           a page to send to a colleague
   tib verify mariadb.qcow2 --junit report.xml --json    for machines
 
@@ -54,6 +55,9 @@ pub(in crate::cli) struct VerifyArgs {
     /// Check also that the agent is of this commit, or version
     #[arg(long, value_name = "COMMIT")]
     pub(in crate::cli) agent_commit: Option<String>,
+    /// Check also what this goss file asks of an image at rest; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) goss: Vec<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
