@@ -238,7 +238,7 @@ fn appliance_boot_lets_a_person_in() {
         .spawn()
         .unwrap();
     // Commands are read by the shell in the guest.
-    writeln!(child.stdin.take().unwrap(), "echo host=$(hostname); getent hosts deb.debian.org || echo alone")
+    writeln!(child.stdin.take().unwrap(), "echo host=$(hostname); getent hosts example.org || echo alone")
         .unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
