@@ -48,7 +48,7 @@ const DATABASES: &[Database] = &[
         units: &["postgresql.service"],
         version: "cd / && sudo -n -u postgres psql -tAc 'SHOW server_version'",
         // Debian keeps each version's files in a directory of its own.
-        data: "cd / && sudo -n -u postgres psql -tAc 'SHOW data_directory' | sed 's,/postgresql/.*,/postgresql,'",
+        data: "cd / && path=$(sudo -n -u postgres psql -tAc 'SHOW data_directory') && echo \"$path\" | sed 's,/postgresql/.*,/postgresql,'",
         directory: "/var/lib/postgresql",
         port: 5432,
     },
