@@ -17,6 +17,7 @@ mod machine;
 mod metadata;
 mod milestone;
 mod outcome;
+mod ports;
 mod post_mortem;
 mod probe;
 mod progress;

@@ -8,6 +8,7 @@ use super::broker::{Broker, Prepare, RpcKey, Wanted};
 use super::instance::{self, CONFIG_DIR, InjectedFile, Instance};
 use super::machine::{self, Hardware, Machine};
 use super::milestone::Aim;
+use super::ports::free_ports;
 use super::probe::ProbeConfig;
 use super::seen::{Expected, Seen};
 use super::subject::{self, Subject};
@@ -56,7 +57,8 @@ impl<'a> Setup<'a> {
         let conf = conf::configuration(request.conf.as_deref(), transport);
         let (key, ssh) = match request.afterwards {
             Afterwards::Ssh | Afterwards::Keep => {
-                (Some(session::make_key(work, control)?), Some(session::free_port()?))
+                let [port] = free_ports()?;
+                (Some(session::make_key(work, control)?), Some(port))
             }
             Afterwards::End | Afterwards::Console => (None, None),
         };

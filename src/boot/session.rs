@@ -1,7 +1,7 @@
 //! A person in the machine: through ssh, or at its console.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -42,12 +42,6 @@ pub(crate) fn make_key(directory: &Path, control: &Control) -> Result<String, Bo
         .map_err(|source| BootError::Process { doing: "making a key for ssh", source })?;
     let public = fs_err::read_to_string(key.with_extension("pub")).map_err(BootError::prepare)?;
     Ok(public.trim().to_owned())
-}
-
-/// A port of the loopback interface that nobody has at this moment.
-pub(crate) fn free_port() -> Result<u16, BootError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(BootError::prepare)?;
-    Ok(listener.local_addr().map_err(BootError::prepare)?.port())
 }
 
 /// Lets a person in, until they leave.

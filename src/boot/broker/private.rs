@@ -1,6 +1,5 @@
 //! A message broker of our own: RabbitMQ as an ordinary user, on loopback, in a directory that goes with it.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::boot::BootError;
+use crate::boot::ports::free_ports;
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::host::process::{self, Running};
@@ -153,18 +153,6 @@ impl PrivateBroker {
 /// The URL for the guest, which reaches a private broker at `host`, in the form of oslo.messaging.
 pub(crate) fn transport_url(password: &str, host: &str) -> String {
     format!("rabbit://{GUEST}:{password}@{host}:5672/")
-}
-
-/// Ports of the loopback interface that nobody has at this moment.
-fn free_ports() -> Result<[u16; 3], BootError> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(BootError::prepare);
-    // All are held until all are known, so that they differ.
-    let listeners = [bind()?, bind()?, bind()?];
-    let mut ports = [0; 3];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr().map_err(BootError::prepare)?.port();
-    }
-    Ok(ports)
 }
 
 /// Two users, so that what the guest does can be told from what we do.
