@@ -267,12 +267,16 @@ impl Place {
         outcome(&mut command)
     }
 
+    #[track_caller]
+    fn report(&self, arguments: &[&str]) -> serde_json::Value {
+        let found = self.verify(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&found.stdout).unwrap_or_else(|_| panic!("{}", found.stderr))
+    }
+
     /// The outcomes of a group of checks, in their order, with their titles.
     #[track_caller]
     fn outcomes(&self, group: &str, arguments: &[&str]) -> Vec<(String, String)> {
-        let found = self.verify(&[arguments, &["--json"]].concat());
-        let report: serde_json::Value =
-            serde_json::from_str(&found.stdout).unwrap_or_else(|_| panic!("{}", found.stderr));
+        let report = self.report(arguments);
         let of_group = report["results"].as_array().unwrap().iter().filter(|result| result["group"] == group);
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         of_group.map(|result| (text(&result["outcome"]), text(&result["title"]))).collect()
@@ -347,6 +351,20 @@ fn tests_of_goss_are_judged() {
     all(&place.outcomes("checks", &["--goss", "bad.yaml"]), "failed", 2);
     let odd = place.outcomes("checks", &["--goss", "odd.yaml"]);
     assert_eq!(odd.len(), 2, "what cannot be judged is there, and fails: {odd:?}");
+}
+
+/// What listens shows in a running instance: it is named, and judged by nothing here.
+#[test]
+fn ports_are_left_to_a_running_system() {
+    let place = Place::new(&image());
+    let check = "[[check]]\ncheck = 'listens'\nport = 5353\nprotocol = 'udp'\non = 'loopback'\n";
+    place.write("site.toml", &format!("[[check]]\ncheck = 'path'\npath = '/etc'\n{check}"));
+    place.write("ours.toml", &format!("name = 'ours'\nsummary = 'A test'\n{check}"));
+    all(&place.outcomes("checks", &["--checks", "site.toml"]), "passed", 1);
+    for option in [["--checks", "site.toml"], ["--recipe", "./ours.toml"]] {
+        let warnings = place.report(&option)["warnings"].to_string();
+        assert!(warnings.contains("UDP port 5353 is listened on, on loopback addresses alone"), "{warnings}");
+    }
 }
 
 #[test]

@@ -34,10 +34,14 @@ pub enum Milestone {
     Ping,
     /// The agent has taken the order to make a database.
     Building,
+    /// The agent says that the database answers.
+    Healthy,
     /// The database can be logged in to, as an agent does it.
     Login,
     /// The database keeps its files where an agent expects them.
     DataDirectory,
+    /// What is asked of the running system holds.
+    Tests,
 }
 
 impl Milestone {
@@ -58,8 +62,10 @@ impl Milestone {
             Self::Queues => "queues",
             Self::Ping => "ping",
             Self::Building => "building",
+            Self::Healthy => "healthy",
             Self::Login => "login",
             Self::DataDirectory => "data-directory",
+            Self::Tests => "tests",
         }
     }
 
@@ -80,8 +86,10 @@ impl Milestone {
             Self::Queues => "the agent's queues have consumers",
             Self::Ping => "the agent answers a ping",
             Self::Building => "the agent takes the order to make a database",
+            Self::Healthy => "the database that was ordered answers",
             Self::Login => "the database answers a login",
             Self::DataDirectory => "the database's files are where they belong",
+            Self::Tests => "what is asked of the running system holds",
         }
     }
 }
@@ -103,6 +111,10 @@ pub(crate) struct Aim {
     pub(crate) log: bool,
     /// A database is ordered.
     pub(crate) prepare: bool,
+    /// The guest reaches the registry that the database's container is in.
+    pub(crate) registry: bool,
+    /// Something is asked of the running system.
+    pub(crate) tests: bool,
 }
 
 impl Aim {
@@ -126,6 +138,8 @@ impl Aim {
             (Queues, self.agent && self.broker),
             (Ping, self.agent && self.broker),
             (Building, self.agent && self.broker && self.prepare),
+            (Healthy, self.agent && self.broker && self.prepare && self.registry),
+            (Tests, self.tests),
         ]
         .into_iter()
         .filter_map(|(milestone, awaited)| awaited.then_some(milestone))

@@ -25,6 +25,7 @@ mod qmp;
 mod relay;
 mod request;
 mod run;
+mod running;
 mod seen;
 mod session;
 mod subject;
@@ -71,7 +72,7 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
     let layout = image.layout()?.clone();
     let conf = request.conf.as_deref().map(|text| Config::parse(text.as_bytes())).transpose();
     let conf = conf.map_err(BootError::Conf)?;
-    let subject = image.read(|tree| Subject::read(tree, &request.image, &layout, conf))?;
+    let subject = image.read(|tree| Subject::read(tree, request, &layout, conf))?;
     let acceleration = kvm::acceleration(&control.cancel)?;
     if let Acceleration::Emulated { reason } = &acceleration {
         kvm::warn_once(&control.events, reason);

@@ -1,12 +1,12 @@
 //! What became of an instance, as a report.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::diagnosis::Cause;
+use super::diagnosis::{self, Cause};
+use super::milestone::Milestone;
 use super::progress::Progress;
 use super::subject::Subject;
 use super::watch::Found;
@@ -59,15 +59,20 @@ impl BootOutcome {
         report
             .facts
             .extend(version.and_then(|answer| answer.lines.first()).map(|line| ("Version", line.clone())));
-        if let Some(ahead) = found.seen.clock_ahead.filter(|ahead| ahead.abs() > 60.0) {
-            report.warnings.push(format!("the guest's clock is {:.0} s off", ahead.abs()));
-        }
         if !found.seen.guest.failed.is_empty() {
             report.warnings.push(format!("failed units: {}", found.seen.guest.failed.join(", ")));
         }
-        report.warnings.extend(open_ports(&found, subject));
-        report.results = results(&found);
-        Self { report, progress: found.progress, causes: found.causes, logs: None }
+        report.warnings.extend(open_ports(&found));
+        report.results = subject.goss_results().collect();
+        report.results.extend(results(&found));
+        let mut causes = found.causes;
+        if let Some(cause) = diagnosis::clock(&found.seen) {
+            report.results.push(clock(&cause));
+            if causes.is_empty() {
+                causes.push(cause);
+            }
+        }
+        Self { report, progress: found.progress, causes, logs: None }
     }
 
     /// Adds what became of the same disk as another instance.
@@ -121,14 +126,23 @@ impl BootOutcome {
     }
 }
 
+/// It comes all the way with a wrong clock, and no further: what has dates is refused.
+fn clock(cause: &Cause) -> CheckResult {
+    CheckResult {
+        title: "the guest's clock is right".to_owned(),
+        group: CheckGroup::Boot,
+        outcome: Outcome::Failed { found: said(cause, "") },
+        why: None,
+        fix: Some(cause.fix.clone()),
+    }
+}
+
 /// Ports that anybody on the network may try, and that nobody needs.
-fn open_ports(found: &Found, subject: &Subject) -> Option<String> {
-    let expected = subject.ports();
-    let open =
-        found.seen.guest.listening.iter().filter(|one| one.on == "any" && !expected.contains(&one.port));
-    let ports: BTreeSet<_> = open.map(|one| one.port).collect();
-    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-    (!ports.is_empty()).then(|| format!("something listens on all addresses, TCP port {}", ports.join(", ")))
+fn open_ports(found: &Found) -> Option<String> {
+    let demands = &found.seen.expected.demands;
+    // It is a check where the recipe names ports.
+    let ports = if demands.listens.is_none() { demands.unnamed(&found.seen.guest) } else { Vec::new() };
+    (!ports.is_empty()).then(|| format!("something listens on all addresses: {}", ports.join(", ")))
 }
 
 fn rounded(time: Duration) -> f64 {
@@ -148,6 +162,10 @@ fn results(found: &Found) -> Vec<CheckResult> {
             CheckResult { title, group: CheckGroup::Boot, outcome: Outcome::Passed, why: None, fix: None };
         if time.is_none() {
             result.outcome = Outcome::NotChecked { reason: "the instance did not come so far".to_owned() };
+        }
+        if *milestone == Milestone::Tests {
+            results.extend(found.seen.expected.demands.results(&found.seen.guest));
+            continue;
         }
         if missing == Some(*milestone) {
             let cause = found.causes.first();

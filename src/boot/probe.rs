@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::check::Protocol;
+
 /// The program.
 const PROGRAM: &str = include_str!("probe.py");
 /// The name of its port.
@@ -28,6 +30,8 @@ pub(crate) struct ProbeConfig {
     pub(crate) log: Option<String>,
     /// Questions and the shell commands that answer them, asked until they succeed.
     pub(crate) questions: Vec<(String, String)>,
+    /// Shell commands that are asked again and again once the system is up, and how many seconds each may take.
+    pub(crate) tests: Vec<(String, u32)>,
     /// Seconds between two looks.
     pub(crate) pause: f64,
 }
@@ -41,6 +45,11 @@ impl ProbeConfig {
             .iter()
             .map(|(name, command)| json!({ "name": name, "command": command }))
             .collect();
+        let tests: Vec<_> = self
+            .tests
+            .iter()
+            .map(|(command, seconds)| json!({ "command": command, "seconds": seconds }))
+            .collect();
         let config = json!({
             "port": PORT,
             "agent": self.agent.as_deref().unwrap_or(""),
@@ -49,6 +58,7 @@ impl ProbeConfig {
             "volume": "/dev/vdb",
             "log": self.log.as_deref().unwrap_or(""),
             "questions": questions,
+            "tests": tests,
             "pause": self.pause,
         });
         // /run may not hold programs, so it is run through its interpreter. Enterprise Linux 8 hides its Python.
@@ -150,8 +160,25 @@ pub(crate) struct SystemStatus {
 #[serde(default)]
 pub(crate) struct Listening {
     pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
     /// `any`, `loopback` or `one` address.
     pub(crate) on: String,
+}
+
+impl Listening {
+    /// Whether everybody reaches it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.on == "any"
+    }
+}
+
+/// What a test's command printed, and how it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct TestAnswer {
+    pub(crate) code: i32,
+    pub(crate) out: Vec<String>,
+    pub(crate) err: Vec<String>,
 }
 
 /// The answer to a question.
@@ -189,6 +216,8 @@ pub(crate) struct GuestState {
     pub(crate) journal: Vec<String>,
     pub(crate) log: Vec<String>,
     pub(crate) answers: BTreeMap<String, Answer>,
+    /// By their numbers.
+    pub(crate) tests: BTreeMap<usize, TestAnswer>,
     /// How often it has looked.
     pub(crate) rounds: u64,
 }
@@ -231,9 +260,19 @@ impl GuestState {
             other => {
                 if let Some(name) = other.strip_prefix("answer ") {
                     take(self.answers.entry(name.to_owned()).or_default(), value);
+                } else if let Some(number) =
+                    other.strip_prefix("test ").and_then(|number| number.parse().ok())
+                    && let Ok(answer) = serde_json::from_value(value)
+                {
+                    self.tests.insert(number, answer);
                 }
             }
         }
+    }
+
+    /// Whether the system has come up, with or without failed units.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.system.state.as_str(), "running" | "degraded")
     }
 
     /// What the agent has said, in its journal and in its own log.

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::BootError;
+use super::running::COMMANDS;
+use crate::check::Listens;
 use crate::size::Size;
+use crate::verify::Goss;
 
 /// How the instance gets its metadata and user data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,6 +100,10 @@ pub struct BootRequest {
     pub prepare: bool,
     /// Whether to start the same disk once more, as another instance.
     pub twice: bool,
+    /// What the recipe says an instance listens on; nothing if that is not known.
+    pub listens: Option<Vec<Listens>>,
+    /// Tests of goss: those of a running system, and those that the image at rest must pass.
+    pub goss: Vec<Goss>,
     /// For how long in all.
     pub timeout: Option<Duration>,
     /// What comes afterwards.
@@ -124,6 +131,8 @@ impl BootRequest {
             volume: Some(Size(1 << 30)),
             prepare: false,
             twice: false,
+            listens: None,
+            goss: Vec::new(),
             timeout: None,
             afterwards: Afterwards::default(),
             logs: None,
@@ -179,6 +188,15 @@ impl BootRequest {
                 "give at least 64M, or `--no-volume`",
             );
         }
+        let tests = self.goss.iter().flat_map(|goss| &goss.running);
+        if tests.map(|test| test.command.len()).sum::<usize>() > COMMANDS {
+            return wrong(
+                format!(
+                    "the goss tests have commands of more than {COMMANDS} bytes, which user data does not hold"
+                ),
+                "give fewer at once, or put long commands into a script in the image",
+            );
+        }
         Ok(())
     }
 }
@@ -196,6 +214,8 @@ mod tests {
             change(&mut request);
             request.check().unwrap_err().to_string()
         };
+        let long = format!("command: {{'{}': {{exit-status: 0}}}}", "true; ".repeat(3000));
+        let long = Goss::parse(long.as_bytes()).unwrap();
         for (found, expected) in [
             (change(&|request| request.datastore = "a\nb=c".to_owned()), "is no datastore"),
             (change(&|request| request.datastore_version.clear()), "is no datastore"),
@@ -205,6 +225,7 @@ mod tests {
             (change(&|request| request.exchange = "a/b".to_owned()), "is no exchange"),
             (change(&|request| request.memory = Size(1 << 20)), "too little"),
             (change(&|request| request.volume = Some(Size(0))), "no file system fits"),
+            (change(&|request| request.goss = vec![long.clone()]), "more than 16384 bytes"),
         ] {
             assert!(found.contains(expected), "{found}");
         }

@@ -10,13 +10,15 @@ use super::machine::{self, Hardware, Machine};
 use super::milestone::Aim;
 use super::ports::free_ports;
 use super::probe::ProbeConfig;
+use super::running::Demands;
 use super::seen::{Expected, Seen};
 use super::subject::{self, Subject};
 use super::watch::{self, Found, Watched};
-use super::{Afterwards, BootError, BootRequest, conf, config_drive, diagnosis, session};
+use super::{Afterwards, BootError, BootRequest, Network, conf, config_drive, diagnosis, session};
 use crate::control::Control;
 use crate::disk::Format;
 use crate::host::Acceleration;
+use crate::verify::RunningTest;
 
 /// How long all milestones may take together.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -142,6 +144,7 @@ impl<'a> Setup<'a> {
             files: files.iter().map(|file| file.path.clone()).collect(),
             log: self.subject.agent.as_ref().map(|_| "/var/log/trove/trove-guestagent.log".to_owned()),
             questions: self.subject.questions(),
+            tests: self.tests().map(|test| (test.command.clone(), test.seconds)).collect(),
             pause: 1.0,
         };
         Instance {
@@ -179,6 +182,20 @@ impl<'a> Setup<'a> {
             broker: self.broker.url.is_some(),
             log: self.broker.log().is_some(),
             prepare: request.prepare,
+            registry: request.network == Network::Open,
+            tests: self.demands().any(),
+        }
+    }
+
+    fn tests(&self) -> impl Iterator<Item = &RunningTest> {
+        self.request.goss.iter().flat_map(|goss| &goss.running)
+    }
+
+    fn demands(&self) -> Demands {
+        Demands {
+            listens: self.request.listens.clone(),
+            allowed: self.subject.ports(),
+            tests: self.tests().cloned().collect(),
         }
     }
 
@@ -190,6 +207,7 @@ impl<'a> Setup<'a> {
             owner: self.request.owner.clone(),
             files: instance.files.iter().map(|file| file.path.clone()).collect(),
             instance: instance.id.clone(),
+            demands: self.demands(),
         }
     }
 }

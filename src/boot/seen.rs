@@ -4,6 +4,7 @@ use super::broker::{BrokerLog, BrokerState};
 use super::console::Console;
 use super::milestone::Milestone;
 use super::probe::{GuestState, UnitStatus};
+use super::running::Demands;
 
 /// What is expected of the instance, to compare with.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Expected {
     pub(crate) files: Vec<String>,
     /// The instance's UUID.
     pub(crate) instance: String,
+    /// What must hold once it runs.
+    pub(crate) demands: Demands,
 }
 
 /// All that is known of a running instance.
@@ -43,6 +46,10 @@ pub(crate) struct Seen {
 /// Names of the questions that the probe asks a database.
 pub(crate) const VERSION: &str = "version";
 pub(crate) const DATA: &str = "data";
+
+/// Statuses that an agent tells the conductor: `ServiceStatuses` of `trove/instance/service_status.py`.
+const HEALTHY: &str = "healthy";
+pub(crate) const FAILED: &str = "failed to spawn";
 
 impl Seen {
     /// Whether the instance has come that far.
@@ -77,6 +84,8 @@ impl Seen {
             Milestone::Queues => self.broker.is_registered(),
             Milestone::Ping => matches!(self.broker.ping, Some(Ok(()))),
             Milestone::Building => !self.broker.statuses.is_empty(),
+            Milestone::Healthy => self.broker.statuses.iter().any(|status| status == HEALTHY),
+            Milestone::Tests => self.expected.demands.hold(guest),
             Milestone::Login => guest.answers.get(VERSION).is_some_and(|answer| answer.ok),
             Milestone::DataDirectory => {
                 let found = guest

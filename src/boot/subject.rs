@@ -1,13 +1,12 @@
 //! What is booted: what the image at rest says of its agent and its database.
 
-use std::path::Path;
-
+use super::BootRequest;
 use crate::disk::{Layout, Tree};
 use crate::error::Result;
 use crate::os::{self, UnitState, unit_state};
 use crate::oslo::Config;
-use crate::report::Report;
-use crate::verify::{self, Configuration, Known};
+use crate::report::{CheckGroup, CheckResult, Report};
+use crate::verify::{self, Configuration, Goss, Known};
 
 /// A database that an image may have as packages, and how an agent that drives packages asks it.
 #[derive(Debug, Clone, Copy)]
@@ -79,12 +78,14 @@ impl Subject {
     /// `conf` is the agent's configuration, which may not fit the image.
     pub(crate) fn read(
         tree: &mut dyn Tree,
-        image: &Path,
+        request: &BootRequest,
         layout: &Layout,
         conf: Option<Config>,
     ) -> Result<Self> {
         let configuration = Configuration { guest: conf, ..Configuration::default() };
-        let report = verify::examine(tree, image, layout, None, &[], Some(&configuration));
+        let further: Vec<_> = request.goss.iter().flat_map(|goss| goss.checks.clone()).collect();
+        let mut report = verify::examine(tree, &request.image, layout, None, &further, Some(&configuration));
+        report.results.extend(request.goss.iter().flat_map(Goss::not_judged));
         let family = os::detect_os(tree)?.family;
         let agent = verify::agent(tree, &Known::of(None, None, family)).agent;
         let docker = exists(tree, "docker.service")? || exists(tree, "podman.socket")?;
@@ -129,6 +130,11 @@ impl Subject {
     /// Ports that may be open to everybody: ssh's, and the database's.
     pub(crate) fn ports(&self) -> Vec<u16> {
         [22].into_iter().chain(self.database.map(|known| known.port)).collect()
+    }
+
+    /// What tests of goss say of the image at rest.
+    pub(crate) fn goss_results(&self) -> impl Iterator<Item = CheckResult> {
+        self.report.results.iter().filter(|result| result.group == CheckGroup::Checks).cloned()
     }
 
     /// What it is, for people.

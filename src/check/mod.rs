@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod listens;
 mod mistake;
 mod service;
 mod title;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use error::CheckFileError;
 pub use file::CheckFile;
+pub use listens::{Listens, ListensOn, Protocol};
 pub(crate) use mistake::located;
 pub use service::ServiceState;
 pub use validate::pattern;
@@ -23,7 +25,7 @@ pub fn schema() -> serde_json::Value {
     CheckFile::schema()
 }
 
-/// One assertion about an image at rest.
+/// One assertion about an image: at rest, but for `listens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "check", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Check {
@@ -123,6 +125,15 @@ pub enum Check {
     /// No link in a `.wants`, `.requires` or `.upholds` directory of systemd and no alias stands for a unit that does
     /// not exist.
     UnitLinks {},
+    /// Something listens on a port of the running instance: seen by `tib boot`, not at rest.
+    Listens(Listens),
+}
+
+impl Check {
+    /// Whether an image at rest shows it.
+    pub fn is_at_rest(&self) -> bool {
+        !matches!(self, Self::Listens(_))
+    }
 }
 
 /// What must be at a path.

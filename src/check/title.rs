@@ -41,6 +41,7 @@ impl Check {
                 format!("every link{} leads somewhere{}", place(below), exceptions(except))
             }
             Self::UnitLinks {} => "every link of systemd stands for a unit that exists".to_owned(),
+            Self::Listens(listens) => listens.to_string(),
         }
     }
 }

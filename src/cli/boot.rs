@@ -6,6 +6,9 @@ use crate::boot::{self, Afterwards, BootRequest};
 use crate::cache::Cache;
 use crate::error::{Diagnose, Exit, Result, io_exit};
 
+use crate::evidence;
+use crate::verify::Goss;
+
 use super::args::{BootArgs, RelayArgs};
 use super::reports::Reports;
 use super::{Context, put, put_json};
@@ -25,7 +28,9 @@ impl Diagnose for ConfError {
 
 pub(super) fn run(args: &BootArgs, context: &Context) -> Result<Exit> {
     let reports = Reports { junit: args.junit.as_deref(), html: args.html.as_deref() };
-    reports.check(&[args.image.as_path()].into_iter().chain(args.conf.as_deref()))?;
+    let read = [args.image.as_path()].into_iter().chain(args.conf.as_deref());
+    reports.check(&read.chain(args.goss.iter().map(AsRef::as_ref)))?;
+    let goss = args.goss.iter().map(|file| Goss::load(file)).collect::<Result<Vec<_>, _>>()?;
     let conf = match &args.conf {
         Some(path) => Some(
             fs_err::read_to_string(path)
@@ -55,6 +60,8 @@ pub(super) fn run(args: &BootArgs, context: &Context) -> Result<Exit> {
         volume: (!args.no_volume).then_some(args.volume),
         prepare: args.prepare,
         twice: args.twice,
+        listens: evidence::beside(&args.image).listens,
+        goss,
         timeout: args.timeout,
         afterwards,
         logs: args.logs.clone(),

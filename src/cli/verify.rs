@@ -36,6 +36,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
     let configuration = Some(&configuration).filter(|configuration| !configuration.is_empty());
     let mut image = context.open(&args.image)?;
     let layout = image.layout()?.clone();
+    let mut planned = Vec::new();
     let mut report = context.read(image, |tree| {
         let plan = match &recipe {
             Some(recipe) => {
@@ -52,17 +53,19 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
             }
             None => None,
         };
+        planned = plan.as_ref().map_or_else(Vec::new, |plan| plan.checks.clone());
         Ok(verify::examine(tree, &args.image, &layout, plan.as_ref(), &further, configuration))
     })?;
     context.printer.finish();
+    let at_boot = planned.iter().chain(&further).filter(|check| !check.is_at_rest());
+    report.warnings.extend(at_boot.map(|check| running(&check.title(), "")));
     report.facts.extend(args.recipe.iter().map(|name| ("Recipe", name.clone())));
     report.facts.extend(args.checks.iter().map(|file| ("Checks", file.display().to_string())));
     report.facts.extend(args.goss.iter().map(|file| ("Tests of goss", file.display().to_string())));
     for goss in &goss {
         report.results.extend(goss.not_judged());
-        report.warnings.extend(
-            goss.running.iter().map(|test| format!("not judged, because it needs a running system: {test}")),
-        );
+        let tests = goss.running.iter().filter(|test| !test.at_rest);
+        report.warnings.extend(tests.map(|test| running(&test.title, " --goss")));
     }
     report.facts.extend(args.conf.iter().map(|file| ("Agent's file", file.display().to_string())));
     report.facts.extend(args.trove_conf.iter().map(|file| ("Controller's file", file.display().to_string())));
@@ -73,6 +76,11 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
         put(&report.to_text(context.settings.colors.stdout))?;
     }
     Ok(if report.passed() { Exit::Done } else { Exit::Checks })
+}
+
+/// That something was not judged.
+fn running(what: &str, option: &str) -> String {
+    format!("not judged, because it needs a running system (`tib boot{option}`): {what}")
 }
 
 /// Trove's configuration files, as far as they are given.

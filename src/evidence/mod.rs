@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+mod beside;
+
 use crate::agent::{AgentFile, ResolvedAgent};
 use crate::cache::Origin;
+use crate::check::{Check, Listens};
 use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
@@ -11,6 +14,8 @@ use crate::os::Package;
 use crate::recipe::Plan;
 use crate::report::{Counts, Report};
 use crate::shown;
+
+pub use beside::{Beside, beside};
 
 /// Version of the manifest's format.
 pub const VERSION: u32 = 1;
@@ -65,6 +70,8 @@ struct Document<'a> {
     stages: Vec<StageDigest<'a>>,
     packages: &'a [Package],
     checks: Counts,
+    /// What an instance listens on, as far as the recipe says.
+    listens: Vec<Listens>,
     image: ImagePart,
     recorded: Recorded<'a>,
 }
@@ -154,6 +161,7 @@ impl Manifest {
             stages,
             packages,
             checks: report.counts(),
+            listens: plan.checks.iter().filter_map(listens).collect(),
             image: ImagePart {
                 format: "qcow2",
                 compression: input.compression,
@@ -173,6 +181,13 @@ impl Manifest {
     /// The text of the file.
     pub fn to_json(&self) -> String {
         self.0.clone()
+    }
+}
+
+fn listens(check: &Check) -> Option<Listens> {
+    match check {
+        Check::Listens(listens) => Some(*listens),
+        _ => None,
     }
 }
 

@@ -21,5 +21,5 @@ pub use checks::parse_text;
 pub use checks::run_checks;
 pub use configuration::Configuration;
 pub use examine::examine;
-pub use goss::{Goss, GossError};
+pub use goss::{Goss, GossError, Printed, RunningTest};
 pub use sealing::{BUILD_MARKER, sealing};

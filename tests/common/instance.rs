@@ -125,6 +125,12 @@ impl Booted {
         milestones.filter(|one| one["seconds"].is_null()).map(|one| one["name"].as_str().unwrap()).collect()
     }
 
+    /// The titles of the checks that ended so: `passed`, `failed`, `not-checked`.
+    pub fn titles(&self, outcome: &str) -> Vec<&str> {
+        let results = self.report["results"].as_array().unwrap().iter();
+        results.filter(|one| one["outcome"] == outcome).map(|one| one["title"].as_str().unwrap()).collect()
+    }
+
     /// The cause that is named first.
     pub fn cause(&self) -> &str {
         self.report["causes"][0]["id"].as_str().unwrap_or_default()

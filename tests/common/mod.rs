@@ -19,6 +19,7 @@ pub mod instance;
 pub mod look;
 pub mod makers;
 pub mod oracle;
+pub mod rabbitmq;
 pub mod sample;
 pub mod small;
 pub mod small_disk;

@@ -2,7 +2,7 @@
 
 use super::{Cause, Context, words};
 use crate::boot::milestone::Milestone;
-use crate::boot::seen::Seen;
+use crate::boot::seen::{FAILED, Seen};
 
 /// Seconds by which a clock may be off before certificates and tokens are refused.
 const CLOCK: f64 = 300.0;
@@ -56,6 +56,27 @@ pub(super) fn boot(missing: Milestone, seen: &Seen) -> Vec<Cause> {
         );
     }
     causes
+}
+
+/// The agent has given up making a database.
+pub(super) fn spawn(missing: Milestone, seen: &Seen) -> Option<Cause> {
+    if missing != Milestone::Healthy || !seen.broker.statuses.iter().any(|status| status == FAILED) {
+        return None;
+    }
+    let fix = "read the agent's log for the first error behind `prepare`";
+    let errors = seen.guest.agent_lines().filter(|line| line.contains("ERROR") || line.contains("Error:"));
+    let last: Vec<_> = errors.collect();
+    Some(
+        Cause::new("spawn-failed", "the agent fails to make the database, and says so", fix)
+            .with(last.into_iter().rev().take(3)),
+    )
+}
+
+/// It runs, and what is asked of it does not hold.
+pub(super) fn tests(seen: &Seen) -> Option<Cause> {
+    let wrong = seen.expected.demands.wrong(&seen.guest)?;
+    let fix = "correct the image, or what is asked of it; `tib boot --ssh` lets you look at it";
+    Some(Cause::new("tests", "the instance runs, and is not what it is asked to be", fix).with(wrong))
 }
 
 /// cloud-init does not do what Trove needs.
@@ -231,7 +252,7 @@ pub(super) fn broker(missing: Milestone, seen: &Seen, context: &Context<'_>) -> 
 }
 
 /// The clock.
-pub(super) fn clock(seen: &Seen) -> Option<Cause> {
+pub(in crate::boot) fn clock(seen: &Seen) -> Option<Cause> {
     let ahead = seen.clock_ahead.filter(|ahead| ahead.abs() > CLOCK)?;
     let fix =
         "remove `LOCAL` from /etc/adjtime, have one time service enabled, and the hardware clock in UTC";

@@ -4,6 +4,7 @@
 mod guest;
 mod words;
 
+pub(super) use guest::clock;
 use serde::Serialize;
 
 use super::milestone::Milestone;
@@ -59,12 +60,15 @@ pub(crate) struct Context<'a> {
 pub(crate) fn diagnose(missing: Milestone, seen: &Seen, context: &Context<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
     causes.extend(guest::boot(missing, seen));
-    if causes.is_empty() {
+    if missing == Milestone::Tests {
+        causes.extend(guest::tests(seen));
+    } else if causes.is_empty() {
         causes.extend(guest::cloud(missing, seen));
         causes.extend(words::agent(missing, seen));
         causes.extend(guest::unit(missing, seen));
         causes.extend(guest::volume(missing, seen, context));
         causes.extend(guest::broker(missing, seen, context));
+        causes.extend(guest::spawn(missing, seen));
         causes.extend(guest::clock(seen));
     }
     causes.sort_by_key(|cause| !cause.certain);

@@ -213,12 +213,47 @@ const RULES: &[Rule] = &[
         title: "the agent does not reach the message broker",
         fix: "check the host in `transport_url`, routes, security groups and firewalls between the management network and the broker",
     },
+    Rule {
+        id: "registry-tls",
+        over: Milestone::Healthy,
+        any: &[&["server gave HTTP response to HTTPS client"], &["x509: certificate"]],
+        title: "docker refuses the container registry, which has no TLS or a certificate that the guest does not know",
+        fix: "add the registry to `docker_insecure_registries` in the controller's trove.conf, or have its CA in the image",
+    },
+    Rule {
+        id: "registry-unreachable",
+        over: Milestone::Healthy,
+        any: &[
+            &["docker.errors", "connection refused"],
+            &["docker.errors", "no such host"],
+            &["docker.errors", "i/o timeout"],
+            &["docker.errors", "Client.Timeout"],
+            &["docker.errors", "no route to host"],
+        ],
+        title: "docker does not reach the registry of the database's container",
+        fix: "check `docker_image` in trove-guestagent.conf, and the way from the management network to the registry",
+    },
+    Rule {
+        id: "container-missing",
+        over: Milestone::Healthy,
+        any: &[&["manifest unknown"], &["manifest for", "not found"], &["pull access denied"]],
+        title: "the registry has no such container",
+        fix: "push the database's container under the name of `docker_image` with the datastore's version as its tag",
+    },
+    Rule {
+        id: "container-unhealthy",
+        over: Milestone::Healthy,
+        any: &[&["Timeout while waiting for database status to change"]],
+        title: "the database's container starts, and never becomes healthy",
+        fix: "read the container's own log (`tib boot --ssh`, then `docker logs database`); a slow host needs a longer \
+              `state_change_wait_time` in trove-guestagent.conf",
+    },
 ];
 
 /// What the agent says that is known.
 pub(super) fn agent(missing: Milestone, seen: &Seen) -> Vec<Cause> {
     // What it said before it worked is over.
-    if missing < Milestone::Agent && missing != Milestone::Docker || missing > Milestone::Ping {
+    if missing < Milestone::Agent && missing != Milestone::Docker || missing > Milestone::Healthy {
         return Vec::new();
     }
     // sudo tells what it is asked to do, whatever becomes of it.

@@ -14,6 +14,7 @@ pub(super) const BOOT_HELP: &str = "Examples:
   tib boot trove-guest.qcow2 --conf trove-guestagent.conf --prepare
   tib boot trove-guest.qcow2 --broker amqp://trove:secret@controller:5672/%2f
   tib boot mariadb.qcow2                                does the database answer?
+  tib boot mariadb.qcow2 --goss goss.yaml               and the tests of goss that you have
   tib boot trove-guest.qcow2 --ssh                      and then a shell in it
   tib boot trove-guest.qcow2 --json --junit boot.xml    for machines
 
@@ -71,6 +72,9 @@ pub(in crate::cli) struct BootArgs {
     /// Start the same disk once more, as another instance
     #[arg(long)]
     pub(in crate::cli) twice: bool,
+    /// Ask also what this goss file asks, of the image and of the running instance; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) goss: Vec<PathBuf>,
     /// Give up after so many seconds [default: 300, without KVM 1200]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(in crate::cli) timeout: Option<Duration>,

@@ -28,7 +28,7 @@ const SHOWN: usize = 10;
 type Found = Result<Option<String>, ReadError>;
 
 /// Runs checks in order, those of a recipe before further ones. Each gets a result; one that cannot be performed
-/// is [`Outcome::NotChecked`] (after an interruption all that remain are).
+/// is [`Outcome::NotChecked`] (after an interruption all that remain are). Those that only a running system shows are left out.
 ///
 /// [`Outcome::NotChecked`]: crate::report::Outcome::NotChecked
 pub fn run_checks(
@@ -42,6 +42,7 @@ pub fn run_checks(
     let recipe = recipe.iter().map(|check| (CheckGroup::Recipe, check));
     recipe
         .chain(further.iter().map(|check| (CheckGroup::Checks, check)))
+        .filter(|(_, check)| check.is_at_rest())
         .map(|(group, check)| CheckResult::new(group, check.title(), image.check(check)))
         .collect()
 }
@@ -101,6 +102,7 @@ impl Image<'_> {
             Check::WorldWritable { below, except } => self.world_writable(below, except),
             Check::Setuid { allow } => self.setuid(allow),
             Check::Links { below, except } => self.links(below, except),
+            Check::Listens(_) => Err(unusable("only a running system shows it".to_owned())),
         }
     }
 

@@ -1,5 +1,7 @@
 //! goss files (<https://goss.readthedocs.io>): what they say of an image at rest, in tib's own checks.
 
+mod running;
+
 use std::path::Path;
 
 use crate::check::{Check, PathCheck, PathKind, ServiceState, UserCheck};
@@ -7,12 +9,13 @@ use crate::error::{Diagnose, Exit, io_exit};
 use crate::os::yaml::Yaml;
 use crate::report::{CheckGroup, CheckResult, Outcome};
 
+pub use running::{Printed, RunningTest};
+
 /// Keys of every test that say nothing about the image.
 const IGNORED: [&str; 4] = ["title", "meta", "skip", "timeout"];
 
-/// Kinds of tests that are about a running system.
-const RUNNING: [&str; 9] =
-    ["addr", "command", "dns", "http", "interface", "mount", "port", "process", "matching"];
+/// Why a test is not judged that is more than values to compare with.
+const MATCHERS: &str = "tib knows no matchers of goss but plain values";
 
 /// A goss file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +47,10 @@ impl Diagnose for GossError {
 pub struct Goss {
     /// What can be judged at rest.
     pub checks: Vec<Check>,
-    /// What tib cannot judge although it is there at rest: a test, and why not.
+    /// What tib cannot judge: a test, and why not.
     unknown: Vec<(String, String)>,
     /// Tests of a running system.
-    pub running: Vec<String>,
+    pub running: Vec<RunningTest>,
 }
 
 impl Goss {
@@ -80,8 +83,18 @@ impl Goss {
                     "group" => goss.group(&name, &test)?,
                     "service" => goss.service(&name, &test)?,
                     "kernel-param" => goss.kernel(&name, &test),
-                    other if RUNNING.contains(&other) => goss.running.push(format!("{kind} {name}")),
-                    other => return Err(format!("goss has no tests of `{other}`")),
+                    "matching" => {
+                        goss.unknown.push((format!("matching {name}"), MATCHERS.to_owned()));
+                    }
+                    other => {
+                        let title = format!("{kind} {name}");
+                        let test = goss.plain(&title, test);
+                        let Some(asked) = running::asked(other, &name, &test)? else {
+                            return Err(format!("goss has no tests of `{other}`"));
+                        };
+                        goss.running.extend(asked.tests);
+                        goss.rest(&title, &test, asked.known);
+                    }
                 }
             }
         }
@@ -116,15 +129,25 @@ impl Goss {
         }
     }
 
+    /// A test without the keys that hold matchers, which are noted.
+    fn plain(&mut self, title: &str, test: Yaml) -> Yaml {
+        let Yaml::Map(mut entries) = test else { return test };
+        entries.retain(|(key, value)| {
+            let plain = value.items().iter().all(|item| matches!(item, Yaml::Text(_)));
+            if !plain && !IGNORED.contains(&key.as_str()) {
+                self.unknown.push((format!("{title}: {key}"), MATCHERS.to_owned()));
+            }
+            plain
+        });
+        Yaml::Map(entries)
+    }
+
     /// Takes a text, and notes what is something else, such as a matcher.
     fn text(&mut self, title: &str, test: &Yaml, key: &str) -> Option<String> {
         match test.get(key)? {
             Yaml::Text(text) => Some(text.clone()),
             Yaml::List(_) | Yaml::Map(_) => {
-                self.unknown.push((
-                    format!("{title}: {key}"),
-                    "tib knows no matchers of goss but plain values".to_owned(),
-                ));
+                self.unknown.push((format!("{title}: {key}"), MATCHERS.to_owned()));
                 None
             }
         }
@@ -173,10 +196,7 @@ impl Goss {
         for key in ["contents", "contains"] {
             for wanted in test.get(key).map_or(&[][..], Yaml::items) {
                 let Yaml::Text(wanted) = wanted else {
-                    self.unknown.push((
-                        format!("{title}: {key}"),
-                        "tib knows no matchers of goss but plain values".to_owned(),
-                    ));
+                    self.unknown.push((format!("{title}: {key}"), MATCHERS.to_owned()));
                     continue;
                 };
                 self.content(&title, &path, wanted);
@@ -251,10 +271,10 @@ impl Goss {
         let unit = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
         if let Some(enabled) = flag(test, "enabled")? {
             let state = if enabled { ServiceState::Enabled } else { ServiceState::Disabled };
-            self.checks.push(Check::Unit { name: unit, exists: true, state: Some(state) });
+            self.checks.push(Check::Unit { name: unit.clone(), exists: true, state: Some(state) });
         }
-        if flag(test, "running")?.is_some() {
-            self.running.push(format!("{title}: running"));
+        if let Some(running) = flag(test, "running")? {
+            self.running.push(running::service(&title, &unit, running));
         }
         self.rest(&title, test, &["enabled", "running"]);
         Ok(())
@@ -263,6 +283,7 @@ impl Goss {
     fn kernel(&mut self, key: &str, test: &Yaml) {
         let title = format!("kernel-param {key}");
         if let Some(value) = self.text(&title, test, "value") {
+            self.running.push(running::kernel(&title, key, &value));
             self.checks.push(Check::Sysctl { key: key.to_owned(), value });
         }
         self.rest(&title, test, &["value"]);
@@ -277,6 +298,11 @@ fn flag(test: &Yaml, key: &str) -> Result<Option<bool>, String> {
         Some(Yaml::Text(text)) if text == "false" => Ok(Some(false)),
         Some(_) => Err(format!("`{key}` is neither true nor false")),
     }
+}
+
+/// The texts of a key, of which there may be one without a list.
+fn texts<'a>(test: &'a Yaml, key: &str) -> impl Iterator<Item = &'a str> {
+    test.get(key).map_or(&[][..], Yaml::items).iter().filter_map(Yaml::text)
 }
 
 fn number(title: &str, text: &str) -> Result<u32, String> {
@@ -300,7 +326,13 @@ mod tests {
         )
         .unwrap();
         insta::assert_json_snapshot!(goss.checks);
-        assert_eq!(goss.running, ["service ssh: running", "port tcp:22"]);
+        let running: Vec<_> = goss.running.iter().map(|test| (test.title.as_str(), test.at_rest)).collect();
+        let expected = [
+            ("service ssh runs", false),
+            ("kernel-param net.ipv4.ip_forward is 1", true),
+            ("port tcp:22 is listening", false),
+        ];
+        assert_eq!(running, expected);
         assert_eq!(goss.not_judged(), []);
     }
 
