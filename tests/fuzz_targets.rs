@@ -49,6 +49,7 @@ targets! {
     ext4 = "../fuzz/fuzz_targets/ext4.rs";
     fat = "../fuzz/fuzz_targets/fat.rs";
     guest_console = "../fuzz/fuzz_targets/guest_console.rs";
+    guest_frames = "../fuzz/fuzz_targets/guest_frames.rs";
     guest_probe = "../fuzz/fuzz_targets/guest_probe.rs";
     inspect = "../fuzz/fuzz_targets/inspect.rs";
     journal = "../fuzz/fuzz_targets/journal.rs";

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use super::BootError;
 use super::broker::{self, BrokerState, Shared, Wanted};
-use super::machine::{METADATA_SOCKET, short};
+use super::leases::{self, LeaseState, SharedLeases};
+use super::machine::{LEASES_SOCKET, METADATA_SOCKET, short};
 use super::metadata::{self, Requests};
 
 /// The thread. It ends when this is dropped.
@@ -18,6 +19,7 @@ pub(crate) struct Background {
     thread: Option<JoinHandle<()>>,
     seen: Shared,
     requests: Option<Requests>,
+    leases: SharedLeases,
 }
 
 impl Background {
@@ -25,30 +27,34 @@ impl Background {
         directory: &Path,
         files: Vec<(&'static str, String)>,
         serve: bool,
+        lease: bool,
         wanted: Option<Wanted>,
     ) -> Result<Self, BootError> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BootError::prepare)?;
         let requests = serve.then(Requests::default);
-        let listener = match serve {
-            true => {
-                let handle = fs_err::File::open(directory).map_err(BootError::prepare)?;
-                // An earlier instance of the same boot may have left its own.
-                remove(&directory.join(METADATA_SOCKET))?;
-                let _inside = runtime.enter();
-                Some(UnixListener::bind(short(&handle, METADATA_SOCKET)).map_err(BootError::prepare)?)
-            }
-            false => None,
+        let listen = |name: &str| -> Result<UnixListener, BootError> {
+            let handle = fs_err::File::open(directory).map_err(BootError::prepare)?;
+            // An earlier instance of the same boot may have left its own.
+            remove(&directory.join(name))?;
+            let _inside = runtime.enter();
+            UnixListener::bind(short(&handle, name)).map_err(BootError::prepare)
         };
+        let listener = serve.then(|| listen(METADATA_SOCKET)).transpose()?;
+        let lessor = lease.then(|| listen(LEASES_SOCKET)).transpose()?;
         let (stop, stopped) = oneshot::channel();
         let seen = Shared::default();
-        let (shared, asked) = (seen.clone(), requests.clone());
+        let leases = SharedLeases::default();
+        let (shared, asked, leased) = (seen.clone(), requests.clone(), leases.clone());
         let thread = std::thread::Builder::new()
             .name("boot".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     if let Some((listener, asked)) = listener.zip(asked) {
                         tokio::spawn(metadata::serve(listener, files, asked));
+                    }
+                    if let Some(lessor) = lessor {
+                        tokio::spawn(leases::serve(lessor, leased));
                     }
                     if let Some(wanted) = wanted {
                         tokio::spawn(broker::watch(wanted, shared));
@@ -59,11 +65,15 @@ impl Background {
                 runtime.shutdown_background();
             })
             .map_err(BootError::prepare)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), seen, requests })
+        Ok(Self { stop: Some(stop), thread: Some(thread), seen, requests, leases })
     }
 
     pub(crate) fn broker(&self) -> BrokerState {
         self.seen.get()
+    }
+
+    pub(crate) fn leases(&self) -> LeaseState {
+        self.leases.get()
     }
 
     pub(crate) fn requests(&self) -> Option<Vec<String>> {

@@ -91,7 +91,7 @@ impl Instance {
     }
 
     /// Files of the metadata, by path below `openstack/latest`.
-    pub(crate) fn metadata(&self, mac: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn metadata(&self, macs: &[&str]) -> Vec<(&'static str, String)> {
         let mut meta = json!({
             "uuid": self.id,
             "name": self.host(),
@@ -106,7 +106,7 @@ impl Instance {
         }
         vec![
             ("meta_data.json", meta.to_string()),
-            ("network_data.json", network(mac).to_string()),
+            ("network_data.json", network(macs).to_string()),
             ("user_data", self.user_data()),
             ("vendor_data.json", "{}".to_owned()),
             ("vendor_data2.json", "{}".to_owned()),
@@ -114,13 +114,19 @@ impl Instance {
     }
 }
 
-/// One card, with an address from DHCP.
-fn network(mac: &str) -> Value {
-    json!({
-        "links": [{ "id": "tap0", "type": "phy", "ethernet_mac_address": mac, "mtu": 1500, "vif_id": "tap0" }],
-        "networks": [{ "id": "network0", "type": "ipv4_dhcp", "link": "tap0", "network_id": "0" }],
-        "services": [],
-    })
+/// Cards, each with an address from DHCP.
+fn network(macs: &[&str]) -> Value {
+    let (mut links, mut networks) = (Vec::new(), Vec::new());
+    for (number, mac) in macs.iter().enumerate() {
+        let (link, network) = (format!("tap{number}"), format!("network{number}"));
+        links.push(
+            json!({ "id": link, "type": "phy", "ethernet_mac_address": mac, "mtu": 1500, "vif_id": link }),
+        );
+        networks.push(
+            json!({ "id": network, "type": "ipv4_dhcp", "link": link, "network_id": number.to_string() }),
+        );
+    }
+    json!({ "links": links, "networks": networks, "services": [] })
 }
 
 #[cfg(test)]
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_key_is_metadata() {
         let mut instance = instance();
-        let meta = |instance: &Instance| instance.metadata("52:54:00:00:00:01")[0].1.clone();
+        let meta = |instance: &Instance| instance.metadata(&["52:54:00:00:00:01"])[0].1.clone();
         assert!(!meta(&instance).contains("public_keys"));
         instance.key = Some("ssh-ed25519 AAAA".to_owned());
         assert!(meta(&instance).contains(r#""public_keys":{"tib":"ssh-ed25519 AAAA"}"#));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::leases;
 use super::probe;
 use super::qmp::Qmp;
 use super::relay::RelayTarget;
@@ -24,6 +25,7 @@ const CONSOLE_SOCKET: &str = "console.sock";
 const PROBE: &str = "probe.jsonl";
 const QMP: &str = "qmp.sock";
 pub(crate) const METADATA_SOCKET: &str = "metadata.sock";
+pub(crate) const LEASES_SOCKET: &str = "leases.sock";
 pub(crate) const CONFIG_DRIVE: &str = "config-drive.iso";
 
 /// How long QEMU may take to make its sockets.
@@ -44,6 +46,8 @@ pub(crate) struct Hardware<'a> {
     pub(crate) firmware: Firmware,
     pub(crate) metadata: Metadata,
     pub(crate) network: Network,
+    /// A second card, at the other end of which a DHCP server listens.
+    pub(crate) leases: bool,
     pub(crate) memory: Size,
     pub(crate) volume: Option<Size>,
     /// The broker on this host, which the guest reaches at [`broker_address`].
@@ -246,6 +250,10 @@ fn arguments(hardware: &Hardware<'_>) -> Result<Vec<String>, BootError> {
         add(&["-drive", "if=pflash,format=raw,file=variables.fd"]);
     }
     add(&["-netdev", &network(hardware), "-device", &format!("virtio-net-pci,netdev=net0,mac={MAC}")]);
+    if hardware.leases {
+        add(&["-netdev", &format!("stream,id=net1,server=off,addr.type=unix,addr.path={LEASES_SOCKET}")]);
+        add(&["-device", &format!("virtio-net-pci,netdev=net1,mac={}", leases::MAC)]);
+    }
     Ok(arguments)
 }
 
@@ -300,6 +308,7 @@ mod tests {
             firmware: Firmware::Bios,
             metadata: Metadata::ConfigDrive,
             network: Network::Restricted,
+            leases: false,
             memory: Size(2 << 30),
             volume: Some(Size(1 << 30)),
             broker: Some("tcp:127.0.0.1:5672".parse().unwrap()),
@@ -314,6 +323,7 @@ mod tests {
         hardware.metadata = Metadata::Service;
         hardware.volume = None;
         hardware.network = Network::Open;
+        hardware.leases = true;
         hardware.ssh = Some(2222);
         hardware.acceleration = &Acceleration::Kvm;
         insta::assert_snapshot!("service", text(&hardware));

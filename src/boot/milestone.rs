@@ -40,6 +40,10 @@ pub enum Milestone {
     Login,
     /// The database keeps its files where an agent expects them.
     DataDirectory,
+    /// A second card has an address, and the route that its DHCP server gives.
+    Route,
+    /// That card keeps its address when its first lease is over.
+    Lease,
     /// What is asked of the running system holds.
     Tests,
 }
@@ -65,6 +69,8 @@ impl Milestone {
             Self::Healthy => "healthy",
             Self::Login => "login",
             Self::DataDirectory => "data-directory",
+            Self::Route => "route",
+            Self::Lease => "lease",
             Self::Tests => "tests",
         }
     }
@@ -89,6 +95,8 @@ impl Milestone {
             Self::Healthy => "the database that was ordered answers",
             Self::Login => "the database answers a login",
             Self::DataDirectory => "the database's files are where they belong",
+            Self::Route => "a second card gets an address and a route by DHCP",
+            Self::Lease => "it keeps them when the first lease is over",
             Self::Tests => "what is asked of the running system holds",
         }
     }
@@ -113,6 +121,8 @@ pub(crate) struct Aim {
     pub(crate) prepare: bool,
     /// The guest reaches the registry that the database's container is in.
     pub(crate) registry: bool,
+    /// There is a second network, with short leases.
+    pub(crate) leases: bool,
     /// Something is asked of the running system.
     pub(crate) tests: bool,
 }
@@ -139,6 +149,8 @@ impl Aim {
             (Ping, self.agent && self.broker),
             (Building, self.agent && self.broker && self.prepare),
             (Healthy, self.agent && self.broker && self.prepare && self.registry),
+            (Route, self.leases),
+            (Lease, self.leases),
             (Tests, self.tests),
         ]
         .into_iter()

@@ -13,6 +13,7 @@ mod diagnosis;
 mod error;
 mod follow;
 mod instance;
+mod leases;
 mod machine;
 mod metadata;
 mod milestone;
@@ -40,6 +41,9 @@ pub use broker::installed as rabbitmq;
 pub use console::fuzz_console;
 pub use diagnosis::Cause;
 pub use error::BootError;
+#[cfg(any(fuzzing, debug_assertions))]
+#[doc(hidden)]
+pub use leases::fuzz_frames;
 pub use milestone::Milestone;
 pub use outcome::BootOutcome;
 #[cfg(any(fuzzing, debug_assertions))]

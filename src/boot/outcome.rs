@@ -63,6 +63,9 @@ impl BootOutcome {
             report.warnings.push(format!("failed units: {}", found.seen.guest.failed.join(", ")));
         }
         report.warnings.extend(open_ports(&found));
+        if found.seen.leases.clients.len() > 1 {
+            report.warnings.push("more than one DHCP client asks for the second card's address".to_owned());
+        }
         report.results = subject.goss_results().collect();
         report.results.extend(results(&found));
         let mut causes = found.causes;

@@ -113,6 +113,12 @@ def addresses():
     return found
 
 
+def routes():
+    """Networks that are reached through a router. The kernel writes addresses as numbers of the machine."""
+    lines = [line.split() for line in read("/proc/net/route", 1 << 20).splitlines()[1:]]
+    return sorted({socket.inet_ntoa(struct.pack("=L", int(line[1], 16))) for line in lines if len(line) > 2 and line[2] != "00000000"})
+
+
 def listening():
     found = set()
     # 0A is LISTEN; what only receives, as UDP does, is 07.
@@ -202,7 +208,7 @@ answered, round = {}, 0
 while True:
     began = time.monotonic()
     tell("units", units())
-    for each in (files, volume, addresses, docker, cloud):
+    for each in (files, volume, addresses, routes, docker, cloud):
         tell(each.__name__, each())
     if CONFIG["log"]:
         tell("log", log())

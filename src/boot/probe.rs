@@ -209,6 +209,8 @@ pub(crate) struct GuestState {
     pub(crate) files: BTreeMap<String, FileStatus>,
     pub(crate) volume: VolumeStatus,
     pub(crate) addresses: BTreeMap<String, String>,
+    /// Networks that are reached through a router.
+    pub(crate) routes: Vec<String>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) users: BTreeMap<String, u32>,
     pub(crate) docker: DockerStatus,
@@ -250,6 +252,7 @@ impl GuestState {
             "files" => take(&mut self.files, value),
             "volume" => take(&mut self.volume, value),
             "addresses" => take(&mut self.addresses, value),
+            "routes" => take(&mut self.routes, value),
             "listening" => take(&mut self.listening, value),
             "users" => take(&mut self.users, value),
             "docker" => take(&mut self.docker, value),

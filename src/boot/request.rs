@@ -100,6 +100,8 @@ pub struct BootRequest {
     pub prepare: bool,
     /// Whether to start the same disk once more, as another instance.
     pub twice: bool,
+    /// Whether it gets a second network, whose leases end after two minutes.
+    pub leases: bool,
     /// What the recipe says an instance listens on; nothing if that is not known.
     pub listens: Option<Vec<Listens>>,
     /// Tests of goss: those of a running system, and those that the image at rest must pass.
@@ -131,6 +133,7 @@ impl BootRequest {
             volume: Some(Size(1 << 30)),
             prepare: false,
             twice: false,
+            leases: false,
             listens: None,
             goss: Vec::new(),
             timeout: None,

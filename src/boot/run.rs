@@ -14,7 +14,7 @@ use super::running::Demands;
 use super::seen::{Expected, Seen};
 use super::subject::{self, Subject};
 use super::watch::{self, Found, Watched};
-use super::{Afterwards, BootError, BootRequest, Network, conf, config_drive, diagnosis, session};
+use super::{Afterwards, BootError, BootRequest, Network, conf, config_drive, diagnosis, leases, session};
 use crate::control::Control;
 use crate::disk::Format;
 use crate::host::Acceleration;
@@ -75,13 +75,15 @@ impl<'a> Setup<'a> {
     pub(crate) fn run(&self, control: &Control) -> Result<(Machine, Found), BootError> {
         let request = self.request;
         let instance = self.instance();
-        let metadata = instance.metadata(machine::MAC);
+        let metadata =
+            instance.metadata(if request.leases { &[machine::MAC, leases::MAC] } else { &[machine::MAC] });
         if request.metadata.has_drive() {
             let iso = self.work.join(machine::CONFIG_DRIVE);
             config_drive::write(&metadata, &self.work.join("config-drive"), &iso, control)?;
         }
         let wanted = self.wanted(&instance.id);
-        let background = Background::start(self.work, metadata, request.metadata.has_service(), wanted)?;
+        let background =
+            Background::start(self.work, metadata, request.metadata.has_service(), request.leases, wanted)?;
         let hardware = Hardware {
             image: &self.image,
             format: self.format,
@@ -89,6 +91,7 @@ impl<'a> Setup<'a> {
             firmware: request.firmware,
             metadata: request.metadata,
             network: request.network,
+            leases: request.leases,
             memory: request.memory,
             volume: request.volume,
             broker: self.broker.relay.clone(),
@@ -183,6 +186,7 @@ impl<'a> Setup<'a> {
             log: self.broker.log().is_some(),
             prepare: request.prepare,
             registry: request.network == Network::Open,
+            leases: request.leases,
             tests: self.demands().any(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::broker::{BrokerLog, BrokerState};
 use super::console::Console;
+use super::leases::{CLIENT, LeaseState, ROUTE};
 use super::milestone::Milestone;
 use super::probe::{GuestState, UnitStatus};
 use super::running::Demands;
@@ -37,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) broker_log: BrokerLog,
     /// What was asked of the metadata service, if there is one.
     pub(crate) requests: Option<Vec<String>>,
+    /// What was asked of the second network's DHCP server.
+    pub(crate) leases: LeaseState,
     /// Seconds by which the guest's clock was ahead of the host's when its probe was first heard.
     pub(crate) clock_ahead: Option<f64>,
     /// Why the machine has ended.
@@ -85,6 +88,11 @@ impl Seen {
             Milestone::Ping => matches!(self.broker.ping, Some(Ok(()))),
             Milestone::Building => !self.broker.statuses.is_empty(),
             Milestone::Healthy => self.broker.statuses.iter().any(|status| status == HEALTHY),
+            Milestone::Route => self.has_leased_address() && guest.routes.contains(&ROUTE.to_string()),
+            // What the guest says must be newer than the end of the lease.
+            Milestone::Lease => {
+                self.leases.renewed > 0 && self.leases.is_over() && self.has(Milestone::Route)
+            }
             Milestone::Tests => self.expected.demands.hold(guest),
             Milestone::Login => guest.answers.get(VERSION).is_some_and(|answer| answer.ok),
             Milestone::DataDirectory => {
@@ -107,6 +115,11 @@ impl Seen {
     /// Whether anything in the guest has been heard of.
     pub(crate) fn is_alive(&self) -> bool {
         self.guest.heard.is_some() || self.broker_log.connected || self.broker.is_registered()
+    }
+
+    /// Whether a card has the address that the second network's server gives.
+    pub(crate) fn has_leased_address(&self) -> bool {
+        self.guest.addresses.values().any(|address| *address == CLIENT.to_string())
     }
 
     /// The agent's unit, as systemd sees it.

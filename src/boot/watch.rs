@@ -127,6 +127,7 @@ impl Input {
             seen.clock_ahead = Some(heard.clock - now).filter(|ahead| ahead.is_finite());
         }
         seen.broker = watched.background.broker();
+        seen.leases = watched.background.leases();
         if self.tick.is_multiple_of(LOG_TICKS) {
             seen.broker_log =
                 watched.broker.log().map_or_else(BrokerLog::default, |log| BrokerLog::read(&log));

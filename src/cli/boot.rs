@@ -60,6 +60,7 @@ pub(super) fn run(args: &BootArgs, context: &Context) -> Result<Exit> {
         volume: (!args.no_volume).then_some(args.volume),
         prepare: args.prepare,
         twice: args.twice,
+        leases: args.leases,
         listens: evidence::beside(&args.image).listens,
         goss,
         timeout: args.timeout,

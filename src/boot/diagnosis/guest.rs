@@ -72,6 +72,47 @@ pub(super) fn spawn(missing: Milestone, seen: &Seen) -> Option<Cause> {
     )
 }
 
+/// The second network's address is not got, or not kept.
+pub(super) fn lease(missing: Milestone, seen: &Seen) -> Option<Cause> {
+    let leases = &seen.leases;
+    let (id, title, fix) = if leases.asked == 0 && seen.guest.is_settled() {
+        (
+            "lease-unasked",
+            "nothing in the guest asks for an address on a second network card",
+            "let cloud-init configure the network (no `network: {config: disabled}`), and have one network manager that takes what \
+             it writes",
+        )
+    } else if leases.granted.is_none() {
+        return None;
+    } else if missing == Milestone::Lease && leases.is_over() && !seen.has_leased_address() {
+        (
+            "lease-lost",
+            "the second card loses its address when its lease is over",
+            "have one DHCP client for a card: what stays when another ends does not renew (`tib verify` names those that there are)",
+        )
+    } else if missing == Milestone::Lease && leases.is_over() && leases.renewed == 0 {
+        (
+            "lease-unrenewed",
+            "nobody renews the second card's lease: the address stays in use, and the server may give it to another instance",
+            "have a DHCP client that goes on running (systemd-networkd, NetworkManager, or dhclient under ifupdown)",
+        )
+    } else if seen.has_leased_address() && seen.guest.is_settled() && !seen.has(Milestone::Route) {
+        (
+            "route-missing",
+            "the guest ignores the route that DHCP gives (option 121), by which OpenStack tells how to reach the metadata service",
+            "have the DHCP client ask for option 121: `rfc3442-classless-static-routes` in dhclient.conf, `UseRoutes=yes` in networkd",
+        )
+    } else {
+        return None;
+    };
+    let evidence = [
+        format!("{} requests, {} renewals", leases.asked, leases.renewed),
+        format!("clients by their identifiers: {}", leases.clients.len()),
+    ];
+    let cards = seen.guest.addresses.iter().map(|(card, address)| format!("{card} {address}"));
+    Some(Cause::new(id, title, fix).with(evidence).with(cards))
+}
+
 /// It runs, and what is asked of it does not hold.
 pub(super) fn tests(seen: &Seen) -> Option<Cause> {
     let wrong = seen.expected.demands.wrong(&seen.guest)?;

@@ -62,6 +62,8 @@ pub(crate) fn diagnose(missing: Milestone, seen: &Seen, context: &Context<'_>) -
     causes.extend(guest::boot(missing, seen));
     if missing == Milestone::Tests {
         causes.extend(guest::tests(seen));
+    } else if matches!(missing, Milestone::Route | Milestone::Lease) {
+        causes.extend(guest::lease(missing, seen));
     } else if causes.is_empty() {
         causes.extend(guest::cloud(missing, seen));
         causes.extend(words::agent(missing, seen));

@@ -14,6 +14,7 @@ pub(super) const BOOT_HELP: &str = "Examples:
   tib boot trove-guest.qcow2 --conf trove-guestagent.conf --prepare
   tib boot trove-guest.qcow2 --broker amqp://trove:secret@controller:5672/%2f
   tib boot mariadb.qcow2                                does the database answer?
+  tib boot mariadb.qcow2 --leases                       does it keep its address?
   tib boot mariadb.qcow2 --goss goss.yaml               and the tests of goss that you have
   tib boot trove-guest.qcow2 --ssh                      and then a shell in it
   tib boot trove-guest.qcow2 --json --junit boot.xml    for machines
@@ -72,6 +73,9 @@ pub(in crate::cli) struct BootArgs {
     /// Start the same disk once more, as another instance
     #[arg(long)]
     pub(in crate::cli) twice: bool,
+    /// Add a second network card whose DHCP leases last two minutes, and see that its address and route outlive one
+    #[arg(long)]
+    pub(in crate::cli) leases: bool,
     /// Ask also what this goss file asks, of the image and of the running instance; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) goss: Vec<PathBuf>,
