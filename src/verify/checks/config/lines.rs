@@ -1,29 +1,18 @@
-//! Keys of configuration files: `key value`, `key = value`, with or without `[sections]`.
-
-use std::collections::BTreeSet;
-
-use super::{Found, show};
-use crate::check::{ConfigCheck, Wins};
-use crate::disk::{FileKind, Tree};
-use crate::os::ReadError;
-use crate::os::files::{glob, is_masked};
-
-/// The longest configuration file that is read.
-const FILE_LIMIT: u64 = 4 << 20;
+//! The lines of configuration files: `key value`, `key = value`, with or without `[sections]`.
 
 /// One assignment of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Assignment {
+pub(in crate::verify::checks) struct Assignment {
     /// The section it stands in; `None` before the first one.
-    section: Option<String>,
+    pub(super) section: Option<String>,
     /// The key, as it stands.
-    key: String,
+    pub(super) key: String,
     /// The value, without quotes and comment; empty where there is none.
-    value: String,
+    pub(super) value: String,
 }
 
 /// The assignments of a configuration file, in order.
-pub(super) fn assignments(text: &[u8]) -> Vec<Assignment> {
+pub(in crate::verify::checks) fn assignments(text: &[u8]) -> Vec<Assignment> {
     let mut section = None;
     let mut found = Vec::new();
     for line in String::from_utf8_lossy(text).lines() {
@@ -59,61 +48,8 @@ fn unquoted(text: &str) -> String {
 }
 
 /// A key or section as it is compared.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     name.replace('-', "_").to_lowercase()
-}
-
-pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
-    let files = files(tree, &check.path)?;
-    if files.is_empty() {
-        return Ok(Some("there is no such file".to_owned()));
-    }
-    let sections: BTreeSet<_> = check.section.iter().map(|name| folded(name)).collect();
-    let key = folded(&check.key);
-    let mut counts = None;
-    for file in files {
-        if is_masked(tree, &file)? {
-            continue;
-        }
-        let text = tree.read(&file, FILE_LIMIT)?;
-        let mut values = assignments(&text).into_iter().filter(|found| {
-            folded(&found.key) == key
-                && match &found.section {
-                    Some(section) => sections.contains(&folded(section)),
-                    None => sections.is_empty(),
-                }
-        });
-        let value = match check.wins {
-            Wins::First => values.next(),
-            Wins::Last => values.next_back(),
-        };
-        if let Some(found) = value {
-            counts = Some((file, found.value));
-            if check.wins == Wins::First {
-                break;
-            }
-        }
-    }
-    Ok(match (counts, check.set, &check.value) {
-        (None, true, _) => Some("nothing sets it".to_owned()),
-        (None, false, _) | (Some(_), true, None) => None,
-        (Some((_, value)), true, Some(wanted)) if value == *wanted => None,
-        (Some((file, value)), ..) => Some(format!("{} sets it to `{value}`", show(&file))),
-    })
-}
-
-/// The files, in the order of the patterns; of one pattern, by name.
-fn files(tree: &mut dyn Tree, patterns: &[String]) -> Result<Vec<Vec<u8>>, ReadError> {
-    let mut files = Vec::new();
-    for pattern in patterns {
-        for path in glob(tree, pattern.as_bytes())? {
-            // A link that leads nowhere is an error, not a file without settings.
-            if is_masked(tree, &path)? || tree.stat(&path)?.kind == FileKind::File {
-                files.push(path);
-            }
-        }
-    }
-    Ok(files)
 }
 
 #[cfg(test)]
