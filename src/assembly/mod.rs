@@ -283,7 +283,14 @@ fn base(request: &BuildRequest, recipe: &Recipe, cache: &Cache, control: &Contro
     let resolve = || base::resolve(&wanted, cache, control);
     match wanted.spec {
         // These take a while at most once, and tell of it themselves.
-        BaseSpec::File(_) | BaseSpec::Bootstrap(_) => resolve(),
+        BaseSpec::File(ref path) => {
+            // What is no system is not worth a copy in the cache.
+            if path.exists() {
+                Image::open(path, &Policy::default(), control)?.check_system()?;
+            }
+            resolve()
+        }
+        BaseSpec::Bootstrap(_) => resolve(),
         BaseSpec::Url(_) | BaseSpec::Catalogue(..) => {
             control.events.stage("base", wanted.spec.to_string(), resolve)
         }

@@ -85,7 +85,11 @@ impl Question<'_> {
             }
         };
         let listing = Listing::parse(&text)?;
-        let found = listing.get(&self.image.file).or_else(|| listing.bare());
+        // A checksum file that is named after the image is about that alone.
+        let file = &self.image.file;
+        let own = name.starts_with(file.as_str());
+        let build = || listing.build_of(file).filter(|_| own);
+        let found = listing.get(file).or_else(|| listing.bare()).or_else(build);
         let Some(listed) = found else {
             return Err(BaseError::NotListed { url: redact(&url), file: self.image.file.clone() }.into());
         };

@@ -78,7 +78,10 @@ impl Instance {
                 })
             })
             .collect();
-        let mut config = json!({ "write_files": files });
+        let mut config = json!({});
+        if !files.is_empty() {
+            config["write_files"] = json!(files);
+        }
         if let Some(early) = &self.early {
             config["bootcmd"] = json!([early]);
         }

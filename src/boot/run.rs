@@ -140,7 +140,11 @@ impl<'a> Setup<'a> {
         let key = request.rpc_key.as_deref();
         let info = instance::guest_info(&id, &request.datastore, &request.datastore_version, key);
         let file = |name: &str, content| InjectedFile { path: format!("{CONFIG_DIR}/{name}"), content };
-        let files = vec![file("guest_info.conf", info), file("trove-guestagent.conf", self.conf.clone())];
+        // Their owner need not be in an image without an agent.
+        let files = match self.subject.agent {
+            Some(_) => vec![file("guest_info.conf", info), file("trove-guestagent.conf", self.conf.clone())],
+            None => Vec::new(),
+        };
         let probe = ProbeConfig {
             agent: self.subject.agent.clone(),
             units: self.subject.units(),
@@ -164,6 +168,7 @@ impl<'a> Setup<'a> {
         let prepare = request.prepare.then(|| Prepare {
             datastore_version: request.datastore_version.clone(),
             mount_point: subject::mount_point(&request.datastore).to_owned(),
+            configuration: subject::configuration(&request.datastore).to_owned(),
             memory_mb: request.memory.0 >> 20,
         });
         Some(Wanted {

@@ -166,3 +166,17 @@ pub(crate) fn mount_point(datastore: &str) -> &'static str {
         _ => "/var/lib/mysql",
     }
 }
+
+/// The database's configuration that Trove sends along: what an agent that runs it in a container relies on.
+pub(crate) fn configuration(datastore: &str) -> &'static str {
+    match datastore {
+        "mariadb" | "mysql" => {
+            "[client]\nport = 3306\nsocket = /var/run/mysqld/mysqld.sock\n\n[mysqld]\nport = 3306\nbasedir = /usr\n\
+             datadir = /var/lib/mysql/data\ntmpdir = /var/tmp\npid_file = /var/run/mysqld/mysqld.pid\n\
+             socket = /var/run/mysqld/mysqld.sock\ninnodb_buffer_pool_size = 128M\nserver_id = 1\n\n\
+             !includedir /etc/mysql/conf.d/\n"
+        }
+        "postgresql" => "listen_addresses = '*'\nmax_connections = 100\nshared_buffers = 128MB\n",
+        _ => "",
+    }
+}

@@ -1,11 +1,12 @@
 //! Sealing: takes out of a finished guest what must differ between instances or tells about the build.
 //!
-//! [`verify`](crate::verify) looks for the same things afterwards, on the finished image; it shares no code
-//! with this on purpose.
+//! [`verify`](crate::verify) looks for the same things afterwards, on the finished image; it shares no code with this on
+//! purpose, but the list of identities ([`os`](crate::os)), which is data.
 
 use crate::disk::FileKind;
 use crate::distro::{Family, OsRelease};
 use crate::guest::{Access, Guest, GuestError, Script};
+use crate::os::identity::IDENTITIES;
 
 /// Removed wherever they are. `/run` and the temporary directories are tmpfs or empty in a running system.
 const SCRIPT: &str = r#"
@@ -42,10 +43,28 @@ setfiles -F -m /etc/selinux/POLICY/contexts/files/file_contexts / || {
 }
 ";
 
+/// Takes out what identifies one machine.
+fn identities() -> String {
+    let mut script = String::new();
+    for identity in IDENTITIES {
+        let paths = identity.paths.join(" ");
+        script.push_str(&format!("# {}\n", identity.of));
+        script.push_str(&match identity.instead {
+            Some(instead) => format!(
+                "for file in {paths}; do\n    [ -e \"$file\" ] || continue\n    \
+                 if [ -e {} ]; then printf '%s' '{}' >\"$file\"; else rm -f \"$file\"; fi\ndone\n",
+                instead.with, instead.text
+            ),
+            None => format!("rm -rf {paths}\n"),
+        });
+    }
+    script
+}
+
 /// Everything that decides what sealing does to a guest, for the digest of the sealed layer.
 pub fn seal_text(os: &OsRelease) -> String {
     let relabel = if os.family == Family::Rhel { RELABEL } else { "" };
-    format!("{} {:?} {SCRIPT}{relabel}", super::SEMANTICS, os.family)
+    format!("{} {:?} {SCRIPT}{}{relabel}", super::SEMANTICS, os.family, identities())
 }
 
 /// Seals the guest. Nothing may be changed in it afterwards.
@@ -53,7 +72,7 @@ pub fn seal_text(os: &OsRelease) -> String {
 /// # Errors
 /// See [`GuestError`].
 pub fn seal(guest: &mut dyn Guest, os: &OsRelease) -> Result<(), GuestError> {
-    guest.run(&Script::new("sealing the image", SCRIPT))?;
+    guest.run(&Script::new("sealing the image", format!("{SCRIPT}{}", identities())))?;
     // Empty, not absent: systemd then makes a new one at first boot without taking it for a factory reset.
     if guest.lstat("/etc/machine-id")?.is_some() {
         guest.write("/etc/machine-id", b"", Access::root(0o444))?;
@@ -89,6 +108,36 @@ mod tests {
     use super::*;
     use crate::distro::well_known;
     use crate::engine::testing::FakeGuest;
+
+    /// The script is run for real, in a directory.
+    #[test]
+    fn identities_are_taken_out() {
+        for debian in [true, false] {
+            let root = tempfile::tempdir().unwrap();
+            let path = |path: &str| root.path().join(&path[1..]);
+            let write = |name: &str| {
+                std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+                std::fs::write(path(name), "an identity").unwrap();
+            };
+            let all =
+                || IDENTITIES.iter().flat_map(|identity| identity.paths).map(|path| path.replace('*', "x"));
+            all().for_each(|name| write(&name));
+            write("/etc/iscsi/iscsid.conf");
+            if debian {
+                write("/usr/lib/open-iscsi/startup-checks.sh");
+            }
+            let script = identities().replace(" /", &format!(" {}/", root.path().display()));
+            assert!(std::process::Command::new("sh").args(["-euc", &script]).status().unwrap().success());
+            let iscsi = "/etc/iscsi/initiatorname.iscsi";
+            let left: Vec<_> = all().filter(|name| path(name).exists()).collect();
+            assert_eq!(left, if debian { vec![iscsi.to_owned()] } else { Vec::new() });
+            assert_eq!(
+                std::fs::read_to_string(path(iscsi)).ok(),
+                debian.then(|| "GenerateName=yes\n".to_owned())
+            );
+            assert!(path("/etc/iscsi/iscsid.conf").exists());
+        }
+    }
 
     #[test]
     fn machine_ids() {

@@ -107,6 +107,17 @@ impl Image {
         Ok(Watched::new(tree, format!("reading {}", self.path.display()), &self.control))
     }
 
+    /// Looks for an operating system as far as the host can, without an appliance.
+    ///
+    /// # Errors
+    /// [`ImageError::Disk`] when the image is damaged or holds none for certain.
+    pub fn check_system(&self) -> Result<(), ImageError> {
+        match self.disk.tree() {
+            Ok(_) | Err(DiskError::Unsupported(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn open_tree(&self) -> Result<Opened, ImageError> {
         let reason = match self.disk.tree() {
             Ok(tree) => return Ok(Opened::Natively(tree)),

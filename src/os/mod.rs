@@ -12,6 +12,7 @@ pub(crate) mod datasource;
 pub(crate) mod directories;
 mod error;
 pub(crate) mod files;
+pub(crate) mod identity;
 pub mod journal;
 mod package;
 pub(crate) mod packages;
@@ -29,6 +30,7 @@ pub use accounts::{Group, User, gid_of, groups, groups_of, uid_of, users};
 pub use datasource::datasource_list;
 pub use error::ReadError;
 pub use package::Package;
+pub(crate) use packages::dpkg_status;
 pub use packages::packages;
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]

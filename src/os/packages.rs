@@ -3,8 +3,10 @@
 use super::files::{join, names, read_optional};
 use super::release::family;
 use super::{Package, ReadError, rpm};
-use crate::disk::Tree;
+use crate::disk::{DiskError, Tree};
 use crate::distro::Family;
+
+const STATUS: &[u8] = b"/var/lib/dpkg/status";
 
 /// A package that is there, but not ready: dpkg was interrupted, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,19 +69,67 @@ pub(crate) fn database(tree: &mut dyn Tree) -> Result<Database, ReadError> {
 
 /// dpkg's database; `None` where there is none.
 fn dpkg(tree: &mut dyn Tree) -> Result<Option<Dpkg>, ReadError> {
-    const STATUS: &[u8] = b"/var/lib/dpkg/status";
     const PARTS: &[u8] = b"/var/lib/dpkg/status.d";
     let mut found: Option<Dpkg> = None;
     // Images made without running dpkg keep one stanza a file, without a Status field.
     let parts = names(tree, PARTS)?.into_iter().filter(|name| !name.ends_with(b".md5sums"));
     let parts = parts.map(|name| join(PARTS, &name));
-    for path in std::iter::once(STATUS.to_vec()).chain(parts) {
+    if let Some(text) = dpkg_status(tree)? {
+        let read = found.get_or_insert_default().read(text.as_bytes());
+        read.map_err(|reason| ReadError::malformed(STATUS, reason))?;
+    }
+    for path in parts {
         if let Some(text) = read_optional(tree, &path)? {
             let read = found.get_or_insert_default().read(&text);
             read.map_err(|reason| ReadError::malformed(&path, reason))?;
         }
     }
     Ok(found)
+}
+
+/// The text of dpkg's status file, with what dpkg has noted since and not written into it: it writes the file anew at its
+/// end, and was stopped before (`modstatdb` in dpkg's `dbmodify.c`). `None` where there is no such file.
+///
+/// # Errors
+/// [`DiskError`].
+pub(crate) fn dpkg_status(tree: &mut dyn Tree) -> Result<Option<String>, DiskError> {
+    const UPDATES: &[u8] = b"/var/lib/dpkg/updates";
+    let Some(status) = read_optional(tree, STATUS)? else { return Ok(None) };
+    let status = String::from_utf8_lossy(&status).into_owned();
+    // dpkg's own have numbers for names, and all the same length.
+    let mut updates = names(tree, UPDATES)?;
+    updates.retain(|name| name.iter().all(u8::is_ascii_digit));
+    updates.sort_unstable();
+    if updates.is_empty() {
+        return Ok(Some(status));
+    }
+    let mut stanzas: Vec<_> = stanzas(&status).map(str::to_owned).collect();
+    for name in updates {
+        let text = read_optional(tree, &join(UPDATES, &name))?.unwrap_or_default();
+        for newer in self::stanzas(&String::from_utf8_lossy(&text)) {
+            let package = package_of(newer);
+            match stanzas.iter_mut().find(|stanza| package_of(stanza) == package) {
+                Some(older) => newer.clone_into(older),
+                None => stanzas.push(newer.to_owned()),
+            }
+        }
+    }
+    Ok(Some(stanzas.join("\n\n") + "\n"))
+}
+
+/// Texts between empty lines.
+fn stanzas(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n\n").map(|stanza| stanza.trim_matches('\n')).filter(|stanza| !stanza.trim().is_empty())
+}
+
+/// Which package a stanza is of: its name and its architecture.
+fn package_of(stanza: &str) -> (Option<&str>, Option<&str>) {
+    let field = |wanted: &str| {
+        let fields = stanza.lines().filter_map(|line| line.split_once(':'));
+        let mut ours = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        ours.next().map(|(_, value)| value.trim())
+    };
+    (field("Package"), field("Architecture"))
 }
 
 /// Reads dpkg's database. Packages that are not ready (unpacked, half configured) and those that are gone but for

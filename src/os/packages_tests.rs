@@ -3,6 +3,53 @@ use proptest::prelude::*;
 use super::super::testing::MemTree;
 use super::*;
 
+/// A machine that stopped during an upgrade: dpkg reads what it noted since, and so do we. dpkg itself is the judge.
+#[test]
+fn what_dpkg_noted_since_counts() {
+    let stanza = |name: &str, status: &str, version: &str| {
+        format!(
+            "Package: {name}\nStatus: {status}\nMaintainer: a <a@b.c>\nArchitecture: amd64\nVersion: {version}\nDescription: x\n"
+        )
+    };
+    let status = [
+        stanza("kept", "install ok installed", "1"),
+        stanza("newer", "install ok installed", "1"),
+        stanza("removed", "install ok installed", "1"),
+    ]
+    .join("\n");
+    let updates = [
+        ("0000", stanza("newer", "install ok unpacked", "2")),
+        ("0001", stanza("removed", "deinstall ok config-files", "1")),
+        ("0002", stanza("added", "install ok installed", "3")),
+        ("0003", stanza("newer", "install ok installed", "2")),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let admin = directory.path();
+    for name in ["updates", "info"] {
+        std::fs::create_dir(admin.join(name)).unwrap();
+    }
+    std::fs::write(admin.join("status"), &status).unwrap();
+    std::fs::write(admin.join("available"), "").unwrap();
+    let mut tree =
+        MemTree::new().file("/var/lib/dpkg/status", &status).file("/var/lib/dpkg/updates/tmp.i", "");
+    for (name, text) in &updates {
+        std::fs::write(admin.join("updates").join(name), text).unwrap();
+        tree = tree.file(&format!("/var/lib/dpkg/updates/{name}"), text);
+    }
+    let output = std::process::Command::new("dpkg-query")
+        .arg(format!("--admindir={}", admin.display()))
+        .args(["-W", "-f=${db:Status-Status} ${Package} ${Version}\n"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut expected: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    expected.sort_unstable();
+    let found = packages(&mut tree).unwrap();
+    let found: Vec<_> = found.iter().map(|package| format!("{} {}", package.name, package.version)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(found, ["added 3", "kept 1", "newer 2"]);
+}
+
 const STATUS: &str = "\
 Package: zlib1g
 Status: install ok installed

@@ -34,6 +34,11 @@ fn checksum_line(id: &str, name: &str, bytes: &[u8]) -> String {
         "centos" if id != "centos-7" => {
             format!("# {name}: {} bytes\nSHA256 ({name}) = {sha256}\n", bytes.len())
         }
+        "opensuse" => {
+            let build = name.replace("-Cloud", "-15.6.0-Cloud-Build16.33");
+            assert_ne!(build, name);
+            format!("{sha256}  {build}\n")
+        }
         _ => format!("{sha256}  {name}\n"),
     }
 }

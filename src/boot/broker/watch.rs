@@ -40,6 +40,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Prepare {
     pub(crate) datastore_version: String,
     pub(crate) mount_point: String,
+    /// The database's own configuration, as Trove's templates make one.
+    pub(crate) configuration: String,
     pub(crate) memory_mb: u64,
 }
 
@@ -291,7 +293,7 @@ async fn cast_prepare(
         "device_path": "/dev/vdb",
         "mount_point": prepare.mount_point,
         "backup_info": null,
-        "config_contents": null,
+        "config_contents": prepare.configuration,
         "root_password": null,
         "overrides": null,
         "cluster_config": null,

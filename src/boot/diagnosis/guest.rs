@@ -40,6 +40,14 @@ pub(super) fn boot(missing: Milestone, seen: &Seen) -> Vec<Cause> {
         };
         causes.push(Cause::new(id, title, fix).with([line.as_str()]));
     }
+    if causes.is_empty()
+        && missing <= Milestone::Network
+        && let Some(line) =
+            seen.console.find("soft lockup").or_else(|| seen.console.find("self-detected stall"))
+    {
+        let fix = "try again, with less going on on this host: emulated processors that wait too long for each other do that";
+        causes.push(Cause::new("kernel-stuck", "the kernel makes no progress", fix).with([line]).perhaps());
+    }
     if causes.is_empty() && missing == Milestone::Firmware {
         causes.push(Cause::new(
             "firmware",

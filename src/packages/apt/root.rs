@@ -21,6 +21,7 @@ use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::event::Events;
+use crate::os;
 use crate::trust::RepositoryKey;
 
 /// No configuration file is bigger; a list of all packages of a big image has some megabytes.
@@ -119,7 +120,7 @@ impl Root {
         // Where the keys stand differs from run to run, what they are is in the digest already.
         copy.trust.update(base.replace(&copy.root.display().to_string(), ""));
         copy.trust.update(architectures.join(" "));
-        let status = copy.text("/var/lib/dpkg/status", STATUS_LIMIT)?.unwrap_or_default();
+        let status = os::dpkg_status(&mut *copy.tree)?.unwrap_or_default();
         let extended_states = copy.text("/var/lib/apt/extended_states", STATUS_LIMIT)?.unwrap_or_default();
         let mut debconf = String::new();
         for name in ["config.dat", "passwords.dat"] {

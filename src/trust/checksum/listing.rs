@@ -83,6 +83,17 @@ impl Listing {
         self.files.get(file_name)
     }
 
+    /// What it says of the one file that it is about, if that is a build of `file_name`: openSUSE publishes an image by two
+    /// names, and the checksum file beside it has the one with the build's number. Only for a checksum file that is about one
+    /// file by its own name (`IMAGE.sha256`).
+    pub fn build_of(&self, file_name: &str) -> Option<&Listed> {
+        let mut files = self.files.iter();
+        match (files.next(), files.next()) {
+            (Some((name, listed)), None) if is_build_of(name, file_name) => Some(listed),
+            _ => None,
+        }
+    }
+
     /// The digest that has no name, for whatever file was asked for. Only for a checksum file that is about
     /// one file by its own name (`IMAGE.sha256`).
     pub fn bare(&self) -> Option<&Listed> {
@@ -93,6 +104,16 @@ impl Listing {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
+}
+
+/// Whether `build` is `file` with more parts in its name: both end alike, and the parts of one are in the other, in order.
+fn is_build_of(build: &str, file: &str) -> bool {
+    let (Some((build, suffix)), Some((file, wanted))) = (build.rsplit_once('.'), file.rsplit_once('.'))
+    else {
+        return false;
+    };
+    let mut parts = build.split('-');
+    suffix == wanted && file.split('-').all(|part| parts.any(|other| other == part))
 }
 
 /// What one line says.

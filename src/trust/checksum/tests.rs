@@ -178,6 +178,24 @@ fn files_that_are_refused() {
     }
 }
 
+#[test]
+fn a_file_that_is_about_one_build() {
+    let line = |name: &str| format!("{}  {name}\n", "1".repeat(64));
+    let file = "openSUSE-Leap-15.6-Minimal-VM.x86_64-Cloud.qcow2";
+    let build = "openSUSE-Leap-15.6-Minimal-VM.x86_64-15.6.0-Cloud-Build16.33.qcow2";
+    for (text, found) in [
+        (line(build), true),
+        (line("openSUSE-Leap-15.5-Minimal-VM.x86_64-15.5.0-Cloud-Build1.1.qcow2"), false),
+        (line("openSUSE-Leap-15.6-Minimal-VM.aarch64-15.6.0-Cloud-Build16.33.qcow2"), false),
+        (line("openSUSE-Leap-15.6-Minimal-VM.x86_64-15.6.0-kvm-and-xen-Build16.33.qcow2"), false),
+        (line("openSUSE-Leap-15.6-Minimal-VM.x86_64-15.6.0-Cloud-Build16.33.vmdk"), false),
+        ([line(build), line("another.qcow2")].concat(), false),
+    ] {
+        let listing = Listing::parse(text.as_bytes()).unwrap();
+        assert_eq!(listing.build_of(file).is_some(), found, "{text}");
+    }
+}
+
 /// What coreutils write is what we read, odd names included.
 #[test]
 fn coreutils_agree() {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{BUILD_MARKER, Leftovers, Search};
 use crate::disk::{DiskError, FileKind, Tree};
 use crate::os::files::{base_name, glob, is_directory, join, names, optional, read_optional, read_start};
+use crate::os::identity::IDENTITIES;
 use crate::os::{ReadError, users};
 
 /// The appliance's network: what points there makes no sense in an instance.
@@ -85,6 +86,28 @@ pub(super) fn machine_id(tree: &mut dyn Tree) -> Leftovers {
     // A link to the first is what it should be.
     if optional(tree.lstat(DBUS))?.is_some_and(|stat| stat.kind == FileKind::File && stat.size > 0) {
         found.push(DBUS.to_vec());
+    }
+    Ok(found)
+}
+
+/// What identifies one machine, with something in it.
+pub(super) fn identities(tree: &mut dyn Tree) -> Leftovers {
+    let mut found = Vec::new();
+    for identity in IDENTITIES {
+        for pattern in identity.paths {
+            // Directories are there before anything is in them.
+            for path in with_content(tree, pattern.as_bytes())? {
+                let is_unmade = match identity.instead {
+                    Some(instead) => {
+                        read_optional(tree, &path)?.unwrap_or_default() == instead.text.as_bytes()
+                    }
+                    None => false,
+                };
+                if !is_unmade {
+                    found.push(path);
+                }
+            }
+        }
     }
     Ok(found)
 }

@@ -22,6 +22,13 @@ pub(super) const RULES: &[Rule] = &[
         fix: "remove them; cloud-init or sshd makes new ones at first boot",
     },
     Rule {
+        title: "no identity of one machine",
+        families: &[],
+        search: Inside(find::identities),
+        why: "services would take all instances for one machine, or whoever has the image could pose as any of them",
+        fix: "remove it; what needs it makes its own",
+    },
+    Rule {
         title: "no random seed",
         families: &[],
         search: Any(&[
@@ -104,7 +111,6 @@ pub(super) const RULES: &[Rule] = &[
             "/var/lib/dhclient/**",
             "/var/lib/dhcpcd/**",
             "/var/lib/NetworkManager/*.lease",
-            "/var/lib/NetworkManager/secret_key",
             "/var/lib/systemd/network/**",
         ]),
         why: "instances would ask for an address that belongs to another machine",

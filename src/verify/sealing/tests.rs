@@ -50,10 +50,28 @@ fn a_sealed_image_passes() {
 }
 
 #[test]
+fn every_identity_is_found() {
+    for identity in crate::os::identity::IDENTITIES {
+        for path in identity.paths.iter().map(|pattern| pattern.replace('*', "x")) {
+            let found = failures(&sealed().file(&path, "1"), Family::Debian);
+            assert!(
+                found.contains(&("no identity of one machine".to_owned(), path.clone())),
+                "{path}: {found:?}"
+            );
+            assert_eq!(failures(&sealed().file(&path, ""), Family::Debian), [], "{path} is empty");
+        }
+        if let Some(instead) = identity.instead {
+            assert_eq!(failures(&sealed().file(identity.paths[0], instead.text), Family::Debian), []);
+        }
+    }
+}
+
+#[test]
 fn every_leftover_is_found_by_its_rule() {
     let cases = [
         ("no machine id", "/etc/machine-id"),
         ("no machine id", "/var/lib/dbus/machine-id"),
+        ("no identity of one machine", "/etc/nvme/hostnqn"),
         ("no SSH host keys", "/etc/ssh/ssh_host_ed25519_key"),
         ("no SSH host keys", "/etc/ssh/ssh_host_ed25519_key.pub"),
         ("no random seed", "/var/lib/systemd/random-seed"),

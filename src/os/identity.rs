@@ -1,0 +1,93 @@
+//! What packages write once and never again, and what tells one machine from another ever after. Sources: the packages' own
+//! scripts and units, the operations of `virt-sysprep`, and what `cloud-init clean` removes.
+
+/// Files that identify one machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    /// Whose it is, for people.
+    pub(crate) of: &'static str,
+    /// Where: patterns of [`glob`](super::files::glob) that a shell reads the same way.
+    pub(crate) paths: &'static [&'static str],
+    /// A file whose owner does not come up without it, and what to write instead: the program then makes its own.
+    pub(crate) instead: Option<Instead>,
+}
+
+/// What stands for an identity that is still to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Instead {
+    /// Only where this file is; otherwise the identity is removed as others are.
+    pub(crate) with: &'static str,
+    /// The whole content.
+    pub(crate) text: &'static str,
+}
+
+const fn of(of: &'static str, paths: &'static [&'static str]) -> Identity {
+    Identity { of, paths, instead: None }
+}
+
+/// All that are known. Their owners make new ones, or do without.
+pub(crate) const IDENTITIES: &[Identity] = &[
+    // Storage.
+    of("NVMe over fabrics", &["/etc/nvme/hostnqn", "/etc/nvme/hostid"]),
+    Identity {
+        of: "iSCSI",
+        paths: &["/etc/iscsi/initiatorname.iscsi"],
+        // Debian's iscsid wants the file; Enterprise Linux makes it where there is none.
+        instead: Some(Instead { with: "/usr/lib/open-iscsi/startup-checks.sh", text: "GenerateName=yes\n" }),
+    },
+    of(
+        "iSCSI",
+        &[
+            "/etc/iscsi/nodes/*",
+            "/etc/iscsi/send_targets/*",
+            "/var/lib/iscsi/nodes/*",
+            "/var/lib/iscsi/send_targets/*",
+        ],
+    ),
+    of("LVM", &["/etc/lvm/devices/system.devices*", "/etc/lvm/devices/backup/*"]),
+    of("multipath", &["/etc/multipath/wwids", "/etc/multipath/bindings", "/etc/multipath/prkeys"]),
+    of("ZFS", &["/etc/zfs/zpool.cache"]),
+    of("gethostid", &["/etc/hostid"]),
+    // Network.
+    of(
+        "NetworkManager",
+        &[
+            "/var/lib/NetworkManager/secret_key",
+            "/var/lib/NetworkManager/timestamps",
+            "/var/lib/NetworkManager/seen-bssids",
+        ],
+    ),
+    of("DHCP", &["/etc/dhcpcd.duid", "/etc/dhcpcd.secret", "/var/lib/dhcpcd/*", "/var/lib/wicked/*"]),
+    of("ZeroTier", &["/var/lib/zerotier-one/identity.*"]),
+    of("Tailscale", &["/var/lib/tailscale/tailscaled.state"]),
+    of("BIND", &["/etc/bind/rndc.key", "/etc/rndc.key"]),
+    of("Tor", &["/var/lib/tor/keys/*"]),
+    // Time.
+    of("chrony", &["/var/lib/chrony/*"]),
+    of("ntpd", &["/var/lib/ntp/ntp.drift", "/var/lib/ntp/drift", "/var/lib/ntpsec/ntp.drift"]),
+    // Mail.
+    of("mailboxes", &["/var/mail/*", "/var/spool/mail/*"]),
+    // Security and management.
+    of("systemd's credentials", &["/var/lib/systemd/credential.secret"]),
+    of("Kerberos", &["/etc/krb5.keytab"]),
+    of("SSSD", &["/var/lib/sss/db/*.ldb", "/var/lib/sss/secrets/*"]),
+    of("Samba", &["/var/lib/samba/private/*.tdb"]),
+    of("Salt", &["/etc/salt/minion_id", "/etc/salt/pki/minion/*"]),
+    of("Puppet", &["/etc/puppetlabs/puppet/ssl/*", "/var/lib/puppet/ssl/*"]),
+    of("Chef", &["/etc/chef/client.pem"]),
+    of("Wazuh", &["/var/ossec/etc/client.keys"]),
+    of("Insights", &["/etc/insights-client/machine-id", "/etc/insights-client/.registered"]),
+    of("Ubuntu Pro", &["/var/lib/ubuntu-advantage/private/*"]),
+    of("Landscape", &["/var/lib/landscape/client/broker.bpickle"]),
+    of("Azure's agent", &["/var/lib/waagent/*"]),
+    of("Cockpit", &["/etc/cockpit/ws-certs.d/0-self-signed*"]),
+    of("fwupd", &["/var/lib/fwupd/pki/*"]),
+    of("Docker", &["/var/lib/docker/engine-id", "/etc/docker/key.json"]),
+    of("RabbitMQ", &["/var/lib/rabbitmq/.erlang.cookie"]),
+    // Packages and statistics.
+    of("yum", &["/var/lib/yum/uuid"]),
+    of("popularity-contest", &["/etc/popularity-contest.conf"]),
+    of("Whoopsie", &["/var/lib/whoopsie/whoopsie-id"]),
+    of("UUIDs by time", &["/var/lib/libuuid/clock.txt"]),
+    of("process accounting", &["/var/account/pacct"]),
+];
