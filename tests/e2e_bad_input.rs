@@ -144,8 +144,12 @@ fn bases() {
 fn base_without_an_operating_system() {
     let place = Place::new();
     let disk = disk_with_files(place.directory.path(), &[("hello.txt", b"hello\n")]);
-    let outcome = place.build_at_rest(&["mariadb", "--base", disk.to_str().unwrap()]);
-    place.refused("base_without_system", outcome, 5);
+    let mut command = place.build(&["mariadb", "--base", disk.to_str().unwrap()]);
+    let refused = outcome(command.env("TIB_CACHE_DIR", place.path("cache")));
+    place.refused("base_without_system", refused, 5);
+    // It is no use to anybody, so no copy of it is kept.
+    let bases = fs::read_dir(place.path("cache/v1/bases")).map_or(0, Iterator::count);
+    assert_eq!(bases, 0);
 }
 
 #[test]

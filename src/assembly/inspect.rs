@@ -1,6 +1,9 @@
 //! What operating system a base holds.
 
-use crate::disk::{DiskError, GrowthPlan};
+use std::path::Path;
+
+use crate::control::Control;
+use crate::disk::{DiskError, GrowthPlan, Policy};
 use crate::distro::{Arch, OsRelease};
 use crate::error::{Failure, Result};
 use crate::image::{Image, ImageError};
@@ -33,14 +36,24 @@ pub(crate) fn inspect(base: &mut Image) -> Result<(OsRelease, GrowthPlan)> {
     }
 }
 
+/// Refuses a file that holds no operating system, as far as the host can tell: it is not worth a copy in the cache.
+///
+/// # Errors
+/// [`BuildError::NoOperatingSystem`], or what is wrong with the image.
+pub(crate) fn refuse_without_system(path: &Path, control: &Control) -> Result<()> {
+    match Image::open(path, &Policy::default(), control)?.check_system() {
+        Err(ImageError::Disk(DiskError::NoSystem(reason))) => {
+            Err(BuildError::NoOperatingSystem { path: path.to_owned(), reason }.into())
+        }
+        checked => Ok(checked?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
     use super::*;
-
-    use crate::control::Control;
-    use crate::disk::Policy;
 
     /// What is refused of a disk that a script makes.
     fn refused(script: &str) -> Failure {

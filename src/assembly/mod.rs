@@ -39,7 +39,7 @@ use crate::trust::checksum::Checksum;
 use crate::verify;
 
 pub use error::BuildError;
-use inspect::inspect;
+use inspect::{inspect, refuse_without_system};
 use output::Output;
 pub use publication::Publication;
 
@@ -284,9 +284,8 @@ fn base(request: &BuildRequest, recipe: &Recipe, cache: &Cache, control: &Contro
     match wanted.spec {
         // These take a while at most once, and tell of it themselves.
         BaseSpec::File(ref path) => {
-            // What is no system is not worth a copy in the cache.
             if path.exists() {
-                Image::open(path, &Policy::default(), control)?.check_system()?;
+                refuse_without_system(path, control)?;
             }
             resolve()
         }
