@@ -5,7 +5,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{built_image, cache, outcome, run, run_tib, scratch, tib};
+use common::{all_combinations, built_image, cache, outcome, run, run_tib, scratch, tib};
 
 #[test]
 fn the_control_planes_own_tests_pass() {
@@ -25,7 +25,7 @@ fn appliance_trove_makes_a_mariadb_of_the_image() {
 
 #[test]
 fn appliance_trove_makes_a_postgresql_of_the_image() {
-    if std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all") {
+    if all_combinations() {
         prove("postgresql", &["--metadata-service", "--trove", "26.0.0"]);
     }
 }

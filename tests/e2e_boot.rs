@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use common::built_image;
 use common::instance::{Booted, Place};
 use common::rabbitmq::Broker;
+use common::registry::Registry;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 use tib::digest::Digest;
@@ -377,4 +378,22 @@ fn a_relay_passes_on_what_it_is_given() {
     assert!(output.status.success() && output.stdout == sent);
     let refused = common::outcome(common::tib().args(["relay", "unix:/nonexistent/socket"]));
     assert_eq!((refused.code, refused.stdout.as_str(), refused.stderr.as_str()), (Some(1), "", ""));
+}
+
+/// The agent waits for a database that never answers. For `make test-all`, with the waiting.
+#[test]
+fn appliance_boot_with_a_container_that_is_never_healthy() {
+    if !common::all_combinations() {
+        return;
+    }
+    let place = Place::new();
+    let registry = Registry::start(place.path());
+    let address = format!("10.0.2.2:{}", registry.port());
+    let write = format!("write /etc/docker/daemon.json '{{\"insecure-registries\": [\"{address}\"]}}'");
+    let changes: [(&str, &[&str]); 1] = [("registry", &[&write])];
+    let image = &place.changed(&built_image("trove-guest"), &changes)[0];
+    let more = format!("state_change_wait_time = 60\n[mariadb]\ndocker_image = {address}/silent");
+    let conf = conf(&place, "rabbit://a:b@c/", &more);
+    let arguments = ["--prepare", "--network", "open", "--conf", &conf];
+    fails(&place, image, &arguments, "healthy", "container-unhealthy");
 }

@@ -110,7 +110,7 @@ fn every_pair_of_values_is_in_a_row() {
 
 #[test]
 fn appliance_options_work_together() {
-    let all = std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all");
+    let all = common::all_combinations();
     let (archive, place) = (small::archive(), scratch());
     fs::create_dir(place.path().join("wheels")).unwrap();
     agents::wheel(&place.path().join("wheels"), "trove", "99.0", "trove/cmd/guest.py");

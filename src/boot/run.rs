@@ -196,6 +196,15 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// TCP ports that need not be named: ssh's, and those of the database, be it there or be made.
+    fn allowed_ports(&self) -> Vec<u16> {
+        let mut ports = self.subject.ports();
+        if self.request.prepare {
+            ports.extend(subject::container_ports(&self.request.datastore));
+        }
+        ports
+    }
+
     fn tests(&self) -> impl Iterator<Item = &RunningTest> {
         self.request.goss.iter().flat_map(|goss| &goss.running)
     }
@@ -203,7 +212,7 @@ impl<'a> Setup<'a> {
     fn demands(&self) -> Demands {
         Demands {
             listens: self.request.listens.clone(),
-            allowed: self.subject.ports(),
+            allowed: self.allowed_ports(),
             tests: self.tests().cloned().collect(),
         }
     }

@@ -167,6 +167,16 @@ pub(crate) fn mount_point(datastore: &str) -> &'static str {
     }
 }
 
+/// Ports that an agent publishes of a database's container: `tcp_ports` of each datastore.
+pub(crate) fn container_ports(datastore: &str) -> &'static [u16] {
+    match datastore {
+        "mariadb" => &[3306, 4444, 4567, 4568],
+        "mysql" => &[3306],
+        "postgresql" => &[5432],
+        _ => &[],
+    }
+}
+
 /// The database's configuration that Trove sends along: what an agent that runs it in a container relies on.
 pub(crate) fn configuration(datastore: &str) -> &'static str {
     match datastore {

@@ -20,6 +20,7 @@ pub mod look;
 pub mod makers;
 pub mod oracle;
 pub mod rabbitmq;
+pub mod registry;
 pub mod sample;
 pub mod small;
 pub mod small_disk;
@@ -115,6 +116,11 @@ pub fn cache() -> &'static Path {
 /// A directory of one test, on the same file system as the cache: images are too large for a `/tmp` in memory.
 pub fn scratch() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("test-").tempdir_in(cache()).unwrap()
+}
+
+/// Whether everything is run that only `make test-all` runs.
+pub fn all_combinations() -> bool {
+    std::env::var("TIB_TEST_COMBINATIONS").is_ok_and(|which| which == "all")
 }
 
 /// What the tests build upon: it needs no more than a package archive.

@@ -26,6 +26,27 @@ fn first(missing: Milestone, seen: &Seen) -> String {
 #[test]
 fn what_an_agent_says_names_the_cause() {
     for (missing, line, expected) in [
+        (
+            Milestone::Healthy,
+            "docker.errors.APIError: 500 Server Error for http+docker://localhost/v1.41/images/create?tag=10.11: Internal Server \
+             Error (\"Get \"https://10.0.2.2:5055/v2/\": tls: first record does not look like a TLS handshake\")",
+            "registry-tls",
+        ),
+        (
+            Milestone::Healthy,
+            "docker.errors.APIError: 500 Server Error: Internal Server Error (\"Get \"https://192.0.2.1/v2/\": dial tcp: i/o timeout\")",
+            "registry-unreachable",
+        ),
+        (
+            Milestone::Healthy,
+            "docker.errors.NotFound: 404 Client Error: Not Found (\"manifest unknown: manifest unknown\")",
+            "container-missing",
+        ),
+        (
+            Milestone::Healthy,
+            "ERROR trove.guestagent.datastore.service Timeout while waiting for database status to change.",
+            "container-unhealthy",
+        ),
         (Milestone::Volume, "useradd: UID 1001 is not unique", "uid-taken"),
         (Milestone::Volume, "sudo: a password is required", "sudo-password"),
         (

@@ -216,7 +216,11 @@ const RULES: &[Rule] = &[
     Rule {
         id: "registry-tls",
         over: Milestone::Healthy,
-        any: &[&["server gave HTTP response to HTTPS client"], &["x509: certificate"]],
+        any: &[
+            &["server gave HTTP response to HTTPS client"],
+            &["first record does not look like a TLS handshake"],
+            &["x509: certificate"],
+        ],
         title: "docker refuses the container registry, which has no TLS or a certificate that the guest does not know",
         fix: "add the registry to `docker_insecure_registries` in the controller's trove.conf, or have its CA in the image",
     },

@@ -67,7 +67,7 @@ pub(in crate::cli) struct BootArgs {
     /// Attach no data volume
     #[arg(long, conflicts_with = "volume")]
     pub(in crate::cli) no_volume: bool,
-    /// Ask the agent for a database, and wait until it says that it builds one
+    /// Ask the agent for a database, and wait until it says that it builds one; with `--network open`, that it answers
     #[arg(long)]
     pub(in crate::cli) prepare: bool,
     /// Start the same disk once more, as another instance
