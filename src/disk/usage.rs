@@ -2,7 +2,9 @@
 
 use super::ext4::Summary;
 use super::filesystem::FileSystemKind;
-use super::{BlockRead, DiskError};
+use super::place::Place;
+use super::{BlockRead, DiskError, lvm};
+use crate::size::Size;
 
 /// Room in a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +48,34 @@ pub(super) fn room(
             let (total, used) = (le(&block[0x70..0x78]), le(&block[0x78..0x80]));
             (le(&block[0xd1..0xd9]), total.saturating_sub(used))
         }
-        // LVM2's `pv_header`, behind the label in the second sector: its size follows its UUID.
-        FileSystemKind::Lvm => (le(&read(512 + 64, 8)?), 0),
+        FileSystemKind::Lvm => match lvm::size(disk, start)? {
+            Some(size) => (size, 0),
+            None => return Ok(None),
+        },
         _ => return Ok(None),
     };
     Ok(Some(Room { size, free }))
+}
+
+/// Sees to it that what lies in `length` bytes from `start` fits there. Nothing could mount what has lost its end, and an appliance would
+/// not say why.
+///
+/// # Errors
+/// [`DiskError::Damaged`] when it does not.
+pub(super) fn check_size(
+    disk: &mut dyn BlockRead,
+    kind: FileSystemKind,
+    place: &Place,
+    start: u64,
+    length: u64,
+) -> Result<(), DiskError> {
+    let size = room(disk, kind, start)?.map_or(0, |room| room.size);
+    if size <= length {
+        return Ok(());
+    }
+    let (name, length, size) = (kind.name(), Size(length), Size(size));
+    let fault = format!("{place} has {length}, and its {name} needs {size}: the image has lost its end");
+    Err(DiskError::Damaged(fault))
 }
 
 #[cfg(test)]

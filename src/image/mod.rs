@@ -109,7 +109,13 @@ impl Image {
 
     fn open_tree(&self) -> Result<Opened, ImageError> {
         let reason = match self.disk.tree() {
-            Ok(tree) => return Ok(Opened::Natively(tree)),
+            Ok(tree) => {
+                let missed = tree.missed().iter();
+                missed.for_each(|missed| {
+                    self.control.events.note(format!("{}: {missed}", self.path.display()));
+                });
+                return Ok(Opened::Natively(tree));
+            }
             Err(DiskError::Unsupported(reason)) => reason,
             Err(error) => return Err(error.into()),
         };

@@ -324,5 +324,11 @@ pub(crate) fn layout(boot_sector: Option<BootSector>, programs: &[(&str, &str)])
         content: Some(content),
         problem: None,
     };
-    Layout { image, table: TableKind::Gpt, boot_sector, partitions: vec![partition] }
+    Layout {
+        image,
+        table: TableKind::Gpt,
+        boot_sector,
+        partitions: vec![partition],
+        logical_volumes: Vec::new(),
+    }
 }
