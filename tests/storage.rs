@@ -197,6 +197,49 @@ fn a_master_boot_record_of_large_sectors_is_read() {
     assert!(at_rest(&["ls"], &image, &["/etc"]).expect(0).contains("os-release"));
 }
 
+/// libguestfs' lists of packages, by which an appliance would be made here, without these.
+fn without(place: &Path, packages: &[&str]) -> PathBuf {
+    let (from, to) =
+        (PathBuf::from("/usr/lib/x86_64-linux-gnu/guestfs/supermin.d"), place.join("supermin.d"));
+    let from = if from.exists() { from } else { PathBuf::from("/usr/lib64/guestfs/supermin.d") };
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().contains("packages") {
+            let text = fs::read_to_string(&path).unwrap();
+            let left: Vec<&str> = text.lines().filter(|line| !packages.contains(line)).collect();
+            fs::write(to.join(path.file_name().unwrap()), left.join("\n")).unwrap();
+        }
+    }
+    place.to_owned()
+}
+
+#[test]
+fn tools_that_this_host_lacks_are_named_before_an_appliance_starts() {
+    let (archive, place) = (small::archive(), scratch());
+    let base = small::base(&Shape { root: Root::Lvm, ..Shape::default() });
+    let path = without(place.path(), &["lvm2", "xfsprogs"]);
+    let build = |recipe: &str| {
+        let mut command = tib();
+        command.args(archive.build(recipe, &base, &place.path().join("image.qcow2")));
+        command.env("LIBGUESTFS_PATH", &path).env("LIBGUESTFS_HV", "/nonexistent/hypervisor");
+        outcome(&mut command)
+    };
+    for recipe in ["small-large", "small-site"] {
+        let found = build(recipe);
+        let words = "is on LVM, and this host's appliance has no tools for that";
+        assert!(found.stderr.contains(words), "{recipe}: {}", found.stderr);
+        assert!(found.stderr.contains("hint: install lvm2 (`make setup` does"), "{recipe}: {}", found.stderr);
+        found.expect(7);
+    }
+    let mut doctor = tib();
+    doctor.arg("doctor").env("LIBGUESTFS_PATH", &path).env("LIBGUESTFS_HV", "/nonexistent/hypervisor");
+    let found = outcome(&mut doctor);
+    assert!(found.stdout.contains("no tools for XFS, LVM"), "{}", found.stdout);
+    assert!(found.stdout.contains("install libguestfs-xfs and xfsprogs, lvm2"), "{}", found.stdout);
+    found.expect(7);
+}
+
 /// A copy that stopped too early, of a disk whose last partition has more than its file system needs.
 #[test]
 fn what_fits_a_disk_that_was_cut_is_read() {

@@ -53,6 +53,7 @@ pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
 pub use ext4::{ExtState, ExtVersion};
+pub use filesystem::FileSystemKind;
 pub use gate::{Backing, Format, ImageInfo, Policy, gate};
 pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace};
 pub use header::Compression;

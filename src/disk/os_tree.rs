@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::filesystem::FileSystemKind;
 use super::inodes::{Directory, Inodes, Shared};
 use super::place::Place;
 use super::tree::asks_for_directory;
@@ -57,7 +58,8 @@ pub(super) struct OsTree {
     directories: HashMap<Vec<u8>, Node>,
     /// Bytes of files it gives before it takes the image for a trap.
     budget: u64,
-    /// Room in the root file system, where the disk alone does not tell.
+    /// What the root file system is, and the room in it, where the disk alone does not tell.
+    kind: Option<FileSystemKind>,
     room: Option<Room>,
     /// What is to be said of what is not there.
     missed: Vec<String>,
@@ -74,6 +76,7 @@ impl OsTree {
             mounts: vec![mount],
             directories: HashMap::new(),
             budget,
+            kind: None,
             room: None,
             missed: Vec::new(),
         }
@@ -289,6 +292,7 @@ impl Tree for OsTree {
             points: self.points.clone(),
             directories: HashMap::new(),
             budget: self.budget,
+            kind: self.kind,
             room: self.room,
             missed: self.missed.clone(),
             disk,
@@ -296,7 +300,7 @@ impl Tree for OsTree {
     }
 
     fn root(&mut self) -> Result<Root, DiskError> {
-        Ok(Root { place: self.volumes[0].place.root(), room: self.room, lacks: None })
+        Ok(Root { place: self.volumes[0].place.root(), kind: self.kind, room: self.room, lacks: None })
     }
 
     fn explain(&self) -> String {

@@ -163,12 +163,10 @@ impl Search {
                 return Err(DiskError::Unsupported(" holds something that tib does not know".to_owned()));
             }
         };
-        let room = match (&volume.place, volume.kind()) {
-            (Place::Logical(_), Some(kind)) => usage::room(&mut **lock(&disk), kind, start)?,
-            _ => None,
-        };
-        let mut tree =
-            OsTree::new(&self.disk, volume.place.clone(), Box::new(inodes), self.budget).with_room(room);
+        let mut tree = OsTree::new(&self.disk, volume.place.clone(), Box::new(inodes), self.budget);
+        if let (Place::Logical(_), Some(kind)) = (&volume.place, volume.kind()) {
+            tree = tree.with_root(Some(kind), usage::room(&mut **lock(&disk), kind, start)?);
+        }
         let root = root_kind(&mut tree).map_err(colon)?;
         Ok(Some((tree, root)))
     }

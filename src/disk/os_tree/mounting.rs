@@ -1,6 +1,7 @@
 //! Putting file systems, and paths of them, under one root.
 
 use super::{Mount, OsTree, Volume};
+use crate::disk::filesystem::FileSystemKind;
 use crate::disk::inodes::Inodes;
 use crate::disk::place::Place;
 use crate::disk::{DiskError, Room};
@@ -36,9 +37,9 @@ impl OsTree {
         self.directories.clear();
     }
 
-    /// Says how much room the root file system has, where the disk alone does not tell.
-    pub(in crate::disk) fn with_room(self, room: Option<Room>) -> Self {
-        Self { room, ..self }
+    /// Says what the root file system is and how much room it has, where the disk alone does not tell.
+    pub(in crate::disk) fn with_root(self, kind: Option<FileSystemKind>, room: Option<Room>) -> Self {
+        Self { kind, room, ..self }
     }
 
     /// Keeps in mind that something is not there.
