@@ -123,12 +123,14 @@ impl Search {
             let places = found.iter().map(|(index, _)| self.volumes[*index].place.to_string());
             return Err(DiskError::SeveralSystems(places.collect::<Vec<_>>().join(" and ")));
         }
-        let reasons: Vec<String> = self.unread.iter().map(|(_, reason)| reason.clone()).collect();
+        let unread = self.unread.iter().map(|(_, reason)| reason);
+        // What is locked may be the root if nothing else is.
+        let reasons: Vec<&str> = unread.chain(&locked).map(String::as_str).collect();
         match (found.pop(), damage) {
             // What is damaged may be the root that is meant.
             (_, Some(damage)) => Err(damage),
             (Some((index, tree)), None) => self.mount_all(index, tree),
-            (None, None) if !reasons.is_empty() => Err(DiskError::Unsupported(reasons.join("; "))),
+            (None, None) if !self.unread.is_empty() => Err(DiskError::Unsupported(reasons.join("; "))),
             // An appliance has no key either.
             (None, None) if !locked.is_empty() => Err(DiskError::Locked(locked.join(", "))),
             (None, None) => Err(DiskError::NoSystem("no file system has an os-release file".to_owned())),

@@ -18,7 +18,7 @@ const AREA_HEADER: u64 = 512;
 /// Metadata areas of one physical volume; LVM makes two at the most.
 const MAX_AREAS: usize = 8;
 /// Longest text read: that of thousands of volumes has less.
-const MAX_TEXT: u64 = 16 << 20;
+const MAX_TEXT: u64 = 4 << 20;
 /// The text in this area is not kept up to date.
 const IGNORED: u32 = 1;
 
