@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{BlockRead, DiskError, lvm};
+use super::{BlockRead, DiskError};
 
 /// Something in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,16 +56,19 @@ impl FileSystemKind {
     }
 }
 
+/// What the label of a physical volume of LVM begins with, in one of the first four sectors.
+pub(super) const LVM_LABEL: &[u8; 8] = b"LABELONE";
+
 /// Offset, bytes found there, what they stand for.
 const SIGNATURES: &[(usize, &[u8], FileSystemKind)] = &[
     (0, b"LUKS\xba\xbe", FileSystemKind::Luks),
     (0, b"XFSB", FileSystemKind::Xfs),
     (0, b"hsqs", FileSystemKind::Squashfs),
     (0x1000, b"\xfc\x4e\x2b\xa9", FileSystemKind::Raid),
-    (0, lvm::LABEL, FileSystemKind::Lvm),
-    (512, lvm::LABEL, FileSystemKind::Lvm),
-    (1024, lvm::LABEL, FileSystemKind::Lvm),
-    (1536, lvm::LABEL, FileSystemKind::Lvm),
+    (0, LVM_LABEL, FileSystemKind::Lvm),
+    (512, LVM_LABEL, FileSystemKind::Lvm),
+    (1024, LVM_LABEL, FileSystemKind::Lvm),
+    (1536, LVM_LABEL, FileSystemKind::Lvm),
     (4086, b"SWAPSPACE2", FileSystemKind::Swap),
     (0x1_0040, b"_BHRfS_M", FileSystemKind::Btrfs),
     (0x52, b"FAT32   ", FileSystemKind::Vfat),

@@ -1,9 +1,8 @@
 //! How large a file system is and how much of it is free, by its superblock.
 
 use super::ext4::Summary;
-use super::filesystem::FileSystemKind;
-use super::place::Place;
-use super::{BlockRead, DiskError, lvm};
+use super::filesystem::{FileSystemKind, LVM_LABEL};
+use super::{BlockRead, DiskError};
 use crate::size::Size;
 
 /// Room in a file system, in bytes.
@@ -48,10 +47,17 @@ pub(super) fn room(
             let (total, used) = (le(&block[0x70..0x78]), le(&block[0x78..0x80]));
             (le(&block[0xd1..0xd9]), total.saturating_sub(used))
         }
-        FileSystemKind::Lvm => match lvm::size(disk, start)? {
-            Some(size) => (size, 0),
-            None => return Ok(None),
-        },
+        // LVM2's `label_header` in one of the first four sectors, which says where its `pv_header` is: the size follows its
+        // UUID.
+        FileSystemKind::Lvm => {
+            let front = read(0, 2048)?;
+            let label = front.chunks(512).find(|sector| sector.starts_with(LVM_LABEL));
+            let header = label.and_then(|label| label.get(le(&label[20..24]) as usize..));
+            match header.and_then(|header| header.get(32..40)) {
+                Some(size) => (le(size), 0),
+                None => return Ok(None),
+            }
+        }
         _ => return Ok(None),
     };
     Ok(Some(Room { size, free }))
@@ -65,7 +71,7 @@ pub(super) fn room(
 pub(super) fn check_size(
     disk: &mut dyn BlockRead,
     kind: FileSystemKind,
-    place: &Place,
+    place: &dyn std::fmt::Display,
     start: u64,
     length: u64,
 ) -> Result<(), DiskError> {

@@ -155,7 +155,7 @@ fn libguestfs() -> Finding {
 
 fn kernel() -> Finding {
     let why = "the appliance boots a kernel of this host, which must be readable to you";
-    if let Some(path) = fixed_appliance() {
+    if let Some(path) = storage::fixed_appliance() {
         return Finding::new("kernel", why, State::Ok, format!("a fixed appliance in {}", path.display()));
     }
     let found = if let Some(path) = std::env::var_os("SUPERMIN_KERNEL") {
@@ -187,15 +187,6 @@ fn kernel() -> Finding {
         }
         (readable, _) => Finding::new("kernel", why, State::Ok, names(readable)),
     }
-}
-
-/// The directory of a ready-made appliance that libguestfs uses in place of one made from this host's files.
-pub(super) fn fixed_appliance() -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("LIBGUESTFS_PATH")?;
-    let complete = |directory: &std::path::PathBuf| {
-        ["kernel", "initrd", "root"].iter().all(|file| fs_err::File::open(directory.join(file)).is_ok())
-    };
-    std::env::split_paths(&path).find(complete)
 }
 
 fn user() -> Finding {

@@ -70,7 +70,7 @@ pub fn lacking(kinds: &[FileSystemKind]) -> Option<&'static str> {
 
 /// supermin's lists of packages, `None` where no appliance is made by it.
 fn lists() -> Option<Vec<PathBuf>> {
-    if super::doctor::fixed_appliance().is_some() {
+    if fixed_appliance().is_some() {
         return None;
     }
     let path = Handle::create().and_then(|handle| {
@@ -81,6 +81,15 @@ fn lists() -> Option<Vec<PathBuf>> {
     let path = path.ok()?;
     let directories = std::env::split_paths(&path).map(|directory| directory.join("supermin.d"));
     lists_in(directories)
+}
+
+/// The directory of a ready-made appliance that libguestfs uses in place of one made from this host's files.
+pub(super) fn fixed_appliance() -> Option<PathBuf> {
+    let path = std::env::var_os("LIBGUESTFS_PATH")?;
+    let complete = |directory: &PathBuf| {
+        ["kernel", "initrd", "root"].iter().all(|file| fs_err::File::open(directory.join(file)).is_ok())
+    };
+    std::env::split_paths(&path).find(complete)
 }
 
 /// The lists of the first of these directories that is there: libguestfs takes that one.

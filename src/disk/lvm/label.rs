@@ -3,14 +3,14 @@
 
 use super::text::Section;
 use crate::disk::bytes::{le32, le64};
+use crate::disk::filesystem::LVM_LABEL;
 use crate::disk::inodes::{Shared, lock};
 use crate::disk::window::Window;
-use crate::disk::{BlockRead, DiskError, SECTOR};
+use crate::disk::{DiskError, SECTOR};
 
 /// Sectors that a label may be in.
-const LABEL_SECTORS: usize = 4;
-/// A label, and behind it what it is for.
-pub(in crate::disk) const LABEL: &[u8; 8] = b"LABELONE";
+const LABEL_SECTORS: u64 = 4;
+/// What a label is for.
 const TYPE: &[u8; 8] = b"LVM2 001";
 const AREA: &[u8; 16] = b" LVM2 x[5A%r0N*>";
 /// Bytes of the header of a metadata area; the text lies behind it.
@@ -35,12 +35,12 @@ impl Label {
     /// Reads the label of what lies in a window; `None` if there is none.
     pub(super) fn read(window: &mut Window) -> Result<Option<Self>, DiskError> {
         let mut sector = [0; SECTOR as usize];
-        for number in 0..LABEL_SECTORS as u64 {
+        for number in 0..LABEL_SECTORS {
             if window.length < (number + 1) * SECTOR {
                 break;
             }
             window.read_exact(number * SECTOR, &mut sector)?;
-            if sector.starts_with(LABEL) && sector[24..32] == *TYPE {
+            if sector.starts_with(LVM_LABEL) && sector[24..32] == *TYPE {
                 return Self::parse(&sector, number).map(Some);
             }
         }
@@ -92,15 +92,6 @@ impl Label {
             (newest, _) => Ok(newest.map(|(_, section)| section)),
         }
     }
-}
-
-/// Bytes that the physical volume in a stretch of a disk was made for.
-pub(in crate::disk) fn size(disk: &mut dyn BlockRead, start: u64) -> Result<Option<u64>, DiskError> {
-    let mut sectors = [0; LABEL_SECTORS * SECTOR as usize];
-    disk.read_exact_at(&mut sectors, start)?;
-    let (sectors, _) = sectors.as_chunks::<{ SECTOR as usize }>();
-    let label = sectors.iter().find(|sector| sector.starts_with(LABEL));
-    Ok(label.and_then(|label| label.get(le32(label, 20) as usize..)).map(|header| le64(header, 32)))
 }
 
 /// The text that a metadata area holds now.

@@ -13,13 +13,11 @@ use std::sync::Arc;
 
 use group::Group;
 use label::Label;
-pub(super) use label::{LABEL, size};
 pub(super) use linear::{Map, view};
 
 use super::filesystem::FileSystemKind;
 use super::inodes::{Shared, lock};
 use super::partition::{self, Kind, Partition};
-use super::place::Place;
 use super::{DiskError, usage};
 use crate::shown::escape;
 
@@ -83,13 +81,8 @@ pub(super) fn find(disk: &Shared, partitions: &[&Partition]) -> Result<Vec<Logic
                 "the label of LVM's physical volume in {place} is not whole"
             )));
         };
-        usage::check_size(
-            &mut **lock(disk),
-            FileSystemKind::Lvm,
-            &Place::Partition(*number),
-            *start,
-            *length,
-        )?;
+        let place = partition::place(*number);
+        usage::check_size(&mut **lock(disk), FileSystemKind::Lvm, &place, *start, *length)?;
         match label.metadata(&mut window) {
             Ok(Some(text)) => {
                 let group = Group::parse(&text)?;
