@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use guestfs::Handle;
 
+use super::ffi;
 use crate::disk::FileSystemKind;
 
 /// A kind of storage, and what it takes to enlarge it.
@@ -73,12 +74,7 @@ fn lists() -> Option<Vec<PathBuf>> {
     if fixed_appliance().is_some() {
         return None;
     }
-    let path = Handle::create().and_then(|handle| {
-        super::ffi::silence(&handle);
-        // The text goes with the handle, whatever its type says.
-        handle.get_path().map(str::to_owned)
-    });
-    let path = path.ok()?;
+    let path = ffi::search_path(&Handle::create().ok()?)?;
     let directories = std::env::split_paths(&path).map(|directory| directory.join("supermin.d"));
     lists_in(directories)
 }
@@ -134,7 +130,8 @@ mod tests {
         let lacks = || {
             let missing = place.path().join("gone");
             let lists = lists_in([missing, lists.clone()].into_iter()).unwrap();
-            let lacks = STORAGE.iter().filter(|storage| !storage.is_there(&lists, &[programs.clone()]));
+            let lacks =
+                STORAGE.iter().filter(|storage| !storage.is_there(&lists, std::slice::from_ref(&programs)));
             lacks.map(Storage::name).collect::<Vec<_>>()
         };
         assert_eq!(lacks(), ["XFS", "Btrfs"], "one is not listed, one not installed");
