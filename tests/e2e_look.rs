@@ -215,6 +215,13 @@ fn appliance_an_inspection_is_what_others_say() {
     assert_eq!(ours, theirs);
 }
 
+/// What other disks of an instance bring, and servers: not in the image, and no reason not to read it.
+const ELSEWHERE: &str = "/dev/disk/by-id/virtio-5a9e2c70-1b1f-4d0c-a /var/lib/postgresql ext4 defaults 0 2\n\
+    /dev/vdb\t/var/lib/mysql\text3\tdefaults,noatime\t0\t0\n/dev/rbd0 /srv xfs _netdev 0 0\n\
+    server:/export /home nfs defaults 0 0\nrpc_pipefs /var/lib/nfs/rpc_pipefs rpc_pipefs defaults 0 0\n";
+/// Where most of that is mounted.
+const MISSED: [&str; 3] = ["/var/lib/postgresql", "/var/lib/mysql", "/srv"];
+
 /// A small system in a clean ext4 file system, `clean.raw`, with something of every kind.
 fn small_system(directory: &Path) {
     let root = directory.join("root");
@@ -228,7 +235,7 @@ fn small_system(directory: &Path) {
     fs::write(root.join("etc/empty"), "").unwrap();
     // By these libguestfs knows a system where tib has to ask it: in a subvolume of Btrfs.
     fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
-    fs::write(root.join("etc/fstab"), "# nothing but the root\n").unwrap();
+    fs::write(root.join("etc/fstab"), ELSEWHERE).unwrap();
     fs::write(root.join(OsStr::from_bytes(b"etc/no \xff text")), "x").unwrap();
     run_in(directory, "mke2fs", &["-q", "-t", "ext4", "-d", "root", "clean.raw", "96M"]);
     fs::write(
@@ -255,6 +262,10 @@ fn everything(image: &Path) -> (Vec<serde_json::Value>, String) {
     let command = ["--explain", "ls", "-R", "--json", "--checksum", "--xattrs", image.to_str().unwrap(), "/"];
     let found = run_tib(command);
     assert_eq!(found.code, Some(0), "{}", found.stderr);
+    for point in MISSED {
+        let told = format!("which /etc/fstab mounts at {point}, is not on the image's disk");
+        assert!(found.stderr.contains(&told), "{told}: {}", found.stderr);
+    }
     (serde_json::from_str(&found.stdout).unwrap(), found.stderr)
 }
 
@@ -284,7 +295,16 @@ fn appliance_and_native_answers_are_the_same() {
     assert_eq!(range("dirty.raw"), "\u{7}".repeat(10));
 }
 
-/// The same files on what only an appliance reads: XFS, Btrfs and a logical volume. A locked disk is refused.
+/// Of a length that is prime: wherever a piece of 4 MiB lies, another would go on differently.
+fn pattern() -> String {
+    (0..4093u64).map(|n| char::from(b'a' + (n * n * 7919 % 26) as u8)).collect()
+}
+
+/// Bytes of a file that is longer than the parts of the logical volume it lies on.
+const LARGE: usize = 130 << 20;
+
+/// The same files on what only an appliance reads (XFS, Btrfs and a thin logical volume), and on a linear volume in four pieces on
+/// two physical volumes of a group that has got another name. A locked disk is refused.
 #[test]
 fn appliance_every_file_system_gives_the_same_answers() {
     let scratch = scratch();
@@ -293,7 +313,7 @@ fn appliance_every_file_system_gives_the_same_answers() {
     let clean = directory.join("clean.raw");
     let tar = directory.join("all.tar");
     run_tib(["extract", clean.to_str().unwrap(), "/", "-o", tar.to_str().unwrap()]).expect(0);
-    for image in ["xfs.raw", "btrfs.raw", "lvm.raw", "luks.raw"] {
+    for image in ["xfs.raw", "btrfs.raw", "lvm.raw", "luks.raw", "thin.raw"] {
         fs::File::create(directory.join(image)).unwrap().set_len(320 << 20).unwrap();
     }
     // The appliance of some distributions cannot make XFS, but every kernel mounts it.
@@ -303,11 +323,24 @@ fn appliance_every_file_system_gives_the_same_answers() {
         "run\nmount /dev/sda /\n{unpack}\
          mkfs btrfs /dev/sdb\nmount /dev/sdb /\nbtrfs-subvolume-create /root\numount /\n\
          mount btrfsvol:/dev/sdb/root /\n{unpack}\
-         pvcreate /dev/sdc\nvgcreate vg /dev/sdc\nlvcreate root vg 200\nmkfs ext4 /dev/vg/root\n\
-         mount /dev/vg/root /\n{unpack}\
-         luks-format /dev/sdd 0\nsecret\n"
+         part-init /dev/sdc gpt\npart-add /dev/sdc p 2048 307199\npart-add /dev/sdc p 307200 614399\n\
+         pvcreate /dev/sdc1\npvcreate /dev/sdc2\nvgcreate old \"/dev/sdc1 /dev/sdc2\"\n\
+         lvcreate root old 60\nlvcreate data-x old 20\nlvresize /dev/old/root 90\nlvcreate more old 8\n\
+         lvresize /dev/old/root 200\nvgrename old my-vg\nmkfs ext4 /dev/my-vg/root\n\
+         debug sh \"lvs --segments --noheadings -o devices my-vg/root\"\n\
+         mount /dev/my-vg/root /\nfill-pattern {} {LARGE} /large\n{unpack}\
+         luks-format /dev/sdd 0\nsecret\n\
+         pvcreate /dev/sde\nvgcreate vg /dev/sde\n\
+         debug sh \"lvcreate -y --type thin-pool -L 240M -n pool vg\"\n\
+         debug sh \"lvcreate -y --type thin -V 200M --thinpool pool -n root vg\"\n\
+         mkfs ext4 /dev/vg/root\nmount /dev/vg/root /\n{unpack}",
+        pattern()
     );
-    guestfish_in(directory, &["xfs.raw", "btrfs.raw", "lvm.raw", "luks.raw"], &script);
+    let images = ["xfs.raw", "btrfs.raw", "lvm.raw", "luks.raw", "thin.raw"];
+    let said = guestfish_in(directory, &images, &script);
+    let pieces: Vec<&str> =
+        said.split_ascii_whitespace().filter(|word| word.starts_with("/dev/sdc")).collect();
+    assert!(pieces.len() > 2 && pieces.iter().any(|piece| piece.starts_with("/dev/sdc2")), "{said}");
 
     // What the files are, without what each file system decides for itself.
     let files = |entries: Vec<serde_json::Value>| -> Vec<serde_json::Value> {
@@ -330,11 +363,19 @@ fn appliance_every_file_system_gives_the_same_answers() {
     };
     let expected = files(everything(&clean).0);
     assert!(expected.len() > 10);
-    for (image, reason) in [("xfs.raw", "XFS"), ("btrfs.raw", "Btrfs"), ("lvm.raw", "LVM")] {
+    for (image, reason) in [("xfs.raw", "XFS"), ("btrfs.raw", "Btrfs"), ("thin.raw", "thin")] {
         let (found, why) = everything(&directory.join(image));
         assert!(why.contains("read through an appliance: ") && why.contains(reason), "{image}: {why}");
         assert_eq!(files(found), expected, "{image}");
     }
+    let (mut found, why) = everything(&directory.join("lvm.raw"));
+    assert!(why.contains("read by tib itself: / is ext4 in the logical volume my-vg/root"), "{why}");
+    let at = found.iter().position(|entry| entry["path"] == "/large").unwrap();
+    let large = found.remove(at);
+    fs::write(directory.join("large"), pattern().bytes().cycle().take(LARGE).collect::<Vec<u8>>()).unwrap();
+    let sum = run("sha256sum", &[&directory.join("large")]);
+    assert_eq!(large["sha256"], sum.split(' ').next().unwrap());
+    assert_eq!(files(found), expected, "lvm.raw");
     let locked = run_tib(["ls", directory.join("luks.raw").to_str().unwrap(), "/"]);
     assert_eq!(locked.code, Some(5), "{}", locked.stderr);
     assert!(locked.stderr.contains("LUKS"), "{}", locked.stderr);

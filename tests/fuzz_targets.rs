@@ -54,6 +54,7 @@ targets! {
     inspect = "../fuzz/fuzz_targets/inspect.rs";
     journal = "../fuzz/fuzz_targets/journal.rs";
     layout = "../fuzz/fuzz_targets/layout.rs";
+    lvm = "../fuzz/fuzz_targets/lvm.rs";
     oslo = "../fuzz/fuzz_targets/oslo.rs";
     partition = "../fuzz/fuzz_targets/partition.rs";
     qcow2 = "../fuzz/fuzz_targets/qcow2.rs";
@@ -77,6 +78,13 @@ fn inputs() -> Vec<Vec<u8>> {
         let status = create.args(["create", "-q"]).args(arguments).arg(&image).arg("1M").status().unwrap();
         assert!(status.success());
         inputs.push(fs_err::read(&image).unwrap());
+    }
+    for fixture in ["lvm-physical-volume", "lvm-group", "lvm-kinds"] {
+        let packed = format!("tests/fixtures/{fixture}.xz");
+        let unpacked = std::process::Command::new("xz").args(["-dc", &packed]).output().unwrap();
+        assert!(unpacked.status.success());
+        // The label, and the front of the metadata area.
+        inputs.push(unpacked.stdout[..32 << 10].to_vec());
     }
     inputs
 }

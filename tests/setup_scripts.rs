@@ -96,14 +96,15 @@ fn subordinate_ids_never_overlap() {
 fn every_group_of_packages_says_what_it_is_for() {
     for manager in ["apt", "dnf"] {
         let stubs = "os_id() { printf debian; }; el_major() { printf 9; }; apt_installed() { false; }; \
-                     apt_offers() { true; }; rpm() { false; }; have_kernel() { false; }; dpkg() { printf amd64; }; ";
+                     apt_offers() { true; }; rpm() { false; }; dnf() { printf x; }; have_kernel() { false; }; dpkg() { printf amd64; }; ";
         let (code, output) = shell(&format!("{stubs} package_groups \"$1\""), &[manager], "");
         assert_eq!(code, Some(0));
         for line in output.lines() {
             let (why, packages) = line.split_once('|').unwrap_or_else(|| panic!("{manager}: {line}"));
             assert!(!why.is_empty() && !packages.trim().is_empty(), "{manager}: {line}");
         }
-        for needed in ["libguestfs", "qemu", "mmdebstrap", "kernel", "pip", "gcc"] {
+        let needed = "libguestfs qemu mmdebstrap kernel pip gcc libguestfs-xfs xfsprogs btrfs-progs lvm2";
+        for needed in needed.split(' ') {
             assert!(output.contains(needed), "{manager}: no {needed} in\n{output}");
         }
     }

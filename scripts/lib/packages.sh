@@ -26,7 +26,7 @@ LIST
         cat <<LIST
 libguestfs, to change images without root|libguestfs libguestfs-devel supermin
 QEMU, which runs libguestfs' appliance, and its image tools|$(dnf_qemu) qemu-img
-what the appliance mounts and enlarges bases with (XFS, LVM)|libguestfs-xfs xfsprogs lvm2
+what the appliance mounts and enlarges bases with (XFS, Btrfs, LVM)|libguestfs-xfs xfsprogs $(dnf_btrfs) lvm2
 a DHCP client, which the appliance copies from this host|$(dnf_dhcp_client)
 the default base image, made without root|mmdebstrap shadow-utils
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux parted
@@ -106,6 +106,13 @@ dnf_qemu() {
     fedora) printf qemu-system-x86-core ;;
     *) printf qemu-kvm-core ;;
     esac
+}
+
+# Enterprise Linux' kernel knows no Btrfs, and without programs for it a base on Btrfs is refused before it is touched.
+dnf_btrfs() {
+    if [ "$(os_id)" = fedora ] || dnf_offers btrfs-progs; then
+        printf btrfs-progs
+    fi
 }
 
 dnf_dhcp_client() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::cancel::Cancelled;
 use crate::distro::Arch;
 use crate::error::{Diagnose, Exit, io_exit};
+use crate::guest;
 use crate::report::Report;
 use crate::size::Size;
 
@@ -100,9 +101,7 @@ pub enum BuildError {
         sector: u64,
     },
     /// The base's root file system cannot be enlarged with what this host has.
-    #[error(
-        "the base's root file system is on {kind}, and this host's appliance has no tools to enlarge that"
-    )]
+    #[error("the base's root file system is on {kind}, and this host's appliance has no tools for that")]
     NoTools {
         /// `XFS`, say.
         kind: &'static str,
@@ -240,7 +239,8 @@ impl Diagnose for BuildError {
             Self::CannotGrow { source, .. } => Some(source.remedy()),
             Self::Sectors { .. } => Some("give the maker's image for sectors of 512 bytes".to_owned()),
             Self::NoTools { kind } => Some(format!(
-                "install libguestfs' support for {kind} (`make setup` does; `tib doctor` tells what is missing)"
+                "install {} (`make setup` does; `tib doctor` tells what is missing)",
+                guest::packages_for(kind).unwrap_or("what libguestfs needs for that")
             )),
             Self::CacheFull { .. } => Some(
                 "make room there, or set TIB_CACHE_DIR to a larger place; the cache is safe to remove"

@@ -1,6 +1,6 @@
 //! How large the image's disk must be, and whether the root file system can have it.
 
-use crate::disk::{Growth, GrowthPlan, LARGEST_DISK, Obstacle, SECTOR};
+use crate::disk::{FileSystemKind, Growth, GrowthPlan, LARGEST_DISK, Obstacle, SECTOR};
 use crate::size::Size;
 
 use super::BuildError;
@@ -55,8 +55,9 @@ pub(crate) fn decide(asked: Option<Size>, base: &GrowthPlan, new: u64) -> Result
         Err(_) if size == base.size() => None,
         Err(obstacle) => return Err(cannot_grow(obstacle, asked, base, size, missing)),
     };
-    if size > base.size()
-        && let Some(kind) = base.lacks()
+    // Without its tools, a volume of LVM cannot even be mounted.
+    if let Some(kind) = base.lacks()
+        && (size > base.size() || kind == FileSystemKind::Lvm.name())
     {
         return Err(BuildError::NoTools { kind });
     }

@@ -24,7 +24,7 @@ fn base(followed: bool, free: u64, lacks: Option<&'static str>) -> GrowthPlan {
         &format!("truncate -s 2G disk; printf 'label: gpt\\n{first}\\n{second}\\n' | sfdisk -q disk"),
     );
     let size = if followed { GIB } else { 2 * GIB - 2 * MIB };
-    let root = Root { place: RootPlace::Partition(1), room: Some(Room { size, free }), lacks };
+    let root = Root { place: RootPlace::Partition(1), kind: None, room: Some(Room { size, free }), lacks };
     VirtualDisk::open(&dir.path().join("disk"), &Policy::default()).unwrap().growth(root).unwrap()
 }
 

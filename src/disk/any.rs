@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use super::ext4::Ext;
 use super::fat::{Access, Fat};
-use super::inodes::{Inodes, Shared};
+use super::inodes::{Inodes, Shared, lock};
+use super::partition::{Kind, Partition};
 use super::raw::check_range;
-use super::{BlockRead, DiskError, Extent, FileKind};
+use super::{BlockRead, DiskError, Extent, FileKind, lvm};
 
 /// Inodes looked at, and bytes read of each.
 const INODES: usize = 2000;
@@ -50,6 +51,24 @@ pub fn any_fat(bytes: &[u8]) -> usize {
         files.iter().take(FILES).for_each(|file| drop(fat.read(file, LENGTH)));
     }
     visit(Box::new(fat))
+}
+
+/// Reads bytes as a physical volume of LVM, and as the metadata of one. Returns how many logical volumes it came to.
+#[doc(hidden)]
+pub fn any_lvm(bytes: &[u8]) -> usize {
+    let (disk, length) = (disk(bytes), bytes.len() as u64);
+    let whole = Partition { number: 0, start: 0, length, kind: Kind::Disk, label: None, id: None };
+    let volumes = lvm::find(&disk, &[&whole]).unwrap_or_default();
+    for map in volumes.iter().filter_map(|volume| volume.map.as_ref().ok()) {
+        let view = lvm::view(&disk, map);
+        let mut view = lock(&view);
+        let mut piece = [0; 512];
+        for at in [0, view.size() / 2, view.size() - 512] {
+            // What is on the disk is read, whatever the metadata says.
+            view.read_exact_at(&mut piece, at).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+    volumes.len() + lvm::any_metadata(bytes)
 }
 
 fn disk(bytes: &[u8]) -> Shared {
@@ -103,6 +122,33 @@ mod tests {
                 bad[at] = (seed >> 17) as u8;
             }
             any_ext(&bad);
+        }
+    }
+
+    #[test]
+    fn lvm_is_read_and_noise_is_not() {
+        let lab = Lab::new();
+        let packed = include_bytes!("../../tests/fixtures/lvm-physical-volume.xz");
+        std::fs::write(lab.path("pv.xz"), packed).unwrap();
+        lab.run("sh", &["-c", "xz -dc pv.xz >pv; truncate -s 384M pv"]);
+        let good = std::fs::read(lab.path("pv")).unwrap();
+        assert_eq!(any_lvm(&good), 1);
+        assert_eq!(any_lvm(&good[..500]), 0);
+        let front = &good[..12_288];
+        let at = front.windows(8).rposition(|window| window == b"seqno = ").unwrap();
+        let start = front[..at].iter().rposition(|byte| *byte == b'{').unwrap() - 3;
+        let text = &front[start..];
+        assert_eq!(any_lvm(text), 1, "{}", String::from_utf8_lossy(text));
+        let mut seed = 5u64;
+        for round in 0..20_000 {
+            // The label and its area with sums that do not fit any more, or the text alone, which has none.
+            let mut bad = if round % 4 == 0 { front.to_vec() } else { text[..2000.min(text.len())].to_vec() };
+            for _ in 0..=round % 3 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = (seed >> 33) as usize % bad.len();
+                bad[at] = b"0123456789{}[]\"=,#a "[(seed >> 17) as usize % 20];
+            }
+            any_lvm(&bad);
         }
     }
 

@@ -35,12 +35,15 @@ pub enum DiskError {
     /// The image holds nothing tib understands at this place (no partition table, unknown file system).
     #[error("{0}")]
     Unsupported(String),
+    /// What is wanted lies in something encrypted, which nobody can read without its key.
+    #[error("{0}, and tib cannot unlock it")]
+    Locked(String),
     /// Everything in the image can be read, and nothing of it is an operating system.
     #[error("no operating system in the image: {0}")]
     NoSystem(String),
     /// More than one file system is the root of an operating system.
-    #[error("more than one operating system in the image, in partitions {}: tib cannot know which is meant", list(.0))]
-    SeveralSystems(Vec<u32>),
+    #[error("more than one operating system in the image, in {0}: tib cannot know which is meant")]
+    SeveralSystems(String),
     /// No such file or directory in the image: its path. Behind a link that leads nowhere stands, after a closing
     /// quote, an arrow and an opening quote, where it leads.
     #[error("no such file in the image: `{0}`")]
@@ -75,6 +78,7 @@ impl Diagnose for DiskError {
             | Self::Damaged(_)
             | Self::NoSystem(_)
             | Self::SeveralSystems(_)
+            | Self::Locked(_)
             | Self::Unsupported(_) => Exit::Integrity,
         }
     }
@@ -91,6 +95,10 @@ impl Diagnose for DiskError {
             Self::NoSystem(_) | Self::SeveralSystems(_) => {
                 Some("`tib inspect --only disk` shows what is on it".to_owned())
             }
+            Self::Locked(_) => Some(
+                "give an image that is not encrypted; `guestfish --ro -i -a IMAGE` asks for the key and shows what is in this"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -107,8 +115,4 @@ impl DiskError {
     pub(crate) fn dangling(link: &[u8], target: &[u8]) -> Self {
         Self::NotFound(format!("{}` → `{}", String::from_utf8_lossy(link), String::from_utf8_lossy(target)))
     }
-}
-
-fn list(numbers: &[u32]) -> String {
-    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ")
 }

@@ -56,13 +56,19 @@ impl FileSystemKind {
     }
 }
 
+/// What the label of a physical volume of LVM begins with, in one of the first four sectors.
+pub(super) const LVM_LABEL: &[u8; 8] = b"LABELONE";
+
 /// Offset, bytes found there, what they stand for.
 const SIGNATURES: &[(usize, &[u8], FileSystemKind)] = &[
     (0, b"LUKS\xba\xbe", FileSystemKind::Luks),
     (0, b"XFSB", FileSystemKind::Xfs),
     (0, b"hsqs", FileSystemKind::Squashfs),
     (0x1000, b"\xfc\x4e\x2b\xa9", FileSystemKind::Raid),
-    (512, b"LABELONE", FileSystemKind::Lvm),
+    (0, LVM_LABEL, FileSystemKind::Lvm),
+    (512, LVM_LABEL, FileSystemKind::Lvm),
+    (1024, LVM_LABEL, FileSystemKind::Lvm),
+    (1536, LVM_LABEL, FileSystemKind::Lvm),
     (4086, b"SWAPSPACE2", FileSystemKind::Swap),
     (0x1_0040, b"_BHRfS_M", FileSystemKind::Btrfs),
     (0x52, b"FAT32   ", FileSystemKind::Vfat),
@@ -83,6 +89,16 @@ pub fn detect(disk: &mut dyn BlockRead, start: u64, length: u64) -> Result<Optio
     let mut bytes = vec![0; PROBE.min(usize::try_from(there).unwrap_or(PROBE))];
     disk.read_exact_at(&mut bytes, start)?;
     Ok(recognise(&bytes))
+}
+
+/// What encrypts the stretch from `start`, for people: `LUKS1` or `LUKS2`.
+///
+/// # Errors
+/// [`DiskError`] when the disk cannot be read there.
+pub(super) fn luks_version(disk: &mut dyn BlockRead, start: u64) -> Result<String, DiskError> {
+    let mut version = [0; 2];
+    disk.read_exact_at(&mut version, start + 6)?;
+    Ok(format!("LUKS{}", u16::from_be_bytes(version)))
 }
 
 /// Zeros read, at the most, to find out whether a stretch of a disk is blank.
@@ -127,6 +143,11 @@ fn recognise(bytes: &[u8]) -> Option<FileSystem> {
         _ => (None, None),
     };
     let uuid = match kind {
+        FileSystemKind::Luks => bytes
+            .get(168..208)
+            .and_then(|text| text.split(|byte| *byte == 0).next())
+            .filter(|text| !text.is_empty())
+            .map(|text| String::from_utf8_lossy(text).to_lowercase()),
         FileSystemKind::Vfat => bytes
             .get(if bytes.get(0x52..0x57) == Some(b"FAT32") { 0x43..0x47 } else { 0x27..0x2b })
             .map(|id| format!("{:02x}{:02x}-{:02x}{:02x}", id[3], id[2], id[1], id[0])),

@@ -1,61 +1,17 @@
 //! `/etc/fstab`: what a system mounts when it boots, as far as it can lie on a disk of the image.
 
+mod kinds;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
 use super::DiskError;
 
-/// Kinds that lie on no disk of the image.
-const ELSEWHERE: &[&str] = &[
-    "9p",
-    "afs",
-    "aufs",
-    "autofs",
-    "beegfs",
-    "binfmt_misc",
-    "bpf",
-    "ceph",
-    "cgroup",
-    "cgroup2",
-    "cifs",
-    "coda",
-    "configfs",
-    "davfs",
-    "debugfs",
-    "devpts",
-    "devtmpfs",
-    "ecryptfs",
-    "efivarfs",
-    "fuse",
-    "fusectl",
-    "glusterfs",
-    "gpfs",
-    "hugetlbfs",
-    "ignore",
-    "lustre",
-    "mqueue",
-    "ncpfs",
-    "nfs",
-    "nfs4",
-    "overlay",
-    "overlayfs",
-    "proc",
-    "pstore",
-    "ramfs",
-    "securityfs",
-    "selinuxfs",
-    "smb3",
-    "smbfs",
-    "swap",
-    "sysfs",
-    "tmpfs",
-    "tracefs",
-    "usbfs",
-    "virtiofs",
-];
-/// Drives for media that come and go.
-const DRIVES: &[&str] = &["cdrom", "cdrw", "dvd", "dvdrw", "fd", "floppy", "scd", "sr"];
 /// Names of the first disk, which the image is, in front of the number of a partition.
-const FIRST_DISK: &[&str] = &["sda", "vda", "xvda", "hda", "nvme0n1p", "mmcblk0p"];
-/// Names of disks in front of what tells them apart.
-const DISKS: &[&str] = &["sd", "vd", "xvd", "hd", "nvme", "mmcblk"];
+const FIRST_DISK: &[&str] =
+    &["/dev/sda", "/dev/vda", "/dev/xvda", "/dev/hda", "/dev/nvme0n1p", "/dev/mmcblk0p"];
+/// Below these, nothing of an image's own is expected: what the image does not have is left out there.
+const NOT_ITS_OWN: &[&str] = &["/boot", "/mnt", "/media", "/tmp", "/proc", "/sys", "/dev", "/run"];
 
 /// What a file system is named by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +26,10 @@ pub enum Spec {
     PartLabel(String),
     /// A partition of the first disk, by number: `/dev/vda15`.
     Partition(u32),
-    /// Something on another disk than the first.
+    /// Something that no disk of the image has: another disk, or one that a server offers.
     OtherDisk(String),
+    /// A file of the image that holds a file system.
+    File(String),
     /// A medium in a drive, or one that is made for each instance.
     Medium(String),
     /// A path that is mounted a second time.
@@ -81,7 +39,7 @@ pub enum Spec {
         /// With what is mounted below it.
         recursive: bool,
     },
-    /// Anything else, such as a logical volume.
+    /// Anything else, such as a logical volume: the path below `/dev`.
     Other(String),
 }
 
@@ -96,8 +54,28 @@ pub struct Names<'a> {
     pub part_uuid: Option<&'a str>,
     /// Its name in a GPT.
     pub part_label: Option<&'a str>,
-    /// Its number.
+    /// Its number; 0 for a disk without partitions.
     pub number: Option<u32>,
+    /// A logical volume's group and name.
+    pub logical: Option<(&'a str, &'a str)>,
+    /// Its identity for the device mapper.
+    pub mapper_id: Option<&'a str>,
+}
+
+impl Names<'_> {
+    /// Whether a path below `/dev` is one that udev makes for this logical volume. In the mapper's names, dashes within
+    /// those of group and volume are doubled.
+    fn has_path(&self, path: &str) -> bool {
+        let Some((group, volume)) = self.logical else { return false };
+        let mapped = || format!("{}-{}", group.replace('-', "--"), volume.replace('-', "--"));
+        if let Some(name) = path.strip_prefix("mapper/").or(path.strip_prefix("disk/by-id/dm-name-")) {
+            return name == mapped();
+        }
+        if let Some(id) = path.strip_prefix("disk/by-id/dm-uuid-") {
+            return self.mapper_id == Some(id);
+        }
+        path.split_once('/') == Some((group, volume))
+    }
 }
 
 impl Spec {
@@ -113,7 +91,8 @@ impl Spec {
             Self::PartUuid(uuid) => is_id(uuid, names.part_uuid),
             Self::PartLabel(label) => is(label, names.part_label),
             Self::Partition(number) => names.number == Some(*number),
-            Self::OtherDisk(_) | Self::Medium(_) | Self::Bind { .. } | Self::Other(_) => false,
+            Self::Other(path) => names.has_path(path),
+            Self::OtherDisk(_) | Self::File(_) | Self::Medium(_) | Self::Bind { .. } => false,
         }
     }
 }
@@ -142,14 +121,16 @@ impl FstabEntry {
         Self { spec, name: device, point, options: Vec::new(), optional: false, later: false }
     }
 
-    /// Whether what is mounted at `point` must be there before this can be mounted.
-    fn needs(&self, point: &str) -> bool {
-        if self.point != point && is_within(&self.point, point) {
-            return true;
-        }
-        let Spec::Bind { source, recursive } = &self.spec else { return false };
-        let source = plain(source);
-        is_within(&source, point) || *recursive && is_within(point, &source) && !is_within(point, &self.point)
+    /// What is to be said when the image does not have what is to be mounted; `None` where that is as it should be.
+    pub fn missed(&self) -> Option<String> {
+        let is_expected = self.optional
+            || matches!(self.spec, Spec::Medium(_))
+            || NOT_ITS_OWN.iter().any(|top| is_within(&self.point, top));
+        let why = match &self.spec {
+            Spec::File(_) => "is a file system in a file: what is in it is not read",
+            _ => "is not on the image's disk: it is read without that",
+        };
+        (!is_expected).then(|| format!("`{}`, which /etc/fstab mounts at {}, {why}", self.name, self.point))
     }
 
     /// Options by one of these names, as `mount` takes them.
@@ -164,11 +145,14 @@ impl FstabEntry {
 
 /// The entries that can lie on a disk of the image, in the order of the file. Lines that a system ignores are left out.
 pub fn parse(text: &str) -> Vec<FstabEntry> {
-    text.lines().filter_map(parse_line).collect()
+    let lines: Vec<Line> = text.lines().filter_map(Line::parse).collect();
+    let root = lines.iter().find(|line| plain(&line.point).is_empty());
+    let own = root.map(|root| OwnDisk::of_root(&root.name)).unwrap_or_default();
+    lines.into_iter().filter_map(|line| line.entry(&own)).collect()
 }
 
-/// Most entries of a file; real ones have a dozen.
-const MAX_ENTRIES: usize = 200;
+/// Most entries of a file. Containers' hosts and chroots have hundreds.
+const MAX_ENTRIES: usize = 5000;
 
 /// What of these entries is mounted when the system boots, beside the root: what others lie in, or are shown from, comes
 /// before them. Otherwise the order stays.
@@ -177,58 +161,122 @@ const MAX_ENTRIES: usize = 200;
 /// [`DiskError::Damaged`] for too many, and for paths that are to be bound to each other.
 pub fn to_mount(entries: &[FstabEntry]) -> Result<Vec<FstabEntry>, DiskError> {
     let is_mounted = |entry: &&FstabEntry| !entry.later && !entry.point.is_empty();
-    let mut left: Vec<FstabEntry> = entries.iter().filter(is_mounted).cloned().collect();
-    if left.len() > MAX_ENTRIES {
+    let entries: Vec<&FstabEntry> = entries.iter().filter(is_mounted).collect();
+    if entries.len() > MAX_ENTRIES {
         return Err(DiskError::Damaged(format!("/etc/fstab mounts more than {MAX_ENTRIES} file systems")));
     }
-    let mut ordered = Vec::with_capacity(left.len());
-    while !left.is_empty() {
-        let waits = |entry: &FstabEntry| left.iter().any(|other| other != entry && entry.needs(&other.point));
-        let Some(ready) = left.iter().position(|entry| !waits(entry)) else {
-            return Err(DiskError::Damaged("/etc/fstab mounts paths in a circle".to_owned()));
-        };
-        ordered.push(left.remove(ready));
+    let mut points: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        points.entry(&entry.point).or_default().push(index);
+    }
+    // How many each waits for, and who waits for it.
+    let mut waits = vec![0usize; entries.len()];
+    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); entries.len()];
+    for (index, entry) in entries.iter().enumerate() {
+        let before: BTreeSet<usize> = needed(entry, &points).flatten().copied().collect();
+        for other in before.into_iter().filter(|other| entries[*other] != *entry) {
+            waits[index] += 1;
+            followers[other].push(index);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..entries.len()).filter(|index| waits[*index] == 0).collect();
+    let mut ordered = Vec::with_capacity(entries.len());
+    while let Some(index) = ready.pop_first() {
+        ordered.push(entries[index].clone());
+        for follower in std::mem::take(&mut followers[index]) {
+            waits[follower] -= 1;
+            if waits[follower] == 0 {
+                ready.insert(follower);
+            }
+        }
+    }
+    if ordered.len() < entries.len() {
+        return Err(DiskError::Damaged("/etc/fstab mounts paths in a circle".to_owned()));
     }
     Ok(ordered)
 }
 
+/// What must be mounted before an entry, by mount points: all that its own lies in, and for a path that is shown a second time
+/// what that lies in, or has mounted below it.
+fn needed<'a>(
+    entry: &FstabEntry,
+    points: &'a BTreeMap<&str, Vec<usize>>,
+) -> impl Iterator<Item = &'a Vec<usize>> {
+    let above = ancestors(&entry.point).skip(1);
+    let mut needed: Vec<&Vec<usize>> = above.filter_map(|point| points.get(point)).collect();
+    if let Spec::Bind { source, recursive } = &entry.spec {
+        let source = plain(source);
+        needed.extend(ancestors(&source).filter_map(|point| points.get(point)));
+        let below = format!("{source}/");
+        let range = (Bound::Included(below.as_str()), Bound::Unbounded);
+        let below = points.range::<str, _>(range).take_while(|(point, _)| point.starts_with(&below));
+        let below = below.filter(|(point, _)| *recursive && !is_within(point, &entry.point));
+        needed.extend(below.map(|(_, entries)| entries));
+    }
+    needed.into_iter()
+}
+
+/// A path and all that it lies in, but for the root.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rfind('/').map(|slash| &path[..slash]))
+        .take_while(|path| !path.is_empty())
+}
+
 /// Whether a path is another, or below it.
-pub(super) fn is_within(path: &str, other: &str) -> bool {
+fn is_within(path: &str, other: &str) -> bool {
     path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn parse_line(line: &str) -> Option<FstabEntry> {
-    let line = line.trim();
-    if line.starts_with('#') {
-        return None;
-    }
-    let mut fields = line.split_ascii_whitespace();
-    let (name, point, kind) = (unescape(fields.next()?), unescape(fields.next()?), fields.next()?);
-    let options: Vec<String> = fields.next().unwrap_or("defaults").split(',').map(str::to_owned).collect();
-    let has = |wanted: &str| options.iter().any(|option| option == wanted);
-    let is_bind = has("bind") || has("rbind");
-    // systemd ignores a path with `..` in it as well.
-    let is_path = |path: &str| path.starts_with('/') && !path.split('/').any(|part| part == "..");
-    if !is_path(&point) || !is_bind && is_elsewhere(kind) || is_bind && !is_path(&name) {
-        return None;
-    }
-    let spec = if is_bind {
-        Spec::Bind { source: name.clone(), recursive: has("rbind") }
-    } else {
-        parse_spec(&name, kind)
-    };
-    Some(FstabEntry {
-        spec,
-        name,
-        point: plain(&point),
-        optional: has("nofail"),
-        later: has("noauto") && !has("x-systemd.automount"),
-        options,
-    })
+/// The fields of a line.
+struct Line {
+    name: String,
+    point: String,
+    kind: String,
+    options: Vec<String>,
 }
 
-fn is_elsewhere(kind: &str) -> bool {
-    ELSEWHERE.contains(&kind) || kind.starts_with("fuse.") || kind.starts_with("nfs.")
+impl Line {
+    fn parse(line: &str) -> Option<Self> {
+        let line = line.trim();
+        if line.starts_with('#') {
+            return None;
+        }
+        let mut fields = line.split_ascii_whitespace();
+        let (name, point, kind) = (unescape(fields.next()?), unescape(fields.next()?), fields.next()?);
+        let options = fields.next().unwrap_or("defaults").split(',').map(unescape).collect();
+        Some(Self { name, point, kind: unescape(kind), options })
+    }
+
+    /// What it mounts, if that can lie on the image's disk.
+    fn entry(self, own: &OwnDisk) -> Option<FstabEntry> {
+        let Self { name, point, kind, options } = self;
+        let has = |wanted: &str| options.iter().any(|option| option == wanted);
+        let begins = |wanted: &str| options.iter().any(|option| option.starts_with(wanted));
+        let is_bind = has("bind") || has("rbind");
+        // systemd ignores a path with `..` in it as well.
+        let is_path = |path: &str| path.starts_with('/') && !path.split('/').any(|part| part == "..");
+        if !is_path(&point) || !is_bind && kinds::is_elsewhere(&kind) || is_bind && !is_path(&name) {
+            return None;
+        }
+        let spec = if is_bind {
+            Spec::Bind { source: name.clone(), recursive: has("rbind") }
+        } else {
+            parse_spec(&name, &kind, own)
+        };
+        // Other units ask for it when the system boots.
+        let asked = has("x-systemd.automount")
+            || has("comment=systemd.automount")
+            || begins("x-systemd.wanted-by=")
+            || begins("x-systemd.required-by=");
+        Some(FstabEntry {
+            spec,
+            name,
+            point: plain(&point),
+            optional: has("nofail") || has("nobootwait"),
+            later: has("noauto") && !asked,
+            options,
+        })
+    }
 }
 
 /// A path without empty and `.` parts, and without a final slash.
@@ -237,40 +285,93 @@ fn plain(path: &str) -> String {
     parts.map(|part| format!("/{part}")).collect()
 }
 
-fn parse_spec(name: &str, kind: &str) -> Spec {
+/// The names of the image's disk, in front of the number of a partition.
+#[derive(Debug, Default)]
+struct OwnDisk(Option<String>);
+
+impl OwnDisk {
+    /// The disk that the root is said to be on is the image's, whatever it is called.
+    fn of_root(name: &str) -> Self {
+        if !kinds::names_a_disk(name) {
+            return Self(None);
+        }
+        let disk = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        // `/dev/nvme0n1` ends in a digit, and is a whole disk.
+        let is_whole = name.starts_with("/dev/disk/") && !disk.ends_with("-part")
+            || kinds::ends_in_a_number(name) && !disk.ends_with('p');
+        Self(Some(if is_whole { name } else { disk }.to_owned()))
+    }
+
+    /// The number of the partition that a name means; 0 for the whole disk.
+    fn partition(&self, name: &str) -> Option<u32> {
+        let number = |disk: &str| -> Option<u32> {
+            let bare = disk.strip_suffix("-part").or(disk.strip_suffix('p')).unwrap_or(disk);
+            if name == bare {
+                return Some(0);
+            }
+            name.strip_prefix(disk)?.parse().ok().filter(|number| *number > 0)
+        };
+        match &self.0 {
+            Some(own) => number(own),
+            None => FIRST_DISK.iter().find_map(|disk| number(disk)),
+        }
+    }
+}
+
+fn parse_spec(name: &str, kind: &str, own: &OwnDisk) -> Spec {
     type Make = fn(String) -> Spec;
-    let kinds: [(&str, &str, Make); 4] = [
+    let tags: [(&str, &str, Make); 4] = [
         ("UUID=", "/dev/disk/by-uuid/", Spec::Uuid),
         ("LABEL=", "/dev/disk/by-label/", Spec::Label),
         ("PARTUUID=", "/dev/disk/by-partuuid/", Spec::PartUuid),
         ("PARTLABEL=", "/dev/disk/by-partlabel/", Spec::PartLabel),
     ];
     // What such a file system is on is burnt, or made for the instance.
-    if matches!(kind, "iso9660" | "udf") {
+    if matches!(kind, "iso9660" | "udf" | "udf,iso9660" | "iso9660,udf") && !kinds::is_file(name) {
         return Spec::Medium(name.to_owned());
     }
-    for (tag, directory, make) in kinds {
-        if let Some(value) = name.strip_prefix(tag).or_else(|| name.strip_prefix(directory)) {
+    for (tag, directory, make) in tags {
+        if let Some(value) = name.strip_prefix(tag) {
             return make(value.trim_matches(['"', '\'']).to_owned());
         }
+        if let Some(value) = name.strip_prefix(directory) {
+            return make(udev_unescape(value));
+        }
     }
-    let Some(device) = name.strip_prefix("/dev/") else { return Spec::Other(name.to_owned()) };
-    let number = FIRST_DISK.iter().find_map(|disk| device.strip_prefix(disk)?.parse().ok());
-    if let Some(number) = number {
+    let by_id =
+        name.strip_prefix("ID=").map(|id| format!("/dev/disk/by-id/{}", id.trim_matches(['"', '\''])));
+    let name = by_id.as_deref().unwrap_or(name);
+    if let Some(number) = own.partition(name) {
         return Spec::Partition(number);
     }
-    let is_first = FIRST_DISK.iter().any(|disk| device.starts_with(disk.trim_end_matches('p')));
-    let rest = |prefix: &&str| device.strip_prefix(prefix);
-    let is_drive = DRIVES.iter().filter_map(rest).any(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_disk =
-        DISKS.iter().filter_map(rest).any(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    if is_drive {
+    if kinds::is_drive(name) {
         return Spec::Medium(name.to_owned());
     }
-    if is_disk && !is_first {
-        return Spec::OtherDisk(name.to_owned());
+    if kinds::is_file(name) {
+        return Spec::File(name.to_owned());
     }
-    Spec::Other(name.to_owned())
+    match name.strip_prefix("/dev/") {
+        Some(path) if !kinds::names_a_disk(name) => Spec::Other(path.to_owned()),
+        // A pool of ZFS lies on disks, whose content tib does not know.
+        None if kind == "zfs" => Spec::Other(name.to_owned()),
+        _ => Spec::OtherDisk(name.to_owned()),
+    }
+}
+
+/// Undoes the escapes (`\x20` for a blank) that udev writes labels with.
+fn udev_unescape(text: &str) -> String {
+    let mut parts = text.split("\\x");
+    let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                out.extend_from_slice(&part.as_bytes()[2..]);
+            }
+            None => out.extend([b"\\x", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Undoes the octal escapes (`\040` for a blank) of fstab.

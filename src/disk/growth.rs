@@ -24,6 +24,8 @@ pub enum RootPlace {
 pub struct Root {
     /// Where it lies.
     pub place: RootPlace,
+    /// What it is, where the disk alone does not tell.
+    pub kind: Option<FileSystemKind>,
     /// Room in it, where the disk alone does not tell.
     pub room: Option<Room>,
     /// What the appliance lacks to enlarge it, such as `XFS`.
@@ -101,6 +103,8 @@ pub struct GrowthPlan {
     /// Numbers of partitions that are physical volumes.
     volumes: Vec<u32>,
     root: Root,
+    /// What takes tools of its own to enlarge: the root file system, and what it lies on.
+    needs: Vec<FileSystemKind>,
     /// Room in the root file system as it is.
     room: Room,
 }
@@ -110,18 +114,21 @@ impl GrowthPlan {
     pub(super) fn of(disk: &mut dyn BlockRead, root: Root) -> Result<Self, DiskError> {
         let table = partition::read_table(disk)?.filter(|table| !table.partitions.is_empty());
         let mut volumes = Vec::new();
-        let mut found = root.room;
+        let (mut found, mut kind) = (root.room, root.kind);
         for Partition { number, start, length, .. } in partition::list(disk)? {
             let Some(content) = filesystem::detect(disk, start, length)? else { continue };
             if content.kind == FileSystemKind::Lvm {
                 volumes.push(number);
             }
             if root.place == RootPlace::Partition(number) {
+                kind = Some(content.kind);
                 found = room(disk, content.kind, start)?.or(found);
             }
         }
         let room = found.unwrap_or(Room { size: disk.size(), free: 0 });
-        Ok(Self { size: disk.size(), table, volumes, root, room })
+        let volume = (root.place == RootPlace::LogicalVolume).then_some(FileSystemKind::Lvm);
+        let needs = kind.into_iter().chain(volume).collect();
+        Ok(Self { size: disk.size(), table, volumes, root, needs, room })
     }
 
     /// Bytes of the disk as it is.
@@ -137,6 +144,17 @@ impl GrowthPlan {
     /// Bytes in use in the root file system.
     pub fn used(&self) -> u64 {
         self.room.size.saturating_sub(self.room.free)
+    }
+
+    /// Kinds of storage that have to grow with the disk: the root file system, and what it lies on.
+    pub fn needs(&self) -> &[FileSystemKind] {
+        &self.needs
+    }
+
+    /// Says what the appliance lacks to enlarge these.
+    pub fn with_lack(mut self, lacks: Option<&'static str>) -> Self {
+        self.root.lacks = self.root.lacks.or(lacks);
+        self
     }
 
     /// What the appliance lacks to enlarge the root file system.

@@ -28,7 +28,7 @@ fn plan(script: &str, place: RootPlace) -> GrowthPlan {
         }
     }
     let room = Some(Room { size: 60 * MIB, free: 10 * MIB });
-    plan_of(&lab, Root { place, room, lacks: None })
+    plan_of(&lab, Root { place, kind: None, room, lacks: None })
 }
 
 fn root(number: u32) -> RootPlace {
@@ -149,7 +149,7 @@ fn a_hybrid_table_is_not_touched() {
     let lab = Lab::new();
     lab.run("truncate", &["-s", "64M", "disk.raw"]);
     lab.run("sgdisk", &["-n", "1:0:+8M", "-n", "2:0:0", "-h", "1", "disk.raw"]);
-    let root = Root { place: root(2), room: None, lacks: None };
+    let root = Root { place: root(2), kind: None, room: None, lacks: None };
     let plan = plan_of(&lab, root);
     assert_eq!(plan.grow(GIB).unwrap_err(), Obstacle::Hybrid);
 }
@@ -159,7 +159,7 @@ fn room_is_that_of_the_root_and_what_it_can_gain() {
     let lab = Lab::new();
     lab.run("truncate", &["-s", "64M", "disk.raw"]);
     lab.run("mke2fs", &["-q", "-t", "ext4", "disk.raw", "32M"]);
-    let root = Root { place: root(0), room: None, lacks: None };
+    let root = Root { place: root(0), kind: None, room: None, lacks: None };
     let whole = plan_of(&lab, root);
     // Twice as large as its file system, which nobody has enlarged.
     let growth = whole.grow(64 * MIB).unwrap().unwrap();

@@ -1,5 +1,7 @@
 //! How a disk is laid out: partition table, partitions, what each holds, and what firmware finds to boot.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -9,7 +11,8 @@ use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystem, FileSystemKind};
 use super::inodes::{Shared, lock};
 use super::partition::{self, Kind, Partition, SECTOR};
-use super::{BlockRead, DiskError, ImageInfo};
+use super::place::Place;
+use super::{BlockRead, DiskError, ImageInfo, lvm, usage};
 
 /// How a disk is laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -23,6 +26,8 @@ pub struct Layout {
     pub boot_sector: Option<BootSector>,
     /// The partitions, by number. A disk without table that holds a file system is one partition of number 0.
     pub partitions: Vec<PartitionLayout>,
+    /// Logical volumes of LVM, by group and name.
+    pub logical_volumes: Vec<LogicalVolumeLayout>,
 }
 
 /// Kind of partition table.
@@ -85,7 +90,29 @@ pub struct PartitionLayout {
     pub problem: Option<String>,
 }
 
-/// What a partition holds.
+/// A logical volume of LVM and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct LogicalVolumeLayout {
+    /// Name of its volume group.
+    pub group: String,
+    /// Its own name.
+    pub name: String,
+    /// Its identity.
+    pub id: String,
+    /// Bytes it has.
+    pub length: u64,
+    /// How it is laid out, in LVM's words: `linear`, `striped`, `thin`, `raid1`, …
+    pub kind: String,
+    /// The partitions it lies in, where tib knows them.
+    pub partitions: Vec<u32>,
+    /// What it holds, if tib knows it.
+    pub content: Option<VolumeContent>,
+    /// Why what it holds could not be looked at.
+    pub problem: Option<String>,
+}
+
+/// What a partition or logical volume holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct VolumeContent {
@@ -118,13 +145,21 @@ pub struct VolumeContent {
 /// Says how the disk of an image is laid out. What is wrong inside a partition is told with it.
 pub(super) fn read(image: ImageInfo, disk: &Shared) -> Result<Layout, DiskError> {
     let (table, sector, boot_sector, partitions) = read_table(&mut **lock(disk))?;
+    let (logical_volumes, lvm_problem) = match logical_volumes(disk, &partitions) {
+        Ok(volumes) => (volumes, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
     let partitions = partitions
         .into_iter()
         .map(|partition| {
-            let (content, problem) = match content(disk, &partition) {
+            let (content, mut problem) = match content(disk, &Place::Partition(partition.number), &partition)
+            {
                 Ok(content) => (content, None),
                 Err(error) => (None, Some(error.to_string())),
             };
+            if content.as_ref().is_some_and(|content| content.kind == word(FileSystemKind::Lvm)) {
+                problem.clone_from(&lvm_problem);
+            }
             let active = (1..=4).contains(&partition.number)
                 && sector[446 + (partition.number as usize - 1) * 16] == 0x80;
             PartitionLayout {
@@ -141,7 +176,37 @@ pub(super) fn read(image: ImageInfo, disk: &Shared) -> Result<Layout, DiskError>
             }
         })
         .collect();
-    Ok(Layout { image, table, boot_sector, partitions })
+    Ok(Layout { image, table, boot_sector, partitions, logical_volumes })
+}
+
+fn logical_volumes(disk: &Shared, partitions: &[Partition]) -> Result<Vec<LogicalVolumeLayout>, DiskError> {
+    let mut physical = Vec::new();
+    for partition in partitions {
+        let found = filesystem::detect(&mut **lock(disk), partition.start, partition.length)?;
+        if found.is_some_and(|found| found.kind == FileSystemKind::Lvm) {
+            physical.push(partition);
+        }
+    }
+    let volumes = lvm::find(disk, &physical)?.into_iter().map(|volume| {
+        let place = Place::Logical(Arc::new(volume.clone()));
+        let view = place.disk(disk);
+        let content = view.map_or(Ok(None), |view| content(&view, &place, &volume.as_partition()));
+        let (content, problem) = match content {
+            Ok(content) => (content, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        LogicalVolumeLayout {
+            group: volume.group,
+            name: volume.name,
+            id: volume.id,
+            length: volume.size,
+            kind: volume.kind,
+            partitions: volume.partitions,
+            content,
+            problem,
+        }
+    });
+    Ok(volumes.collect())
 }
 
 /// The first sector of a disk.
@@ -206,10 +271,11 @@ fn boot_sector(
     Ok(Some(BootSector { loader: Some("GRUB".to_owned()), core: Some(core) }))
 }
 
-fn content(disk: &Shared, partition: &Partition) -> Result<Option<VolumeContent>, DiskError> {
+fn content(disk: &Shared, place: &Place, partition: &Partition) -> Result<Option<VolumeContent>, DiskError> {
     let (start, length) = (partition.start, partition.length);
     let found = filesystem::detect(&mut **lock(disk), start, length)?;
     let Some(FileSystem { kind, uuid, label }) = found else { return Ok(None) };
+    usage::check_size(&mut **lock(disk), kind, place, start, length)?;
     let mut content = VolumeContent { kind: word(kind).to_owned(), uuid, label, ..VolumeContent::default() };
     match kind {
         FileSystemKind::Ext => {

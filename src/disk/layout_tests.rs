@@ -88,7 +88,7 @@ fn a_disk_that_boots_both_ways() {
             "2 4096 EFI System Some(\"ESP\") vfat EFI None",
             "3 69632 Linux root (x86-64) Some(\"root fs\") ext4 root None",
             "4 135168 Linux swap None swap swap None",
-            "5 143360 Linux LVM None lvm  None",
+            "5 143360 Linux LVM None lvm  Some(\"damaged image: the label of LVM's physical volume in partition 5 is not whole\")",
         ]
     );
     let esp = found.partitions[1].content.as_ref().unwrap();

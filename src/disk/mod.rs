@@ -26,6 +26,7 @@ mod hostile_tests;
 mod inodes;
 mod layout;
 mod library;
+mod lvm;
 mod mounts;
 mod open;
 mod os_tree;
@@ -33,6 +34,7 @@ mod overlaps;
 mod overlay;
 pub mod partition;
 mod partition_types;
+mod place;
 mod qcow2;
 mod raw;
 mod system;
@@ -46,15 +48,18 @@ mod writer;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_ext, any_fat};
+pub use any::{any_ext, any_fat, any_lvm};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
 pub use ext4::{ExtState, ExtVersion};
+pub use filesystem::FileSystemKind;
 pub use gate::{Backing, Format, ImageInfo, Policy, gate};
 pub use growth::{Growth, GrowthPlan, Obstacle, Root, RootPlace};
 pub use header::Compression;
-pub use layout::{BootSector, CoreImage, Layout, PartitionLayout, TableKind, VolumeContent};
+pub use layout::{
+    BootSector, CoreImage, Layout, LogicalVolumeLayout, PartitionLayout, TableKind, VolumeContent,
+};
 pub use open::{open, open_own};
 pub use overlay::{LARGEST_DISK, create_overlay};
 pub use partition::{Partition, SECTOR};

@@ -123,7 +123,7 @@ fn of_two_systems_none_is_taken() {
     let error = opened(&lab, &["root.img", "other.img"]).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "more than one operating system in the image, in partitions 1 and 2: tib cannot know which is meant"
+        "more than one operating system in the image, in partition 1 and partition 2: tib cannot know which is meant"
     );
     // What has no /etc is no root: `/usr` alone, or a copy of it.
     ext(&lab, "usr.img", "usr", "usr/lib/os-release");

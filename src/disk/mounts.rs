@@ -1,28 +1,34 @@
-//! Which partitions an image's `/etc/fstab` means.
+//! Which partitions and logical volumes an image's `/etc/fstab` means.
 
 use super::filesystem::{FileSystem, FileSystemKind};
-use super::fstab::{FstabEntry, Names, Spec, is_within};
+use super::fstab::{FstabEntry, Names, Spec};
+use super::place::Place;
 use super::{DiskError, Partition};
 
-/// A partition and what is in it.
+/// A partition or logical volume, and what is in it.
 #[derive(Debug, Clone)]
 pub(super) struct Volume {
+    pub(super) place: Place,
+    /// As the partition table has it. A logical volume counts as one from 0 to its end.
     pub(super) partition: Partition,
     pub(super) content: Option<FileSystem>,
 }
 
-/// Below these, nothing of an image's own is expected: what the image does not have is left out there.
-const NOT_ITS_OWN: &[&str] = &["/boot", "/mnt", "/media", "/tmp", "/proc", "/sys", "/dev", "/run"];
-
 impl Volume {
     fn names(&self) -> Names<'_> {
         let content = self.content.as_ref();
+        let (number, logical) = match &self.place {
+            Place::Partition(number) => (Some(*number), None),
+            Place::Logical(volume) => (None, Some(volume)),
+        };
         Names {
             uuid: content.and_then(|content| content.uuid.as_deref()),
             label: content.and_then(|content| content.label.as_deref()),
             part_uuid: self.partition.id.as_deref(),
             part_label: self.partition.label.as_deref(),
-            number: Some(self.partition.number),
+            number,
+            logical: logical.map(|volume| (volume.group.as_str(), volume.name.as_str())),
+            mapper_id: logical.map(|volume| volume.mapper_id.as_str()),
         }
     }
 
@@ -30,46 +36,59 @@ impl Volume {
         spec.means(&self.names())
     }
 
+    pub(super) fn kind(&self) -> Option<FileSystemKind> {
+        self.content.as_ref().map(|content| content.kind)
+    }
+
     /// Whether file systems may lie in it that tib does not see.
     fn may_hide(&self) -> bool {
-        match &self.content {
+        match self.kind() {
             None => !self.partition.kind.is_bios_boot(),
-            Some(content) => {
-                matches!(content.kind, FileSystemKind::Lvm | FileSystemKind::Luks | FileSystemKind::Raid)
+            Some(kind) => matches!(kind, FileSystemKind::Lvm | FileSystemKind::Luks | FileSystemKind::Raid),
+        }
+    }
+
+    /// Why what is in it is not read, as the end of a sentence.
+    fn unread(&self) -> String {
+        match (&self.place, self.kind()) {
+            (Place::Logical(volume), None) if let Err(reason) = &volume.map => {
+                format!(" is on {volume}, which{reason}: that is not read natively")
             }
+            (_, Some(kind)) => format!(" is {}, which tib does not read natively", kind.name()),
+            (_, None) => " holds something that tib does not know".to_owned(),
         }
     }
 }
 
-/// The volume that an entry mounts; `None` if the system does without it.
+/// The volume that an entry mounts; `None` if the image does not have it.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when it is, or may be, something that tib does not read by itself.
+/// [`DiskError::Unsupported`] when it is, or may be, something that tib does not read by itself; [`DiskError::Locked`] when
+/// that is encrypted.
 pub(super) fn volume_of(entry: &FstabEntry, volumes: &[Volume]) -> Result<Option<usize>, DiskError> {
     let FstabEntry { spec, name, point, .. } = entry;
-    let found = volumes.iter().position(|volume| volume.is(spec));
-    let content = found.and_then(|index| volumes.get(index)).map(|volume| &volume.content);
-    let reason = match content {
-        Some(Some(content)) if matches!(content.kind, FileSystemKind::Ext | FileSystemKind::Vfat) => {
-            return Ok(found);
-        }
-        Some(Some(content)) => {
-            format!("{point} is {}, which tib does not read natively", content.kind.name())
-        }
-        Some(None) => format!("{point} holds something that tib does not know"),
-        None if matches!(spec, Spec::Medium(_)) => return Ok(None),
-        None if may_be_hidden(spec, volumes) => {
-            format!("/etc/fstab mounts `{name}` at {point}, which may be in what tib does not read natively")
-        }
-        None if entry.optional || NOT_ITS_OWN.iter().any(|top| is_within(point, top)) => return Ok(None),
-        None => format!("/etc/fstab mounts `{name}` at {point}, which is not in the image"),
-    };
-    Err(DiskError::Unsupported(reason))
-}
-
-/// Whether what no partition is called may be within one of them.
-fn may_be_hidden(spec: &Spec, volumes: &[Volume]) -> bool {
-    matches!(spec, Spec::Uuid(_) | Spec::Label(_) | Spec::Other(_)) && volumes.iter().any(Volume::may_hide)
+    if let Some(index) = volumes.iter().position(|volume| volume.is(spec)) {
+        let volume = &volumes[index];
+        return match volume.kind() {
+            Some(FileSystemKind::Ext | FileSystemKind::Vfat) => Ok(Some(index)),
+            Some(FileSystemKind::Luks) => Err(DiskError::Locked(format!(
+                "/etc/fstab mounts {} at {point}, which is encrypted",
+                volume.place
+            ))),
+            _ => Err(DiskError::Unsupported(format!("{point}{}", volume.unread()))),
+        };
+    }
+    if !matches!(spec, Spec::Uuid(_) | Spec::Label(_) | Spec::Other(_)) {
+        return Ok(None);
+    }
+    // What nothing is called may be within something.
+    let hiding: Vec<&Volume> = volumes.iter().filter(|volume| volume.may_hide()).collect();
+    let reason = format!("/etc/fstab mounts `{name}` at {point}, which may be in what");
+    match hiding.iter().find(|volume| volume.kind() != Some(FileSystemKind::Luks)) {
+        Some(_) => Err(DiskError::Unsupported(format!("{reason} tib does not read natively"))),
+        None if hiding.is_empty() => Ok(None),
+        None => Err(DiskError::Locked(format!("{reason} is encrypted ({})", hiding[0].place))),
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +111,7 @@ mod tests {
             uuid: Some(uuid.to_owned()),
             label: label.map(str::to_owned),
         });
-        Volume { partition, content }
+        Volume { place: Place::Partition(number), partition, content }
     }
 
     /// What is mounted where, or what is said.
@@ -160,14 +179,9 @@ mod tests {
                 ("LABEL=xfs /boot xfs", Err(&boot)),
                 ("LABEL=xfs /mnt/x xfs", Err(&mnt)),
                 ("LABEL=xfs /usr xfs nofail", Err(&usr)),
-                (
-                    "/dev/mapper/vg-var /var ext4",
-                    Err("/etc/fstab mounts `/dev/mapper/vg-var` at /var, which is not in the image"),
-                ),
-                (
-                    "/dev/sdb1 /boots ext4",
-                    Err("/etc/fstab mounts `/dev/sdb1` at /boots, which is not in the image"),
-                ),
+                // What is not on the disk is not there to be left out.
+                ("/dev/mapper/vg-var /var ext4\nUUID=gone /opt ext4\n/dev/sdb1 /boots ext4", Ok(&[])),
+                ("/dev/disk/by-id/virtio-5a9e2c70 /var/lib/postgresql ext4 defaults 0 2", Ok(&[])),
             ],
         );
     }
@@ -180,13 +194,29 @@ mod tests {
             format!("/etc/fstab mounts `{name}` at /mnt/x, which may be in what tib does not read natively")
         };
         let (logical, label) = (hidden("/dev/vg/data"), hidden("LABEL=data"));
+        let by_id = hidden("/dev/disk/by-id/dm-name-vg-data");
         check(
             &volumes,
             &[
                 ("/dev/vg/data /mnt/x ext4 nofail", Err(&logical)),
                 ("LABEL=data /mnt/x ext4 nofail", Err(&label)),
-                ("/dev/vdb /mnt/x ext4 nofail", Ok(&[])),
+                ("/dev/vdb /mnt/x ext4 nofail\n/dev/rbd0 /var ext4 _netdev\n/a.img /b ext4 loop", Ok(&[])),
+                ("/dev/disk/by-path/virtio-pci-0000:00:07.0 /var ext4", Ok(&[])),
+                ("/dev/disk/by-id/dm-name-vg-data /mnt/x ext4", Err(&by_id)),
                 ("PARTUUID=data /mnt/x ext4 nofail", Ok(&[])),
+            ],
+        );
+        volumes.pop();
+        volumes.push(volume(4, Some((FileSystemKind::Luks, "ee", None))));
+        let locked = "/etc/fstab mounts `/dev/mapper/crypt` at /srv, which may be in what is encrypted (partition 4), and tib \
+                      cannot unlock it";
+        let named = "/etc/fstab mounts partition 4 at /srv, which is encrypted, and tib cannot unlock it";
+        check(
+            &volumes,
+            &[
+                ("/dev/mapper/crypt /srv ext4 nofail", Err(locked)),
+                ("/dev/vda4 /srv ext4", Err(named)),
+                ("/dev/vdb /srv ext4", Ok(&[])),
             ],
         );
         volumes.pop();

@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::filesystem::FileSystemKind;
 use super::inodes::{Directory, Inodes, Shared};
-use super::partition::place;
+use super::place::Place;
 use super::tree::asks_for_directory;
-use super::{DiskError, FileKind, Root, RootPlace, Stat, Tree, Xattr};
+use super::{DiskError, FileKind, Room, Root, Stat, Tree, Xattr};
 use crate::shown::escape;
 
 /// Links followed on the way to one file, as in Linux.
@@ -32,10 +33,9 @@ struct Mount {
     source: Option<Vec<u8>>,
 }
 
-/// A file system of one of the partitions.
+/// A file system of one of the partitions or logical volumes.
 struct Volume {
-    /// Number of the partition.
-    partition: u32,
+    place: Place,
     inodes: Box<dyn Inodes>,
 }
 
@@ -52,22 +52,33 @@ pub(super) struct OsTree {
     volumes: Vec<Volume>,
     /// The root's comes first.
     mounts: Vec<Mount>,
+    /// The last mount at each canonical path: that one counts.
+    points: HashMap<Vec<u8>, usize>,
     /// Directories by canonical path (the root's is empty), so that the way to them need not be gone again.
     directories: HashMap<Vec<u8>, Node>,
     /// Bytes of files it gives before it takes the image for a trap.
     budget: u64,
+    /// What the root file system is, and the room in it, where the disk alone does not tell.
+    kind: Option<FileSystemKind>,
+    room: Option<Room>,
+    /// What is to be said of what is not there.
+    missed: Vec<String>,
 }
 
 impl OsTree {
-    /// A tree whose root lies in a partition of `disk`. It gives `budget` bytes of files at the most.
-    pub(super) fn new(disk: &Shared, partition: u32, root: Box<dyn Inodes>, budget: u64) -> Self {
+    /// A tree whose root lies there on `disk`. It gives `budget` bytes of files at the most.
+    pub(super) fn new(disk: &Shared, place: Place, root: Box<dyn Inodes>, budget: u64) -> Self {
         let mount = Mount { point: Vec::new(), volume: 0, inode: root.root(), source: None };
         Self {
             disk: Arc::clone(disk),
-            volumes: vec![Volume { partition, inodes: root }],
+            volumes: vec![Volume { place, inodes: root }],
+            points: HashMap::from([(Vec::new(), 0)]),
             mounts: vec![mount],
             directories: HashMap::new(),
             budget,
+            kind: None,
+            room: None,
+            missed: Vec::new(),
         }
     }
 
@@ -75,9 +86,9 @@ impl OsTree {
         Node { mount: 0, inode: self.mounts[0].inode }
     }
 
-    /// What is mounted at a canonical path: the last mount there counts.
+    /// What is mounted at a canonical path.
     fn mounted_at(&self, path: &[u8]) -> Option<Node> {
-        let mount = self.mounts.iter().rposition(|mount| mount.point == path)?;
+        let mount = *self.points.get(path)?;
         Some(Node { mount, inode: self.mounts[mount].inode })
     }
 
@@ -271,19 +282,25 @@ impl Tree for OsTree {
     fn fork(&self) -> Option<Box<dyn Tree + '_>> {
         let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner).fork()?;
         let disk: Shared = Arc::new(Mutex::new(disk));
-        let on = |volume: &Volume| Volume { partition: volume.partition, inodes: volume.inodes.on(&disk) };
+        let on = |Volume { place, inodes }: &Volume| {
+            let inodes = inodes.on(&place.disk(&disk).ok()?);
+            Some(Volume { place: place.clone(), inodes })
+        };
         Some(Box::new(OsTree {
-            volumes: self.volumes.iter().map(on).collect(),
+            volumes: self.volumes.iter().map(on).collect::<Option<_>>()?,
             mounts: self.mounts.clone(),
+            points: self.points.clone(),
             directories: HashMap::new(),
             budget: self.budget,
+            kind: self.kind,
+            room: self.room,
+            missed: self.missed.clone(),
             disk,
         }))
     }
 
     fn root(&mut self) -> Result<Root, DiskError> {
-        let place = RootPlace::Partition(self.volumes[0].partition);
-        Ok(Root { place, room: None, lacks: None })
+        Ok(Root { place: self.volumes[0].place.root(), kind: self.kind, room: self.room, lacks: None })
     }
 
     fn explain(&self) -> String {
@@ -292,14 +309,20 @@ impl Tree for OsTree {
             path => path.into_owned(),
         };
         let mounts = self.mounts.iter().map(|mount| {
-            let Volume { partition, inodes } = &self.volumes[mount.volume];
+            let Volume { place, inodes } = &self.volumes[mount.volume];
             let what = match &mount.source {
                 Some(source) => shown(source),
-                None => format!("{} in {}", inodes.name(), place(*partition)),
+                None => format!("{} in {place}", inodes.name()),
             };
             format!("{} is {what}", shown(&mount.point))
         });
-        format!("read by tib itself: {}", mounts.collect::<Vec<_>>().join(", "))
+        let mounts = mounts.collect::<Vec<_>>().join(", ");
+        let missed: String = self.missed.iter().map(|missed| format!("; {missed}")).collect();
+        format!("read by tib itself: {mounts}{missed}")
+    }
+
+    fn missed(&self) -> &[String] {
+        &self.missed
     }
 }
 

@@ -119,12 +119,39 @@ pub(super) fn read_table(disk: &mut dyn BlockRead) -> Result<Option<Table>, Disk
     }
     // Boot sectors of FAT and NTFS carry the same signature; a table's flags are 0 or 0x80.
     let is_table = (0..4).all(|index| matches!(sector[446 + index * 16], 0 | 0x80));
-    let size = disk.size();
-    let fits = |entry: &MbrEntry| entry.start >= 1 && (entry.start + entry.sectors) * SECTOR <= size;
-    if !is_table || entries.is_empty() || !entries.iter().all(fits) {
+    if !is_table || entries.is_empty() || entries.iter().any(|entry| entry.start == 0) {
         return Ok(None);
     }
-    mbr(disk, &sector, &entries).map(Some)
+    let unit = mbr_sector(disk, &entries)?;
+    let size = disk.size();
+    if entries.iter().any(|entry| entry.end() * unit > size) {
+        // A table of a disk that has lost its end, or something else that happens to look like one.
+        let is_order = entries.iter().all(|one| {
+            entries.iter().all(|other| {
+                one.number == other.number || one.end() <= other.start || other.end() <= one.start
+            })
+        });
+        let begins = entries.iter().any(|entry| entry.start * unit < size);
+        if !is_order || !begins || filesystem::detect(disk, 0, size)?.is_some() {
+            return Ok(None);
+        }
+    }
+    mbr(disk, &sector, &entries, unit).map(Some)
+}
+
+/// Bytes of the sectors that an MBR counts in. It does not say, so what lies where it points tells; without anything there
+/// they have the usual size.
+fn mbr_sector(disk: &mut dyn BlockRead, entries: &[MbrEntry]) -> Result<u64, DiskError> {
+    let mut holds = |unit: u64| {
+        for entry in entries.iter().filter(|entry| !entry.is_extended()) {
+            let start = entry.start * unit;
+            if start < disk.size() && filesystem::detect(disk, start, entry.sectors * unit)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok::<_, DiskError>(false)
+    };
+    Ok(if !holds(SECTOR)? && holds(LARGE_SECTOR)? { LARGE_SECTOR } else { SECTOR })
 }
 
 struct MbrEntry {
@@ -135,6 +162,10 @@ struct MbrEntry {
 }
 
 impl MbrEntry {
+    fn end(&self) -> u64 {
+        self.start + self.sectors
+    }
+
     fn is_extended(&self) -> bool {
         matches!(self.kind, 0x05 | 0x0f | 0x85)
     }
@@ -155,48 +186,50 @@ fn mbr_entries(sector: &[u8; SECTOR as usize]) -> Vec<MbrEntry> {
         .collect()
 }
 
+/// Reads an MBR whose sectors have `unit` bytes. A partition that goes on behind the end of the disk ends there, as Linux
+/// has it; whether what it holds fits is for whoever reads that.
 fn mbr(
     disk: &mut dyn BlockRead,
     sector: &[u8; SECTOR as usize],
     entries: &[MbrEntry],
+    unit: u64,
 ) -> Result<Table, DiskError> {
     let signature = u32::from_le_bytes([sector[440], sector[441], sector[442], sector[443]]);
-    let partition = |number: u32, kind: u8, start: u64, sectors: u64| Partition {
-        number,
-        start: start * SECTOR,
-        length: sectors * SECTOR,
-        kind: Kind::Mbr(kind),
-        label: None,
-        id: Some(format!("{signature:08x}-{number:02x}")),
+    let size = disk.size();
+    let partition = |number: u32, kind: u8, start: u64, sectors: u64| {
+        let Some(room) = size.checked_sub(start * unit).filter(|room| *room > 0) else {
+            return damaged(format!("partition {number} begins behind the end of the disk"));
+        };
+        Ok(Partition {
+            number,
+            start: start * unit,
+            length: (sectors * unit).min(room),
+            kind: Kind::Mbr(kind),
+            label: None,
+            id: Some(format!("{signature:08x}-{number:02x}")),
+        })
     };
-    let mut partitions: Vec<Partition> = entries
-        .iter()
-        .filter(|entry| !entry.is_extended())
-        .map(|entry| partition(entry.number, entry.kind, entry.start, entry.sectors))
-        .collect();
-    let extended = entries.iter().filter(|entry| entry.is_extended());
-    let extended: Vec<Partition> =
-        extended.map(|entry| partition(entry.number, entry.kind, entry.start, entry.sectors)).collect();
+    let (mut partitions, mut extended) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let list = if entry.is_extended() { &mut extended } else { &mut partitions };
+        list.push(partition(entry.number, entry.kind, entry.start, entry.sectors)?);
+    }
     for extended in entries.iter().filter(|entry| entry.is_extended()) {
         let mut next = Some(0);
         for number in (5..).take(MAX_LOGICAL) {
             let Some(relative) = next else { break };
             let record = extended.start + relative;
             let mut sector = [0; SECTOR as usize];
-            if (record + 1) * SECTOR > disk.size() {
+            if (record + 1) * unit > size {
                 return damaged("a logical partition lies outside the disk");
             }
-            disk.read_exact_at(&mut sector, record * SECTOR)?;
+            disk.read_exact_at(&mut sector, record * unit)?;
             if sector[510..] != [0x55, 0xaa] {
                 break;
             }
             let entries = mbr_entries(&sector);
             for logical in entries.iter().filter(|entry| !entry.is_extended()) {
-                let start = record + logical.start;
-                if (start + logical.sectors) * SECTOR > disk.size() {
-                    return damaged("a logical partition lies outside the disk");
-                }
-                partitions.push(partition(number, logical.kind, start, logical.sectors));
+                partitions.push(partition(number, logical.kind, record + logical.start, logical.sectors)?);
             }
             // Only forwards, so a chain cannot run in a circle.
             next = entries.iter().find(|entry| entry.is_extended()).map(|entry| entry.start);
@@ -205,7 +238,7 @@ fn mbr(
             }
         }
     }
-    Ok(Table { gpt: false, hybrid: false, sector: SECTOR, tail: 0, partitions, extended })
+    Ok(Table { gpt: false, hybrid: false, sector: unit, tail: 0, partitions, extended })
 }
 
 /// Reads a GPT. In the table itself only its place tells how large its sectors are.

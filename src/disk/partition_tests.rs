@@ -106,6 +106,70 @@ fn a_file_system_on_the_whole_disk_is_one_partition() {
     assert_eq!(found.label.as_deref(), Some("all"));
 }
 
+/// fdisk writes it and tells where the partitions are; a file system in one of them makes clear in which sectors.
+#[test]
+fn a_master_boot_record_may_count_large_sectors() {
+    let lab = Lab::new();
+    lab.run("sh", &["-c", "truncate -s 96M disk.raw; printf 'o\\nn\\np\\n1\\n256\\n+16M\\nn\\ne\\n2\\n\\n\\nn\\n\\n\\nw\\n' | \
+        fdisk -b 4096 disk.raw"]);
+    let listed = lab.run("fdisk", &["-b", "4096", "-l", "-o", "device,start,sectors", "disk.raw"]);
+    let expected: Vec<(u32, u64, u64)> = listed
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.strip_prefix("disk.raw")?.split_ascii_whitespace();
+            let mut next = || words.next()?.parse::<u64>().ok();
+            Some((u32::try_from(next()?).ok()?, next()? * 4096, next()? * 4096))
+        })
+        .filter(|(number, ..)| *number != 2)
+        .collect();
+    assert_eq!(expected.len(), 2, "{listed}");
+    // Without anything in them, nobody can tell.
+    let mut disk = open(&lab.path("disk.raw"), &Policy::default()).unwrap();
+    assert_eq!(read_table(disk.as_mut()).unwrap().unwrap().sector, 512);
+    for (_, start, _) in &expected {
+        let offset = format!("offset={start}");
+        lab.run("mke2fs", &["-q", "-F", "-t", "ext4", "-E", &offset, "disk.raw", "16M"]);
+    }
+    let mut disk = open(&lab.path("disk.raw"), &Policy::default()).unwrap();
+    let table = read_table(disk.as_mut()).unwrap().unwrap();
+    assert_eq!(table.sector, 4096);
+    let found: Vec<_> = table.partitions.iter().map(|p| (p.number, p.start, p.length)).collect();
+    assert_eq!(found, expected);
+}
+
+/// Linux lets such a partition end with the disk, and a partition that begins behind it does not exist there.
+#[test]
+fn a_partition_ends_with_its_disk() {
+    let lab = Lab::new();
+    let script = "label: dos\nsize=8M, type=83\nsize=20M, type=83\n";
+    let bytes = table_by_sfdisk(&lab, script, 32 << 20);
+    let whole = list(&mut Memory(bytes.clone())).unwrap();
+    let cut = list(&mut Memory(bytes[..24 << 20].to_vec())).unwrap();
+    assert_eq!(cut[0], whole[0]);
+    assert_eq!((cut[1].start, cut[1].start + cut[1].length), (whole[1].start, 24 << 20));
+    let error = list(&mut Memory(bytes[..8 << 20].to_vec())).unwrap_err();
+    assert_eq!(error.to_string(), "damaged image: partition 2 begins behind the end of the disk");
+    let bytes = table_by_sfdisk(&lab, MBR, 32 << 20);
+    let logical = list(&mut Memory(bytes.clone())).unwrap()[2].clone();
+    let size = (logical.start + logical.length - 4096) as usize;
+    let cut = list(&mut Memory(bytes[..size].to_vec())).unwrap();
+    assert_eq!((cut[2].number, cut[2].length), (6, logical.length - 4096));
+}
+
+#[test]
+fn a_boot_sector_of_a_file_system_is_no_table() {
+    let lab = Lab::new();
+    for bits in ["12", "16", "32"] {
+        std::fs::File::create(lab.path("fat")).unwrap().set_len(64 << 20).unwrap();
+        lab.run("mkfs.fat", &["-F", bits, "fat"]);
+        let mut bytes = std::fs::read(lab.path("fat")).unwrap();
+        // What its program has there may look like an entry.
+        bytes[446..462].copy_from_slice(&[0x80, 0, 0, 0, 0x83, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
+        bytes[462..510].fill(0);
+        assert!(table(&mut Memory(bytes)).unwrap().is_none(), "FAT{bits}");
+    }
+}
+
 #[test]
 fn logical_partitions_that_run_in_a_circle_are_damage() {
     let lab = Lab::new();

@@ -11,9 +11,8 @@ use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
 use super::os_tree::OsTree;
 use super::partition::Partition;
-use super::usage::room;
-use super::{BlockRead, DiskError, FileKind, Tree, partition};
-use crate::size::Size;
+use super::place::Place;
+use super::{BlockRead, DiskError, FileKind, Tree, lvm, partition, usage};
 
 /// Bytes that one tree gives, beside four times what the disk holds: files may claim more than any disk has.
 const MAX_READ: u64 = 64 << 30;
@@ -27,29 +26,44 @@ const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 /// as its `/etc/fstab` says.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, LVM, LUKS, an
-/// ext4 feature): an appliance may. [`DiskError::NoSystem`], [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
+/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, a thin volume of LVM, an
+/// ext4 feature): an appliance may. [`DiskError::Locked`] when nobody can, [`DiskError::NoSystem`], [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
 pub fn open_tree(disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
     tree_on(&share(disk))
 }
 
 /// The same on a disk that others read, too.
 pub(super) fn tree_on(disk: &Shared) -> Result<Box<dyn Tree>, DiskError> {
-    let (volumes, size) = {
-        let mut disk = lock(disk);
-        (volumes(&mut **disk)?, disk.size())
-    };
+    let (volumes, size) = (volumes(disk)?, lock(disk).size());
     let budget = size.saturating_mul(4).saturating_add(MAX_READ);
     let mut search = Search { disk: Arc::clone(disk), volumes, budget, unread: Vec::new() };
     search.read_labels();
     search.open()
 }
 
-fn volumes(disk: &mut dyn BlockRead) -> Result<Vec<Volume>, DiskError> {
+/// The partitions of a disk, and the logical volumes in place of the physical ones.
+fn volumes(shared: &Shared) -> Result<Vec<Volume>, DiskError> {
     let mut volumes = Vec::new();
-    for partition in partition::list(disk)? {
-        let content = filesystem::detect(disk, partition.start, partition.length)?;
-        volumes.push(Volume { partition, content });
+    {
+        let mut disk = lock(shared);
+        for partition in partition::list(&mut **disk)? {
+            let content = filesystem::detect(&mut **disk, partition.start, partition.length)?;
+            volumes.push(Volume { place: Place::Partition(partition.number), partition, content });
+        }
+    }
+    let is_physical = |volume: &&Volume| volume.kind() == Some(FileSystemKind::Lvm);
+    let physical: Vec<&Partition> =
+        volumes.iter().filter(is_physical).map(|volume| &volume.partition).collect();
+    let logical = lvm::find(shared, &physical)?;
+    volumes.retain(|volume| !is_physical(&volume));
+    for volume in logical {
+        let partition = volume.as_partition();
+        let place = Place::Logical(Arc::new(volume));
+        let content = match place.disk(shared) {
+            Ok(disk) => filesystem::detect(&mut **lock(&disk), 0, partition.length)?,
+            Err(_) => None,
+        };
+        volumes.push(Volume { place, partition, content });
     }
     Ok(volumes)
 }
@@ -81,43 +95,45 @@ impl Search {
             else {
                 continue;
             };
+            let Ok(disk) = volume.place.disk(&self.disk) else { continue };
             // What is wrong with one is told when it is mounted.
-            let fat =
-                Fat::open(&self.disk, volume.partition.start, volume.partition.length, Access::default());
+            let fat = Fat::open(&disk, volume.partition.start, volume.partition.length, Access::default());
             content.label = fat.and_then(|mut fat| fat.label()).ok().flatten();
         }
     }
 
     fn open(mut self) -> Result<Box<dyn Tree>, DiskError> {
         let (mut sure, mut perhaps) = (Vec::new(), Vec::new());
-        let mut damage = None;
+        let (mut damage, mut locked) = (None, Vec::new());
         for index in 0..self.volumes.len() {
             match self.root(index) {
                 Ok(Some((tree, RootLikeness::Yes))) => sure.push((index, tree)),
                 Ok(Some((tree, RootLikeness::Perhaps))) => perhaps.push((index, tree)),
                 Ok(_) => {}
                 Err(DiskError::Unsupported(reason)) => {
-                    let number = self.volumes[index].partition.number;
-                    self.unread.push((index, format!("{}{reason}", partition::place(number))));
+                    self.unread.push((index, format!("{}{reason}", self.volumes[index].place)));
                 }
+                Err(DiskError::Locked(reason)) => locked.push(reason),
                 Err(error @ DiskError::Damaged(_)) => damage = damage.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
         let mut found = if sure.is_empty() { perhaps } else { sure };
         if found.len() > 1 {
-            let numbers = found.iter().map(|(index, _)| self.volumes[*index].partition.number);
-            return Err(DiskError::SeveralSystems(numbers.collect()));
+            let places = found.iter().map(|(index, _)| self.volumes[*index].place.to_string());
+            return Err(DiskError::SeveralSystems(places.collect::<Vec<_>>().join(" and ")));
         }
-        let reasons: Vec<String> = self.unread.iter().map(|(_, reason)| reason.clone()).collect();
+        let unread = self.unread.iter().map(|(_, reason)| reason);
+        // What is locked may be the root if nothing else is.
+        let reasons: Vec<&str> = unread.chain(&locked).map(String::as_str).collect();
         match (found.pop(), damage) {
             // What is damaged may be the root that is meant.
             (_, Some(damage)) => Err(damage),
             (Some((index, tree)), None) => self.mount_all(index, tree),
-            (None, None) if reasons.is_empty() => {
-                Err(DiskError::NoSystem("no file system has an os-release file".to_owned()))
-            }
-            (None, None) => Err(DiskError::Unsupported(reasons.join("; "))),
+            (None, None) if !self.unread.is_empty() => Err(DiskError::Unsupported(reasons.join("; "))),
+            // An appliance has no key either.
+            (None, None) if !locked.is_empty() => Err(DiskError::Locked(locked.join(", "))),
+            (None, None) => Err(DiskError::NoSystem("no file system has an os-release file".to_owned())),
         }
     }
 
@@ -130,47 +146,31 @@ impl Search {
         };
         let volume = &self.volumes[index];
         let (start, length) = (volume.partition.start, volume.partition.length);
-        let inodes = match volume.content.as_ref().map(|content| content.kind) {
-            Some(FileSystemKind::Ext) => Ext::open(&self.disk, start, length).map_err(colon)?,
+        let disk = volume.place.disk(&self.disk)?;
+        if let Some(kind) = volume.kind() {
+            usage::check_size(&mut **lock(&disk), kind, &volume.place, start, length)?;
+        }
+        let inodes = match volume.kind() {
+            Some(FileSystemKind::Ext) => Ext::open(&disk, start, length).map_err(colon)?,
             Some(FileSystemKind::Vfat | FileSystemKind::Swap) => return Ok(None),
-            Some(other @ (FileSystemKind::Xfs | FileSystemKind::Btrfs | FileSystemKind::Lvm)) => {
-                self.check_size(index, other)?;
-                return Err(DiskError::Unsupported(format!(" is {}", other.name())));
+            Some(FileSystemKind::Luks) => {
+                let version = filesystem::luks_version(&mut **lock(&disk), start)?;
+                return Err(DiskError::Locked(format!("{} is encrypted ({version})", volume.place)));
             }
             Some(other) => return Err(DiskError::Unsupported(format!(" is {}", other.name()))),
             None => {
-                if length < MIN_SYSTEM || self.is_blank(index)? {
+                if length < MIN_SYSTEM || filesystem::is_blank(&mut **lock(&disk), start, length)? {
                     return Ok(None);
                 }
                 return Err(DiskError::Unsupported(" holds something that tib does not know".to_owned()));
             }
         };
-        let mut tree = OsTree::new(&self.disk, volume.partition.number, Box::new(inodes), self.budget);
+        let mut tree = OsTree::new(&self.disk, volume.place.clone(), Box::new(inodes), self.budget);
+        if let (Place::Logical(_), Some(kind)) = (&volume.place, volume.kind()) {
+            tree = tree.with_root(Some(kind), usage::room(&mut **lock(&disk), kind, start)?);
+        }
         let root = root_kind(&mut tree).map_err(colon)?;
         Ok(Some((tree, root)))
-    }
-
-    /// No appliance could mount what has lost its end, and none would say why.
-    fn check_size(&self, index: usize, kind: FileSystemKind) -> Result<(), DiskError> {
-        let Partition { number, start, length, .. } = self.volumes[index].partition;
-        let mut disk = lock(&self.disk);
-        let size = room(&mut **disk, kind, start)?.map_or(0, |room| room.size);
-        if size <= length {
-            return Ok(());
-        }
-        Err(DiskError::Damaged(format!(
-            "{} has {}, and its {} needs {}: the image has lost its end",
-            partition::place(number),
-            Size(length),
-            kind.name(),
-            Size(size)
-        )))
-    }
-
-    fn is_blank(&self, index: usize) -> Result<bool, DiskError> {
-        let partition = &self.volumes[index].partition;
-        let mut disk = lock(&self.disk);
-        filesystem::is_blank(&mut **disk, partition.start, partition.length)
     }
 
     /// Mounts what the fstab of a root names.
@@ -187,15 +187,14 @@ impl Search {
                 tree.bind(source, &entry.point, *recursive)?;
             } else if let Some(index) = volume_of(&entry, &self.volumes)? {
                 let inodes = self.inodes(index, &entry)?;
-                tree.mount(&entry.point, self.volumes[index].partition.number, inodes)?;
+                tree.mount(&entry.point, self.volumes[index].place.clone(), inodes)?;
+            } else if let Some(missed) = entry.missed() {
+                tree.miss(missed);
             }
         }
         if root_kind(&mut tree)? != RootLikeness::Yes {
-            let number = self.volumes[root].partition.number;
-            return Err(DiskError::NoSystem(format!(
-                "the os-release of {} leads nowhere",
-                partition::place(number)
-            )));
+            let place = &self.volumes[root].place;
+            return Err(DiskError::NoSystem(format!("the os-release of {place} leads nowhere")));
         }
         Ok(Box::new(tree))
     }
@@ -204,9 +203,10 @@ impl Search {
     fn check_unread(&self, entries: &[FstabEntry]) -> Result<(), DiskError> {
         for (index, reason) in &self.unread {
             let volume = &self.volumes[*index];
-            let kind = volume.content.as_ref().map(|content| content.kind);
-            let may_be_root =
-                matches!(kind, Some(FileSystemKind::Ext | FileSystemKind::Xfs | FileSystemKind::Btrfs));
+            let may_be_root = matches!(
+                volume.kind(),
+                Some(FileSystemKind::Ext | FileSystemKind::Xfs | FileSystemKind::Btrfs)
+            );
             let is_named = entries.iter().any(|entry| volume.is(&entry.spec));
             if may_be_root && !is_named && volume.partition.length >= MIN_SYSTEM {
                 let reason = format!("{reason}, and may be the root of another operating system");
@@ -218,14 +218,15 @@ impl Search {
 
     /// The file system that an entry mounts.
     fn inodes(&self, index: usize, entry: &FstabEntry) -> Result<Box<dyn Inodes>, DiskError> {
-        let Volume { partition, content } = &self.volumes[index];
-        let (start, length) = (partition.start, partition.length);
-        Ok(match content.as_ref().map(|content| content.kind) {
+        let volume = &self.volumes[index];
+        let (start, length) = (volume.partition.start, volume.partition.length);
+        let disk = volume.place.disk(&self.disk)?;
+        Ok(match volume.kind() {
             Some(FileSystemKind::Vfat) => {
                 let access = Access::new(entry.options.iter().map(String::as_str));
-                Box::new(Fat::open(&self.disk, start, length, access)?)
+                Box::new(Fat::open(&disk, start, length, access)?)
             }
-            _ => Box::new(Ext::open(&self.disk, start, length)?),
+            _ => Box::new(Ext::open(&disk, start, length)?),
         })
     }
 }

@@ -266,7 +266,11 @@ fn what_cannot_be_read_natively_is_said() {
         Ok(_) => panic!("opened"),
         Err(error) => error,
     };
-    assert_eq!(error(&lab).to_string(), "/etc/fstab mounts `LABEL=var` at /var, which is not in the image");
+    let missed =
+        "`LABEL=var`, which /etc/fstab mounts at /var, is not on the image's disk: it is read without that";
+    let tree = tree_of(&lab.path("disk.raw")).unwrap();
+    assert_eq!(tree.missed(), [missed]);
+    assert!(tree.explain().ends_with(&format!("; {missed}")), "{}", tree.explain());
     filled(&lab, &["-t", "ext4", "-O", "casefold"]);
     let reason = "the disk without partitions: the ext4 file system uses names without regard to case";
     assert_eq!(error(&lab).to_string(), reason);

@@ -133,6 +133,11 @@ pub trait Tree: Send {
     /// How the tree is read, and why that way, for people.
     fn explain(&self) -> String;
 
+    /// What the image's fstab mounts and the image does not have, a sentence each, for people.
+    fn missed(&self) -> &[String] {
+        &[]
+    }
+
     /// Hands the content of a file to `sink` piece by piece. Follows links.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! How large a file system is and how much of it is free, by its superblock.
 
 use super::ext4::Summary;
-use super::filesystem::FileSystemKind;
+use super::filesystem::{FileSystemKind, LVM_LABEL};
 use super::{BlockRead, DiskError};
+use crate::size::Size;
 
 /// Room in a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +47,41 @@ pub(super) fn room(
             let (total, used) = (le(&block[0x70..0x78]), le(&block[0x78..0x80]));
             (le(&block[0xd1..0xd9]), total.saturating_sub(used))
         }
-        // LVM2's `pv_header`, behind the label in the second sector: its size follows its UUID.
-        FileSystemKind::Lvm => (le(&read(512 + 64, 8)?), 0),
+        // LVM2's `label_header` in one of the first four sectors, which says where its `pv_header` is: the size follows its
+        // UUID.
+        FileSystemKind::Lvm => {
+            let front = read(0, 2048)?;
+            let label = front.chunks(512).find(|sector| sector.starts_with(LVM_LABEL));
+            let header = label.and_then(|label| label.get(le(&label[20..24]) as usize..));
+            match header.and_then(|header| header.get(32..40)) {
+                Some(size) => (le(size), 0),
+                None => return Ok(None),
+            }
+        }
         _ => return Ok(None),
     };
     Ok(Some(Room { size, free }))
+}
+
+/// Sees to it that what lies in `length` bytes from `start` fits there. Nothing could mount what has lost its end, and an appliance would
+/// not say why.
+///
+/// # Errors
+/// [`DiskError::Damaged`] when it does not.
+pub(super) fn check_size(
+    disk: &mut dyn BlockRead,
+    kind: FileSystemKind,
+    place: &dyn std::fmt::Display,
+    start: u64,
+    length: u64,
+) -> Result<(), DiskError> {
+    let size = room(disk, kind, start)?.map_or(0, |room| room.size);
+    if size <= length {
+        return Ok(());
+    }
+    let (name, length, size) = (kind.name(), Size(length), Size(size));
+    let fault = format!("{place} has {length}, and its {name} needs {size}: the image has lost its end");
+    Err(DiskError::Damaged(fault))
 }
 
 #[cfg(test)]

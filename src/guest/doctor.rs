@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::GuestError;
 use super::session::{Drive, DriveFormat, Session, SessionOptions};
+use super::storage;
 use crate::control::Control;
+use crate::disk::FileSystemKind;
 use crate::host::kvm::{self, Acceleration};
 use crate::host::{process, temp_dir};
 use crate::shell::quote;
@@ -72,14 +74,18 @@ pub fn examine(control: &Control, sources: &[(String, u16)]) -> Result<Vec<Findi
         Ok((session, seconds)) => {
             let why = "every build runs in one";
             findings.push(Finding::new("appliance", why, State::Ok, format!("boots in {seconds:.0} s")));
-            findings.push(storage(session.lacks()));
+            findings.push(enlarging(session.lacks()));
             network(&session, sources, &mut findings);
             if let Err(error) = session.shutdown() {
                 findings.push(Finding::new("appliance end", why, State::Failed, error.to_string()));
             }
         }
         Err(GuestError::Cancelled(cancelled)) => return Err(cancelled.into()),
-        Err(error) => findings.push(no_appliance(&error)),
+        Err(error) => {
+            findings.push(no_appliance(&error));
+            // What it would lack if it started.
+            findings.push(enlarging(Ok(lacking_of_all())));
+        }
     }
     control.cancel.check()?;
     Ok(findings)
@@ -149,7 +155,7 @@ fn libguestfs() -> Finding {
 
 fn kernel() -> Finding {
     let why = "the appliance boots a kernel of this host, which must be readable to you";
-    if let Some(path) = fixed_appliance() {
+    if let Some(path) = storage::fixed_appliance() {
         return Finding::new("kernel", why, State::Ok, format!("a fixed appliance in {}", path.display()));
     }
     let found = if let Some(path) = std::env::var_os("SUPERMIN_KERNEL") {
@@ -181,15 +187,6 @@ fn kernel() -> Finding {
         }
         (readable, _) => Finding::new("kernel", why, State::Ok, names(readable)),
     }
-}
-
-/// The directory of a ready-made appliance that libguestfs uses in place of one made from this host's files.
-fn fixed_appliance() -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("LIBGUESTFS_PATH")?;
-    let complete = |directory: &std::path::PathBuf| {
-        ["kernel", "initrd", "root"].iter().all(|file| fs_err::File::open(directory.join(file)).is_ok())
-    };
-    std::env::split_paths(&path).find(complete)
 }
 
 fn user() -> Finding {
@@ -225,14 +222,23 @@ fn no_appliance(error: &GuestError) -> Finding {
         .fix("see the findings above; `libguestfs-test-tool` shows every detail of the boot")
 }
 
+/// The kinds of storage that an appliance of this host could not enlarge.
+fn lacking_of_all() -> Vec<&'static str> {
+    let kinds = [FileSystemKind::Xfs, FileSystemKind::Btrfs, FileSystemKind::Lvm];
+    kinds.iter().filter_map(|kind| storage::lacking(&[*kind])).collect()
+}
+
 /// What roots may lie on, beside ext4, without which there is no appliance.
-fn storage(lacks: Result<Vec<&'static str>, GuestError>) -> Finding {
+fn enlarging(lacks: Result<Vec<&'static str>, GuestError>) -> Finding {
     let name = "appliance storage";
     let why = "a base whose root is on XFS (Enterprise Linux), Btrfs (Fedora) or LVM can only be enlarged with its tools";
     match lacks {
         Ok(lacks) if lacks.is_empty() => Finding::new(name, why, State::Ok, "tools for XFS, Btrfs and LVM"),
-        Ok(lacks) => Finding::new(name, why, State::Warning, format!("no tools for {}", lacks.join(", ")))
-            .fix("`make setup` installs what is missing: libguestfs-xfs, or btrfs-progs and lvm2"),
+        Ok(lacks) => {
+            let packages: Vec<_> = lacks.iter().filter_map(|kind| storage::packages_for(kind)).collect();
+            Finding::new(name, why, State::Warning, format!("no tools for {}", lacks.join(", ")))
+                .fix(&format!("install {} (`make setup` does)", packages.join(", ")))
+        }
         Err(error) => Finding::new(name, why, State::Failed, format!("could not be checked: {error}"))
             .fix("`libguestfs-test-tool` shows what the appliance has"),
     }
@@ -315,10 +321,13 @@ mod tests {
 
     #[test]
     fn storage_that_cannot_be_enlarged_is_named() {
-        let finding = storage(Ok(vec!["XFS", "LVM"]));
+        let finding = enlarging(Ok(vec!["XFS", "LVM"]));
         assert_eq!((finding.state, finding.detail.as_str()), (State::Warning, "no tools for XFS, LVM"));
-        assert!(finding.fix.is_some_and(|fix| fix.contains("libguestfs-xfs")));
-        assert_eq!(storage(Ok(Vec::new())).state, State::Ok);
+        assert_eq!(
+            finding.fix.as_deref(),
+            Some("install libguestfs-xfs and xfsprogs, lvm2 (`make setup` does)")
+        );
+        assert_eq!(enlarging(Ok(Vec::new())).state, State::Ok);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use guestfs::Handle;
@@ -80,6 +81,7 @@ unsafe extern "C" {
         flags: c_int,
         data: *mut c_void,
     ) -> c_int;
+    fn guestfs_get_path(g: *mut c_void) -> *const c_char;
     fn guestfs_user_cancel(g: *mut c_void) -> c_int;
     fn guestfs_sh(g: *mut c_void, command: *const c_char) -> *mut c_char;
     fn guestfs_lstatns(g: *mut c_void, path: *const c_char) -> *mut StatNs;
@@ -136,6 +138,15 @@ unsafe extern "C" fn make_ascii(g: *mut c_void, _: *mut c_void, _: *const c_char
             }
             byte = byte.add(1);
         }
+    }
+}
+
+/// Where libguestfs looks for what it makes appliances of, as in `PATH`. The crate hands out a text that goes with the handle.
+pub(super) fn search_path(handle: &Handle) -> Option<OsString> {
+    // SAFETY: the handle is valid, and while it is the string is, which is copied here.
+    unsafe {
+        let path = guestfs_get_path(raw(handle));
+        (!path.is_null()).then(|| OsStr::from_bytes(CStr::from_ptr(path).to_bytes()).to_owned())
     }
 }
 

@@ -35,9 +35,6 @@ impl Volume {
     }
 
     fn is(&self, spec: &Spec) -> bool {
-        if let Spec::Other(name) = spec {
-            return *name == self.device || mapped_name(&self.device).as_ref() == Some(name);
-        }
         let tag = |key: &str| self.tags.get(key).map(String::as_str);
         spec.means(&Names {
             uuid: tag("UUID"),
@@ -45,6 +42,9 @@ impl Volume {
             part_uuid: tag("PART_ENTRY_UUID"),
             part_label: tag("PART_ENTRY_NAME"),
             number: self.number,
+            // Partitions lie in no directory.
+            logical: self.device.strip_prefix("/dev/").and_then(|path| path.split_once('/')),
+            mapper_id: None,
         })
     }
 
@@ -57,12 +57,6 @@ impl Volume {
         };
         entry.options_named(names).collect::<Vec<_>>().join(",")
     }
-}
-
-/// The other name of a logical volume: `/dev/mapper/group-volume`, dashes within the names doubled.
-fn mapped_name(device: &str) -> Option<String> {
-    let (group, volume) = device.strip_prefix("/dev/")?.split_once('/')?;
-    Some(format!("/dev/mapper/{}-{}", group.replace('-', "--"), volume.replace('-', "--")))
 }
 
 impl Session {
@@ -107,19 +101,20 @@ impl Session {
                     What::Path { path: source.clone(), recursive: *recursive }
                 }
                 (Spec::Other(_), None) if !entry.optional => return None,
-                (spec, None) => {
-                    if !entry.optional && !matches!(spec, Spec::Medium(_)) {
-                        self.events.warning(format!(
-                            "the image's fstab mounts {} from a file system that the image does not have",
-                            entry.point
-                        ));
-                    }
+                (_, None) => {
+                    self.miss(entry);
                     continue;
                 }
             };
             mounts.push(Mount { what, at: entry.point.clone() });
         }
         Some(mounts)
+    }
+
+    fn miss(&self, entry: &FstabEntry) {
+        if let Some(missed) = entry.missed() {
+            self.events.note(missed);
+        }
     }
 
     fn inspect(&self, volumes: &[Volume]) -> Result<Vec<Mount>, GuestError> {
@@ -130,7 +125,7 @@ impl Session {
                 .map(|root| {
                     let (kind, points) = (g.inspect_get_type(&root)?, g.inspect_get_mountpoints(&root)?);
                     let points = points.into_iter().map(|(at, what)| (at, of_first_drive(&what)));
-                    Ok((of_first_drive(&root), kind, points.collect()))
+                    Ok((of_first_drive(&root), kind, points.collect::<HashMap<String, String>>()))
                 })
                 .collect::<Result<Vec<_>, guestfs::Error>>()
         })?;
@@ -143,6 +138,16 @@ impl Session {
             return Err(undecided(std::iter::once(&root).chain(&others).map(String::as_str)));
         }
         let text = self.look_at(&root)?.unwrap_or_default();
+        // Inspection repeats what fstab says, whether it is there or not.
+        let points: HashMap<String, String> = self.call("vfs_type", None, move |g| {
+            let is_there = |what: &str| g.vfs_type(what).is_ok_and(|kind| !kind.is_empty());
+            Ok(points.into_iter().filter(|(at, what)| at == "/" || is_there(what)).collect())
+        })?;
+        for entry in entries(&text)? {
+            if !points.contains_key(&entry.point) && !matches!(entry.spec, Spec::Bind { .. }) {
+                self.miss(&entry);
+            }
+        }
         layout_of(points, &text)
     }
 }
@@ -231,7 +236,7 @@ fn volumes(g: &Handle) -> Result<Vec<Volume>, guestfs::Error> {
     devices.extend(g.lvs()?);
     let volumes = devices.into_iter().map(|device| {
         Ok(Volume {
-            number: device.strip_prefix(DISK).and_then(|rest| rest.parse().ok()),
+            number: device.strip_prefix(DISK).map(|rest| rest.parse().unwrap_or(0)),
             // Fails for a partition in which blkid recognises nothing.
             tags: g.blkid(&device).unwrap_or_default(),
             device,
@@ -327,7 +332,8 @@ mod tests {
             ("/dev/mapper/fedora-vg-ro-ot", false),
             ("/dev/fedora-vg/root", false),
         ] {
-            assert_eq!(volume.is(&Spec::Other(name.into())), matches, "{name}");
+            let entry = &fstab::parse(&format!("{name} /x ext4"))[0];
+            assert_eq!(volume.is(&entry.spec), matches, "{name}");
         }
     }
 

@@ -15,11 +15,13 @@ mod root;
 mod script;
 mod session;
 mod space;
+mod storage;
 mod tree;
 mod worker;
 
 pub use error::{Cause, GuestError};
 pub use session::{Drive, DriveFormat, Session, SessionOptions};
+pub use storage::{lacking, packages_for};
 pub use tree::SessionTree;
 
 use std::path::Path;

@@ -8,6 +8,7 @@ use guestfs::{BtrfsFilesystemResizeOptArgs, FstrimOptArgs, Handle, StatVFS, XfsG
 use super::GuestError;
 use super::layout::DISK;
 use super::session::Session;
+use super::storage::{STORAGE, Storage};
 use crate::disk::{Growth, Room, Root, RootPlace};
 
 impl Session {
@@ -81,35 +82,32 @@ impl Session {
         let about = device.clone();
         let lacks = self.call("feature_available", Some(&device), move |g| {
             let kind = g.vfs_type(&about)?;
-            let needed = FEATURES.iter().filter(|(_, feature)| {
+            let needed = STORAGE.iter().filter(|Storage { feature, .. }| {
                 *feature == kind || *feature == "lvm2" && place == RootPlace::LogicalVolume
             });
-            for (name, feature) in needed {
-                if !g.feature_available(&[*feature])? {
-                    return Ok(Some(*name));
+            for storage in needed {
+                if !g.feature_available(&[storage.feature])? {
+                    return Ok(Some(storage.name()));
                 }
             }
             Ok(None)
         })?;
-        Ok(Root { place, room: Some(self.space()?), lacks })
+        Ok(Root { place, kind: None, room: Some(self.space()?), lacks })
     }
 
     /// What this appliance has no tools for, of all that a root file system may lie on.
     pub(super) fn lacks(&self) -> Result<Vec<&'static str>, GuestError> {
         self.call("feature_available", None, |g| {
             let mut lacks = Vec::new();
-            for (name, feature) in FEATURES {
-                if !g.feature_available(&[feature])? {
-                    lacks.push(name);
+            for storage in &STORAGE {
+                if !g.feature_available(&[storage.feature])? {
+                    lacks.push(storage.name());
                 }
             }
             Ok(lacks)
         })
     }
 }
-
-/// What people call it, and libguestfs.
-const FEATURES: [(&str, &str); 3] = [("XFS", "xfs"), ("Btrfs", "btrfs"), ("LVM", "lvm2")];
 
 /// Where a mountable of the appliance lies.
 fn place_of(mountable: &str) -> RootPlace {

@@ -143,15 +143,29 @@ fn explain(path: &[u8], error: GuestError) -> DiskError {
         GuestError::Call { errno, message, .. } => {
             let wrong =
                 |problem: &str| DiskError::WrongKind { path: path.clone(), problem: problem.to_owned() };
-            match Errno::from_raw_os_error(errno) {
-                Errno::NOENT => DiskError::NotFound(path),
-                Errno::NOTDIR => DiskError::NotDirectory(path),
-                Errno::ISDIR => wrong("is a directory"),
-                Errno::LOOP => wrong("is a loop of links"),
-                Errno::INVAL => wrong("is not a link"),
+            // 0 is no error's number, and libguestfs may give none.
+            match (1..4096).contains(&errno).then(|| Errno::from_raw_os_error(errno)) {
+                Some(Errno::NOENT) => DiskError::NotFound(path),
+                Some(Errno::NOTDIR) => DiskError::NotDirectory(path),
+                Some(Errno::ISDIR) => wrong("is a directory"),
+                Some(Errno::LOOP) => wrong("is a loop of links"),
+                Some(Errno::INVAL) => wrong("is not a link"),
                 _ => DiskError::Damaged(format!("cannot read `{path}`: {message}")),
             }
         }
         error => DiskError::Damaged(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_a_number_is_one() {
+        let call =
+            |errno| GuestError::Call { operation: "lstat", path: None, message: "odd".to_owned(), errno };
+        assert_eq!(explain(b"/x", call(0)).to_string(), "damaged image: cannot read `/x`: odd");
+        assert!(explain(b"/x", call(2)).is_missing());
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::control::Control;
 use crate::disk::{self, DiskError, Format, GrowthPlan, ImageInfo, Layout, Policy, Tree, VirtualDisk};
 use crate::error::Result;
-use crate::guest::{Drive, DriveFormat, Session, SessionOptions, SessionTree};
+use crate::guest::{self, Drive, DriveFormat, Session, SessionOptions, SessionTree};
 
 pub use error::ImageError;
 use watch::Watched;
@@ -89,7 +89,9 @@ impl Image {
     /// As [`tree`](Self::tree).
     pub fn growth(&mut self) -> Result<GrowthPlan, ImageError> {
         let root = self.tree()?.root()?;
-        Ok(self.disk.growth(root)?)
+        let plan = self.disk.growth(root)?;
+        let lacks = guest::lacking(plan.needs());
+        Ok(plan.with_lack(lacks))
     }
 
     /// Its file tree, which tells how much of it is read and stops when the user interrupts: opened on the host if its file
@@ -120,7 +122,13 @@ impl Image {
 
     fn open_tree(&self) -> Result<Opened, ImageError> {
         let reason = match self.disk.tree() {
-            Ok(tree) => return Ok(Opened::Natively(tree)),
+            Ok(tree) => {
+                let missed = tree.missed().iter();
+                missed.for_each(|missed| {
+                    self.control.events.note(format!("{}: {missed}", self.path.display()));
+                });
+                return Ok(Opened::Natively(tree));
+            }
             Err(DiskError::Unsupported(reason)) => reason,
             Err(error) => return Err(error.into()),
         };

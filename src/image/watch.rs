@@ -117,6 +117,10 @@ impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
     fn explain(&self) -> String {
         self.tree.explain()
     }
+
+    fn missed(&self) -> &[String] {
+        self.tree.missed()
+    }
 }
 
 #[cfg(test)]

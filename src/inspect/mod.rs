@@ -229,6 +229,12 @@ impl Inspection {
                     self.problems.push(SectionProblem { section: Part::Disk, reason });
                 }
             }
+            for volume in &layout.logical_volumes {
+                if let Some(problem) = &volume.problem {
+                    let reason = format!("{}/{}: {problem}", volume.group, volume.name);
+                    self.problems.push(SectionProblem { section: Part::Disk, reason });
+                }
+            }
             self.disk = Some(layout);
         }
         self

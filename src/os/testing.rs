@@ -283,7 +283,7 @@ impl Tree for MemTree {
     }
 
     fn root(&mut self) -> Result<Root, DiskError> {
-        Ok(Root { place: RootPlace::Partition(1), room: None, lacks: None })
+        Ok(Root { place: RootPlace::Partition(1), kind: None, room: None, lacks: None })
     }
 
     fn explain(&self) -> String {
@@ -324,5 +324,11 @@ pub(crate) fn layout(boot_sector: Option<BootSector>, programs: &[(&str, &str)])
         content: Some(content),
         problem: None,
     };
-    Layout { image, table: TableKind::Gpt, boot_sector, partitions: vec![partition] }
+    Layout {
+        image,
+        table: TableKind::Gpt,
+        boot_sector,
+        partitions: vec![partition],
+        logical_volumes: Vec::new(),
+    }
 }

@@ -1,11 +1,13 @@
 //! Putting file systems, and paths of them, under one root.
 
 use super::{Mount, OsTree, Volume};
-use crate::disk::DiskError;
+use crate::disk::filesystem::FileSystemKind;
 use crate::disk::inodes::Inodes;
+use crate::disk::place::Place;
+use crate::disk::{DiskError, Room};
 
 /// Mount points, all together.
-const MAX_MOUNTS: usize = 1000;
+const MAX_MOUNTS: usize = 10_000;
 
 impl OsTree {
     /// Mounts a file system in front of what is at `point`.
@@ -15,7 +17,7 @@ impl OsTree {
     pub(in crate::disk) fn mount(
         &mut self,
         point: &str,
-        partition: u32,
+        place: Place,
         inodes: Box<dyn Inodes>,
     ) -> Result<(), DiskError> {
         let mount = Mount {
@@ -24,10 +26,25 @@ impl OsTree {
             inode: inodes.root(),
             source: None,
         };
-        self.volumes.push(Volume { partition, inodes });
+        self.volumes.push(Volume { place, inodes });
+        self.add(mount);
+        Ok(())
+    }
+
+    fn add(&mut self, mount: Mount) {
+        self.points.insert(mount.point.clone(), self.mounts.len());
         self.mounts.push(mount);
         self.directories.clear();
-        Ok(())
+    }
+
+    /// Says what the root file system is and how much room it has, where the disk alone does not tell.
+    pub(in crate::disk) fn with_root(self, kind: Option<FileSystemKind>, room: Option<Room>) -> Self {
+        Self { kind, room, ..self }
+    }
+
+    /// Keeps in mind that something is not there.
+    pub(in crate::disk) fn miss(&mut self, what: String) {
+        self.missed.push(what);
     }
 
     /// Shows what is at `source` at `point` too, if there is anything; with what is mounted below it if `recursive` is set.
@@ -59,8 +76,7 @@ impl OsTree {
                 shown.push(Mount { point, source: Some(mount.point.clone()), ..mount.clone() });
             }
         }
-        self.mounts.extend(shown);
-        self.directories.clear();
+        shown.into_iter().for_each(|mount| self.add(mount));
         if self.mounts.len() > MAX_MOUNTS {
             return Err(DiskError::Damaged("/etc/fstab shows the same over and over".to_owned()));
         }

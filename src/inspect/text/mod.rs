@@ -112,6 +112,41 @@ fn disk(page: &mut Page, layout: &Layout) {
         &["", ">START", ">SIZE", "TYPE", "HOLDS", ">USED", ">FREE", "STATE", "LABEL", "UUID"],
         rows.collect(),
     );
+    logical_volumes(page, layout);
+}
+
+fn logical_volumes(page: &mut Page, layout: &Layout) {
+    let rows: Vec<Vec<Cell>> = layout
+        .logical_volumes
+        .iter()
+        .map(|volume| {
+            let content = volume.content.clone().unwrap_or_default();
+            let state = state(&content);
+            let holds = match &volume.problem {
+                Some(_) => Cell::toned("unreadable", Tone::Bad),
+                None => Cell::from(content.kind.as_str()),
+            };
+            let partitions: Vec<String> = volume.partitions.iter().map(u32::to_string).collect();
+            vec![
+                Cell::from(format!("{}/{}", volume.group, volume.name)),
+                Cell::from(size(volume.length)),
+                Cell::from(volume.kind.as_str()),
+                Cell::from(partitions.join(", ")),
+                holds,
+                Cell::from(content.used.map(size)),
+                Cell::from(content.free.map(size)),
+                state,
+                Cell::from(content.label),
+                Cell::from(content.uuid),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        page.table(
+            &["VOLUME", ">SIZE", "KIND", "IN", "HOLDS", ">USED", ">FREE", "STATE", "LABEL", "UUID"],
+            rows,
+        );
+    }
 }
 
 fn state(content: &VolumeContent) -> Cell {

@@ -109,7 +109,7 @@ impl Tree for HostTree {
     }
 
     fn root(&mut self) -> Result<Root, DiskError> {
-        Ok(Root { place: RootPlace::Partition(1), room: None, lacks: None })
+        Ok(Root { place: RootPlace::Partition(1), kind: None, room: None, lacks: None })
     }
 
     fn explain(&self) -> String {
