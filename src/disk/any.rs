@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use super::btrfs::Btrfs;
 use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::inodes::{Inodes, Shared};
@@ -39,6 +40,17 @@ pub fn any_ext(bytes: &[u8]) -> usize {
     Ext::open(&disk(bytes), 0, bytes.len() as u64).map_or(0, |ext| visit(Box::new(ext)))
 }
 
+/// Reads bytes as a Btrfs, as far as that goes, whatever their checksums. Returns how many inodes it came to.
+#[doc(hidden)]
+pub fn any_btrfs(bytes: &[u8]) -> usize {
+    let Ok(mut btrfs) = Btrfs::open_checked(&disk(bytes), 0, bytes.len() as u64, false) else { return 0 };
+    for root in btrfs.roots() {
+        let _ = btrfs.part(root);
+    }
+    let _ = btrfs.mounted(&["subvol=deep/subvolume".to_owned()]);
+    visit(Box::new(btrfs))
+}
+
 /// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.
 #[doc(hidden)]
 pub fn any_fat(bytes: &[u8]) -> usize {
@@ -57,7 +69,7 @@ fn disk(bytes: &[u8]) -> Shared {
 }
 
 fn visit(mut system: Box<dyn Inodes>) -> usize {
-    let mut left = vec![system.root()];
+    let mut left = system.roots();
     let mut met = HashSet::new();
     while let Some(inode) = left.pop() {
         if met.len() > INODES || !met.insert(inode) {

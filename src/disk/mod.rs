@@ -7,6 +7,7 @@
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 mod any;
+mod btrfs;
 mod bytes;
 mod cached;
 mod codec;
@@ -46,7 +47,7 @@ mod writer;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_ext, any_fat};
+pub use any::{any_btrfs, any_ext, any_fat};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};

@@ -50,7 +50,9 @@ pub(super) fn volume_of(entry: &FstabEntry, volumes: &[Volume]) -> Result<Option
     let found = volumes.iter().position(|volume| volume.is(spec));
     let content = found.and_then(|index| volumes.get(index)).map(|volume| &volume.content);
     let reason = match content {
-        Some(Some(content)) if matches!(content.kind, FileSystemKind::Ext | FileSystemKind::Vfat) => {
+        Some(Some(content))
+            if matches!(content.kind, FileSystemKind::Ext | FileSystemKind::Btrfs | FileSystemKind::Vfat) =>
+        {
             return Ok(found);
         }
         Some(Some(content)) => {

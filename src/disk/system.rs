@@ -1,7 +1,12 @@
 //! Finds the operating system on a disk, and mounts what belongs to it.
 
+mod roots;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::roots::choose_root;
+use super::btrfs::Btrfs;
 use super::cached::share;
 use super::ext4::Ext;
 use super::fat::{Access, Fat};
@@ -130,10 +135,14 @@ impl Search {
         };
         let volume = &self.volumes[index];
         let (start, length) = (volume.partition.start, volume.partition.length);
-        let inodes = match volume.content.as_ref().map(|content| content.kind) {
-            Some(FileSystemKind::Ext) => Ext::open(&self.disk, start, length).map_err(colon)?,
+        let inodes: Box<dyn Inodes> = match volume.content.as_ref().map(|content| content.kind) {
+            Some(FileSystemKind::Ext) => Box::new(Ext::open(&self.disk, start, length).map_err(colon)?),
+            Some(FileSystemKind::Btrfs) => {
+                self.check_size(index, FileSystemKind::Btrfs)?;
+                Box::new(Btrfs::open(&self.disk, start, length).map_err(colon)?)
+            }
             Some(FileSystemKind::Vfat | FileSystemKind::Swap) => return Ok(None),
-            Some(other @ (FileSystemKind::Xfs | FileSystemKind::Btrfs | FileSystemKind::Lvm)) => {
+            Some(other @ (FileSystemKind::Xfs | FileSystemKind::Lvm)) => {
                 self.check_size(index, other)?;
                 return Err(DiskError::Unsupported(format!(" is {}", other.name())));
             }
@@ -145,8 +154,8 @@ impl Search {
                 return Err(DiskError::Unsupported(" holds something that tib does not know".to_owned()));
             }
         };
-        let mut tree = OsTree::new(&self.disk, volume.partition.number, Box::new(inodes), self.budget);
-        let root = root_kind(&mut tree).map_err(colon)?;
+        let mut tree = OsTree::new(&self.disk, volume.partition.number, inodes, self.budget);
+        let root = choose_root(&mut tree).map_err(colon)?;
         Ok(Some((tree, root)))
     }
 
@@ -167,6 +176,11 @@ impl Search {
         )))
     }
 
+    /// Whether options say which part of a file system is mounted.
+    fn has_subvolumes(&self, index: usize) -> bool {
+        self.volumes[index].content.as_ref().is_some_and(|content| content.kind == FileSystemKind::Btrfs)
+    }
+
     fn is_blank(&self, index: usize) -> Result<bool, DiskError> {
         let partition = &self.volumes[index].partition;
         let mut disk = lock(&self.disk);
@@ -182,12 +196,27 @@ impl Search {
         };
         let entries = fstab::parse(&String::from_utf8_lossy(&text));
         self.check_unread(&entries)?;
+        // Where each file system is among those of the tree: one that is mounted several times is opened once.
+        let mut opened = HashMap::from([(root, 0)]);
         for entry in fstab::to_mount(&entries)? {
             if let Spec::Bind { source, recursive } = &entry.spec {
                 tree.bind(source, &entry.point, *recursive)?;
             } else if let Some(index) = volume_of(&entry, &self.volumes)? {
-                let inodes = self.inodes(index, &entry)?;
-                tree.mount(&entry.point, self.volumes[index].partition.number, inodes)?;
+                let known = opened.get(&index).filter(|_| self.has_subvolumes(index));
+                let volume = match known {
+                    Some(volume) => *volume,
+                    None => {
+                        let inodes = self.inodes(index, &entry)?;
+                        tree.add(self.volumes[index].partition.number, inodes)
+                    }
+                };
+                opened.insert(index, volume);
+                if !tree.mount(&entry.point, volume, &entry.options)? && !entry.optional {
+                    let FstabEntry { name, point, .. } = &entry;
+                    return Err(DiskError::Unsupported(format!(
+                        "/etc/fstab mounts a subvolume of `{name}` at {point} that is not in the image"
+                    )));
+                }
             }
         }
         if root_kind(&mut tree)? != RootLikeness::Yes {
@@ -224,6 +253,10 @@ impl Search {
             Some(FileSystemKind::Vfat) => {
                 let access = Access::new(entry.options.iter().map(String::as_str));
                 Box::new(Fat::open(&self.disk, start, length, access)?)
+            }
+            Some(FileSystemKind::Btrfs) => {
+                self.check_size(index, FileSystemKind::Btrfs)?;
+                Box::new(Btrfs::open(&self.disk, start, length)?)
             }
             _ => Box::new(Ext::open(&self.disk, start, length)?),
         })
