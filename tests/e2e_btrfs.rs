@@ -157,6 +157,7 @@ fn appliance_all_that_btrfs_holds_is_what_linux_says() {
     }
     let (tree, files) = (directory.join("tree"), directory.join("files.raw"));
     common::run("mke2fs", &[&"-q", &"-F", &"-d", &tree, &files]);
+    // The scripts know the first two by their sizes.
     let mut script = "run\nmount /dev/sdc /\n".to_owned();
     script.push_str("debug sh \"sh /sysroot/make.sh /sysroot/data 2>&1\"\n");
     script.push_str("debug sh \"sh /sysroot/tell.sh /sysroot 2>&1\"\n");

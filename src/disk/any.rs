@@ -119,6 +119,36 @@ mod tests {
     }
 
     #[test]
+    fn btrfs_is_read_and_noise_is_not() {
+        let lab = Lab::new();
+        std::fs::create_dir_all(lab.path("root/directory")).unwrap();
+        std::fs::write(lab.path("root/directory/file"), [1; 5000]).unwrap();
+        std::fs::File::create(lab.path("disk")).unwrap().set_len(18 << 20).unwrap();
+        let options = ["-q", "-f", "--mixed", "-m", "single", "-d", "single", "-n", "4096"];
+        lab.run("mkfs.btrfs", &[&options[..], &["--rootdir", "root", "disk"]].concat());
+        let good = std::fs::read(lab.path("disk")).unwrap();
+        assert_eq!(any_btrfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_btrfs(&good[..70_000]), 0);
+        // The superblock, and the blocks of trees, which bear the number that is in it.
+        let fsid = &good[0x1_0020..0x1_0030];
+        let is_block = |at: &usize| &good[at + 0x20..at + 0x30] == fsid;
+        let blocks: Vec<usize> = (0..good.len()).step_by(4096).filter(is_block).collect();
+        assert!(blocks.len() > 6, "{}", blocks.len());
+        let (mut seed, mut bad) = (5u64, good.clone());
+        for round in 0..1000 {
+            let mut changed = Vec::new();
+            for _ in 0..=round % 7 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = blocks[(seed >> 33) as usize % blocks.len()] + (seed >> 45) as usize % 4096;
+                bad[at] = (seed >> 17) as u8;
+                changed.push(at);
+            }
+            any_btrfs(&bad);
+            changed.into_iter().for_each(|at| bad[at] = good[at]);
+        }
+    }
+
+    #[test]
     fn fat_is_read_and_noise_is_not() {
         let lab = Lab::new();
         for (bits, size) in [("12", 1 << 20), ("16", 9 << 20), ("32", 34 << 20)] {

@@ -316,3 +316,10 @@ fn absent(place: Place) -> Stat {
 fn damaged(place: Place, what: &str) -> DiskError {
     DiskError::Damaged(format!("Btrfs inode {} of subvolume {} {what}", place.inode, place.tree))
 }
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,11 @@ const MAX_LOADER_ENTRIES: usize = 50;
 /// # Errors
 /// [`DiskError::Unsupported`] when it cannot be told which is meant.
 pub(super) fn choose_root(tree: &mut OsTree) -> Result<RootLikeness, DiskError> {
-    let default = root_kind(tree)?;
     let roots = tree.roots();
+    if let Some(default) = roots.first() {
+        tree.show(*default)?;
+    }
+    let default = root_kind(tree)?;
     if default == RootLikeness::Yes || roots.len() == 1 {
         return Ok(default);
     }
