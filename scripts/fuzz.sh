@@ -34,6 +34,12 @@ seeds() {
     truncate -s 256K "$images/ext4" "$images/fat"
     mke2fs -q -F -t ext4 -b 1024 -O ^has_journal "$images/ext4"
     mkfs.fat -F 12 "$images/fat" >/dev/null
+    # The smallest there is; larger than the fuzzer's own limit for what it makes itself.
+    mkdir "$images/root"
+    echo text >"$images/root/file"
+    truncate -s 18M "$images/btrfs"
+    mkfs.btrfs -q -f --mixed -m single -d single -n 4096 --rootdir "$images/root" "$images/btrfs"
+    rm -r "$images/root"
 }
 
 main() {
@@ -48,7 +54,7 @@ main() {
         cargo +nightly fuzz build "$target"
         say "== $target, for $seconds s"
         case $target in
-        ext4 | fat | layout | partition | qcow2) kind=images ;;
+        btrfs | ext4 | fat | layout | partition | qcow2) kind=images ;;
         *) kind=texts ;;
         esac
         mkdir -p "fuzz/corpus/$target"

@@ -29,6 +29,7 @@ mod layout;
 mod library;
 mod mounts;
 mod open;
+mod open_fs;
 mod os_tree;
 mod overlaps;
 mod overlay;

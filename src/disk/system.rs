@@ -6,14 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::roots::choose_root;
-use super::btrfs::Btrfs;
 use super::cached::share;
-use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, FstabEntry, Spec};
 use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
+use super::open_fs::open_inodes;
 use super::os_tree::OsTree;
 use super::partition::Partition;
 use super::usage::room;
@@ -28,11 +27,11 @@ const MAX_FSTAB: u64 = 1 << 20;
 const MIN_SYSTEM: u64 = 64 << 20;
 const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 
-/// Opens the operating system on a disk: the ext file system that has an `os-release`, with the others mounted
+/// Opens the operating system on a disk: the file system, or the subvolume of one, that has an `os-release`, with the others mounted
 /// as its `/etc/fstab` says.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, LVM, LUKS, an
+/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, LVM, LUKS, an
 /// ext4 feature): an appliance may. [`DiskError::NoSystem`], [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
 pub fn open_tree(disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
     tree_on(&share(disk))
@@ -135,11 +134,10 @@ impl Search {
         };
         let volume = &self.volumes[index];
         let (start, length) = (volume.partition.start, volume.partition.length);
-        let inodes: Box<dyn Inodes> = match volume.content.as_ref().map(|content| content.kind) {
-            Some(FileSystemKind::Ext) => Box::new(Ext::open(&self.disk, start, length).map_err(colon)?),
-            Some(FileSystemKind::Btrfs) => {
-                self.check_size(index, FileSystemKind::Btrfs)?;
-                Box::new(Btrfs::open(&self.disk, start, length).map_err(colon)?)
+        let inodes = match volume.content.as_ref().map(|content| content.kind) {
+            Some(kind @ (FileSystemKind::Ext | FileSystemKind::Btrfs)) => {
+                self.check_size(index, kind)?;
+                open_inodes(&self.disk, kind, start, length, &[]).map_err(colon)?
             }
             Some(FileSystemKind::Vfat | FileSystemKind::Swap) => return Ok(None),
             Some(other @ (FileSystemKind::Xfs | FileSystemKind::Lvm)) => {
@@ -207,7 +205,7 @@ impl Search {
                     Some(volume) => *volume,
                     None => {
                         let inodes = self.inodes(index, &entry)?;
-                        tree.add(self.volumes[index].partition.number, inodes)
+                        tree.open(self.volumes[index].partition.number, inodes)
                     }
                 };
                 opened.insert(index, volume);
@@ -248,18 +246,9 @@ impl Search {
     /// The file system that an entry mounts.
     fn inodes(&self, index: usize, entry: &FstabEntry) -> Result<Box<dyn Inodes>, DiskError> {
         let Volume { partition, content } = &self.volumes[index];
-        let (start, length) = (partition.start, partition.length);
-        Ok(match content.as_ref().map(|content| content.kind) {
-            Some(FileSystemKind::Vfat) => {
-                let access = Access::new(entry.options.iter().map(String::as_str));
-                Box::new(Fat::open(&self.disk, start, length, access)?)
-            }
-            Some(FileSystemKind::Btrfs) => {
-                self.check_size(index, FileSystemKind::Btrfs)?;
-                Box::new(Btrfs::open(&self.disk, start, length)?)
-            }
-            _ => Box::new(Ext::open(&self.disk, start, length)?),
-        })
+        // What is not known is not mounted ([`volume_of`]).
+        let kind = content.as_ref().map_or(FileSystemKind::Ext, |content| content.kind);
+        open_inodes(&self.disk, kind, partition.start, partition.length, &entry.options)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::disk::DiskError;
 use crate::disk::window::Window;
 
 /// Bytes of tree blocks kept in memory.
-const KEEP: usize = 16 << 20;
+const KEEP: usize = 8 << 20;
 
 /// A device with trees on it.
 pub(super) struct Forest {

@@ -41,7 +41,7 @@ impl OsTree {
     }
 
     /// Adds a file system, which is not mounted yet. Returns its number; that of the root is 0.
-    pub(in crate::disk) fn add(&mut self, partition: u32, inodes: Box<dyn Inodes>) -> usize {
+    pub(in crate::disk) fn open(&mut self, partition: u32, inodes: Box<dyn Inodes>) -> usize {
         self.volumes.push(Volume { partition, inodes });
         self.volumes.len() - 1
     }

@@ -45,7 +45,7 @@ pub(super) fn choose_root(tree: &mut OsTree) -> Result<RootLikeness, DiskError> 
         found.retain(|(kind, _)| *kind == RootLikeness::Yes);
     }
     if found.len() > 1 {
-        found = those_that_name_themselves(tree, found)?;
+        found = those_that_name_themselves(tree, &found)?;
     }
     let (kind, root) = found.pop().unwrap_or((RootLikeness::No, roots[0]));
     tree.show(root)?;
@@ -55,10 +55,10 @@ pub(super) fn choose_root(tree: &mut OsTree) -> Result<RootLikeness, DiskError> 
 /// Of several systems that which is mounted as the root by its own account. Snapshots of it name it as well.
 fn those_that_name_themselves(
     tree: &mut OsTree,
-    found: Vec<(RootLikeness, u64)>,
+    found: &[(RootLikeness, u64)],
 ) -> Result<Vec<(RootLikeness, u64)>, DiskError> {
     let mut named = Vec::new();
-    for (kind, root) in &found {
+    for (kind, root) in found {
         tree.show(*root)?;
         if names_itself(tree, *root)? {
             named.push((*kind, *root));
