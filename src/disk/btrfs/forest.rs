@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::chunks::{CHUNK, Chunks};
-use super::node::{Key, Node, Root};
-use super::superblock::{self, Superblock, damaged};
+use super::node::{Key, Node};
+use super::superblock::{self, Root, Superblock, damaged};
 use crate::disk::DiskError;
 use crate::disk::window::Window;
 

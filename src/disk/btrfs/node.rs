@@ -1,6 +1,6 @@
 //! Blocks of the B-trees (`btrfs_header`, `btrfs_node`, `btrfs_leaf`), all of which is checked before it is used.
 
-use super::superblock::{SECTOR, Superblock};
+use super::superblock::{Root, SECTOR, Superblock};
 use crate::disk::bytes::{le32, le64};
 
 const HEADER: usize = 101;
@@ -42,17 +42,6 @@ impl Key {
         }
         object.checked_add(1).map(|object| Self::new(object, 0, 0))
     }
-}
-
-/// Where a block is, and what is known of it before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Root {
-    /// Its address.
-    pub(super) at: u64,
-    /// How far it is above the leaves.
-    pub(super) level: u8,
-    /// When it was written.
-    pub(super) generation: u64,
 }
 
 /// A block that makes sense.

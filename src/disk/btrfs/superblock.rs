@@ -1,6 +1,5 @@
 //! The superblock (`btrfs_super_block` in Linux' `include/uapi/linux/btrfs_tree.h`).
 
-use super::Root;
 use super::checksum::Checksum;
 use crate::disk::DiskError;
 use crate::disk::bytes::{le16, le32, le64};
@@ -27,6 +26,17 @@ const UNREAD: [(u64, &str); 3] =
     [(1 << 12, "on a zoned device"), (1 << 13, "with extent trees v2"), (1 << 14, "with a RAID stripe tree")];
 /// From this flag on they tell of a seed, of a copy of metadata alone, and of a change that was not finished.
 const UNUSUAL: u64 = !0 << 32;
+
+/// Where a block is, and what is known of it before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Root {
+    /// Its address.
+    pub(super) at: u64,
+    /// How far it is above the leaves.
+    pub(super) level: u8,
+    /// When it was written.
+    pub(super) generation: u64,
+}
 
 /// What the superblock says, once it makes sense.
 #[derive(Debug, Clone)]
