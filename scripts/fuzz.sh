@@ -34,10 +34,16 @@ seeds() {
     truncate -s 256K "$images/ext4" "$images/fat"
     mke2fs -q -F -t ext4 -b 1024 -O ^has_journal "$images/ext4"
     mkfs.fat -F 12 "$images/fat" >/dev/null
+    # The smallest there is.
+    mkdir "$images/root"
+    echo text >"$images/root/file"
+    truncate -s 18M "$images/btrfs"
+    mkfs.btrfs -q -f --mixed -m single -d single -n 4096 --rootdir "$images/root" "$images/btrfs"
+    rm -r "$images/root"
 }
 
 main() {
-    local targets=("$@") target kind found=()
+    local targets=("$@") target kind longest found=()
     check_tools
     [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
     # The versions that tib is built with. Cargo adds what the targets alone need.
@@ -48,12 +54,15 @@ main() {
         cargo +nightly fuzz build "$target"
         say "== $target, for $seconds s"
         case $target in
-        ext4 | fat | layout | partition | qcow2) kind=images ;;
+        btrfs | ext4 | fat | layout | partition | qcow2) kind=images ;;
         *) kind=texts ;;
         esac
+        # In bytes. The fuzzer would cut a Btrfs short.
+        longest=$((1 << 20))
+        [ "$target" != btrfs ] || longest=$((18 << 20))
         mkdir -p "fuzz/corpus/$target"
         cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$kind" -- \
-            -max_total_time="$seconds" -timeout=25 -print_final_stats=1 || found+=("$target")
+            -max_total_time="$seconds" -max_len="$longest" -timeout=25 -print_final_stats=1 || found+=("$target")
     done
     [ ${#found[@]} -eq 0 ] || die "something was found by: ${found[*]}; the inputs are in fuzz/artifacts/"
     say "nothing was found by ${#targets[@]} targets"

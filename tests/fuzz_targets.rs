@@ -41,6 +41,7 @@ macro_rules! targets {
 
 targets! {
     amqp_message = "../fuzz/fuzz_targets/amqp_message.rs";
+    btrfs = "../fuzz/fuzz_targets/btrfs.rs";
     catalogue = "../fuzz/fuzz_targets/catalogue.rs";
     checks = "../fuzz/fuzz_targets/checks.rs";
     checksums = "../fuzz/fuzz_targets/checksums.rs";

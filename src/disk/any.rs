@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use super::btrfs::Btrfs;
 use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::inodes::{Inodes, Shared, lock};
@@ -38,6 +39,17 @@ impl BlockRead for Bytes {
 #[doc(hidden)]
 pub fn any_ext(bytes: &[u8]) -> usize {
     Ext::open(&disk(bytes), 0, bytes.len() as u64).map_or(0, |ext| visit(Box::new(ext)))
+}
+
+/// Reads bytes as a Btrfs, as far as that goes, whatever their checksums. Returns how many inodes it came to.
+#[doc(hidden)]
+pub fn any_btrfs(bytes: &[u8]) -> usize {
+    let Ok(mut btrfs) = Btrfs::open_checked(&disk(bytes), 0, bytes.len() as u64, false) else { return 0 };
+    for root in btrfs.roots() {
+        let _ = btrfs.part(root);
+    }
+    let _ = btrfs.mounted(&["subvol=deep/subvolume".to_owned()]);
+    visit(Box::new(btrfs))
 }
 
 /// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.
@@ -76,7 +88,7 @@ fn disk(bytes: &[u8]) -> Shared {
 }
 
 fn visit(mut system: Box<dyn Inodes>) -> usize {
-    let mut left = vec![system.root()];
+    let mut left = system.roots();
     let mut met = HashSet::new();
     while let Some(inode) = left.pop() {
         if met.len() > INODES || !met.insert(inode) {
@@ -149,6 +161,36 @@ mod tests {
                 bad[at] = b"0123456789{}[]\"=,#a "[(seed >> 17) as usize % 20];
             }
             any_lvm(&bad);
+        }
+    }
+
+    #[test]
+    fn btrfs_is_read_and_noise_is_not() {
+        let lab = Lab::new();
+        std::fs::create_dir_all(lab.path("root/directory")).unwrap();
+        std::fs::write(lab.path("root/directory/file"), [1; 5000]).unwrap();
+        std::fs::File::create(lab.path("disk")).unwrap().set_len(18 << 20).unwrap();
+        let options = ["-q", "-f", "--mixed", "-m", "single", "-d", "single", "-n", "4096"];
+        lab.run("mkfs.btrfs", &[&options[..], &["--rootdir", "root", "disk"]].concat());
+        let good = std::fs::read(lab.path("disk")).unwrap();
+        assert_eq!(any_btrfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_btrfs(&good[..70_000]), 0);
+        // The superblock, and the blocks of trees, which bear the number that is in it.
+        let fsid = &good[0x1_0020..0x1_0030];
+        let is_block = |at: &usize| &good[at + 0x20..at + 0x30] == fsid;
+        let blocks: Vec<usize> = (0..good.len()).step_by(4096).filter(is_block).collect();
+        assert!(blocks.len() > 6, "{}", blocks.len());
+        let (mut seed, mut bad) = (5u64, good.clone());
+        for round in 0..1000 {
+            let mut changed = Vec::new();
+            for _ in 0..=round % 7 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = blocks[(seed >> 33) as usize % blocks.len()] + (seed >> 45) as usize % 4096;
+                bad[at] = (seed >> 17) as u8;
+                changed.push(at);
+            }
+            any_btrfs(&bad);
+            changed.into_iter().for_each(|at| bad[at] = good[at]);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a file system that tib reads by itself must offer. ext2/3/4 and FAT do; XFS is to be the next.
+//! What a file system that tib reads by itself must offer. ext2/3/4, Btrfs and FAT do; XFS is to be the next.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -30,10 +30,26 @@ pub(super) trait Inodes: Send + Sync {
     /// The number of the root directory.
     fn root(&self) -> u64;
 
+    /// The directories that can be shown in the place of the root, which comes first: those of subvolumes.
+    fn roots(&self) -> Vec<u64> {
+        vec![self.root()]
+    }
+
+    /// Which of them is shown when it is mounted with these options. `None` if there is none that they name.
+    fn mounted(&mut self, _options: &[String]) -> Result<Option<u64>, DiskError> {
+        Ok(Some(self.root()))
+    }
+
+    /// What people call the part of the file system below one of them; `None` for the whole.
+    fn part(&mut self, _root: u64) -> Result<Option<String>, DiskError> {
+        Ok(None)
+    }
+
     /// What is in a directory, which `inode` must be.
     fn directory(&mut self, inode: u64) -> Result<Arc<Directory>, DiskError>;
 
-    /// All that is known of an inode but its content. [`Stat::device`] is left at zero.
+    /// All that is known of an inode but its content. [`Stat::device`] tells subvolumes apart, whose inodes have the same
+    /// numbers. It is below 2^48, and zero where there are none.
     fn stat(&mut self, inode: u64) -> Result<Stat, DiskError>;
 
     /// What a symbolic link, which `inode` must be, points to.

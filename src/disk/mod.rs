@@ -7,6 +7,7 @@
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 mod any;
+mod btrfs;
 mod bytes;
 mod cached;
 mod codec;
@@ -29,6 +30,7 @@ mod library;
 mod lvm;
 mod mounts;
 mod open;
+mod open_fs;
 mod os_tree;
 mod overlaps;
 mod overlay;
@@ -48,7 +50,7 @@ mod writer;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_ext, any_fat, any_lvm};
+pub use any::{any_btrfs, any_ext, any_fat, any_lvm};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};

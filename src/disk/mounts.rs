@@ -2,6 +2,7 @@
 
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::fstab::{FstabEntry, Names, Spec};
+use super::open_fs::is_native;
 use super::place::Place;
 use super::{DiskError, Partition};
 
@@ -70,7 +71,7 @@ pub(super) fn volume_of(entry: &FstabEntry, volumes: &[Volume]) -> Result<Option
     if let Some(index) = volumes.iter().position(|volume| volume.is(spec)) {
         let volume = &volumes[index];
         return match volume.kind() {
-            Some(FileSystemKind::Ext | FileSystemKind::Vfat) => Ok(Some(index)),
+            Some(kind) if is_native(kind) => Ok(Some(index)),
             Some(FileSystemKind::Luks) => Err(DiskError::Locked(format!(
                 "/etc/fstab mounts {} at {point}, which is encrypted",
                 volume.place

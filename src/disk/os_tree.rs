@@ -31,6 +31,8 @@ struct Mount {
     inode: u64,
     /// The path it is seen at otherwise, if it is only shown a second time.
     source: Option<Vec<u8>>,
+    /// Which part of the file system it is, if not the whole: a subvolume.
+    part: Option<String>,
 }
 
 /// A file system of one of the partitions or logical volumes.
@@ -68,7 +70,7 @@ pub(super) struct OsTree {
 impl OsTree {
     /// A tree whose root lies there on `disk`. It gives `budget` bytes of files at the most.
     pub(super) fn new(disk: &Shared, place: Place, root: Box<dyn Inodes>, budget: u64) -> Self {
-        let mount = Mount { point: Vec::new(), volume: 0, inode: root.root(), source: None };
+        let mount = Mount { point: Vec::new(), volume: 0, inode: root.root(), source: None, part: None };
         Self {
             disk: Arc::clone(disk),
             volumes: vec![Volume { place, inodes: root }],
@@ -100,7 +102,7 @@ impl OsTree {
     fn stat_of(&mut self, path: &[u8], node: Node) -> Result<Stat, DiskError> {
         let stat = self.inodes(node).stat(node.inode).map_err(|error| at(error, path))?;
         // What is shown at two places counts as two: whoever walks the tree meets no directory twice.
-        Ok(Stat { device: node.mount as u64, ..stat })
+        Ok(Stat { device: stat.device << 16 | node.mount as u64, ..stat })
     }
 
     fn entries(&mut self, path: &[u8], node: Node) -> Result<Arc<Directory>, DiskError> {
@@ -312,7 +314,10 @@ impl Tree for OsTree {
             let Volume { place, inodes } = &self.volumes[mount.volume];
             let what = match &mount.source {
                 Some(source) => shown(source),
-                None => format!("{} in {place}", inodes.name()),
+                None => {
+                    let part = mount.part.as_ref().map(|part| format!(" (subvolume `{}`)", escape(part)));
+                    format!("{} in {place}{}", inodes.name(), part.unwrap_or_default())
+                }
             };
             format!("{} is {what}", shown(&mount.point))
         });

@@ -1,14 +1,18 @@
 //! Finds the operating system on a disk, and mounts what belongs to it.
 
+mod roots;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::roots::choose_root;
 use super::cached::share;
-use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, FstabEntry, Spec};
 use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
+use super::open_fs::{is_native, open_inodes};
 use super::os_tree::OsTree;
 use super::partition::Partition;
 use super::place::Place;
@@ -22,12 +26,13 @@ const MAX_FSTAB: u64 = 1 << 20;
 const MIN_SYSTEM: u64 = 64 << 20;
 const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 
-/// Opens the operating system on a disk: the ext file system that has an `os-release`, with the others mounted
+/// Opens the operating system on a disk: the file system, or the subvolume of one, that has an `os-release`, with the others mounted
 /// as its `/etc/fstab` says.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, a thin volume of LVM, an
-/// ext4 feature): an appliance may. [`DiskError::Locked`] when nobody can, [`DiskError::NoSystem`], [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
+/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, a thin volume of LVM, an ext4
+/// feature): an appliance may. [`DiskError::Locked`] when nobody can, [`DiskError::NoSystem`],
+/// [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
 pub fn open_tree(disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
     tree_on(&share(disk))
 }
@@ -151,8 +156,8 @@ impl Search {
             usage::check_size(&mut **lock(&disk), kind, &volume.place, start, length)?;
         }
         let inodes = match volume.kind() {
-            Some(FileSystemKind::Ext) => Ext::open(&disk, start, length).map_err(colon)?,
             Some(FileSystemKind::Vfat | FileSystemKind::Swap) => return Ok(None),
+            Some(kind) if is_native(kind) => open_inodes(&disk, kind, start, length, &[]).map_err(colon)?,
             Some(FileSystemKind::Luks) => {
                 let version = filesystem::luks_version(&mut **lock(&disk), start)?;
                 return Err(DiskError::Locked(format!("{} is encrypted ({version})", volume.place)));
@@ -165,12 +170,17 @@ impl Search {
                 return Err(DiskError::Unsupported(" holds something that tib does not know".to_owned()));
             }
         };
-        let mut tree = OsTree::new(&self.disk, volume.place.clone(), Box::new(inodes), self.budget);
+        let mut tree = OsTree::new(&self.disk, volume.place.clone(), inodes, self.budget);
         if let (Place::Logical(_), Some(kind)) = (&volume.place, volume.kind()) {
             tree = tree.with_root(Some(kind), usage::room(&mut **lock(&disk), kind, start)?);
         }
-        let root = root_kind(&mut tree).map_err(colon)?;
+        let root = choose_root(&mut tree).map_err(colon)?;
         Ok(Some((tree, root)))
+    }
+
+    /// Whether options say which part of a file system is mounted.
+    fn has_subvolumes(&self, index: usize) -> bool {
+        self.volumes[index].kind() == Some(FileSystemKind::Btrfs)
     }
 
     /// Mounts what the fstab of a root names.
@@ -182,12 +192,27 @@ impl Search {
         };
         let entries = fstab::parse(&String::from_utf8_lossy(&text));
         self.check_unread(&entries)?;
+        // Where each file system is among those of the tree: one that is mounted several times is opened once.
+        let mut opened = HashMap::from([(root, 0)]);
         for entry in fstab::to_mount(&entries)? {
             if let Spec::Bind { source, recursive } = &entry.spec {
                 tree.bind(source, &entry.point, *recursive)?;
             } else if let Some(index) = volume_of(&entry, &self.volumes)? {
-                let inodes = self.inodes(index, &entry)?;
-                tree.mount(&entry.point, self.volumes[index].place.clone(), inodes)?;
+                let known = opened.get(&index).filter(|_| self.has_subvolumes(index));
+                let volume = match known {
+                    Some(volume) => *volume,
+                    None => {
+                        let inodes = self.inodes(index, &entry)?;
+                        tree.open(self.volumes[index].place.clone(), inodes)
+                    }
+                };
+                opened.insert(index, volume);
+                if !tree.mount(&entry.point, volume, &entry.options)? && !entry.optional {
+                    let FstabEntry { name, point, .. } = &entry;
+                    return Err(DiskError::Unsupported(format!(
+                        "/etc/fstab mounts a subvolume of `{name}` at {point} that is not in the image"
+                    )));
+                }
             } else if let Some(missed) = entry.missed() {
                 tree.miss(missed);
             }
@@ -221,13 +246,9 @@ impl Search {
         let volume = &self.volumes[index];
         let (start, length) = (volume.partition.start, volume.partition.length);
         let disk = volume.place.disk(&self.disk)?;
-        Ok(match volume.kind() {
-            Some(FileSystemKind::Vfat) => {
-                let access = Access::new(entry.options.iter().map(String::as_str));
-                Box::new(Fat::open(&disk, start, length, access)?)
-            }
-            _ => Box::new(Ext::open(&disk, start, length)?),
-        })
+        // What is not known is not mounted ([`volume_of`]).
+        let kind = volume.kind().unwrap_or(FileSystemKind::Ext);
+        open_inodes(&disk, kind, start, length, &entry.options)
     }
 }
 

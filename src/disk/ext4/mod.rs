@@ -24,7 +24,7 @@ pub(super) use self::summary::Summary;
 pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
-use super::window::{PIECE, Window, pass_on};
+use super::window::{PIECE, Window, pass_on, pass_on_zeros};
 use super::{DiskError, FileKind, Stat, Xattr};
 use crate::shown::escape;
 
@@ -319,16 +319,6 @@ impl Inodes for Ext {
         let inode = self.inode(inode)?;
         self.read(&inode, offset, length, sink)
     }
-}
-
-fn pass_on_zeros(sink: &mut dyn Write, mut length: u64) -> Result<(), DiskError> {
-    let zeros = vec![0; PIECE.min(length) as usize];
-    while length > 0 {
-        let piece = PIECE.min(length);
-        pass_on(sink, &zeros[..piece as usize])?;
-        length -= piece;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,25 +10,60 @@ use crate::disk::{DiskError, Room};
 const MAX_MOUNTS: usize = 10_000;
 
 impl OsTree {
-    /// Mounts a file system in front of what is at `point`.
+    /// The directories that can be shown as the root, the one that is shown now first.
+    pub(in crate::disk) fn roots(&self) -> Vec<u64> {
+        self.volumes[0].inodes.roots()
+    }
+
+    /// Shows another directory of the first file system as the root.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub(in crate::disk) fn show(&mut self, root: u64) -> Result<(), DiskError> {
+        let part = self.volumes[0].inodes.part(root)?;
+        self.mounts[0] = Mount { inode: root, part, ..self.mounts[0].clone() };
+        self.directories.clear();
+        Ok(())
+    }
+
+    /// What people call a directory that can be shown as the root.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub(in crate::disk) fn part(&mut self, root: u64) -> Result<Option<String>, DiskError> {
+        self.volumes[0].inodes.part(root)
+    }
+
+    /// The directory that is shown as the root if the first file system is mounted with these options.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub(in crate::disk) fn mounted(&mut self, options: &[String]) -> Result<Option<u64>, DiskError> {
+        self.volumes[0].inodes.mounted(options)
+    }
+
+    /// Adds a file system, which is not mounted yet. Returns its number; that of the root is 0.
+    pub(in crate::disk) fn open(&mut self, place: Place, inodes: Box<dyn Inodes>) -> usize {
+        self.volumes.push(Volume { place, inodes });
+        self.volumes.len() - 1
+    }
+
+    /// Mounts a file system in front of what is at `point`. Returns whether it has what the options name.
     ///
     /// # Errors
     /// What is wrong with the image.
     pub(in crate::disk) fn mount(
         &mut self,
         point: &str,
-        place: Place,
-        inodes: Box<dyn Inodes>,
-    ) -> Result<(), DiskError> {
-        let mount = Mount {
-            point: self.point(point)?,
-            volume: self.volumes.len(),
-            inode: inodes.root(),
-            source: None,
-        };
-        self.volumes.push(Volume { place, inodes });
+        volume: usize,
+        options: &[String],
+    ) -> Result<bool, DiskError> {
+        let inodes = &mut self.volumes[volume].inodes;
+        let Some(inode) = inodes.mounted(options)? else { return Ok(false) };
+        let part = inodes.part(inode)?;
+        let mount = Mount { point: self.point(point)?, volume, inode, source: None, part };
         self.add(mount);
-        Ok(())
+        Ok(true)
     }
 
     fn add(&mut self, mount: Mount) {
@@ -69,6 +104,7 @@ impl OsTree {
             inode: node.inode,
             volume: self.mounts[node.mount].volume,
             source: Some(source),
+            part: None,
         }];
         for mount in self.mounts.iter().filter(|_| recursive) {
             if let Some(rest) = mount.point.strip_prefix(below.as_slice()) {
