@@ -7,6 +7,7 @@ use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::inodes::{Inodes, Shared};
 use super::raw::check_range;
+use super::xfs::Xfs;
 use super::{BlockRead, DiskError, Extent, FileKind};
 
 /// Inodes looked at, and bytes read of each.
@@ -37,6 +38,13 @@ impl BlockRead for Bytes {
 #[doc(hidden)]
 pub fn any_ext(bytes: &[u8]) -> usize {
     Ext::open(&disk(bytes), 0, bytes.len() as u64).map_or(0, |ext| visit(Box::new(ext)))
+}
+
+/// Reads bytes as an XFS file system, as far as that goes. Returns how many inodes it came to. Checksums need not be right:
+/// a fuzzer could never get past them.
+#[doc(hidden)]
+pub fn any_xfs(bytes: &[u8]) -> usize {
+    Xfs::open_whatever_the_checksums(&disk(bytes), 0, bytes.len() as u64).map_or(0, |xfs| visit(Box::new(xfs)))
 }
 
 /// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.

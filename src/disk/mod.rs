@@ -28,6 +28,7 @@ mod layout;
 mod library;
 mod mounts;
 mod open;
+mod open_fs;
 mod os_tree;
 mod overlaps;
 mod overlay;
@@ -35,6 +36,7 @@ pub mod partition;
 mod partition_types;
 mod qcow2;
 mod raw;
+mod runs;
 mod system;
 #[cfg(test)]
 mod testing;
@@ -43,10 +45,11 @@ mod usage;
 mod virtual_disk;
 mod window;
 mod writer;
+mod xfs;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_ext, any_fat};
+pub use any::{any_ext, any_fat, any_xfs};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};

@@ -2,6 +2,7 @@
 
 use super::filesystem::{FileSystem, FileSystemKind};
 use super::fstab::{FstabEntry, Names, Spec, is_within};
+use super::open_fs::is_native;
 use super::{DiskError, Partition};
 
 /// A partition and what is in it.
@@ -50,7 +51,7 @@ pub(super) fn volume_of(entry: &FstabEntry, volumes: &[Volume]) -> Result<Option
     let found = volumes.iter().position(|volume| volume.is(spec));
     let content = found.and_then(|index| volumes.get(index)).map(|volume| &volume.content);
     let reason = match content {
-        Some(Some(content)) if matches!(content.kind, FileSystemKind::Ext | FileSystemKind::Vfat) => {
+        Some(Some(content)) if is_native(content.kind) => {
             return Ok(found);
         }
         Some(Some(content)) => {

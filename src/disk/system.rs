@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::cached::share;
-use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, FstabEntry, Spec};
 use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
+use super::open_fs::open_inodes;
 use super::os_tree::OsTree;
 use super::partition::Partition;
 use super::usage::room;
@@ -23,11 +23,11 @@ const MAX_FSTAB: u64 = 1 << 20;
 const MIN_SYSTEM: u64 = 64 << 20;
 const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 
-/// Opens the operating system on a disk: the ext file system that has an `os-release`, with the others mounted
+/// Opens the operating system on a disk: the file system that has an `os-release`, with the others mounted
 /// as its `/etc/fstab` says.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, Btrfs, LVM, LUKS, an
+/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (Btrfs, LVM, LUKS, an
 /// ext4 feature): an appliance may. [`DiskError::NoSystem`], [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
 pub fn open_tree(disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {
     tree_on(&share(disk))
@@ -131,9 +131,12 @@ impl Search {
         let volume = &self.volumes[index];
         let (start, length) = (volume.partition.start, volume.partition.length);
         let inodes = match volume.content.as_ref().map(|content| content.kind) {
-            Some(FileSystemKind::Ext) => Ext::open(&self.disk, start, length).map_err(colon)?,
+            Some(kind @ (FileSystemKind::Ext | FileSystemKind::Xfs)) => {
+                self.check_size(index, kind)?;
+                open_inodes(&self.disk, kind, start, length, &[]).map_err(colon)?
+            }
             Some(FileSystemKind::Vfat | FileSystemKind::Swap) => return Ok(None),
-            Some(other @ (FileSystemKind::Xfs | FileSystemKind::Btrfs | FileSystemKind::Lvm)) => {
+            Some(other @ (FileSystemKind::Btrfs | FileSystemKind::Lvm)) => {
                 self.check_size(index, other)?;
                 return Err(DiskError::Unsupported(format!(" is {}", other.name())));
             }
@@ -145,7 +148,7 @@ impl Search {
                 return Err(DiskError::Unsupported(" holds something that tib does not know".to_owned()));
             }
         };
-        let mut tree = OsTree::new(&self.disk, volume.partition.number, Box::new(inodes), self.budget);
+        let mut tree = OsTree::new(&self.disk, volume.partition.number, inodes, self.budget);
         let root = root_kind(&mut tree).map_err(colon)?;
         Ok(Some((tree, root)))
     }
@@ -219,14 +222,9 @@ impl Search {
     /// The file system that an entry mounts.
     fn inodes(&self, index: usize, entry: &FstabEntry) -> Result<Box<dyn Inodes>, DiskError> {
         let Volume { partition, content } = &self.volumes[index];
-        let (start, length) = (partition.start, partition.length);
-        Ok(match content.as_ref().map(|content| content.kind) {
-            Some(FileSystemKind::Vfat) => {
-                let access = Access::new(entry.options.iter().map(String::as_str));
-                Box::new(Fat::open(&self.disk, start, length, access)?)
-            }
-            _ => Box::new(Ext::open(&self.disk, start, length)?),
-        })
+        // What is not known is not mounted ([`volume_of`]).
+        let kind = content.as_ref().map_or(FileSystemKind::Ext, |content| content.kind);
+        open_inodes(&self.disk, kind, partition.start, partition.length, &entry.options)
     }
 }
 
