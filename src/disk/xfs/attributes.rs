@@ -111,7 +111,8 @@ impl<'a> Reader<'a> {
                     return Err(self.fault("has a tree of attributes of an impossible height"));
                 }
                 let entries = block.get(nodes..nodes + 8 * usize::from(count));
-                let entries = entries.ok_or_else(|| self.fault("has a tree of attributes that is cut off"))?;
+                let entries =
+                    entries.ok_or_else(|| self.fault("has a tree of attributes that is cut off"))?;
                 for entry in entries.as_chunks::<8>().0 {
                     self.add_below(be32(entry, 4).into(), depth - 1, Some(own - 1))?;
                 }
@@ -211,7 +212,7 @@ impl<'a> Reader<'a> {
 }
 
 /// An access control list in the form that `getxattr` gives (Linux, `posix_acl_xattr.h`); `None` if it is none.
-fn shown_list(stored: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn shown_list(stored: &[u8]) -> Option<Vec<u8>> {
     const NOBODY: u32 = u32::MAX;
     let (count, entries) = stored.split_first_chunk::<4>()?;
     let count = usize::try_from(u32::from_be_bytes(*count)).ok()?;

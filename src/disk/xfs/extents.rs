@@ -121,7 +121,8 @@ impl Mapper<'_> {
 
     fn add(&mut self, run: Run, is_unwritten: bool) -> Result<(), DiskError> {
         self.mapped += run.length;
-        if self.mapped > self.superblock.blocks && !(self.superblock.shares_blocks && self.kind == Kind::File) {
+        if self.mapped > self.superblock.blocks && !(self.superblock.shares_blocks && self.kind == Kind::File)
+        {
             return Err(damaged(self.owner, "uses blocks more than once"));
         }
         if is_unwritten {
@@ -133,12 +134,16 @@ impl Mapper<'_> {
         let is_full = self.runs.len() >= MAX_RUNS;
         match self.runs.last_mut() {
             Some(last)
-                if last.logical + last.length == run.logical && last.physical + last.length == run.physical =>
+                if last.logical + last.length == run.logical
+                    && last.physical + last.length == run.physical =>
             {
                 last.length += run.length;
             }
             _ if is_full => {
-                return Err(DiskError::Unsupported(format!("XFS inode {} is in too many pieces", self.owner)));
+                return Err(DiskError::Unsupported(format!(
+                    "XFS inode {} is in too many pieces",
+                    self.owner
+                )));
             }
             _ => self.runs.push(run),
         }
@@ -149,7 +154,8 @@ impl Mapper<'_> {
     /// as many as would fit.
     fn node(&mut self, node: &[u8], header: usize, count: u16, level: u16) -> Result<(), DiskError> {
         let row = node.len().saturating_sub(header) / EXTENT * 8;
-        let (keys, pointers) = node.get(header..).unwrap_or_default().split_at_checked(row).unwrap_or_default();
+        let (keys, pointers) =
+            node.get(header..).unwrap_or_default().split_at_checked(row).unwrap_or_default();
         if usize::from(count) > row / 8 || count == 0 {
             return Err(damaged(self.owner, "has a tree of extents with more entries than fit, or none"));
         }

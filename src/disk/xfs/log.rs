@@ -2,8 +2,10 @@
 //!
 //! The log is a ring of sectors, each of which begins with the number of the round in which it was written; the first of a record
 //! has the number behind a magic one. Who unmounts the file system writes a record that says so. If that is the last one, all
-//! is in its place. Linux looks a few sectors further back for some that were never written. It
-//! does not find more of these where the last record is that one, so neither does this.
+//! is in its place. A record behind it that was cut off does not count.
+//!
+//! Linux also looks for sectors in front of the last record that were never written, and for wrong checksums: it may find that
+//! more does not count. Such logs count as not written back here.
 
 use super::superblock::Superblock;
 use crate::disk::DiskError;
@@ -46,28 +48,31 @@ impl Log<'_> {
         if self.round(0)? == 0 {
             return Ok(true);
         }
-        let head = self.head()?;
-        for back in 1..=LONGEST.min(self.sectors) {
-            let at = (head + self.sectors - back) % self.sectors;
-            let header = self.sector(at)?;
-            if be32(&header, 0) == MAGIC {
-                return self.is_unmounting(at, &header, head);
+        let mut head = self.head()?;
+        for _ in 0..2 {
+            let Some((at, header)) = self.record_before(head)? else { return Ok(false) };
+            let (version, length) = (be32(&header, 8), be32(&header, 12));
+            let size = if version & 2 == 0 { 0 } else { be32(&header, 320) };
+            let content = at + u64::from(size.div_ceil(PER_HEADER).max(1));
+            if (content + u64::from(length).div_ceil(SECTOR)) % self.sectors == head {
+                let operation = self.sector(content % self.sectors)?;
+                return Ok(be32(&header, 40) == 1 && operation[9] & UNMOUNT != 0);
             }
+            head = at;
         }
         Ok(false)
     }
 
-    /// Whether the record whose header this is ends at the head, and says that the file system was unmounted.
-    fn is_unmounting(&mut self, at: u64, header: &[u8; 512], head: u64) -> Result<bool, DiskError> {
-        let (version, length, operations) = (be32(header, 8), be32(header, 12), be32(header, 40));
-        let size = if version & 2 == 0 { 0 } else { be32(header, 320) };
-        let headers = u64::from(size.div_ceil(PER_HEADER).max(1));
-        let end = at + headers + u64::from(length).div_ceil(SECTOR);
-        if operations != 1 || end % self.sectors != head {
-            return Ok(false);
+    /// The last record that begins in front of a sector, and its header.
+    fn record_before(&mut self, end: u64) -> Result<Option<(u64, [u8; SECTOR as usize])>, DiskError> {
+        for back in 1..=LONGEST.min(self.sectors) {
+            let at = (end + self.sectors - back) % self.sectors;
+            let header = self.sector(at)?;
+            if be32(&header, 0) == MAGIC {
+                return Ok(Some((at, header)));
+            }
         }
-        let operation = self.sector((at + headers) % self.sectors)?;
-        Ok(operation[9] & UNMOUNT != 0)
+        Ok(None)
     }
 
     /// The sector that would be written next.

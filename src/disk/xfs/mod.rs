@@ -11,6 +11,7 @@ mod directory;
 mod extents;
 mod inode;
 mod log;
+mod summary;
 mod superblock;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use self::checksum::{REMOTE, damaged};
 use self::extents::Kind;
 use self::inode::{Form, Inode};
+pub(super) use self::summary::Summary;
 use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
 use super::runs::{self, Run};
@@ -103,7 +105,8 @@ impl Xfs {
             return Ok(Arc::clone(runs));
         }
         let runs: Arc<[Run]> =
-            extents::runs(&mut self.window, &self.superblock, inode.number, inode.content(), Kind::File)?.into();
+            extents::runs(&mut self.window, &self.superblock, inode.number, inode.content(), Kind::File)?
+                .into();
         self.mapped = Some((inode.number, Arc::clone(&runs)));
         Ok(runs)
     }
@@ -161,7 +164,11 @@ impl Xfs {
             let here = bytes.get(header..).unwrap_or_default();
             target.extend_from_slice(&here[..left.min(here.len())]);
         }
-        if target.len() == size { Ok(target) } else { Err(damaged(inode.number, "is a link without a target")) }
+        if target.len() == size {
+            Ok(target)
+        } else {
+            Err(damaged(inode.number, "is a link without a target"))
+        }
     }
 }
 
@@ -179,7 +186,7 @@ fn directory_blocks(
     let per_block = (superblock.directory_block / block_size) as u64;
     let is_only = inode.size == superblock.directory_block as u64;
     let fault = || damaged(inode.number, "is a directory with a block that is not whole");
-    if inode.size % superblock.directory_block as u64 != 0 {
+    if !inode.size.is_multiple_of(superblock.directory_block as u64) {
         return Err(fault());
     }
     // Bytes of the block that have been read, its first number in the directory, and its place.

@@ -89,7 +89,8 @@ impl Superblock {
             return Err(DiskError::Unsupported("the log of its XFS is on another disk".to_owned()));
         }
         let uuid_at = if incompatible & META_UUID != 0 { 248 } else { 32 };
-        let Geometry { block_log, blocks, group_blocks, group_log, groups, inode_size, directory_log } = geometry;
+        let Geometry { block_log, blocks, group_blocks, group_log, groups, inode_size, directory_log } =
+            geometry;
         Ok(Self {
             block_size: 1 << block_log,
             block_log,
