@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::checksum::{ATTRIBUTES, REMOTE, damaged};
+use super::marks::{ATTRIBUTES, REMOTE, damaged};
 use super::superblock::Superblock;
 use crate::disk::bytes::{be16, be32};
 use crate::disk::runs::Run;

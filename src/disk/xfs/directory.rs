@@ -3,8 +3,8 @@
 //! A small directory lies in its inode; of others only the blocks of entries are read. Behind these, from 32 GiB on, lie the
 //! hash table and its tree, which only help to find names.
 
-use super::checksum::{ENTRIES, damaged};
 use super::inode::Inode;
+use super::marks::{ENTRIES, damaged};
 use super::superblock::Superblock;
 use crate::disk::DiskError;
 use crate::disk::bytes::{be16, be32, be64};

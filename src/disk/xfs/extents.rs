@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::checksum::{TREE, damaged};
 use super::inode::{Fork, Form};
+use super::marks::{TREE, damaged};
 use super::superblock::Superblock;
 use crate::disk::DiskError;
 use crate::disk::bytes::{be16, be32, be64};

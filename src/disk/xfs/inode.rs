@@ -1,6 +1,7 @@
 //! One inode (`xfs_dinode` in Linux' `fs/xfs/libxfs/xfs_format.h`), and its two forks: content and attributes.
 
-use super::checksum::{self, damaged};
+use super::checksum;
+use super::marks::damaged;
 use super::superblock::Superblock;
 use crate::disk::bytes::{be16, be32, be64};
 use crate::disk::{DiskError, FileKind, Stat, Timestamp};

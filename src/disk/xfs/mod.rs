@@ -11,6 +11,7 @@ mod directory;
 mod extents;
 mod inode;
 mod log;
+mod marks;
 mod summary;
 mod superblock;
 
@@ -18,9 +19,9 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use self::checksum::{REMOTE, damaged};
 use self::extents::Kind;
 use self::inode::{Form, Inode};
+use self::marks::{REMOTE, damaged};
 pub(super) use self::summary::Summary;
 use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
