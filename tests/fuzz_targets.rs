@@ -61,6 +61,7 @@ targets! {
     qcow2 = "../fuzz/fuzz_targets/qcow2.rs";
     recipe = "../fuzz/fuzz_targets/recipe.rs";
     rpmdb = "../fuzz/fuzz_targets/rpmdb.rs";
+    xfs = "../fuzz/fuzz_targets/xfs.rs";
 }
 
 /// Files of all kinds that are at hand: some are what one of the targets reads.

@@ -9,6 +9,7 @@ use super::fat::{Access, Fat};
 use super::inodes::{Inodes, Shared, lock};
 use super::partition::{Kind, Partition};
 use super::raw::check_range;
+use super::xfs::Xfs;
 use super::{BlockRead, DiskError, Extent, FileKind, lvm};
 
 /// Inodes looked at, and bytes read of each.
@@ -50,6 +51,14 @@ pub fn any_btrfs(bytes: &[u8]) -> usize {
     }
     let _ = btrfs.mounted(&["subvol=deep/subvolume".to_owned()]);
     visit(Box::new(btrfs))
+}
+
+/// Reads bytes as an XFS file system, as far as that goes. Returns how many inodes it came to. Checksums need not be right:
+/// a fuzzer could never get past them.
+#[doc(hidden)]
+pub fn any_xfs(bytes: &[u8]) -> usize {
+    Xfs::open_whatever_the_checksums(&disk(bytes), 0, bytes.len() as u64)
+        .map_or(0, |xfs| visit(Box::new(xfs)))
 }
 
 /// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.
@@ -191,6 +200,28 @@ mod tests {
             }
             any_btrfs(&bad);
             changed.into_iter().for_each(|at| bad[at] = good[at]);
+        }
+    }
+
+    #[test]
+    fn xfs_is_read_and_noise_is_not() {
+        let lab = Lab::new();
+        let script = "printf '/dev/null\\n0 0\\nd--755 0 0\\nsome d--755 0 0\\nfile ---644 0 0 /proc/version\\n$\\n$\\n' \
+                      >proto; truncate -s 20M disk; TEST_DIR=x TEST_DEV=x QA_CHECK_FS=x mkfs.xfs -q -p proto disk";
+        lab.run("sh", &["-euc", script]);
+        let good = std::fs::read(lab.path("disk")).unwrap();
+        assert_eq!(any_xfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_xfs(&good[..500]), 0);
+        let mut seed = 5u64;
+        for round in 0..300 {
+            let mut bad = good.clone();
+            for _ in 0..=round % 7 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // Half of them in the superblock, half where the first inodes are.
+                let reach = if round % 2 == 0 { 304 } else { 140_000 };
+                bad[(seed >> 33) as usize % reach] = (seed >> 17) as u8;
+            }
+            any_xfs(&bad);
         }
     }
 

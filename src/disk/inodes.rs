@@ -1,4 +1,4 @@
-//! What a file system that tib reads by itself must offer. ext2/3/4, Btrfs and FAT do; XFS is to be the next.
+//! What a file system that tib reads by itself must offer. ext2/3/4, XFS, Btrfs and FAT do.
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -12,7 +12,7 @@ use super::filesystem::{self, FileSystem, FileSystemKind};
 use super::inodes::{Shared, lock};
 use super::partition::{self, Kind, Partition, SECTOR};
 use super::place::Place;
-use super::{BlockRead, DiskError, ImageInfo, lvm, usage};
+use super::{BlockRead, DiskError, ImageInfo, lvm, usage, xfs};
 
 /// How a disk is laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -291,6 +291,20 @@ fn content(disk: &Shared, place: &Place, partition: &Partition) -> Result<Option
             content.last_mounted = block.last_mounted;
             content.state = Some(block.state);
         }
+        FileSystemKind::Xfs => match xfs::Summary::read(disk, start, length) {
+            Ok(xfs) => {
+                let bytes = |blocks: u64| Some(blocks * xfs.block_size);
+                content.block_size = Some(xfs.block_size);
+                (content.size, content.free) = (bytes(xfs.blocks), bytes(xfs.free_blocks));
+                content.used = bytes(xfs.blocks - xfs.free_blocks);
+                (content.inodes, content.inodes_used) =
+                    (Some(xfs.inodes), Some(xfs.inodes - xfs.free_inodes));
+                content.state = Some(if xfs.is_clean { ExtState::Clean } else { ExtState::NeedsRecovery });
+            }
+            // Of one with features that tib does not know, the names are right.
+            Err(DiskError::Unsupported(_)) => {}
+            Err(error) => return Err(error),
+        },
         FileSystemKind::Vfat => {
             // As blkid writes it.
             content.uuid = content.uuid.map(|id| id.to_uppercase());

@@ -39,6 +39,7 @@ mod partition_types;
 mod place;
 mod qcow2;
 mod raw;
+mod runs;
 mod system;
 #[cfg(test)]
 mod testing;
@@ -47,10 +48,11 @@ mod usage;
 mod virtual_disk;
 mod window;
 mod writer;
+mod xfs;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_btrfs, any_ext, any_fat, any_lvm};
+pub use any::{any_btrfs, any_ext, any_fat, any_lvm, any_xfs};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};

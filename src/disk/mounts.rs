@@ -143,7 +143,7 @@ mod tests {
         vec![
             volume(1, Some((FileSystemKind::Ext, "aa", Some("root")))),
             volume(2, Some((FileSystemKind::Ext, "bb", Some("my data")))),
-            volume(3, Some((FileSystemKind::Xfs, "cc", Some("xfs")))),
+            volume(3, Some((FileSystemKind::Squashfs, "cc", Some("squash")))),
             volume(15, Some((FileSystemKind::Vfat, "dd-ee", Some("ESP")))),
         ]
     }
@@ -164,7 +164,7 @@ mod tests {
                 ("tmpfs /usr tmpfs\nserver:/x /var nfs\nUUID=q none swap sw", Ok(&[])),
                 ("LABEL=MY\\040DATA /a ext4 nofail\nPARTLABEL=PART\\0402 /b ext4 nofail", Ok(&[])),
                 ("UUID=gone /var ext4 nofail\nUUID=gone /usr ext4 noauto\nUUID=gone /mnt/x auto", Ok(&[])),
-                ("LABEL=xfs /usr xfs noauto", Ok(&[])),
+                ("LABEL=squash /usr squashfs noauto", Ok(&[])),
                 ("/dev/sr0 /media/cdrom0 udf,iso9660 user\n/dev/cdrom /srv iso9660 ro", Ok(&[])),
             ],
         );
@@ -172,14 +172,14 @@ mod tests {
 
     #[test]
     fn what_is_there_and_not_read_natively_is_never_left_out() {
-        let xfs = |point: &str| format!("{point} is XFS, which tib does not read natively");
-        let (boot, mnt, usr) = (xfs("/boot"), xfs("/mnt/x"), xfs("/usr"));
+        let squash = |point: &str| format!("{point} is SquashFS, which tib does not read natively");
+        let (boot, mnt, usr) = (squash("/boot"), squash("/mnt/x"), squash("/usr"));
         check(
             &volumes(),
             &[
-                ("LABEL=xfs /boot xfs", Err(&boot)),
-                ("LABEL=xfs /mnt/x xfs", Err(&mnt)),
-                ("LABEL=xfs /usr xfs nofail", Err(&usr)),
+                ("LABEL=squash /boot squashfs", Err(&boot)),
+                ("LABEL=squash /mnt/x squashfs", Err(&mnt)),
+                ("LABEL=squash /usr squashfs nofail", Err(&usr)),
                 // What is not on the disk is not there to be left out.
                 ("/dev/mapper/vg-var /var ext4\nUUID=gone /opt ext4\n/dev/sdb1 /boots ext4", Ok(&[])),
                 ("/dev/disk/by-id/virtio-5a9e2c70 /var/lib/postgresql ext4 defaults 0 2", Ok(&[])),

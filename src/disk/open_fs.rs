@@ -6,10 +6,12 @@ use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::filesystem::FileSystemKind;
 use super::inodes::{Inodes, Shared};
+use super::xfs::Xfs;
 
 /// Whether [`open_inodes`] opens such file systems.
 pub(super) fn is_native(kind: FileSystemKind) -> bool {
-    matches!(kind, FileSystemKind::Ext | FileSystemKind::Btrfs | FileSystemKind::Vfat)
+    use FileSystemKind::{Btrfs, Ext, Vfat, Xfs};
+    matches!(kind, Ext | Xfs | Btrfs | Vfat)
 }
 
 /// Opens a file system of a kind in `length` bytes from `start`. `options` are those it is mounted with.
@@ -26,6 +28,7 @@ pub(super) fn open_inodes(
     Ok(match kind {
         FileSystemKind::Ext => Box::new(Ext::open(disk, start, length)?),
         FileSystemKind::Btrfs => Box::new(Btrfs::open(disk, start, length)?),
+        FileSystemKind::Xfs => Box::new(Xfs::open(disk, start, length)?),
         FileSystemKind::Vfat => {
             let access = Access::new(options.iter().map(String::as_str));
             Box::new(Fat::open(disk, start, length, access)?)

@@ -30,7 +30,7 @@ const OS_RELEASE: [&[u8]; 2] = [b"/etc/os-release", b"/usr/lib/os-release"];
 /// as its `/etc/fstab` says.
 ///
 /// # Errors
-/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (XFS, a thin volume of LVM, an ext4
+/// [`DiskError::Unsupported`] when part of it is something tib does not read by itself (a thin volume of LVM, an ext4
 /// feature): an appliance may. [`DiskError::Locked`] when nobody can, [`DiskError::NoSystem`],
 /// [`DiskError::SeveralSystems`], [`DiskError::Damaged`].
 pub fn open_tree(disk: Box<dyn BlockRead>) -> Result<Box<dyn Tree>, DiskError> {

@@ -274,11 +274,11 @@ fn what_cannot_be_read_natively_is_said() {
     filled(&lab, &["-t", "ext4", "-O", "casefold"]);
     let reason = "the disk without partitions: the ext4 file system uses names without regard to case";
     assert_eq!(error(&lab).to_string(), reason);
-    let mut xfs = vec![0; 2 << 20];
-    xfs[..4].copy_from_slice(b"XFSB");
-    write(&lab.path("disk.raw"), &xfs);
+    let mut squashed = vec![0; 2 << 20];
+    squashed[..4].copy_from_slice(b"hsqs");
+    write(&lab.path("disk.raw"), &squashed);
     assert!(
-        matches!(error(&lab), DiskError::Unsupported(reason) if reason == "the disk without partitions is XFS")
+        matches!(error(&lab), DiskError::Unsupported(reason) if reason == "the disk without partitions is SquashFS")
     );
     std::fs::remove_dir_all(&root).unwrap();
     std::fs::create_dir(&root).unwrap();

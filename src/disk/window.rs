@@ -33,17 +33,6 @@ impl Window {
     }
 }
 
-/// Hands on as many zeros.
-pub(super) fn pass_on_zeros(sink: &mut dyn Write, mut length: u64) -> Result<(), DiskError> {
-    let zeros = vec![0; PIECE.min(length) as usize];
-    while length > 0 {
-        let piece = PIECE.min(length);
-        pass_on(sink, &zeros[..piece as usize])?;
-        length -= piece;
-    }
-    Ok(())
-}
-
 /// Hands bytes to whoever asked for them.
 pub(super) fn pass_on(sink: &mut dyn Write, bytes: &[u8]) -> Result<(), DiskError> {
     sink.write_all(bytes).map_err(|source| DiskError::Io {

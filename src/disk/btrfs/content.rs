@@ -11,7 +11,8 @@ use super::node::Key;
 use super::superblock::{Root, SECTOR};
 use super::unpack::Packing;
 use crate::disk::DiskError;
-use crate::disk::window::{PIECE, pass_on, pass_on_zeros};
+use crate::disk::runs::pass_on_zeros;
+use crate::disk::window::{PIECE, pass_on};
 
 /// The object that all checksums of data are about, and the kind of their keys.
 const CHECKSUMS: u64 = 10u64.wrapping_neg();

@@ -7,9 +7,8 @@ use super::superblock::Superblock;
 use super::{Window, checksum};
 use crate::disk::DiskError;
 use crate::disk::bytes::{le16, le32};
+use crate::disk::runs::{MAX_RUNS, Run};
 
-/// Pieces of one file that are kept in memory: 24 MiB. A file in more pieces is left to the kernel.
-const MAX_RUNS: usize = 1 << 20;
 /// Levels of an extent tree, as in Linux.
 const MAX_DEPTH: u16 = 5;
 const EXTENT_MAGIC: u16 = 0xf30a;
@@ -17,17 +16,6 @@ const EXTENT_MAGIC: u16 = 0xf30a;
 const MAX_INITIALISED: u64 = 0x8000;
 /// Words of a block map that are blocks themselves; three more point to maps of maps.
 const DIRECT: usize = 12;
-
-/// Blocks that lie one behind the other, in the file and on the disk. Between runs there is a hole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    /// First block in the file.
-    pub(super) logical: u64,
-    /// Where that is on the disk.
-    pub(super) physical: u64,
-    /// Blocks.
-    pub(super) length: u64,
-}
 
 /// All blocks of a file, in order.
 ///

@@ -18,13 +18,13 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use self::blocks::{Run, runs};
 use self::inode::{Inode, damaged};
 pub(super) use self::summary::Summary;
 pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
 use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
-use super::window::{PIECE, Window, pass_on, pass_on_zeros};
+use super::runs::{self, Run, pass_on_zeros};
+use super::window::{Window, pass_on};
 use super::{DiskError, FileKind, Stat, Xattr};
 use crate::shown::escape;
 
@@ -108,7 +108,7 @@ impl Ext {
         {
             return Ok(Arc::clone(runs));
         }
-        let runs: Arc<[Run]> = runs(&mut self.window, &self.superblock, inode)?.into();
+        let runs: Arc<[Run]> = blocks::runs(&mut self.window, &self.superblock, inode)?.into();
         self.mapped = Some((inode.number, Arc::clone(&runs)));
         Ok(runs)
     }
@@ -137,26 +137,7 @@ impl Ext {
             return Ok(end - offset);
         }
         let runs = self.runs(inode)?;
-        let block_size = self.superblock.block_size;
-        let mut next = runs.partition_point(|run| (run.logical + run.length) * block_size <= offset);
-        let mut at = offset;
-        let mut piece = vec![0; PIECE.min(end - offset) as usize];
-        while at < end {
-            let run = runs.get(next);
-            let start = run.map_or(end, |run| (run.logical * block_size).min(end));
-            if at < start {
-                pass_on_zeros(sink, start - at)?;
-                at = start;
-            }
-            let Some(run) = run.filter(|_| at < end) else { break };
-            let run_end = ((run.logical + run.length) * block_size).min(end);
-            let length = PIECE.min(run_end - at);
-            let place = run.physical * block_size + (at - run.logical * block_size);
-            self.window.read_exact(place, &mut piece[..length as usize])?;
-            pass_on(sink, &piece[..length as usize])?;
-            at += length;
-            next += usize::from(at == run_end);
-        }
+        runs::read(&mut self.window, &runs, self.superblock.block_size, offset, end, sink)?;
         Ok(end - offset)
     }
 

@@ -1,0 +1,232 @@
+//! What tib reads of XFS by itself is what Linux reads: every path, attribute, hole and digest of file systems that a kernel
+//! filled, with all that `mkfs.xfs` cannot make.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::oracle::guestfish_in;
+use common::{outcome, run, run_tib, scratch, tib};
+use fs_err as fs;
+use serde_json::Value;
+
+/// Fills the file system in the working directory. The argument says which version it is.
+const FILL: &str = r##"
+set -eu
+mkdir etc out many odd attributes tree
+cp -a /etc/. etc/
+rm -f etc/os-release etc/fstab
+echo ID=debian >etc/os-release
+mkdir usr; cp -a /usr/bin usr/
+seq -f 'a-name-of-an-entry-%06g' 100000 | (cd many && xargs touch)
+for directory in $(seq 30); do mkdir tree/$directory; seq 1000 | (cd tree/$directory && xargs touch); done
+cd odd
+# Islands in a sea of nothing: a tree of extents.
+seq 0 2 6000 | sed 's/.*/pwrite -q -S & &k 1k/' | xfs_io -f islands >/dev/null
+xfs_io -f -c 'falloc 0 1m' -c 'pwrite -q -S 7 100k 10k' -c 'falloc -k 2m 1m' unwritten
+xfs_io -f -c 'pwrite -q -S 9 5m 1' -c 'truncate 1g' hole
+head -c 3000000 /dev/urandom >large
+# Pieces of two files in turn, so that neither lies in one stretch.
+for piece in $(seq 100); do head -c 5000 /dev/urandom >>one; sync one; head -c 5000 /dev/urandom >>two; sync two; done
+if [ $1 = 5 ]; then
+    cp --reflink=always large clone
+    xfs_io -c 'pwrite -q -S 3 8k 8k' clone
+    xfs_io -c 'reflink large 0 3m 64k' -c 'reflink large 0 4m 64k' clone
+    touch -d '2100-01-01 00:00:00.123456789 UTC' late
+fi
+touch -d '1950-01-01 UTC' early
+for length in 1 60 200 400 900 1023; do ln -s "$(printf "%${length}s" | tr ' ' t)" link-$length; done
+mknod block b 8 300; mknod character c 204 70000; mkfifo pipe
+ln large second; chown 70000:4000000000 one; chmod 6751 two
+cd ../attributes
+touch few some many large lists; mkdir default
+setfattr -n user.note -v hello few
+setfattr -n security.selinux -v system_u:object_r:etc_t:s0 few
+setfattr -n trusted.overlay -v y few
+setfacl -m u:1000:rw,g:5:r,m::rw lists
+setfacl -d -m u:1000:rwx default
+restore() {
+    (echo "# file: $1"; for index in $(seq $2); do
+        printf 'user.attribute-%s="%s%*s"\n' $index $index $((index * 37 % $3)) end
+    done) | setfattr --restore=-
+}
+restore some 30 80
+restore many 1500 90
+restore large 250 5000
+for index in 1 2 3; do
+    setfattr -n trusted.largest-$index -v 0x$(head -c 65536 /dev/urandom | od -An -v -tx1 | tr -d ' \n') large || true
+done
+"##;
+
+/// Writes what Linux says about the file system in the working directory to `out`.
+const TELL: &str = r#"
+set -eu
+find . -xdev -printf '%y %m %U %G %s %b %n %i %T@ %A@ %C@|%P|%l\n' >out/list
+find . -xdev -type f -print0 | xargs -0 sha256sum >out/sums
+getfattr -R -P -h -d -m - -e hex . >out/attributes
+"#;
+
+/// Everything in an image as tib has it.
+fn everything(image: &Path) -> BTreeMap<String, Value> {
+    let command = ["--explain", "ls", "-R", "--json", "--checksum", "--xattrs", image.to_str().unwrap(), "/"];
+    let found = run_tib(command);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    assert!(found.stderr.contains("read by tib itself: / is XFS"), "{}", found.stderr);
+    let entries: Vec<Value> = serde_json::from_str(&found.stdout).unwrap();
+    entries.into_iter().map(|entry| (entry["path"].as_str().unwrap().to_owned(), entry)).collect()
+}
+
+fn time(entry: &Value, which: &str) -> String {
+    let nanoseconds = entry[format!("{which}-nanoseconds")].as_u64().unwrap();
+    format!("{}.{nanoseconds:09}0", entry[which].as_i64().unwrap())
+}
+
+/// The line that find writes about an entry.
+fn line(entry: &Value) -> String {
+    let kind = match entry["kind"].as_str().unwrap() {
+        "file" => "f",
+        "directory" => "d",
+        "symlink" => "l",
+        "block" => "b",
+        "character" => "c",
+        "fifo" => "p",
+        other => panic!("{other}"),
+    };
+    let number = |key: &str| entry[key].as_u64().unwrap();
+    let mode = entry["mode"].as_str().unwrap().trim_start_matches('0');
+    format!(
+        "{kind} {} {} {} {} {} {} {} {} {} {}|{}|{}",
+        if mode.is_empty() { "0" } else { mode },
+        number("uid"),
+        number("gid"),
+        number("size"),
+        number("allocated") / 512,
+        number("links"),
+        number("inode"),
+        time(entry, "mtime"),
+        time(entry, "atime"),
+        time(entry, "ctime"),
+        &entry["path"].as_str().unwrap()[1..],
+        entry["target"].as_str().unwrap_or_default()
+    )
+}
+
+/// Attributes by path as getfattr writes them: name and value in hexadecimal.
+fn attributes(text: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let sections = text.split("# file: ").skip(1);
+    sections
+        .map(|section| {
+            let (path, rest) = section.split_once('\n').unwrap();
+            let lines = rest.lines().filter(|line| !line.is_empty());
+            let named = lines.map(|line| line.split_once("=0x").unwrap_or((line, "")));
+            (format!("/{path}"), named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        })
+        .collect()
+}
+
+fn assert_same(directory: &Path, version: &str) {
+    let mut found = everything(&directory.join(format!("v{version}.raw")));
+    let told = |what: &str| fs::read_to_string(directory.join(format!("{what}{version}"))).unwrap();
+    // Where the other disk was.
+    found.remove("/out");
+    assert!(found.len() > 130_000, "{}", found.len());
+    let list = told("list");
+    let mut count = 0;
+    for line in list.lines() {
+        let path = format!("/{}", line.split('|').nth(1).unwrap());
+        if path != "/out" {
+            assert_eq!(self::line(&found[&path]), line, "version {version}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, found.len());
+
+    let mut digests = 0;
+    for line in told("sums").lines() {
+        let (digest, path) = line.split_once("  .").unwrap();
+        assert_eq!(found[path]["sha256"], digest, "version {version} {path}");
+        digests += 1;
+    }
+    let files = found.values().filter(|entry| entry["kind"] == "file");
+    assert_eq!(files.clone().count(), digests);
+
+    let expected = attributes(&told("attributes"));
+    assert!(expected.len() > 6 && expected["/attributes/many"].len() >= 1500, "{}", expected.len());
+    for (path, entry) in &found {
+        let named = entry["xattrs"].as_array().unwrap().iter().map(|attribute| {
+            let text = |key: &str| attribute[key].as_str().unwrap().to_owned();
+            (text("name"), text("value-hex"))
+        });
+        let named: BTreeMap<_, _> = named.collect();
+        let theirs = expected.get(path).cloned().unwrap_or_default();
+        assert!(named == theirs, "version {version} {path}: {:?} {:?}", named.keys(), theirs.keys());
+    }
+}
+
+/// What xfs_db says about a field of an inode.
+fn field(image: &Path, entry: &Value, field: &str) -> String {
+    let inode = format!("inode {}", entry["inode"]);
+    let print = format!("print {field}");
+    let said = run("xfs_db", &[&"-r", &"-c", &inode, &"-c", &print, &image]);
+    said.split(['(', ')']).nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn appliance_xfs_is_what_linux_says() {
+    let scratch = scratch();
+    let directory = scratch.path();
+    let image = |name: &str| directory.join(name);
+    for (name, size, options) in [
+        ("v5.raw", 1500u64 << 20, &["-m", "reflink=1,rmapbt=1", "-b", "size=1024"][..]),
+        ("v4.raw", 1500 << 20, &["-m", "crc=0", "-n", "ftype=0", "-b", "size=512", "-i", "size=256"]),
+        ("dirty.raw", 320 << 20, &[]),
+        ("out.raw", 200 << 20, &[]),
+    ] {
+        fs::File::create(image(name)).unwrap().set_len(size).unwrap();
+        if name != "out.raw" {
+            let mut mkfs = std::process::Command::new("mkfs.xfs");
+            let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+            let made = outcome(mkfs.args(options).arg(image(name)).env("PATH", path));
+            assert_eq!(made.code, Some(0), "{}", made.stderr);
+        }
+    }
+    fs::write(image("fill"), FILL).unwrap();
+    fs::write(image("tell"), TELL).unwrap();
+    let mut script = "run\nmkfs ext4 /dev/sdd\n".to_owned();
+    for (device, version) in [("sda", "5"), ("sdb", "4")] {
+        script += &format!(
+            "mount /dev/{device} /\nupload fill /fill\n\
+             debug sh \"cd /sysroot && mv fill /tmp && bash /tmp/fill {version}\"\numount /\n\
+             mount-ro /dev/{device} /\nmount /dev/sdd /out\nupload tell /out/tell\n\
+             debug sh \"cd /sysroot && bash out/tell\"\n\
+             download /out/list list{version}\ndownload /out/sums sums{version}\n\
+             download /out/attributes attributes{version}\numount /out\numount /\n"
+        );
+    }
+    // A log that holds what is not in its place: nobody unmounts the third.
+    script += "mount /dev/sdc /\ntouch /late\n\
+               debug sh \"xfs_io -x -c 'shutdown -f' /sysroot\"\numount /\n";
+    guestfish_in(directory, &["v5.raw", "v4.raw", "dirty.raw", "out.raw"], &script);
+
+    for version in ["5", "4"] {
+        assert_same(directory, version);
+    }
+    // The forms that only large things have were among it.
+    let found = everything(&image("v5.raw"));
+    assert_eq!(field(&image("v5.raw"), &found["/odd/islands"], "core.format"), "btree");
+    assert_eq!(field(&image("v5.raw"), &found["/odd/link-900"], "core.format"), "extents");
+    assert_eq!(field(&image("v5.raw"), &found["/attributes/few"], "core.aformat"), "local");
+    for form in ["/attributes/some", "/attributes/many"] {
+        assert_eq!(field(&image("v5.raw"), &found[form], "core.aformat"), "extents");
+    }
+    assert_eq!(field(&image("v5.raw"), &found["/attributes/large"], "core.aformat"), "btree");
+    let found = everything(&image("v4.raw"));
+    assert_eq!(field(&image("v4.raw"), &found["/many"], "core.format"), "btree");
+
+    let layout = run(
+        tib().get_program().to_str().unwrap(),
+        &[&"inspect", &"--only", &"disk", &"--json", &image("dirty.raw")],
+    );
+    assert!(layout.contains("needs-recovery"), "{layout}");
+}
