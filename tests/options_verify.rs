@@ -357,13 +357,15 @@ fn tests_of_goss_are_judged() {
 #[test]
 fn ports_are_left_to_a_running_system() {
     let place = Place::new(&image());
-    let check = "[[check]]\ncheck = 'listens'\nport = 5353\nprotocol = 'udp'\non = 'loopback'\n";
+    let udp = "[[check]]\ncheck = 'listens'\nport = 5353\nprotocol = 'udp'\non = 'loopback'\n";
+    let check = format!("{udp}[[check]]\ncheck = 'listens'\nport = 53\nprotocol = 'tcp'\n");
     place.write("site.toml", &format!("[[check]]\ncheck = 'path'\npath = '/etc'\n{check}"));
     place.write("ours.toml", &format!("name = 'ours'\nsummary = 'A test'\n{check}"));
     all(&place.outcomes("checks", &["--checks", "site.toml"]), "passed", 1);
     for option in [["--checks", "site.toml"], ["--recipe", "./ours.toml"]] {
         let warnings = place.report(&option)["warnings"].to_string();
         assert!(warnings.contains("UDP port 5353 is listened on, on loopback addresses alone"), "{warnings}");
+        assert!(warnings.contains("TCP port 53 is listened on, on all addresses"), "{warnings}");
     }
 }
 

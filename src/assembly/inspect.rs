@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_error_says_what_a_base_must_be() {
         let large = "truncate -s 64M disk.raw; printf 'g\\nn\\n\\n\\n\\nw\\n' | fdisk -b 4096 disk.raw; \
-                     printf 'LUKS\\272\\276' | dd of=disk.raw bs=1M seek=1 conv=notrunc";
+                     printf 'hsqs' | dd of=disk.raw bs=1M seek=1 conv=notrunc";
         let empty = "truncate -s 64M disk.raw; mke2fs -q -t ext4 disk.raw";
         let unknown = "mkdir -p root/etc root/bin; echo ID=plan9 >root/etc/os-release; cp /bin/true root/bin/sh; \
                        truncate -s 64M disk.raw; mke2fs -q -t ext4 -d root disk.raw";
