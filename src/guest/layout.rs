@@ -138,11 +138,12 @@ impl Session {
             return Err(undecided(std::iter::once(&root).chain(&others).map(String::as_str)));
         }
         let text = self.look_at(&root)?.unwrap_or_default();
-        // Inspection repeats what fstab says, whether it is there or not.
-        let points: HashMap<String, String> = self.call("vfs_type", None, move |g| {
+        // Inspection repeats what fstab says, whether it is there or not, and knows of no root that fstab does not name.
+        let mut points: HashMap<String, String> = self.call("vfs_type", None, move |g| {
             let is_there = |what: &str| g.vfs_type(what).is_ok_and(|kind| !kind.is_empty());
-            Ok(points.into_iter().filter(|(at, what)| at == "/" || is_there(what)).collect())
+            Ok(points.into_iter().filter(|(_, what)| is_there(what)).collect())
         })?;
+        points.insert("/".to_owned(), root);
         for entry in entries(&text)? {
             if !points.contains_key(&entry.point) && !matches!(entry.spec, Spec::Bind { .. }) {
                 self.miss(&entry);
