@@ -1,7 +1,6 @@
 //! Options together: every value of each with every value of every other, in few builds.
 //!
-//! `TIB_TEST_COMBINATIONS=all` (`make test-all`) adds the file systems other than ext4: each image on them is read through an
-//! appliance, before and after its build.
+//! `TIB_TEST_COMBINATIONS=all` (`make test-all`) adds the file systems other than ext4.
 
 mod common;
 
