@@ -38,6 +38,7 @@ const LEFT_OUT: [(&str, &str); 26] = [
     ("tib prove trove-guest.qcow2 --datastore postgresql", "the same with another database"),
     ("tib boot trove-guest.qcow2", "takes minutes, and tests/e2e_boot.rs does it"),
     ("tib boot trove-guest.qcow2 --conf trove-guestagent.conf", "the same"),
+    ("tib boot mariadb.qcow2 --goss goss.yaml", "takes minutes, and tests/e2e_boot.rs does it"),
     (
         "tib boot trove-guest.qcow2 --conf trove-guestagent.conf --broker rabbit://trove:secret@controller:5672/",
         "needs an operator's broker",
