@@ -44,7 +44,7 @@ fn appliance_boot_trove_guest() {
     let (junit, html, logs) = (file("boot.xml"), file("boot.html"), file("logs"));
     let arguments = ["--prepare", "--junit", &junit, "--html", &html, "--logs", &logs, "--timeout", "1100"];
     let booted = place.booted(&image, &arguments, 0);
-    assert_eq!(booted.seen(), [&CONTAINER[..], &["building"]].concat());
+    assert_eq!(booted.seen(), [&CONTAINER[..], &["building", "tests"]].concat());
     assert_eq!(booted.report["passed"], true);
     assert_eq!(booted.report["warnings"], serde_json::json!([]), "no failed unit, a clock that is right");
     assert_eq!(booted.fact("Broker"), Some("a private RabbitMQ"));
@@ -82,7 +82,7 @@ fn appliance_boot_trove_guest_with_the_metadata_service() {
         "--prepare",
     ];
     let booted = place.booted(&built_image("trove-guest"), &arguments, 0);
-    assert_eq!(booted.seen(), [&CONTAINER[..], &["building"]].concat());
+    assert_eq!(booted.seen(), [&CONTAINER[..], &["building", "tests"]].concat());
     assert_eq!(booted.fact("Machine").map(|machine| machine.ends_with("UEFI, metadata service")), Some(true));
     place.is_clean();
 }
