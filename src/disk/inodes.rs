@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{BlockRead, DiskError, Stat, Xattr};
 
 /// Entries of directories that a file system keeps in memory, all together.
-pub(super) const KEEP_ENTRIES: usize = 200_000;
+const KEEP_ENTRIES: usize = 200_000;
 
 /// A disk that several file systems read from.
 pub(super) type Shared = Arc<Mutex<Box<dyn BlockRead>>>;
@@ -66,6 +66,37 @@ pub(super) trait Inodes: Send + Sync {
         length: u64,
         sink: &mut dyn Write,
     ) -> Result<u64, DiskError>;
+}
+
+/// Directories that have been read, by their inodes. All are forgotten when there are too many entries.
+#[derive(Debug)]
+pub(super) struct Kept<T> {
+    read: HashMap<u64, Arc<T>>,
+    entries: usize,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { read: HashMap::new(), entries: 0 }
+    }
+}
+
+impl<T> Kept<T> {
+    pub(super) fn get(&self, inode: u64) -> Option<Arc<T>> {
+        self.read.get(&inode).map(Arc::clone)
+    }
+
+    /// Keeps one that has so many entries.
+    pub(super) fn keep(&mut self, inode: u64, directory: T, entries: usize) -> Arc<T> {
+        self.entries += entries + 1;
+        if self.entries > KEEP_ENTRIES {
+            self.read.clear();
+            self.entries = entries + 1;
+        }
+        let directory = Arc::new(directory);
+        self.read.insert(inode, Arc::clone(&directory));
+        directory
+    }
 }
 
 /// The entries of a directory, without `.` and `..`.

@@ -17,7 +17,6 @@ mod subvolumes;
 mod superblock;
 mod unpack;
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ use self::inode::Inode;
 use self::node::Key;
 use self::subvolumes::{Subvolumes, TREE};
 use self::superblock::Root;
-use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Named, Shared};
+use super::inodes::{Directory, Inodes, Kept, Named, Shared};
 use super::window::Window;
 use super::{DiskError, FileKind, Stat, Timestamp, Xattr};
 use crate::shown::escape;
@@ -85,8 +84,7 @@ pub(super) struct Btrfs {
     forest: Forest,
     subvolumes: Arc<Subvolumes>,
     unpacked: Option<(u64, Arc<[u8]>)>,
-    directories: HashMap<u64, Arc<Directory>>,
-    kept: usize,
+    directories: Kept<Directory>,
 }
 
 impl Btrfs {
@@ -111,7 +109,7 @@ impl Btrfs {
     }
 
     fn new(forest: Forest, subvolumes: Arc<Subvolumes>) -> Self {
-        Self { forest, subvolumes, unpacked: None, directories: HashMap::new(), kept: 0 }
+        Self { forest, subvolumes, unpacked: None, directories: Kept::default() }
     }
 
     /// What a number from outside means: an inode and its tree, or an absent subvolume.
@@ -236,17 +234,12 @@ impl Inodes for Btrfs {
     }
 
     fn directory(&mut self, inode: u64) -> Result<Arc<Directory>, DiskError> {
-        if let Some(known) = self.directories.get(&inode) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.directories.get(inode) {
+            return Ok(known);
         }
-        let directory = Arc::new(self.read_directory(inode)?);
-        self.kept += directory.len() + 1;
-        if self.kept > KEEP_ENTRIES {
-            self.directories.clear();
-            self.kept = directory.len() + 1;
-        }
-        self.directories.insert(inode, Arc::clone(&directory));
-        Ok(directory)
+        let directory = self.read_directory(inode)?;
+        let entries = directory.len();
+        Ok(self.directories.keep(inode, directory, entries))
     }
 
     fn stat(&mut self, inode: u64) -> Result<Stat, DiskError> {

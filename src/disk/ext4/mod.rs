@@ -22,7 +22,7 @@ use self::inode::{Inode, damaged};
 pub(super) use self::summary::Summary;
 pub use self::summary::{ExtState, ExtVersion};
 use self::superblock::Superblock;
-use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
+use super::inodes::{Directory, Inodes, Kept, Shared};
 use super::runs::{self, Run, pass_on_zeros};
 use super::window::{Window, pass_on};
 use super::{DiskError, FileKind, Stat, Xattr};
@@ -40,8 +40,7 @@ pub(super) struct Ext {
     superblock: Superblock,
     /// Blocks where the inode tables of groups begin.
     tables: HashMap<u64, u64>,
-    directories: HashMap<u64, Arc<Directory>>,
-    kept: usize,
+    directories: Kept<Directory>,
     /// The file read last, and where its blocks are: files are read in pieces.
     mapped: Option<(u64, Arc<[Run]>)>,
 }
@@ -65,14 +64,7 @@ impl Ext {
     }
 
     fn new(window: Window, superblock: Superblock) -> Self {
-        Self {
-            window,
-            superblock,
-            tables: HashMap::new(),
-            directories: HashMap::new(),
-            kept: 0,
-            mapped: None,
-        }
+        Self { window, superblock, tables: HashMap::new(), directories: Kept::default(), mapped: None }
     }
 
     fn journal_is_empty(&mut self) -> Result<bool, DiskError> {
@@ -231,17 +223,12 @@ impl Inodes for Ext {
     }
 
     fn directory(&mut self, inode: u64) -> Result<Arc<Directory>, DiskError> {
-        if let Some(known) = self.directories.get(&inode) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.directories.get(inode) {
+            return Ok(known);
         }
-        let directory = Arc::new(self.read_directory(inode)?);
-        self.kept += directory.len() + 1;
-        if self.kept > KEEP_ENTRIES {
-            self.directories.clear();
-            self.kept = directory.len() + 1;
-        }
-        self.directories.insert(inode, Arc::clone(&directory));
-        Ok(directory)
+        let directory = self.read_directory(inode)?;
+        let entries = directory.len();
+        Ok(self.directories.keep(inode, directory, entries))
     }
 
     fn stat(&mut self, inode: u64) -> Result<Stat, DiskError> {

@@ -12,7 +12,6 @@ mod entry;
 mod list;
 mod names;
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use self::boot_sector::{ENTRY, Geometry, Kind, RootDirectory};
 use self::chain::Run;
 use self::directory::Listing;
 use self::entry::Entry;
-use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
+use super::inodes::{Directory, Inodes, Kept, Shared};
 use super::window::{PIECE, Window, pass_on};
 use super::{DiskError, FileKind, Stat, Timestamp, Xattr};
 
@@ -37,8 +36,7 @@ pub(super) struct Fat {
     geometry: Geometry,
     access: Access,
     /// Directories by number.
-    directories: HashMap<u64, Arc<Listing>>,
-    kept: usize,
+    directories: Kept<Listing>,
     /// The file read last, and where its clusters are: files are read in pieces.
     mapped: Option<(u64, Arc<[Run]>)>,
 }
@@ -56,7 +54,7 @@ impl Fat {
     }
 
     fn new(window: Window, geometry: Geometry, access: Access) -> Self {
-        Self { window, geometry, access, directories: HashMap::new(), kept: 0, mapped: None }
+        Self { window, geometry, access, directories: Kept::default(), mapped: None }
     }
 
     /// Bytes that files can have, and bytes free.
@@ -93,17 +91,12 @@ impl Fat {
 
     /// What is in a directory.
     fn listing(&mut self, number: u64) -> Result<Arc<Listing>, DiskError> {
-        if let Some(known) = self.directories.get(&number) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.directories.get(number) {
+            return Ok(known);
         }
-        let listing = Arc::new(self.read_listing(number)?);
-        self.kept += listing.directory.len() + 1;
-        if self.kept > KEEP_ENTRIES {
-            self.directories.clear();
-            self.kept = listing.directory.len() + 1;
-        }
-        self.directories.insert(number, Arc::clone(&listing));
-        Ok(listing)
+        let listing = self.read_listing(number)?;
+        let entries = listing.directory.len();
+        Ok(self.directories.keep(number, listing, entries))
     }
 
     fn read_listing(&mut self, number: u64) -> Result<Listing, DiskError> {

@@ -15,7 +15,6 @@ mod marks;
 mod summary;
 mod superblock;
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use self::inode::{Form, Inode};
 use self::marks::{REMOTE, damaged};
 pub(super) use self::summary::Summary;
 use self::superblock::Superblock;
-use super::inodes::{Directory, Inodes, KEEP_ENTRIES, Shared};
+use super::inodes::{Directory, Inodes, Kept, Shared};
 use super::runs::{self, Run};
 use super::window::Window;
 use super::{DiskError, FileKind, Stat, Xattr};
@@ -40,8 +39,7 @@ const TARGET_HEADER: usize = 56;
 pub(super) struct Xfs {
     window: Window,
     superblock: Superblock,
-    directories: HashMap<u64, Arc<Directory>>,
-    kept: usize,
+    directories: Kept<Directory>,
     /// The file read last, and where its blocks are: files are read in pieces.
     mapped: Option<(u64, Arc<[Run]>)>,
 }
@@ -88,7 +86,7 @@ impl Xfs {
     }
 
     fn new(window: Window, superblock: Superblock) -> Self {
-        Self { window, superblock, directories: HashMap::new(), kept: 0, mapped: None }
+        Self { window, superblock, directories: Kept::default(), mapped: None }
     }
 
     fn inode(&mut self, number: u64) -> Result<Inode, DiskError> {
@@ -226,17 +224,12 @@ impl Inodes for Xfs {
     }
 
     fn directory(&mut self, inode: u64) -> Result<Arc<Directory>, DiskError> {
-        if let Some(known) = self.directories.get(&inode) {
-            return Ok(Arc::clone(known));
+        if let Some(known) = self.directories.get(inode) {
+            return Ok(known);
         }
-        let directory = Arc::new(self.read_directory(inode)?);
-        self.kept += directory.len() + 1;
-        if self.kept > KEEP_ENTRIES {
-            self.directories.clear();
-            self.kept = directory.len() + 1;
-        }
-        self.directories.insert(inode, Arc::clone(&directory));
-        Ok(directory)
+        let directory = self.read_directory(inode)?;
+        let entries = directory.len();
+        Ok(self.directories.keep(inode, directory, entries))
     }
 
     fn stat(&mut self, inode: u64) -> Result<Stat, DiskError> {
