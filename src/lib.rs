@@ -25,7 +25,9 @@
 //! | [`oslo`] | configuration files of OpenStack's services |
 //! | [`guest`] | the libguestfs session |
 //! | [`host`] | this machine: running programs, trying KVM |
-//! | [`disk`] | the image as bytes: qcow2, partitions, file systems, export |
+//! | [`disk`] | the image as bytes: qcow2, partitions, volumes, the tree of its file systems, export |
+//! | [`filesystem`] | file systems as numbered inodes: ext2/3/4, XFS, Btrfs, FAT |
+//! | [`block`] | a disk as bytes at places, and what can be wrong with an image |
 //! | [`digest`], [`distro`], [`size`], [`control`], [`event`], [`cancel`], `clock`, `rename`, `shell`, `sparse`, `toml_text`, `valid`, `version`, [`error`], [`shown`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
@@ -33,6 +35,7 @@
 pub mod agent;
 pub mod assembly;
 pub mod base;
+pub mod block;
 pub mod boot;
 pub mod cache;
 pub mod cancel;
@@ -48,6 +51,7 @@ pub mod error;
 pub mod event;
 pub mod evidence;
 pub mod fetch;
+pub mod filesystem;
 pub mod guest;
 pub mod host;
 pub mod image;

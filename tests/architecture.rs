@@ -59,14 +59,14 @@ fn files_do_not_import_each_other_in_a_circle() {
 
 /// No room is so large that its name says nothing any more.
 #[test]
-fn no_room_holds_more_than_a_fifth_of_the_lines() {
+fn no_room_holds_more_than_a_sixth_of_the_lines() {
     let lines = |text: &String| text.lines().count();
     let sources = sources();
     let all: usize = sources.values().map(lines).sum();
     for room in rooms().names() {
         let own = sources.iter().filter(|(file, _)| rules::room(file) == room).map(|(_, text)| lines(text));
         let own: usize = own.sum();
-        assert!(own * 5 <= all, "`{room}` has {own} of {all} lines");
+        assert!(own * 6 <= all, "`{room}` has {own} of {all} lines");
     }
 }
 

@@ -5,5 +5,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    tib::disk::any_ext(bytes);
+    tib::filesystem::any_ext(bytes);
 });

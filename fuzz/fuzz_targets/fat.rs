@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    tib::disk::any_fat(bytes);
+    tib::filesystem::any_fat(bytes);
 });

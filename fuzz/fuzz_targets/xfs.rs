@@ -5,5 +5,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    tib::disk::any_xfs(bytes);
+    tib::filesystem::any_xfs(bytes);
 });

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::inodes::Shared;
-use super::raw::check_range;
 use super::{BlockRead, DiskError, Extent};
+use crate::block::Shared;
+use crate::block::check_range;
 
 /// Bytes of a piece: a cluster of most images.
 const PIECE: u64 = 64 << 10;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::DiskError;
-use super::fat::Fat;
+use crate::filesystem::fat::Fat;
 
 /// Largest program looked at whole.
 const MAX_PROGRAM: u64 = 4 << 20;

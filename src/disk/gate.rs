@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::container::{PROBE_BYTES, recognise};
 use super::header::{self, Compression, Header, HeaderFault};
 use super::raw::{Raw, read_padded};
-use super::{DiskError, filesystem, partition};
+use super::{DiskError, partition};
+use crate::filesystem;
 use crate::shown::escape;
 
 /// Largest virtual disk accepted by default: 2 TiB.

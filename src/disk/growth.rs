@@ -1,9 +1,9 @@
 //! Whether and how the root of an image can be made larger, decided before anything starts.
 
-use super::filesystem::{self, FileSystemKind};
 use super::partition::{self, Partition, SECTOR, Table};
-use super::usage::{Room, room};
 use super::{BlockRead, DiskError};
+use crate::filesystem::usage::{Room, room};
+use crate::filesystem::{self, FileSystemKind};
 
 /// Partitions end at a multiple of this. Whatever is smaller is not worth growing for.
 const ALIGNMENT: u64 = 1 << 20;

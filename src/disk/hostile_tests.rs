@@ -10,7 +10,7 @@ use crate::error::{Diagnose, Exit};
 const MANY: usize = 20_000;
 
 /// Reads everything, as a listing with checksums would.
-pub(super) fn read_everything(image: &Path) -> Result<usize, DiskError> {
+pub(crate) fn read_everything(image: &Path) -> Result<usize, DiskError> {
     let mut tree = tree_of(image)?;
     let mut left = vec![b"/".to_vec()];
     let mut met = std::collections::HashSet::new();

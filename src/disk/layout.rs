@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::efi::{self, EfiProgram};
-use super::ext4::{ExtState, Summary};
-use super::fat::{Access, Fat};
-use super::filesystem::{self, FileSystem, FileSystemKind};
-use super::inodes::{Shared, lock};
 use super::partition::{self, Kind, Partition, SECTOR};
 use super::place::Place;
-use super::{BlockRead, DiskError, ImageInfo, lvm, usage, xfs};
+use super::{BlockRead, DiskError, ImageInfo, lvm};
+use crate::block::{Shared, lock};
+use crate::filesystem::ext4::{ExtState, Summary};
+use crate::filesystem::fat::{Access, Fat};
+use crate::filesystem::{self, FileSystem, FileSystemKind, usage, xfs};
 
 /// How a disk is laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -25,8 +25,9 @@ use qcow2_rs::ops::Qcow2IoOps;
 use super::gate::{ChainFile, Content};
 use super::header::{BackingName, Compression, Header, encode};
 use super::qcow2::Qcow2;
-use super::raw::{check_range, read_padded};
+use super::raw::read_padded;
 use super::{BlockRead, DiskError, Extent};
+use crate::block::check_range;
 
 /// Smallest cluster the library reads: its level-2 cache works in slices of 4 KiB.
 const MIN_CLUSTER_BITS: u32 = 12;

@@ -1,10 +1,10 @@
 //! Which partitions and logical volumes an image's `/etc/fstab` means.
 
-use super::filesystem::{FileSystem, FileSystemKind};
 use super::fstab::{FstabEntry, Names, Spec};
-use super::open_fs::is_native;
 use super::place::Place;
 use super::{DiskError, Partition};
+use crate::filesystem::is_native;
+use crate::filesystem::{FileSystem, FileSystemKind};
 
 /// A partition or logical volume, and what is in it.
 #[derive(Debug, Clone)]

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::filesystem::FileSystemKind;
-use super::inodes::{Directory, Inodes, Shared};
 use super::place::Place;
 use super::tree::asks_for_directory;
 use super::{DiskError, FileKind, Room, Root, Stat, Tree, Xattr};
+use crate::block::Shared;
+use crate::filesystem::FileSystemKind;
+use crate::filesystem::inodes::{Directory, Inodes};
 use crate::shown::escape;
 
 /// Links followed on the way to one file, as in Linux.

@@ -5,8 +5,9 @@
 
 use serde::Serialize;
 
-use super::bytes::le64;
-use super::{BlockRead, DiskError, filesystem};
+use super::{BlockRead, DiskError};
+use crate::block::bytes::le64;
+use crate::filesystem;
 
 /// Bytes of a sector of every disk that is not said to be different, and of those that clouds give their instances.
 pub const SECTOR: u64 = 512;

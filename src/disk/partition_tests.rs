@@ -1,25 +1,9 @@
 use proptest::prelude::*;
 
 use super::super::testing::{Lab, write};
-use super::super::{Extent, Policy, open};
+use super::super::{Policy, open};
 use super::*;
-
-/// A disk in memory.
-struct Memory(Vec<u8>);
-
-impl BlockRead for Memory {
-    fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-    fn read_exact_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<(), DiskError> {
-        super::super::raw::check_range(self.size(), offset, buffer.len() as u64)?;
-        buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
-        Ok(())
-    }
-    fn extent(&mut self, offset: u64) -> Result<Extent, DiskError> {
-        Ok(Extent { length: self.size() - offset, zero: false })
-    }
-}
+use crate::block::Memory;
 
 fn table_by_sfdisk(lab: &Lab, script: &str, size: u64) -> Vec<u8> {
     write(&lab.path("disk.raw"), &[]);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::inodes::Shared;
 use super::lvm::{self, LogicalVolume};
 use super::{DiskError, RootPlace, partition};
+use crate::block::Shared;
 
 /// A partition or a logical volume.
 #[derive(Debug, Clone)]

@@ -12,8 +12,9 @@ use fs_err::File;
 use super::codec::Decompress;
 use super::header::Header;
 use super::overlaps::Places;
-use super::raw::{check_range, read_padded};
+use super::raw::read_padded;
 use super::{BlockRead, DiskError, Extent};
+use crate::block::check_range;
 
 /// Bits of a table entry that hold a host offset.
 const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;

@@ -7,6 +7,7 @@ use fs_err::File;
 use rustix::fs::SeekFrom;
 
 use super::{BlockRead, DiskError, Extent};
+use crate::block::check_range;
 
 /// A raw image.
 #[derive(Debug)]
@@ -45,16 +46,6 @@ pub(super) fn read_padded(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(source) => return Err(DiskError::Io { action: "read", path: path.to_owned(), source }),
         }
-    }
-    Ok(())
-}
-
-/// The error for an access that reaches past the end of a virtual disk.
-pub(super) fn check_range(size: u64, offset: u64, length: u64) -> Result<(), DiskError> {
-    if offset.checked_add(length).is_none_or(|end| end > size) {
-        return Err(DiskError::Damaged(format!(
-            "{length} bytes at {offset} reach past the end of the disk ({size} bytes)"
-        )));
     }
     Ok(())
 }

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use self::roots::choose_root;
 use super::cached::share;
-use super::fat::{Access, Fat};
-use super::filesystem::{self, FileSystemKind};
 use super::fstab::{self, FstabEntry, Spec};
-use super::inodes::{Inodes, Shared, lock};
 use super::mounts::{Volume, volume_of};
-use super::open_fs::{is_native, open_inodes};
 use super::os_tree::OsTree;
 use super::partition::Partition;
 use super::place::Place;
-use super::{BlockRead, DiskError, FileKind, Tree, lvm, partition, usage};
+use super::{BlockRead, DiskError, FileKind, Tree, lvm, partition};
+use crate::block::{Shared, lock};
+use crate::filesystem::fat::{Access, Fat};
+use crate::filesystem::inodes::Inodes;
+use crate::filesystem::{self, FileSystemKind, usage};
+use crate::filesystem::{is_native, open_inodes};
 
 /// Bytes that one tree gives, beside four times what the disk holds: files may claim more than any disk has.
 const MAX_READ: u64 = 64 << 30;

@@ -8,28 +8,28 @@ use tempfile::TempDir;
 use super::{DiskError, Policy, Tree, VirtualDisk};
 
 /// The operating system in an image that comes from outside.
-pub(super) fn tree_of(image: &Path) -> Result<Box<dyn Tree>, DiskError> {
+pub(crate) fn tree_of(image: &Path) -> Result<Box<dyn Tree>, DiskError> {
     VirtualDisk::open(image, &Policy::default())?.tree()
 }
 
 /// A directory for one test, and the tools in it.
-pub(super) struct Lab(TempDir);
+pub(crate) struct Lab(TempDir);
 
 impl Lab {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.0.path().canonicalize().unwrap()
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
     /// Runs a program in the directory; it must succeed.
-    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
         let output = Command::new(program)
             .args(arguments)
@@ -43,20 +43,20 @@ impl Lab {
     }
 
     /// The content of an image, by qemu.
-    pub(super) fn content(&self, image: &str, format: &str) -> Vec<u8> {
+    pub(crate) fn content(&self, image: &str, format: &str) -> Vec<u8> {
         self.run("qemu-img", &["convert", "-f", format, "-O", "raw", image, "oracle.raw"]);
         std::fs::read(self.path("oracle.raw")).unwrap()
     }
 
     /// Fails unless qemu finds nothing wrong with an image and its content equals that of another.
-    pub(super) fn assert_same(&self, image: &str, other: &str, other_format: &str) {
+    pub(crate) fn assert_same(&self, image: &str, other: &str, other_format: &str) {
         self.run("qemu-img", &["check", "-f", "qcow2", image]);
         self.run("qemu-img", &["compare", "-f", "qcow2", "-F", other_format, image, other]);
     }
 }
 
 /// Bytes that are partly text-like, partly noise, partly zero: all that an export treats differently.
-pub(super) fn mixture(length: usize, mut seed: u64) -> Vec<u8> {
+pub(crate) fn mixture(length: usize, mut seed: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 4096);
     while bytes.len() < length {
         let mut next = || {
@@ -78,7 +78,7 @@ pub(super) fn mixture(length: usize, mut seed: u64) -> Vec<u8> {
 }
 
 /// All bytes of a disk, read in pieces of `step`.
-pub(super) fn read_all(disk: &mut dyn super::BlockRead, step: usize) -> Vec<u8> {
+pub(crate) fn read_all(disk: &mut dyn super::BlockRead, step: usize) -> Vec<u8> {
     let mut all = vec![0xaa; disk.size() as usize];
     let mut at = 0;
     for piece in all.chunks_mut(step) {
@@ -89,7 +89,7 @@ pub(super) fn read_all(disk: &mut dyn super::BlockRead, step: usize) -> Vec<u8> 
 }
 
 /// The bytes of a disk, taking the word of `extent` for what is zero.
-pub(super) fn read_extents(disk: &mut dyn super::BlockRead) -> Vec<u8> {
+pub(crate) fn read_extents(disk: &mut dyn super::BlockRead) -> Vec<u8> {
     let mut all = vec![0; disk.size() as usize];
     let mut at = 0;
     while at < disk.size() {
@@ -104,6 +104,6 @@ pub(super) fn read_extents(disk: &mut dyn super::BlockRead) -> Vec<u8> {
 }
 
 /// Writes a file.
-pub(super) fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }

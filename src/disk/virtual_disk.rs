@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::cached::share;
-use super::inodes::{Shared, lock};
 use super::{
     DiskError, GrowthPlan, ImageInfo, Layout, Policy, Root, SECTOR, Tree, gate, layout, open, partition,
     system,
 };
+use crate::block::{Shared, lock};
 
 /// The disk in an image that has passed the gate. Each file is opened and checked once; all that is asked of the disk is
 /// read from there.

@@ -2,11 +2,11 @@
 //! whether it is whole.
 
 use super::text::Section;
-use crate::disk::bytes::{le32, le64};
-use crate::disk::filesystem::LVM_LABEL;
-use crate::disk::inodes::{Shared, lock};
-use crate::disk::window::Window;
+use crate::block::bytes::{le32, le64};
+use crate::block::window::Window;
+use crate::block::{Shared, lock};
 use crate::disk::{DiskError, SECTOR};
+use crate::filesystem::LVM_LABEL;
 
 /// Sectors that a label may be in.
 const LABEL_SECTORS: u64 = 4;

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::disk::inodes::{Shared, lock};
-use crate::disk::raw::check_range;
+use crate::block::check_range;
+use crate::block::{Shared, lock};
 use crate::disk::{BlockRead, DiskError, Extent};
 
 /// A stretch of a logical volume.

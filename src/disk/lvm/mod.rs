@@ -3,6 +3,8 @@
 //! Own code: the crate `lvm2` (0.0.3) looks for the label in one place, checks no checksum, knows one physical volume, and
 //! panics on metadata that contradicts itself.
 
+#[cfg(any(test, fuzzing, debug_assertions))]
+mod any;
 mod group;
 mod label;
 mod linear;
@@ -11,14 +13,18 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(any(test, fuzzing, debug_assertions))]
+#[doc(hidden)]
+pub use any::any_lvm;
 use group::Group;
 use label::Label;
 pub(super) use linear::{Map, view};
 
-use super::filesystem::FileSystemKind;
-use super::inodes::{Shared, lock};
+use super::DiskError;
 use super::partition::{self, Kind, Partition};
-use super::{DiskError, usage};
+use crate::block::{Shared, lock};
+use crate::filesystem::FileSystemKind;
+use crate::filesystem::usage;
 use crate::shown::escape;
 
 /// Logical volumes of a disk that are looked at.
@@ -125,14 +131,6 @@ pub(super) fn find(disk: &Shared, partitions: &[&Partition]) -> Result<Vec<Logic
     }
     volumes.sort_by(|one, other| (&one.group, &one.name).cmp(&(&other.group, &other.name)));
     Ok(volumes)
-}
-
-/// Reads bytes as metadata of a group all of whose physical volumes are there. Returns how many logical volumes they describe.
-#[cfg(any(test, fuzzing, debug_assertions))]
-pub(super) fn any_metadata(bytes: &[u8]) -> usize {
-    let Ok(group) = text::Section::parse(bytes).and_then(|text| Group::parse(&text)) else { return 0 };
-    let whole = |id: &str| (id.to_owned(), Physical { number: 1, start: 0, length: 1 << 50 });
-    group.volumes(&group.members().map(whole).collect()).map_or(0, |volumes| volumes.len())
 }
 
 #[cfg(test)]

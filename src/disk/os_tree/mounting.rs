@@ -1,10 +1,10 @@
 //! Putting file systems, and paths of them, under one root.
 
 use super::{Mount, OsTree, Volume};
-use crate::disk::filesystem::FileSystemKind;
-use crate::disk::inodes::Inodes;
 use crate::disk::place::Place;
 use crate::disk::{DiskError, Room};
+use crate::filesystem::FileSystemKind;
+use crate::filesystem::inodes::Inodes;
 
 /// Mount points, all together.
 const MAX_MOUNTS: usize = 10_000;

@@ -1,0 +1,191 @@
+//! Every form that a file system has by itself.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::block::bytes::{be16, be32};
+
+/// Which form a directory has.
+fn form_of(xfs: &mut Xfs, number: u64) -> &'static str {
+    let inode = xfs.inode(number).unwrap();
+    if inode.content().form == Form::Local {
+        return "short";
+    }
+    let runs = xfs.metadata_runs(&inode).unwrap();
+    let size = xfs.superblock.block_size;
+    let table = runs.iter().find(|run| run.logical == directory::TABLE / size);
+    let Some(table) = table else { return "block" };
+    let mut block = vec![0; size as usize];
+    xfs.window.read_exact(table.physical * size, &mut block).unwrap();
+    match be16(&block, 8) {
+        0xd2f1 | 0x3df1 => "leaf",
+        0xd2ff | 0x3dff | 0xfebe | 0x3ebe => "node",
+        other => panic!("{other:x}"),
+    }
+}
+
+/// What xfs_db says about inodes: each field by its name, and the text behind it.
+fn printed(lab: &Lab, inodes: &BTreeMap<String, u64>) -> BTreeMap<u64, BTreeMap<String, String>> {
+    let script: String = inodes.values().map(|inode| format!("inode {inode}\nprint\n")).collect();
+    let output = xfs_db(lab, &script);
+    let sections: Vec<_> = output.split("core.magic = ").skip(1).collect();
+    assert_eq!(sections.len(), inodes.len());
+    let fields = |section: &str| {
+        let pairs = section.lines().filter_map(|line| line.split_once(" = "));
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
+    inodes.values().copied().zip(sections.into_iter().map(fields)).collect()
+}
+
+#[test]
+fn every_kind_of_file_system_is_what_xfs_db_says() {
+    let lab = Lab::new();
+    let files = fill(&lab);
+    let mut forms = BTreeSet::new();
+    let variants = VARIANTS.iter().map(|options| (*options, "40M")).chain([(LARGE_BLOCKS, "340M")]);
+    for (options, size) in variants {
+        let is_old = options.contains("crc=0");
+        make(&lab, options, size, &proto(&lab, &files, is_old));
+        let mut xfs = open_xfs(&lab.path("disk.img")).unwrap_or_else(|error| panic!("{options}: {error}"));
+        assert_eq!(xfs.superblock.has_checksums, !is_old, "{options}");
+        let paths = paths(&mut xfs);
+        let entries: usize = DIRECTORIES.iter().map(|(_, entries)| entries).sum();
+        assert_eq!(paths.len(), entries + files.len() + 4 + 3 + 4 + 1, "{options}");
+        for (name, entries) in DIRECTORIES {
+            let number = paths[&format!("/{name}")];
+            forms.insert(form_of(&mut xfs, number));
+            let names = xfs.directory(number).unwrap();
+            for index in 0..entries {
+                let child = names.get(format!("entry-with-a-name-{index}").as_bytes()).expect(options);
+                assert_eq!(xfs.stat(child).unwrap().uid, index as u32, "{options}");
+            }
+            assert_eq!(names.len(), entries, "{options}");
+        }
+        let printed = printed(&lab, &paths);
+        for (path, inode) in &paths {
+            let (stat, fields) = (xfs.stat(*inode).unwrap(), &printed[inode]);
+            let number = |key: &str| fields[key].parse::<u64>().unwrap();
+            let mode = u32::from_str_radix(&fields["core.mode"], 8).unwrap();
+            assert_eq!(stat.mode, mode & 0o7777, "{options} {path}");
+            assert_eq!(
+                (u64::from(stat.uid), u64::from(stat.gid)),
+                (number("core.uid"), number("core.gid")),
+                "{options} {path}"
+            );
+            let links = fields.get("core.nlinkv2").or(fields.get("core.nlinkv1")).unwrap();
+            assert_eq!(stat.links.to_string(), *links, "{options} {path}");
+            assert_eq!((stat.size, stat.inode), (number("core.size"), *inode), "{options} {path}");
+            assert_eq!(
+                stat.allocated,
+                number("core.nblocks") * xfs.superblock.block_size,
+                "{options} {path}"
+            );
+            let nanoseconds: u32 = fields["core.mtime.nsec"].parse().unwrap();
+            assert_eq!(stat.modified.nanoseconds, nanoseconds, "{options} {path}");
+            assert!(stat.modified.seconds > 1_700_000_000, "{options} {path}");
+            if stat.kind == FileKind::File {
+                assert!(content(&mut xfs, *inode) == files[path], "{options} {path}");
+            }
+        }
+        let stat = |xfs: &mut Xfs, path: &str| xfs.stat(paths[path]).unwrap();
+        let kinds = ["/device", "/character", "/pipe"].map(|path| stat(&mut xfs, path));
+        assert_eq!(kinds.map(|stat| stat.kind), [FileKind::Block, FileKind::Character, FileKind::Fifo]);
+        assert_eq!(kinds.map(|stat| stat.special), [(8, 300), (204, 70_000), (0, 0)]);
+        let file = stat(&mut xfs, "/file-70000");
+        assert_eq!((file.mode, file.uid, file.gid), (0o6751, 70_000, 4_000_000_000));
+        for (path, inode) in paths.iter().filter(|(path, _)| path.starts_with("/link-")) {
+            let length = path["/link-".len()..].parse().unwrap();
+            assert_eq!(xfs.read_link(*inode).unwrap(), vec![b't'; length], "{options} {path}");
+        }
+    }
+    assert_eq!(forms.into_iter().collect::<Vec<_>>(), ["block", "leaf", "node", "short"]);
+}
+
+#[test]
+fn any_part_of_a_file_can_be_read() {
+    let lab = Lab::new();
+    let files = fill(&lab);
+    make(&lab, "-b size=1024", "40M", &proto(&lab, &files, false));
+    let mut xfs = open_xfs(&lab.path("disk.img")).unwrap();
+    let paths = paths(&mut xfs);
+    for (name, content) in &files {
+        let size = content.len() as u64;
+        for (offset, length) in [
+            (0, 7),
+            (5, 1024),
+            (size / 2, 200_000),
+            (131_072, 32_780),
+            (size.saturating_sub(1), 9),
+            (size + 5, 1),
+        ] {
+            let mut part = Vec::new();
+            let count = xfs.read_to(paths[name], offset, length, &mut part).unwrap();
+            let from = offset.min(size) as usize;
+            let expected = &content[from..(offset + length).min(size).max(from as u64) as usize];
+            assert!(part == expected && count == expected.len() as u64, "{name} {offset}");
+        }
+    }
+}
+
+/// Attributes set by xfs_db: its flag for their kind, the name, bytes of value.
+fn attributes(many: usize) -> Vec<(char, String, usize)> {
+    let mut all =
+        vec![('u', "note".to_owned(), 5), ('s', "selinux".to_owned(), 30), ('r', "empty".to_owned(), 1)];
+    all.extend((0..many).map(|index| ('u', format!("attribute-{index}"), 1 + index % 90)));
+    if many > 0 {
+        all.extend([
+            ('r', "large".to_owned(), 3000),
+            ('u', "largest".to_owned(), 65_536),
+            ('u', "n".repeat(255), 9),
+        ]);
+    }
+    all
+}
+
+#[test]
+fn attributes_of_every_form_are_those_that_were_set() {
+    let lab = Lab::new();
+    let files = fill(&lab);
+    let mut forms = BTreeSet::new();
+    for options in VARIANTS {
+        make(&lab, options, "40M", &proto(&lab, &files, false));
+        let mut xfs = open_xfs(&lab.path("disk.img")).unwrap();
+        let paths = paths(&mut xfs);
+        for (path, many) in [("/pipe", 0), ("/short", 10), ("/file-70000", 900)] {
+            let mut script = format!("inode {}\n", paths[path]);
+            for (kind, name, length) in attributes(many) {
+                writeln!(script, "attr_set -{kind} -v {length} {name}").unwrap();
+            }
+            xfs_db(&lab, &script);
+            // What was read before may not be kept.
+            let mut xfs = open_xfs(&lab.path("disk.img")).unwrap();
+            let found: Vec<_> = xfs.xattrs(paths[path]).unwrap();
+            let mut expected: Vec<_> = attributes(many)
+                .into_iter()
+                .map(|(kind, name, length)| {
+                    let prefix = BTreeMap::from([('u', "user"), ('s', "security"), ('r', "trusted")])[&kind];
+                    Xattr { name: format!("{prefix}.{name}").into_bytes(), value: vec![b'v'; length] }
+                })
+                .collect();
+            expected.sort();
+            assert!(found == expected, "{options} {path}: {} {}", found.len(), expected.len());
+            let inode = xfs.inode(paths[path]).unwrap();
+            let fork = inode.attributes().unwrap();
+            let mut form = fork.form;
+            if form != Form::Local {
+                let runs =
+                    extents::runs(&mut xfs.window, &xfs.superblock, inode.number, fork, Kind::Metadata)
+                        .unwrap();
+                let mut block = [0; 16];
+                xfs.window.read_exact(runs[0].physical << xfs.superblock.block_log, &mut block).unwrap();
+                assert_ne!(be32(&block, 8), 0);
+                let is_node = matches!(be16(&block, 8), 0xfebe | 0x3ebe);
+                forms.insert(if is_node { "node" } else { "leaf" });
+                form = Form::Extents;
+            }
+            forms.insert(if form == Form::Local { "short" } else { "blocks" });
+        }
+        assert_eq!(xfs.xattrs(xfs.root()).unwrap(), []);
+    }
+    assert_eq!(forms.into_iter().collect::<Vec<_>>(), ["blocks", "leaf", "node", "short"]);
+}
