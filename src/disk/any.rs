@@ -1,6 +1,6 @@
 //! A way in for fuzzers: any bytes as a file system.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::btrfs::Btrfs;
@@ -36,6 +36,70 @@ impl BlockRead for Bytes {
     }
 }
 
+/// A disk that is told by its pieces: how many sectors it has, then the number of a sector and its 512 bytes, again and again
+/// (numbers have four bytes, little-endian). All else is zeros. Fuzzers change and combine small inputs alone, and the smallest
+/// Btrfs and XFS have 16 MiB.
+struct Pieces {
+    sectors: HashMap<u32, [u8; SECTOR]>,
+    size: u64,
+}
+
+const SECTOR: usize = 512;
+const MOST_SECTORS: u32 = 1 << 20;
+
+impl Pieces {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let (count, mut rest) = bytes.split_first_chunk()?;
+        let count = u32::from_le_bytes(*count) % MOST_SECTORS;
+        let mut sectors = HashMap::new();
+        while let Some((number, after)) = rest.split_first_chunk() {
+            let Some((content, after)) = after.split_first_chunk() else { break };
+            sectors.insert(u32::from_le_bytes(*number) % count.max(1), *content);
+            rest = after;
+        }
+        Some(Self { sectors, size: u64::from(count) * SECTOR as u64 })
+    }
+}
+
+impl BlockRead for Pieces {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&mut self, buffer: &mut [u8], offset: u64) -> Result<(), DiskError> {
+        check_range(self.size, offset, buffer.len() as u64)?;
+        let mut at = offset as usize;
+        let mut left = buffer;
+        while !left.is_empty() {
+            let from = at % SECTOR;
+            let length = left.len().min(SECTOR - from);
+            let (part, after) = left.split_at_mut(length);
+            match self.sectors.get(&((at / SECTOR) as u32)) {
+                Some(sector) => part.copy_from_slice(&sector[from..from + length]),
+                None => part.fill(0),
+            }
+            (at, left) = (at + length, after);
+        }
+        Ok(())
+    }
+
+    fn extent(&mut self, offset: u64) -> Result<Extent, DiskError> {
+        Ok(Extent { length: self.size - offset, zero: false })
+    }
+}
+
+/// [`any_btrfs`], of a disk that is told by its pieces.
+#[doc(hidden)]
+pub fn any_btrfs_in_pieces(bytes: &[u8]) -> usize {
+    Pieces::of(bytes).map_or(0, |pieces| btrfs(pieces.size, &shared(pieces)))
+}
+
+/// [`any_xfs`], of a disk that is told by its pieces.
+#[doc(hidden)]
+pub fn any_xfs_in_pieces(bytes: &[u8]) -> usize {
+    Pieces::of(bytes).map_or(0, |pieces| xfs(pieces.size, &shared(pieces)))
+}
+
 /// Reads bytes as an ext file system, as far as that goes. Returns how many inodes it came to.
 #[doc(hidden)]
 pub fn any_ext(bytes: &[u8]) -> usize {
@@ -45,7 +109,11 @@ pub fn any_ext(bytes: &[u8]) -> usize {
 /// Reads bytes as a Btrfs, as far as that goes, whatever their checksums. Returns how many inodes it came to.
 #[doc(hidden)]
 pub fn any_btrfs(bytes: &[u8]) -> usize {
-    let Ok(mut btrfs) = Btrfs::open_checked(&disk(bytes), 0, bytes.len() as u64, false) else { return 0 };
+    btrfs(bytes.len() as u64, &disk(bytes))
+}
+
+fn btrfs(length: u64, disk: &Shared) -> usize {
+    let Ok(mut btrfs) = Btrfs::open_checked(disk, 0, length, false) else { return 0 };
     for root in btrfs.roots() {
         let _ = btrfs.part(root);
     }
@@ -57,8 +125,11 @@ pub fn any_btrfs(bytes: &[u8]) -> usize {
 /// a fuzzer could never get past them.
 #[doc(hidden)]
 pub fn any_xfs(bytes: &[u8]) -> usize {
-    Xfs::open_whatever_the_checksums(&disk(bytes), 0, bytes.len() as u64)
-        .map_or(0, |xfs| visit(Box::new(xfs)))
+    xfs(bytes.len() as u64, &disk(bytes))
+}
+
+fn xfs(length: u64, disk: &Shared) -> usize {
+    Xfs::open_whatever_the_checksums(disk, 0, length).map_or(0, |xfs| visit(Box::new(xfs)))
 }
 
 /// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.
@@ -93,7 +164,11 @@ pub fn any_lvm(bytes: &[u8]) -> usize {
 }
 
 fn disk(bytes: &[u8]) -> Shared {
-    Arc::new(Mutex::new(Box::new(Bytes(bytes.to_vec()))))
+    shared(Bytes(bytes.to_vec()))
+}
+
+fn shared(disk: impl BlockRead + 'static) -> Shared {
+    Arc::new(Mutex::new(Box::new(disk)))
 }
 
 fn visit(mut system: Box<dyn Inodes>) -> usize {
@@ -123,6 +198,18 @@ fn visit(mut system: Box<dyn Inodes>) -> usize {
 mod tests {
     use super::super::testing::Lab;
     use super::*;
+
+    /// As `scripts/fuzz.sh` makes its seeds.
+    fn in_pieces(disk: &[u8]) -> Vec<u8> {
+        let mut pieces = ((disk.len() / SECTOR) as u32).to_le_bytes().to_vec();
+        for (number, sector) in disk.chunks_exact(SECTOR).enumerate() {
+            if sector.iter().any(|byte| *byte != 0) {
+                pieces.extend((number as u32).to_le_bytes());
+                pieces.extend(sector);
+            }
+        }
+        pieces
+    }
 
     #[test]
     fn a_real_one_is_read_and_noise_is_not() {
@@ -183,6 +270,7 @@ mod tests {
         lab.run("mkfs.btrfs", &[&options[..], &["--rootdir", "root", "disk"]].concat());
         let good = std::fs::read(lab.path("disk")).unwrap();
         assert_eq!(any_btrfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_btrfs_in_pieces(&in_pieces(&good)), 3);
         assert_eq!(any_btrfs(&good[..70_000]), 0);
         // The superblock, and the blocks of trees, which bear the number that is in it.
         let fsid = &good[0x1_0020..0x1_0030];
@@ -211,6 +299,7 @@ mod tests {
         lab.run("sh", &["-euc", script]);
         let good = std::fs::read(lab.path("disk")).unwrap();
         assert_eq!(any_xfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_xfs_in_pieces(&in_pieces(&good)), 3);
         assert_eq!(any_xfs(&good[..500]), 0);
         let mut seed = 5u64;
         for round in 0..300 {

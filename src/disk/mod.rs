@@ -52,7 +52,7 @@ mod xfs;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_btrfs, any_ext, any_fat, any_lvm, any_xfs};
+pub use any::{any_btrfs, any_btrfs_in_pieces, any_ext, any_fat, any_lvm, any_xfs, any_xfs_in_pieces};
 pub use efi::EfiProgram;
 pub use error::DiskError;
 pub use export::{ExportOptions, ExportStats, Source, export};
