@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::DiskError;
 #[cfg(any(test, fuzzing, debug_assertions))]
-pub(crate) use memory::Memory;
+pub(crate) use memory::{Memory, Pieces};
 
 /// Random access to the bytes of a virtual disk, whatever its format.
 pub trait BlockRead: Send {

@@ -9,13 +9,25 @@ use super::ext4::Ext;
 use super::fat::{Access, Fat};
 use super::inodes::Inodes;
 use super::xfs::Xfs;
-use crate::block::{Memory, Shared};
+use crate::block::{BlockRead, Memory, Pieces, Shared};
 
 /// Inodes looked at, and bytes read of each.
 const INODES: usize = 2000;
 const LENGTH: u64 = 1 << 20;
 /// Files of a FAT file system read as boot programs.
 const FILES: usize = 20;
+
+/// [`any_btrfs`], of a disk that is told by its pieces.
+#[doc(hidden)]
+pub fn any_btrfs_in_pieces(bytes: &[u8]) -> usize {
+    Pieces::of(bytes).map_or(0, |pieces| btrfs(pieces.size(), &shared(pieces)))
+}
+
+/// [`any_xfs`], of a disk that is told by its pieces.
+#[doc(hidden)]
+pub fn any_xfs_in_pieces(bytes: &[u8]) -> usize {
+    Pieces::of(bytes).map_or(0, |pieces| xfs(pieces.size(), &shared(pieces)))
+}
 
 /// Reads bytes as an ext file system, as far as that goes. Returns how many inodes it came to.
 #[doc(hidden)]
@@ -24,9 +36,13 @@ pub fn any_ext(bytes: &[u8]) -> usize {
 }
 
 /// Reads bytes as a Btrfs, as far as that goes, whatever their checksums. Returns how many inodes it came to.
-#[doc(hidden)]
-pub fn any_btrfs(bytes: &[u8]) -> usize {
-    let Ok(mut btrfs) = Btrfs::open_checked(&disk(bytes), 0, bytes.len() as u64, false) else { return 0 };
+#[cfg(test)]
+fn any_btrfs(bytes: &[u8]) -> usize {
+    btrfs(bytes.len() as u64, &disk(bytes))
+}
+
+fn btrfs(length: u64, disk: &Shared) -> usize {
+    let Ok(mut btrfs) = Btrfs::open_checked(disk, 0, length, false) else { return 0 };
     for root in btrfs.roots() {
         let _ = btrfs.part(root);
     }
@@ -36,10 +52,13 @@ pub fn any_btrfs(bytes: &[u8]) -> usize {
 
 /// Reads bytes as an XFS file system, as far as that goes. Returns how many inodes it came to. Checksums need not be right:
 /// a fuzzer could never get past them.
-#[doc(hidden)]
-pub fn any_xfs(bytes: &[u8]) -> usize {
-    Xfs::open_whatever_the_checksums(&disk(bytes), 0, bytes.len() as u64)
-        .map_or(0, |xfs| visit(Box::new(xfs)))
+#[cfg(test)]
+fn any_xfs(bytes: &[u8]) -> usize {
+    xfs(bytes.len() as u64, &disk(bytes))
+}
+
+fn xfs(length: u64, disk: &Shared) -> usize {
+    Xfs::open_whatever_the_checksums(disk, 0, length).map_or(0, |xfs| visit(Box::new(xfs)))
 }
 
 /// Reads bytes as a FAT file system, as far as that goes. Returns how many files and directories it came to.
@@ -56,7 +75,11 @@ pub fn any_fat(bytes: &[u8]) -> usize {
 }
 
 fn disk(bytes: &[u8]) -> Shared {
-    Arc::new(Mutex::new(Box::new(Memory(bytes.to_vec()))))
+    shared(Memory(bytes.to_vec()))
+}
+
+fn shared(disk: impl BlockRead + 'static) -> Shared {
+    Arc::new(Mutex::new(Box::new(disk)))
 }
 
 fn visit(mut system: Box<dyn Inodes>) -> usize {
@@ -119,6 +142,7 @@ mod tests {
         lab.run("mkfs.btrfs", &[&options[..], &["--rootdir", "root", "disk"]].concat());
         let good = std::fs::read(lab.path("disk")).unwrap();
         assert_eq!(any_btrfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_btrfs_in_pieces(&Pieces::told(&good)), 3);
         assert_eq!(any_btrfs(&good[..70_000]), 0);
         // The superblock, and the blocks of trees, which bear the number that is in it.
         let fsid = &good[0x1_0020..0x1_0030];
@@ -147,6 +171,7 @@ mod tests {
         lab.run("sh", &["-euc", script]);
         let good = std::fs::read(lab.path("disk")).unwrap();
         assert_eq!(any_xfs(&good), 3, "the root, a directory, a file");
+        assert_eq!(any_xfs_in_pieces(&Pieces::told(&good)), 3);
         assert_eq!(any_xfs(&good[..500]), 0);
         let mut seed = 5u64;
         for round in 0..300 {

@@ -18,7 +18,7 @@ pub(crate) mod xfs;
 
 #[cfg(any(test, fuzzing, debug_assertions))]
 #[doc(hidden)]
-pub use any::{any_btrfs, any_ext, any_fat, any_xfs};
+pub use any::{any_btrfs_in_pieces, any_ext, any_fat, any_xfs_in_pieces};
 pub use detect::{FileSystem, FileSystemKind, detect};
 pub(crate) use detect::{LVM_LABEL, is_blank, luks_version};
 pub use ext4::{ExtState, ExtVersion};
