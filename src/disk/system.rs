@@ -1,6 +1,7 @@
 //! Finds the operating system on a disk, and mounts what belongs to it.
 
 mod roots;
+mod several;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -125,6 +126,11 @@ impl Search {
             }
         }
         let mut found = if sure.is_empty() { perhaps } else { sure };
+        if found.len() > 1
+            && let Some(meant) = self.meant(&mut found)?
+        {
+            found = vec![found.swap_remove(meant)];
+        }
         if found.len() > 1 {
             let places = found.iter().map(|(index, _)| self.volumes[*index].place.to_string());
             return Err(DiskError::SeveralSystems(places.collect::<Vec<_>>().join(" and ")));

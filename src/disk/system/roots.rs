@@ -84,14 +84,7 @@ fn names_itself(tree: &mut OsTree, root: u64) -> Result<bool, DiskError> {
             return Ok(tree.mounted(&entry.options)? == Some(root));
         }
     }
-    let mut files: Vec<Vec<u8>> = COMMAND_LINES.iter().map(|path| path.to_vec()).collect();
-    if kind(tree, LOADER_ENTRIES)? == Some(FileKind::Directory) {
-        let names = tree.read_dir(LOADER_ENTRIES)?;
-        let names = names.iter().take(MAX_LOADER_ENTRIES);
-        files.extend(names.map(|name| [LOADER_ENTRIES, b"/", name].concat()));
-    }
-    for file in files {
-        let text = text(tree, &file, MAX_CONFIGURATION)?;
+    for text in boot_texts(tree)? {
         for options in root_flags(&text) {
             if tree.mounted(&options)? == Some(root) {
                 return Ok(true);
@@ -99,6 +92,17 @@ fn names_itself(tree: &mut OsTree, root: u64) -> Result<bool, DiskError> {
         }
     }
     Ok(false)
+}
+
+/// What says with which command lines the kernel of a system starts.
+pub(super) fn boot_texts(tree: &mut OsTree) -> Result<Vec<String>, DiskError> {
+    let mut files: Vec<Vec<u8>> = COMMAND_LINES.iter().map(|path| path.to_vec()).collect();
+    if kind(tree, LOADER_ENTRIES)? == Some(FileKind::Directory) {
+        let names = tree.read_dir(LOADER_ENTRIES)?;
+        let names = names.iter().take(MAX_LOADER_ENTRIES);
+        files.extend(names.map(|name| [LOADER_ENTRIES, b"/", name].concat()));
+    }
+    files.iter().map(|file| text(tree, file, MAX_CONFIGURATION)).collect()
 }
 
 /// With which options kernel command lines in a text mount a subvolume as the root.
@@ -121,7 +125,7 @@ fn kind(tree: &mut OsTree, path: &[u8]) -> Result<Option<FileKind>, DiskError> {
 }
 
 /// What a file says; nothing if it is no file, or too large.
-fn text(tree: &mut OsTree, path: &[u8], limit: u64) -> Result<String, DiskError> {
+pub(super) fn text(tree: &mut OsTree, path: &[u8], limit: u64) -> Result<String, DiskError> {
     if kind(tree, path)? != Some(FileKind::File) {
         return Ok(String::new());
     }
