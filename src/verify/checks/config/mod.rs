@@ -29,13 +29,15 @@ pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
         None => sections.is_empty(),
     });
     let ours: Vec<_> = ours.filter_map(|setting| program.sets(setting, &key)).collect();
-    let counts = match check.wins {
+    let counts = match (program, check.wins) {
         // What holds for everybody replaces what was said before. All lines of keys that add up are in effect.
-        _ if program == Program::Sshd && !program::adds_up(&key) => {
+        (Program::Sshd, _) if !program::adds_up(&key) => {
             ours.iter().find(|one| one.over).or_else(|| ours.first()).cloned()
         }
-        Wins::First => ours.into_iter().next(),
-        Wins::Last => ours.into_iter().next_back(),
+        (Program::Sshd | Program::Any, Wins::First) => ours.into_iter().next(),
+        (_, Wins::Last) | (Program::MySql | Program::Postgres | Program::Redis, _) => {
+            ours.into_iter().next_back()
+        }
     };
     Ok(match (counts, check.set, &check.value) {
         (None, true, _) => Some("nothing sets it".to_owned()),

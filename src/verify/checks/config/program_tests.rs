@@ -160,6 +160,28 @@ fn postgresql_and_redis_read_what_is_included() {
 }
 
 #[test]
+fn what_programs_take_is_not_a_matter_of_what_a_check_says() {
+    for (path, text, section) in [
+        ("/etc/mysql/my.cnf", "[mysqld]\nport=1\nport=2\n", "section = 'mysqld'\n"),
+        ("/etc/postgresql/15/main/postgresql.conf", "port = 1\nport = 2\n", ""),
+        ("/etc/redis/redis.conf", "port 1\nport 2\n", ""),
+    ] {
+        for wins in ["first", "last"] {
+            let check = format!("path = '{path}'\n{section}key = 'port'\nvalue = '2'\nwins = '{wins}'");
+            assert_eq!(judged(&[(path, text)], &check), "ok", "{path} {wins}");
+        }
+    }
+    let other = |wins| {
+        judged(
+            &[("/etc/a.conf", "port 1\nport 2\n")],
+            &format!("path = '/etc/a.conf'\nkey = 'port'\nvalue = '1'\n{wins}"),
+        )
+    };
+    assert_eq!(other("wins = 'first'"), "ok");
+    assert_eq!(other(""), "/etc/a.conf sets it to `2`");
+}
+
+#[test]
 fn other_files_include_nothing() {
     let found = judged(
         &[("/etc/a.conf", "include /etc/b.conf\nport 1\n")],
