@@ -17,6 +17,8 @@ pub enum Bucket {
     Bootstrap,
     /// Which base is what the catalogue calls by a name: notes.
     Catalogue,
+    /// Who is registered where, for as long as that is. Made when somebody is.
+    Consumers,
     /// What turned out to be damaged, set aside.
     Damaged,
     /// Downloads that were interrupted, or go on.
@@ -69,6 +71,7 @@ impl Bucket {
             Self::Bases => "bases",
             Self::Bootstrap => "bootstrap",
             Self::Catalogue => "catalogue",
+            Self::Consumers => "consumers",
             Self::Damaged => "damaged",
             Self::Downloads => "downloads",
             Self::Index => "index",
@@ -99,6 +102,8 @@ pub enum LockName {
     Bootstrap(Digest),
     /// Fetching what the catalogue calls by a name.
     CatalogueImage(String),
+    /// A consumer that is registered, by its id.
+    Consumer(String),
     /// Removing what is not used any more.
     Collection,
     /// The moment between making a working directory and locking it.
@@ -117,6 +122,7 @@ impl fmt::Display for LockName {
             Self::Shelf(bucket) => write!(f, "shelf-{}", bucket.name()),
             Self::Bootstrap(key) => write!(f, "bootstrap-{key}"),
             Self::CatalogueImage(name) => write!(f, "catalogue-{name}"),
+            Self::Consumer(uuid) => write!(f, "consumer-{uuid}"),
             Self::Collection => f.write_str("collection"),
             Self::WorkStart => f.write_str("work"),
             Self::Work(id) => write!(f, "work-{id}"),
@@ -139,6 +145,7 @@ mod tests {
             LockName::Shelf(Bucket::Apt),
             LockName::Bootstrap(digest),
             LockName::CatalogueImage("debian-12-x86_64".to_owned()),
+            LockName::Consumer("1-1".to_owned()),
             LockName::Collection,
             LockName::WorkStart,
             LockName::Work("1-1".to_owned()),

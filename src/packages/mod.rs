@@ -6,6 +6,7 @@
 
 mod apt;
 mod dnf;
+mod entitled;
 mod request;
 mod set;
 mod zypper;
@@ -19,6 +20,7 @@ use crate::error::Result;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
+pub use entitled::{EntitledRepository, TlsClient, repository_file};
 pub use request::{Needed, ResolveRequest, StageRequest};
 pub use set::{DpkgAction, PackageSet, Resolved, StagePackages, Transaction};
 
