@@ -11,8 +11,9 @@ use crate::event::Events;
 use crate::image::Image;
 use crate::os;
 use crate::packages;
-use crate::packages::{Needed, ResolveRequest, StagePackages, StageRequest};
+use crate::packages::{EntitledRepository, Needed, ResolveRequest, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
+use crate::subscription::Registration;
 
 use super::BuildError;
 use super::resolution::{Resolution, ResolvedStage};
@@ -35,6 +36,8 @@ pub(crate) struct BuildMaterials {
     pub(crate) agent: Option<AgentTree>,
     /// Bytes that it takes when installed, as far as that is known.
     pub(crate) installed: u64,
+    /// Repositories that a subscription opens, if the guest installs packages by itself.
+    pub(crate) entitled: Vec<EntitledRepository>,
 }
 
 impl Gathered {
@@ -44,12 +47,29 @@ impl Gathered {
         packages.sum::<u64>() + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
     }
 
-    /// For the disk that is made of the base.
-    pub(crate) fn on(self, base: &Base, target: &Target) -> BuildMaterials {
-        let installed = self.installed();
-        let resolution = Resolution::new(base, target, self.stages);
-        BuildMaterials { resolution, agent: self.agent, installed }
+    /// Whether the guest installs packages by itself.
+    pub(crate) fn is_in_guest(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage.packages, StagePackages::InGuest { .. }))
     }
+
+    /// For the disk that is made of the base, and a registration that is still needed.
+    pub(crate) fn on(
+        self,
+        base: &Base,
+        target: &Target,
+        registration: Option<&Registration>,
+    ) -> BuildMaterials {
+        let installed = self.installed();
+        let resolution = Resolution::new(base, target, self.stages, registration.map(Registration::digest));
+        let entitled =
+            registration.map_or_else(Vec::new, |registration| registration.repositories().to_vec());
+        BuildMaterials { resolution, agent: self.agent, installed, entitled }
+    }
+}
+
+/// Whether any stage installs packages.
+pub(crate) fn installs_packages(plan: &Plan) -> bool {
+    plan.stages.iter().any(|stage| !StageRequest::of(stage).install.is_empty())
 }
 
 /// Whether a stage installs the agent.
@@ -68,6 +88,7 @@ pub(crate) fn gather(
     plan: &Plan,
     base: Image,
     cache: &Cache,
+    entitled: &[EntitledRepository],
     offline: bool,
     control: &Control,
 ) -> Result<Gathered> {
@@ -79,7 +100,7 @@ pub(crate) fn gather(
     if let (true, Some(purpose)) = (offline, networked) {
         return Err(BuildError::OfflineScript { purpose }.into());
     }
-    let packages = packages(plan, base, cache, offline, control)?;
+    let packages = packages(plan, base, cache, entitled, offline, control)?;
     let step = steps().find_map(|step| match step {
         Step::Agent(step) => Some(step),
         _ => None,
@@ -113,6 +134,7 @@ fn packages(
     plan: &Plan,
     base: Image,
     cache: &Cache,
+    entitled: &[EntitledRepository],
     offline: bool,
     control: &Control,
 ) -> Result<Vec<StagePackages>> {
@@ -131,6 +153,7 @@ fn packages(
             stages: &wanted,
             needed: &needed(plan),
             boots: plan.boots,
+            entitled,
             cache,
             offline,
         };

@@ -19,6 +19,7 @@ mod settings;
 mod signals;
 mod stat;
 mod stdout;
+mod subscription;
 mod tail;
 mod ui;
 mod verify;

@@ -20,6 +20,14 @@ pub enum SubscriptionError {
         /// What is wrong with it, as the end of a sentence.
         problem: String,
     },
+    /// A file that the user names cannot be read.
+    #[error("cannot read `{}`, which the subscription needs", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// The server says no.
     #[error("cannot {what} at `{server}`: {}", said(*status, message.as_deref()))]
     Refused {
@@ -132,7 +140,9 @@ fn is_tls(error: &FetchError) -> bool {
 impl Diagnose for SubscriptionError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Setting { .. } | Self::Organisation(_) | Self::NoRepository { .. } => Exit::Usage,
+            Self::Setting { .. } | Self::File { .. } | Self::Organisation(_) | Self::NoRepository { .. } => {
+                Exit::Usage
+            }
             // Keys, passwords and names are what the user gives.
             Self::Refused { status: 400..=499, .. } => Exit::Usage,
             Self::Refused { .. } | Self::Unsure { .. } | Self::Answer { .. } => Exit::Network,

@@ -78,6 +78,7 @@ impl Base {
             stages,
             needed,
             boots: true,
+            entitled: &[],
             cache: &self.cache,
             offline,
         };
@@ -440,6 +441,7 @@ fn interrupted() {
         stages: &stages,
         needed: &[],
         boots: true,
+        entitled: &[],
         cache: &base.cache,
         offline: false,
     };
