@@ -197,3 +197,7 @@ fn text(value: &[u8]) -> Option<String> {
     };
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
+
+#[cfg(test)]
+#[path = "certificate_tests.rs"]
+mod tests;

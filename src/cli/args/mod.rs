@@ -199,7 +199,7 @@ const BUILD_HELP: &str = "Examples:
   tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
   tib build redis --agent path:$HOME/src/my-agent --size 6G
   tib build postgresql --dry-run
-  tib build mariadb --base ./rhel-9.4-x86_64-kvm.qcow2 --rhsm-org 1234567 --rhsm-activation-key-file key
+  tib build mariadb --base rhel-9 --rhsm-org 1234567 --rhsm-activation-key-file key
 
 Beside FILE are written FILE.manifest.json and FILE.sha256.";
 
