@@ -143,7 +143,7 @@ pub(in crate::cli) enum ColorChoice {
 pub(in crate::cli) enum Command {
     /// Build a guest image and check it
     #[command(after_help = BUILD_HELP)]
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// List, show and check recipes
     Recipe(RecipeArgs),
     /// List, fetch and verify images to start from

@@ -162,7 +162,7 @@ fn what_only_its_content_tells() {
         "[server]\nhostname = subscription.rhsm.redhat.com\nproxy_user =\nproxy_password=\n#proxy_user = x\n";
     assert_eq!(failures(&sealed().file("/etc/rhsm/rhsm.conf", config), Family::Rhel), []);
     for credential in ["proxy_user = me", "proxy_password=secret", "Proxy_Password: secret"] {
-        let tree = sealed().file("/etc/rhsm/rhsm.conf", &format!("{config}{credential}\n"));
+        let tree = sealed().file("/etc/rhsm/rhsm.conf", format!("{config}{credential}\n"));
         let expected = ("no credentials of subscriptions".to_owned(), "/etc/rhsm/rhsm.conf".to_owned());
         assert_eq!(failures(&tree, Family::Rhel), [expected]);
     }
