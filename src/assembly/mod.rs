@@ -31,6 +31,7 @@ use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::image::Image;
 use crate::os;
+use crate::packages::EntitledRepository;
 use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
 use crate::report::Report;
@@ -194,9 +195,9 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
 
     let _shelves = cache.use_shelves(control)?;
     let mut registration = register(request, &plan, &mut image, &cache, control)?;
+    let entitled = entitled(request, &plan, registration.as_ref(), &cache);
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
-        let entitled = registration.as_ref().map_or(&[][..], Registration::repositories);
-        materials::gather(&plan, image, &cache, entitled, request.offline, control)
+        materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
     if !gathered.is_in_guest()
         && let Some(registration) = registration.take()
@@ -302,6 +303,22 @@ fn register(
         Registration::enter(asked, os, &products, cache, control)
     })?;
     Ok(Some(registration))
+}
+
+/// The repositories that the subscription opens: those of the registration, or offline those of an earlier one.
+fn entitled(
+    request: &BuildRequest,
+    plan: &Plan,
+    registration: Option<&Registration>,
+    cache: &Cache,
+) -> Vec<EntitledRepository> {
+    match (registration, &request.subscription) {
+        (Some(registration), _) => registration.repositories().to_vec(),
+        (None, Some(asked)) if request.offline => {
+            subscription::known(asked, &plan.os, cache).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Opens the base. That is done once: what is read of it until its stages run is read from there.

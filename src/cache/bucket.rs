@@ -23,6 +23,8 @@ pub enum Bucket {
     Damaged,
     /// Downloads that were interrupted, or go on.
     Downloads,
+    /// Which repositories a subscription opened: notes. Made when there is one.
+    Entitled,
     /// Which base a file or a checksum stands for: notes.
     Index,
     /// Keys of makers.
@@ -74,6 +76,7 @@ impl Bucket {
             Self::Consumers => "consumers",
             Self::Damaged => "damaged",
             Self::Downloads => "downloads",
+            Self::Entitled => "entitled",
             Self::Index => "index",
             Self::Keys => "keys",
             Self::Layers => "layers",

@@ -144,8 +144,13 @@ mod tests {
             let client =
                 TlsClient { certificate: "/w/c.pem".into(), key: "/w/k.pem".into(), authorities: None };
             let (id, url) = ("baseos".to_owned(), "https://cdn.example.org/os".to_owned());
-            let repository =
-                EntitledRepository { id, name: "Base".to_owned(), url, gpg_keys: Vec::new(), client };
+            let repository = EntitledRepository {
+                id,
+                name: "Base".to_owned(),
+                url,
+                gpg_keys: Vec::new(),
+                client: Some(client),
+            };
             scaffold.entitle(&mut guest, &[repository]).unwrap();
             let text = guest.text(ENTITLED).unwrap();
             assert!(text.contains("\nsslclientkey=/run/tib-payload/subscription/k.pem\n"), "{text}");

@@ -14,8 +14,8 @@ pub struct EntitledRepository {
     /// URLs of keys that sign its packages. `file://` means a file of the guest. Without any, keys that the guest's package
     /// database holds already are all there are.
     pub gpg_keys: Vec<String>,
-    /// What is shown to its server.
-    pub client: TlsClient,
+    /// What is shown to its server; `None` where nobody is asked, as offline.
+    pub client: Option<TlsClient>,
 }
 
 /// Who a client is, and whom it trusts. Files of this host, which end with the registration.
@@ -47,13 +47,13 @@ pub fn repository_file(repositories: &[EntitledRepository], directory: &str, mar
         format!("{directory}/{name}")
     };
     for EntitledRepository { id, name, url, gpg_keys, client } in repositories {
-        text.push_str(&format!(
-            "\n[{id}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\nsslverify=1\nsslclientcert={}\nsslclientkey={}\n",
-            in_guest(&client.certificate),
-            in_guest(&client.key),
-        ));
-        if let Some(authorities) = &client.authorities {
-            text.push_str(&format!("sslcacert={}\n", in_guest(authorities)));
+        text.push_str(&format!("\n[{id}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\nsslverify=1\n"));
+        if let Some(client) = client {
+            let (certificate, key) = (in_guest(&client.certificate), in_guest(&client.key));
+            text.push_str(&format!("sslclientcert={certificate}\nsslclientkey={key}\n"));
+            if let Some(authorities) = &client.authorities {
+                text.push_str(&format!("sslcacert={}\n", in_guest(authorities)));
+            }
         }
         if !gpg_keys.is_empty() {
             text.push_str(&format!("gpgkey={}\n", gpg_keys.join(" ")));
@@ -78,9 +78,9 @@ mod tests {
             name: "Base OS".into(),
             url: "https://cdn.example.org/9/baseos".into(),
             gpg_keys: vec!["file:///etc/pki/rpm-gpg/KEY".into()],
-            client: client.clone(),
+            client: Some(client.clone()),
         };
-        let client = TlsClient { authorities: None, ..client };
+        let client = Some(TlsClient { authorities: None, ..client });
         let other = EntitledRepository { id: "more".into(), gpg_keys: Vec::new(), client, ..one.clone() };
         insta::assert_snapshot!(repository_file(&[one, other], "/run/payload", "tib: build only"), @r"
         # tib: build only

@@ -102,7 +102,7 @@ pub(super) fn repositories(
                 .filter(|key| !key.is_empty() && !matches!(*key, "http://" | "https://"))
                 .filter_map(|key| join(&asked.baseurl, &expand(key, system)))
                 .collect(),
-            client: (*client).clone(),
+            client: Some((*client).clone()),
         });
     }
     if found.is_empty() {

@@ -12,6 +12,7 @@
 //! | `certificate` | what certificates say |
 //! | `content` | which of it is a repository of this system |
 //! | `record` | who is registered where |
+//! | `known` | what was found before, for builds that ask nobody |
 //!
 //! Nothing is ever attached to a consumer: with Simple Content Access there is nothing to attach, and without it the
 //! activation key brings what it should.
@@ -20,6 +21,7 @@ mod candlepin;
 mod certificate;
 mod content;
 mod error;
+mod known;
 mod record;
 mod request;
 mod secret;
@@ -46,6 +48,7 @@ use candlepin::{Candlepin, Consumer, Pair};
 pub use certificate::{ContentSet, Entitlement, InstalledProduct, Malformed, entitlement, products};
 use content::System;
 pub use error::SubscriptionError;
+pub use known::known;
 pub use record::clean_up;
 use record::{Effort, Kept, Record};
 pub use request::{Login, Subscription, baseurl, keys, server};
@@ -82,7 +85,7 @@ pub fn installed_products(tree: &mut dyn Tree) -> Result<Vec<InstalledProduct>, 
 pub struct Registration {
     repositories: Vec<EntitledRepository>,
     /// The certificates and keys, which go with it.
-    _work: WorkDir,
+    work: WorkDir,
     consumer: Option<(Record, Kept)>,
     control: Control,
 }
@@ -140,12 +143,8 @@ impl Registration {
             }
         };
         // From here on every way out takes the consumer back.
-        let mut registration = Self {
-            repositories: Vec::new(),
-            _work: work,
-            consumer: Some((record, kept)),
-            control: control.clone(),
-        };
+        let mut registration =
+            Self { repositories: Vec::new(), work, consumer: Some((record, kept)), control: control.clone() };
         let identity = ClientIdentity::new(&registered.id_cert.cert, &registered.id_cert.key);
         let known = Candlepin::new(&asked.server, options, Some(identity), secrets, control)?;
         let mut release = registered.release_ver.and_then(|release| release.release_ver);
@@ -161,6 +160,7 @@ impl Registration {
         let system = System { os, tags: &tags, release: release.as_deref().filter(|text| !text.is_empty()) };
         let warn = |text| control.events.warning(text);
         registration.repositories = content::repositories(&entitlements, &overrides, asked, system, warn)?;
+        known::keep(asked, os, &registration.repositories, cache, &registration.work)?;
         let ids: Vec<_> = registration.repositories.iter().map(|one| one.id.as_str()).collect();
         control.events.note(format!(
             "registered at `{}` as `{}`; repositories: {}",
@@ -212,7 +212,7 @@ impl Registration {
         authorities: &str,
         org: &str,
     ) -> Result<Vec<(Entitlement, TlsClient)>, SubscriptionError> {
-        let directory = self._work.path();
+        let directory = self.work.path();
         let bundle = (!authorities.is_empty()).then(|| directory.join("authorities.pem"));
         if let Some(path) = &bundle {
             write_private(path, authorities)?;

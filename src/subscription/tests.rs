@@ -70,7 +70,7 @@ fn a_key_gives_repositories_until_the_end() {
     let repository = &registration.repositories()[0];
     assert_eq!(repository.url, "https://cdn.redhat.com/content/dist/rhel9/9/x86_64/baseos/os");
     assert_eq!(repository.gpg_keys, ["file:///etc/pki/rpm-gpg/RPM-GPG-KEY-redhat-release"]);
-    let files: Vec<_> = repository.client.files().map(Path::to_owned).collect();
+    let files: Vec<_> = repository.client.iter().flat_map(TlsClient::files).map(Path::to_owned).collect();
     assert_eq!(files.len(), 3);
     let records = place.records();
     assert_eq!(records.len(), 1);
@@ -90,7 +90,13 @@ fn a_key_gives_repositories_until_the_end() {
         openssl(&["pkey", "-in", key, "-pubout"])
     );
 
+    let mut known = registration.repositories().to_vec();
+    known.iter_mut().for_each(|repository| repository.client = None);
     registration.leave();
+    // Whoever builds offline knows where they were, and nobody else does.
+    assert_eq!(super::known(&asked(&server), &rhel("9.5"), &place.cache), Some(known));
+    let other = Subscription { release: Some("9.2".to_owned()), ..asked(&server) };
+    assert_eq!(super::known(&other, &rhel("9.4"), &place.cache), None);
     assert!(server.registered().is_empty() && place.records().is_empty());
     assert!(files.iter().all(|file| !file.exists()));
     insta::assert_snapshot!(server.requests().join("\n"), @r"
@@ -189,7 +195,9 @@ fn own_entitlements_come_before_those_of_the_organisation() {
     server.state().entitlements = vec![("Basic", set("/own")), ("OrgLevel", set("/general"))];
     let registration = place.enter(&asked(&server)).unwrap();
     assert_eq!(registration.repositories()[0].url, "https://cdn.redhat.com/own");
-    assert!(registration.repositories()[0].client.certificate.ends_with("entitlement-0.pem"));
+    assert!(
+        registration.repositories()[0].client.as_ref().unwrap().certificate.ends_with("entitlement-0.pem")
+    );
 }
 
 #[test]
