@@ -12,6 +12,9 @@ use common::http::Reply;
 use common::{Outcome, outcome, scratch, tib};
 use fs_err as fs;
 
+const RHEL: &str =
+    "ID=rhel\nID_LIKE=fedora\nVERSION_ID=9.4\nPRETTY_NAME=\"Red Hat Enterprise Linux 9.4 (Plow)\"\n";
+
 /// A base that says it is RHEL 9, a recipe that wants a package, a server, and a cache.
 struct Place {
     directory: tempfile::TempDir,
@@ -39,7 +42,7 @@ impl Place {
         disk_of_tree(&place.path("base.raw"), &tree, "", "");
         place.write(
             "wants.toml",
-            "name = \"wants\"\nsummary = \"A test\"\nstage = \"site\"\n[[packages]]\ninstall = [\"tree\"]\n",
+            "name = \"wants\"\nsummary = \"A test\"\nstage = \"site\"\n[[packages]]\ninstall = [\"bash\"]\n",
         );
         place.write("ca.pem", place.server.authority());
         place.write("key", KEY);
@@ -48,9 +51,7 @@ impl Place {
     }
 
     fn rhel() -> Self {
-        Self::new(
-            "ID=rhel\nID_LIKE=fedora\nVERSION_ID=9.4\nPRETTY_NAME=\"Red Hat Enterprise Linux 9.4 (Plow)\"\n",
-        )
+        Self::new(RHEL)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -66,8 +67,21 @@ impl Place {
         let mut command = tib();
         command.args(arguments).current_dir(self.directory.path());
         command.env("TIB_CACHE_DIR", self.path("cache")).env("LIBGUESTFS_HV", "/nonexistent/hypervisor");
-        command.env_remove("REG_METHOD");
+        command.env_remove("REG_METHOD").env("PATH", self.without_rpm());
         command
+    }
+
+    /// A `PATH` on which rpm does not run, so that this host resolves no packages of Red Hat's family.
+    fn without_rpm(&self) -> std::ffi::OsString {
+        use std::os::unix::fs::PermissionsExt;
+        let programs = self.path("programs");
+        fs::create_dir_all(&programs).unwrap();
+        fs::write(programs.join("rpm"), "#!/bin/sh\nexit 1\n").unwrap();
+        fs::set_permissions(programs.join("rpm"), PermissionsExt::from_mode(0o755)).unwrap();
+        let mut path = programs.into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        path
     }
 
     fn build(&self, arguments: &[&str]) -> Command {
@@ -289,4 +303,83 @@ fn interrupted_builds_unregister_themselves() {
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(place.server.registered().is_empty() && place.records().is_empty());
     }
+}
+
+/// Stands in for dnf in a guest that has none: wants to see a repository, and the files that it names, as dnf would.
+const DNF: &str = r#"#!/bin/sh
+set -eu
+repository=/etc/yum.repos.d/tib-subscription.repo
+value() { sed -n "s/^$1=//p" $repository; }
+for file in $(value sslclientcert) $(value sslclientkey) $(value sslcacert); do
+    grep -q -e '-----BEGIN' "$file"
+    ! touch "$file" 2>/dev/null
+done
+grep -q 'PRIVATE KEY' "$(value sslclientkey)"
+echo "$(value baseurl) $(value gpgcheck) $(value sslverify) $*" >/etc/pebble/dnf
+"#;
+
+/// The small system, as RHEL with a stand-in for dnf.
+fn small_rhel(place: &Place) -> PathBuf {
+    let disk = place.path("small.raw");
+    let base = common::small::base(&common::small::Shape::default());
+    common::run("qemu-img", &[&"convert", &"-O", &"raw", &base, &disk]);
+    place.write("dnf", DNF);
+    place.write("os-release", RHEL);
+    place.write(
+        "commands",
+        "rm /usr/lib/os-release\nwrite os-release /usr/lib/os-release\nwrite dnf /usr/bin/dnf\n\
+         sif /usr/bin/dnf mode 0100755\nsif /usr/lib/os-release mode 0100644\nmkdir /etc/yum.repos.d\n\
+         mkdir /etc/pki\nmkdir /etc/pki/consumer\nwrite key /etc/pki/consumer/key.pem\n",
+    );
+    // Behind the EFI system partition.
+    let root = format!("{}?offset={}", disk.display(), 33 << 20);
+    let mut debugfs = Command::new("/usr/sbin/debugfs");
+    let found = outcome(debugfs.args(["-w", "-f", "commands", &root]).current_dir(place.directory.path()));
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    disk
+}
+
+/// A guest that fetches packages by itself sees the repositories and their keys while it does, and not a byte of a secret
+/// is in any layer, log, manifest or image. What the base was registered with is gone, too.
+#[test]
+fn appliance_keys_reach_the_guest_and_no_layer() {
+    let place = Place::rhel();
+    let base = small_rhel(&place);
+    place.write(
+        "guest.toml",
+        "name = \"guest\"\nsummary = \"A test\"\nextends = [\"small-system\"]\nstage = \"site\"\n\
+         [[packages]]\ninstall = [\"bash\"]\n",
+    );
+    fs::copy("tests/recipes/small-system.toml", place.path("small-system.toml")).unwrap();
+    let server = place.server.url();
+    let mut build = tib();
+    build
+        .args(["build", "guest.toml", "--recipe-dir", ".", "-o", "image.qcow2", "--verbose", "--base"])
+        .arg(&base);
+    build.args(["--rhsm-server", &server, "--rhsm-ca", "ca.pem", "--rhsm-org", ORG]);
+    build.args(["--rhsm-activation-key-file", "key"]).current_dir(place.directory.path());
+    let found = outcome(build.env("TIB_CACHE_DIR", place.path("cache")).env("PATH", place.without_rpm()));
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    assert!(place.server.registered().is_empty() && place.records().is_empty());
+
+    let image = place.path("image.qcow2");
+    let read = |path: &str| outcome(place.tib(&["cat"]).arg(&image).arg(path));
+    assert_eq!(
+        read("/etc/pebble/dnf").expect(0).trim_end(),
+        "https://cdn.redhat.com/content/dist/rhel9/9/x86_64/baseos/os 1 1 install -y \
+         --setopt=install_weak_deps=False --setopt=tsflags=nodocs bash"
+    );
+    for gone in ["/etc/yum.repos.d/tib-subscription.repo", "/etc/pki/consumer/key.pem"] {
+        assert_eq!(read(gone).code, Some(2), "{gone}");
+    }
+    // Layers are not compressed: what was written into them can be searched for, and is found.
+    let cache = place.path("cache");
+    let control =
+        outcome(Command::new("grep").args(["-rlaF", "written by stage system"]).arg(cache.join("v1/layers")));
+    assert!(control.stdout.lines().count() > 0, "{control:?}");
+    // So is what was in the base, which the activation key here stands for: it is in the copy of the base, and nowhere else.
+    fs::remove_dir_all(cache.join("v1/bases")).unwrap();
+    common::run("qemu-img", &[&"convert", &"-O", &"raw", &image, &cache.join("image.raw")]);
+    fs::copy(place.path("image.qcow2.manifest.json"), cache.join("manifest.json")).unwrap();
+    place.no_secrets(&found);
 }
