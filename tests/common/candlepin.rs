@@ -81,14 +81,15 @@ pub fn rhel9() -> Vec<Value> {
     ]
 }
 
-struct Authority {
+/// Signs certificates of servers and clients.
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub pem: String,
     der: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "authority of a test");
@@ -99,7 +100,7 @@ impl Authority {
     }
 
     /// A certificate with these extensions below the arc, and its key, both in PEM.
-    fn sign(&self, org: &str, name: &str, extensions: &[(u64, Vec<u8>)]) -> (String, String) {
+    pub fn sign(&self, org: &str, name: &str, extensions: &[(u64, Vec<u8>)]) -> (String, String) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::OrganizationName, org);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -114,7 +115,8 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn tls(&self) -> rustls::ServerConfig {
+    /// A server that takes clients with and without a certificate, and believes those that it has signed.
+    pub fn tls(&self) -> rustls::ServerConfig {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
