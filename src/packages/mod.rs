@@ -133,7 +133,8 @@ pub fn manager(family: Family) -> &'static dyn PackageManager {
 /// # Errors
 /// Why there is nothing, as text for people: then the guest's own package manager has to.
 pub fn resolver(family: Family) -> Result<&'static dyn Resolver, String> {
-    let resolver = manager(family).resolver().ok_or_else(|| "zypper resolves in the guest only".to_owned())?;
+    let resolver =
+        manager(family).resolver().ok_or_else(|| "zypper resolves in the guest only".to_owned())?;
     resolver.usable().map_err(|failure| failure.to_string())?;
     Ok(resolver)
 }

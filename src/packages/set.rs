@@ -186,6 +186,27 @@ impl PackageSet {
     }
 }
 
+#[cfg(test)]
+impl PackageSet {
+    /// As [`example`](Self::example), of Red Hat's family.
+    pub(crate) fn example_of_rpm() -> Self {
+        let mut set = Self::example();
+        for file in &mut set.files {
+            file.version.push_str("-3.el9");
+            file.arch = "noarch".to_owned();
+            file.source = format!("http://rpm.example.org/el9/{}.rpm", file.name);
+            file.repository = Some("appstream".to_owned());
+        }
+        set.removed = vec!["nano-5.6-1.el9.x86_64".to_owned()];
+        set.transaction = Transaction::Rpm(RpmTransaction {
+            beside: vec![0],
+            keys: vec![Digest::of(b"key")],
+            replaced: vec!["old".to_owned()],
+        });
+        set
+    }
+}
+
 fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable();
@@ -246,6 +267,14 @@ mod tests {
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
+        let of_rpm = |change: fn(&mut RpmTransaction)| {
+            let mut set = PackageSet::example_of_rpm();
+            let Transaction::Rpm(transaction) = &mut set.transaction else { unreachable!() };
+            change(transaction);
+            StagePackages::Resolved(set).digest()
+        };
+        assert_ne!(of_rpm(|_| {}), of_rpm(|transaction| transaction.keys.clear()));
+        assert_ne!(of_rpm(|_| {}), of_rpm(|transaction| transaction.replaced.clear()));
         let same = [
             digest(|set| set.files[0].source = "http://mirror.example.org/x.deb".to_owned()),
             digest(|set| {

@@ -199,7 +199,11 @@ impl Drop for Key {
 }
 
 /// Serves a directory as long as the process lives.
-pub(crate) fn serve(root: PathBuf, cut: Arc<Mutex<Vec<&'static str>>>, asked: Arc<Mutex<Vec<String>>>) -> String {
+pub(crate) fn serve(
+    root: PathBuf,
+    cut: Arc<Mutex<Vec<&'static str>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {

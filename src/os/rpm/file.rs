@@ -90,7 +90,8 @@ fn read_header(file: &mut impl Read, largest: usize) -> io::Result<Vec<u8>> {
     if header[..8] != HEADER_MAGIC {
         return Err(damaged("a header does not begin as one"));
     }
-    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
+    let number =
+        |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
     let (entries, store) = (number(8), number(12));
     if entries > MOST_ENTRIES || store > largest {
         return Err(damaged("a header is impossibly large"));

@@ -44,7 +44,9 @@ pub enum Form {
 /// The packages of an RPM database, in its order; `None` if the image has no such database.
 pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Option<Vec<Package>>, ReadError> {
     let Some(database) = Database::open(tree)? else { return Ok(None) };
-    read(database.form, &database.bytes).map(Some).map_err(|reason| ReadError::malformed(database.path, reason))
+    read(database.form, &database.bytes)
+        .map(Some)
+        .map_err(|reason| ReadError::malformed(database.path, reason))
 }
 
 /// Hands the headers of all packages to `take`, signing keys included, and says how many packages there are without these;
@@ -59,7 +61,8 @@ pub(crate) fn headers(
         count += usize::from(header::package(blob)?.is_some());
         take(blob).map_err(|error| error.to_string())
     };
-    blobs(database.form, &database.bytes, each).map_err(|reason| ReadError::malformed(database.path, reason))?;
+    blobs(database.form, &database.bytes, each)
+        .map_err(|reason| ReadError::malformed(database.path, reason))?;
     Ok(Some(count))
 }
 

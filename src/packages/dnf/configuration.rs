@@ -83,17 +83,21 @@ impl Section {
                 continue;
             }
             if line.starts_with([' ', '\t']) {
-                let value = sections.last_mut().zip(last.as_ref()).and_then(|(s, key)| s.options.get_mut(key));
+                let value =
+                    sections.last_mut().zip(last.as_ref()).and_then(|(s, key)| s.options.get_mut(key));
                 let value = value.ok_or_else(|| format!("`{trimmed}` continues nothing"))?;
                 value.push('\n');
                 value.push_str(trimmed);
             } else if let Some(name) = trimmed.strip_prefix('[') {
                 let name = name.split(']').next().filter(|name| !name.is_empty());
-                let name = name.filter(|_| trimmed.contains(']')).ok_or_else(|| format!("`{trimmed}` is no section"))?;
+                let name = name
+                    .filter(|_| trimmed.contains(']'))
+                    .ok_or_else(|| format!("`{trimmed}` is no section"))?;
                 sections.push(Self { name: name.trim().to_owned(), ..Self::default() });
                 last = None;
             } else {
-                let (key, value) = trimmed.split_once('=').ok_or_else(|| format!("`{trimmed}` says nothing"))?;
+                let (key, value) =
+                    trimmed.split_once('=').ok_or_else(|| format!("`{trimmed}` says nothing"))?;
                 let key = key.trim().to_lowercase();
                 let section = sections.last_mut().ok_or_else(|| format!("`{trimmed}` is in no section"))?;
                 section.options.insert(key.clone(), value.trim().to_owned());

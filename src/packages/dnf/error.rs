@@ -36,10 +36,7 @@ pub(crate) enum DnfError {
     Database(#[from] ReadError),
     /// dnf or rpm could not be run, or failed without an answer.
     #[error("cannot run {what} on this host")]
-    Process {
-        what: &'static str,
-        source: ProcessError,
-    },
+    Process { what: &'static str, source: ProcessError },
     /// A package or repository of the recipe is written in a way dnf would misunderstand.
     #[error("invalid {what} `{value}`")]
     Invalid { what: &'static str, value: String },
@@ -143,7 +140,13 @@ const PATTERNS: [(Fault, &[&str]); 4] = [
     (Fault::Space, &["No space left on device", "Not enough free space"]),
     (
         Fault::Signature,
-        &["GPG signature verification", "Bad GPG signature", "repomd.xml.asc", "Signature not found", "GPGME"],
+        &[
+            "GPG signature verification",
+            "Bad GPG signature",
+            "repomd.xml.asc",
+            "Signature not found",
+            "GPGME",
+        ],
     ),
     (
         Fault::Content,
@@ -152,6 +155,7 @@ const PATTERNS: [(Fault, &[&str]); 4] = [
             "checksum mismatch",
             "Checksum error",
             "but expected size is",
+            "Inconsistent server data",
             "XML file",
             "Parse error",
             "xml parser error",
@@ -202,7 +206,9 @@ impl Diagnose for DnfError {
             Self::Database(error) => error.exit(),
             Self::KeyFetch { source, .. } => source.exit(),
             Self::Invalid { .. } | Self::Contradiction { .. } => Exit::Recipe,
-            Self::Repository { .. } | Self::NoRepositories | Self::Unknown { .. } | Self::Base(_) => Exit::Guest,
+            Self::Repository { .. } | Self::NoRepositories | Self::Unknown { .. } | Self::Base(_) => {
+                Exit::Guest
+            }
             Self::Key(error) => error.exit(),
             Self::Content(_) | Self::NoKey(_) | Self::Signature { .. } => Exit::Integrity,
             Self::Failed { fault, .. } => match fault {
@@ -237,9 +243,13 @@ impl Diagnose for DnfError {
             Self::Repository { .. } => {
                 "only http, https and ftp can be used; disable this repository in the base image"
             }
-            Self::NoRepositories => "use a base image whose /etc/yum.repos.d enables a repository, or add one",
+            Self::NoRepositories => {
+                "use a base image whose /etc/yum.repos.d enables a repository, or add one"
+            }
             Self::Base(_) => "check the base with `tib inspect`: its package database may be damaged",
-            Self::NoKey(_) => "name the key in the base image's repository file; packages are always verified",
+            Self::NoKey(_) => {
+                "name the key in the base image's repository file; packages are always verified"
+            }
             Self::Signature { source: PackageProblem::OpenPgp(error), .. } => return error.hint(),
             Self::Signature { .. } => {
                 "do not use it: tell the owner of the repository, or take another mirror; packages are always verified"
@@ -256,7 +266,9 @@ impl Diagnose for DnfError {
                 Fault::Network => {
                     "check network and proxy; with a filled cache --offline needs neither of them"
                 }
-                Fault::Dependencies => "the packages do not fit together: check versions, repositories and modules",
+                Fault::Dependencies => {
+                    "the packages do not fit together: check versions, repositories and modules"
+                }
                 Fault::Space => "free space in the cache directory",
                 Fault::Other => return None,
             },
@@ -269,11 +281,43 @@ impl Diagnose for DnfError {
         match self {
             Self::Failed { lines, .. } => lines.clone(),
             Self::Contradiction { details, .. } => details.clone(),
-            Self::Unknown { unknown } => {
-                unknown.iter().filter(|u| !u.reason.is_empty()).map(|u| format!("{}: {}", u.name, u.reason)).collect()
-            }
+            Self::Unknown { unknown } => unknown
+                .iter()
+                .filter(|u| !u.reason.is_empty())
+                .map(|u| format!("{}: {}", u.name, u.reason))
+                .collect(),
             Self::Process { source, .. } => source.tail().to_vec(),
             _ => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_telling_line_wins_over_the_noise() {
+        const TRIED: &str = "x.rpm: No more mirrors to try - All mirrors were already tried without success";
+        for (fault, line) in [
+            (
+                Fault::Signature,
+                "Failed to download metadata for repo 'x': repomd.xml GPG signature verification error: Bad GPG signature",
+            ),
+            (
+                Fault::Content,
+                "x.rpm: Downloading successful, but checksum doesn't match. Calculated: 1(sha256)  Expected: 2(sha256)",
+            ),
+            (
+                Fault::Content,
+                "x.rpm: Interrupted by header callback: Inconsistent server data, reported file Content-Length: 1",
+            ),
+            (Fault::Network, "x.rpm: Status code: 404 for http://a/x.rpm (IP: 192.0.2.1)"),
+            (Fault::Network, "x.rpm: Curl error (7): Couldn't connect to server for http://a/x.rpm"),
+            (Fault::Space, "x.rpm: Cannot write: No space left on device"),
+        ] {
+            assert_eq!(Fault::of(&[TRIED, line]), fault, "{line}");
+        }
+        assert_eq!(Fault::of(&["something else"]), Fault::Other);
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn script(packages: &PackagesStep) -> String {
         packages.install.iter().cloned().partition(|text| packages.recommends(text));
     for (names, weak) in [(with, true), (without, false)] {
         if !names.is_empty() {
-            let options = if weak { OPTIONS.replace("weak_deps=False", "weak_deps=True") } else { OPTIONS.to_owned() };
+            let options =
+                if weak { OPTIONS.replace("weak_deps=False", "weak_deps=True") } else { OPTIONS.to_owned() };
             // `name=version` is our way of saying it.
             let names: Vec<_> = names.iter().map(|name| name.replacen('=', "-", 1)).collect();
             script.push_str(&format!("$dnf install {options} $strict {}\n", quote_all(&names)));

@@ -134,7 +134,9 @@ impl Dnf<'_> {
         let mut command = Command::new(program);
         command.env("HOME", &self.home).env("TMPDIR", &self.temp).env("LC_ALL", "C.UTF-8");
         // Where dnf looks for what users have of their own.
-        for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "RPM_CONFIGDIR", "GNUPGHOME", "SUDO_UID", "SUDO_USER"] {
+        for name in
+            ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "RPM_CONFIGDIR", "GNUPGHOME", "SUDO_UID", "SUDO_USER"]
+        {
             command.env_remove(name);
         }
         command
@@ -150,7 +152,8 @@ struct Talk {
 impl EventSink for Talk {
     fn emit(&self, event: Event) {
         if let Event::Output { line, .. } = &event
-            && let Some((done, total)) = line.strip_prefix("tib-progress:").and_then(|rest| rest.split_once(':'))
+            && let Some((done, total)) =
+                line.strip_prefix("tib-progress:").and_then(|rest| rest.split_once(':'))
         {
             if let (Ok(done), Ok(total)) = (done.parse(), total.parse()) {
                 self.events.progress(&self.doing, done, Some(total));

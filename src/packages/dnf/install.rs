@@ -34,7 +34,8 @@ pub(super) fn install_script(set: &PackageSet, directory: &str) -> String {
         }
         // One that is kept beside an older one would take its place with `-U`.
         for (verb, beside) in [("-U --oldpackage", false), ("-i", true)] {
-            let files = set.files.iter().enumerate().filter(|(index, _)| is_beside(transaction, *index) == beside);
+            let files =
+                set.files.iter().enumerate().filter(|(index, _)| is_beside(transaction, *index) == beside);
             let names: Vec<_> = files.map(|(_, file)| file_name(file)).collect();
             if !names.is_empty() {
                 let _ = writeln!(
@@ -127,11 +128,17 @@ mod tests {
             }),
         };
         let script = install_script(&set, "/mnt/it's here");
-        insta::assert_snapshot!(script.strip_prefix(PREAMBLE).unwrap().replace(MARK, ""), @"");
-        assert_eq!(
-            removal_script(&set),
-            format!("{PREAMBLE}run -e nano-5.6-1.x86_64\n{CLEAN}")
-        );
+        insta::assert_snapshot!(script.strip_prefix(PREAMBLE).unwrap().replace(MARK, ""), @r"
+        cd '/mnt/it'\''s here'
+        rpm --import key-2c70e12b7a06.asc
+        run -U --oldpackage --excludedocs --define '_pkgverify_level all' dep-2.0-3.el9.x86_64.rpm db-2.0-3.el9.x86_64.rpm
+        run -i --excludedocs --define '_pkgverify_level all' kernel-core-2.0-3.el9.x86_64.rpm
+        cd /
+        mark remove dep
+        mark install curl
+        rm -f /var/lib/rpm/__db.* /usr/lib/sysimage/rpm/__db.*
+        ");
+        assert_eq!(removal_script(&set), format!("{PREAMBLE}run -e nano-5.6-1.x86_64\n{CLEAN}"));
         assert_eq!(install_script(&nothing(), "/mnt"), format!("{PREAMBLE}{CLEAN}"), "nothing is run");
     }
 }

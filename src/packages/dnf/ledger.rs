@@ -42,7 +42,8 @@ impl<'a> Ledger<'a> {
         }
         let Transaction::Rpm(transaction) = &set.transaction else { return Ok(()) };
         for name in &transaction.replaced {
-            let doing = format!("stage {}: installing its packages removes `{name}`, which they replace", stage.name);
+            let doing =
+                format!("stage {}: installing its packages removes `{name}`, which they replace", stage.name);
             if let Some(why) = self.reason(name) {
                 return Err(contradiction(
                     format!("{doing}, and {why}"),
@@ -73,7 +74,8 @@ impl<'a> Ledger<'a> {
             } else {
                 format!("{}: removing `{}` takes `{name}` with it", stage.place(stage.remove[0]), names())
             };
-            let kernel = self.boots && KERNELS.contains(&name) && !KERNELS.iter().any(|kernel| is_left(kernel));
+            let kernel =
+                self.boots && KERNELS.contains(&name) && !KERNELS.iter().any(|kernel| is_left(kernel));
             let why = match self.reason(name) {
                 // Whoever asks for it and removes it in a later stage knows what he does.
                 Some(_) if named && !self.is_needed(name) => None,
@@ -81,7 +83,8 @@ impl<'a> Ledger<'a> {
             };
             let why = why.or_else(|| kernel.then(|| "it is the last kernel of the image".to_owned()));
             if let Some(why) = why {
-                let hint = format!("take `{}` out of `remove`", if named { name.to_owned() } else { names() });
+                let hint =
+                    format!("take `{}` out of `remove`", if named { name.to_owned() } else { names() });
                 return Err(contradiction(format!("{takes}, and {why}"), hint));
             }
             // What came as a dependency and is not needed any more goes without a word.
@@ -113,7 +116,9 @@ impl<'a> Ledger<'a> {
                 && !found.any(|found| fits(found, wanted))
             {
                 return Err(contradiction(
-                    format!("{place}: `{name}={wanted}` is asked for, and a later stage brings {first} in its place"),
+                    format!(
+                        "{place}: `{name}={wanted}` is asked for, and a later stage brings {first} in its place"
+                    ),
                     format!("name the version that fits, or leave the version of `{name}` open"),
                 ));
             }

@@ -21,7 +21,11 @@ pub(crate) struct Identity<'a> {
 }
 
 /// Checks that a key of `keyring` signed the package at `path`, all of it, and that it is the one that is wanted.
-pub(crate) fn verify(path: &Path, wanted: &Identity<'_>, keyring: &Keyring) -> Result<Verified, PackageProblem> {
+pub(crate) fn verify(
+    path: &Path,
+    wanted: &Identity<'_>,
+    keyring: &Keyring,
+) -> Result<Verified, PackageProblem> {
     let unreadable = |error: std::io::Error| PackageProblem::Damaged(error.to_string());
     let mut file = BufReader::with_capacity(1 << 17, std::fs::File::open(path).map_err(unreadable)?);
     let package = PackageFile::read(&mut file).map_err(unreadable)?;

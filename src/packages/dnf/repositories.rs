@@ -124,10 +124,12 @@ impl Found {
     ) -> Result<Repository, DnfError> {
         let Self { mut section, file } = self;
         let id = section.name.clone();
-        let refused = |problem: String| DnfError::Repository { repository: id.clone(), file: file.clone(), problem };
+        let refused =
+            |problem: String| DnfError::Repository { repository: id.clone(), file: file.clone(), problem };
         let said = described.repositories.iter().find(|said| said.id == id);
         let said = said.ok_or_else(|| refused("dnf does not understand it".to_owned()))?;
-        let places = [("baseurl", &said.baseurl), ("mirrorlist", &said.mirrorlist), ("metalink", &said.metalink)];
+        let places =
+            [("baseurl", &said.baseurl), ("mirrorlist", &said.mirrorlist), ("metalink", &said.metalink)];
         if places.iter().all(|(_, urls)| urls.is_empty()) {
             return Err(refused("it has no URL".to_owned()));
         }
@@ -147,7 +149,8 @@ impl Found {
             let mut copies = Vec::new();
             for path in paths {
                 let bytes = in_image(path).map(|path| bytes_of(tree, path, KEY_LIMIT)).transpose()?.flatten();
-                let bytes = bytes.ok_or_else(|| refused(format!("its `{key}`, `{path}`, is not in the image")))?;
+                let bytes =
+                    bytes.ok_or_else(|| refused(format!("its `{key}`, `{path}`, is not in the image")))?;
                 copies.push(copy(root, &bytes)?);
             }
             section.set(key, &copies);
@@ -220,7 +223,8 @@ impl Keys<'_> {
                 .map_err(|_| DnfError::NoKeyOffline { repository, url: fetch::redact_text(url) });
         }
         let failed = |source| DnfError::KeyFetch { repository: repository.clone(), source };
-        let parsed = Url::parse(url).map_err(|_| DnfError::Invalid { what: "key's URL", value: url.to_owned() })?;
+        let parsed =
+            Url::parse(url).map_err(|_| DnfError::Invalid { what: "key's URL", value: url.to_owned() })?;
         let fetcher = Fetcher::new(fetch::Options::default(), self.control).map_err(failed)?;
         let bytes = fetcher.small(&[parsed], KEY_LIMIT).map_err(failed)?.bytes;
         keep(&path, &bytes)?;

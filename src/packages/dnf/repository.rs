@@ -35,7 +35,10 @@ pub(crate) fn section(repository: &RepositoryStep) -> Section {
     let mut section = Section { name: repository.name.clone(), ..Section::default() };
     section.set("baseurl", std::slice::from_ref(&repository.url));
     section.set("name", std::slice::from_ref(&repository.name));
-    section.set("priority", &repository.priority.map(|priority| priority.to_string()).into_iter().collect::<Vec<_>>());
+    section.set(
+        "priority",
+        &repository.priority.map(|priority| priority.to_string()).into_iter().collect::<Vec<_>>(),
+    );
     section
 }
 
@@ -43,7 +46,11 @@ pub(crate) fn section(repository: &RepositoryStep) -> Section {
 pub(crate) fn check(repository: &RepositoryStep) -> Result<(), DnfError> {
     let invalid = |what, value: &str| Err(DnfError::Invalid { what, value: value.to_owned() });
     let named = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
-    if repository.name.is_empty() || !named(&repository.name) || repository.name.starts_with('.') || repository.name == "main" {
+    if repository.name.is_empty()
+        || !named(&repository.name)
+        || repository.name.starts_with('.')
+        || repository.name == "main"
+    {
         return invalid("repository name", &repository.name);
     }
     if !is_remote(&repository.url) || repository.url.contains(char::is_whitespace) {

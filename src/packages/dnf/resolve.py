@@ -48,6 +48,8 @@ class OurKeys(dnf.callback.KeyImport):
 class Progress(dnf.callback.DownloadProgress):
     def __init__(self):
         self.done, self.total = {}, 0
+        # Why a mirror did not deliver; in the end dnf only says that none did.
+        self.said = []
 
     def start(self, total_files, total_size, total_drpms=0):
         self.total = total_size
@@ -57,7 +59,10 @@ class Progress(dnf.callback.DownloadProgress):
         print(f"tib-progress:{int(sum(self.done.values()))}:{int(self.total)}", file=sys.stderr, flush=True)
 
     def end(self, payload, status, msg):
-        self.progress(payload, payload.download_size)
+        if msg:
+            self.said.append(f"{payload}: {msg}")
+        else:
+            self.progress(payload, payload.download_size)
 
 
 def configured(request):
@@ -222,7 +227,11 @@ def install(request):
             raise Refusal("missing", "package files are not in the cache", lines=names)
         for package in missing:
             os.makedirs(os.path.dirname(package.localPkg()), exist_ok=True)
-        base.download_packages(missing, Progress())
+        progress = Progress()
+        try:
+            base.download_packages(missing, progress)
+        except dnf.exceptions.DownloadError as error:
+            raise Refusal("download", "cannot fetch packages", lines=progress.said + str(error).splitlines())
     present = [package for package in dependency if package.name in wanted and package.name in after]
     remember(base, present)
     return {
@@ -283,8 +292,6 @@ def main():
         answer = {"error": refusal.answer}
     except dnf.exceptions.RepoError as error:
         answer = {"error": {"kind": "repository", "message": str(error).strip()}}
-    except dnf.exceptions.DownloadError as error:
-        answer = {"error": {"kind": "download", "message": "cannot fetch packages", "lines": str(error).splitlines()}}
     except (dnf.exceptions.Error, libdnf.error.Error, hawkey.Exception) as error:
         answer = {"error": {"kind": "other", "message": str(error)}}
     json.dump(answer, sys.stdout)

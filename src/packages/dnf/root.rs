@@ -96,7 +96,8 @@ impl Root {
         for directory in ["/etc/yum/protected.d", "/etc/dnf/protected.d"] {
             for (_, bytes) in directory_of(tree, directory, ".conf")? {
                 let names = String::from_utf8_lossy(&bytes).into_owned();
-                let lines = names.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                let lines =
+                    names.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
                 root.protected.extend(lines.flat_map(str::split_whitespace).map(str::to_owned));
             }
         }
@@ -149,7 +150,10 @@ impl Root {
     ) -> Result<(), DnfError> {
         let image = repositories::of_image(tree, events)?;
         self.write("main.conf", text([&image.main]).as_bytes())?;
-        self.write("described/all.repo", text(image.repositories.iter().map(|found| &found.section)).as_bytes())?;
+        self.write(
+            "described/all.repo",
+            text(image.repositories.iter().map(|found| &found.section)).as_bytes(),
+        )?;
         let described = describe(self)?;
         self.releasever.clone_from(&described.releasever);
         let mut base = Vec::new();
@@ -168,7 +172,10 @@ impl Root {
                 added.iter().all(|other| other.file != known.file && other.section.name != known.section.name)
             });
             let all: Vec<Repository> = kept.chain(&added).cloned().collect();
-            self.write(&format!("stage-{index}/all.repo"), text(all.iter().map(|known| &known.section)).as_bytes())?;
+            self.write(
+                &format!("stage-{index}/all.repo"),
+                text(all.iter().map(|known| &known.section)).as_bytes(),
+            )?;
             self.stages.push(all);
         }
         Ok(())

@@ -119,7 +119,11 @@ impl<'a> Solver<'a> {
     }
 
     /// Settles what repositories each stage has.
-    pub(crate) fn settle(&mut self, tree: &mut dyn Tree, stages: &[StageRequest<'_>]) -> Result<(), DnfError> {
+    pub(crate) fn settle(
+        &mut self,
+        tree: &mut dyn Tree,
+        stages: &[StageRequest<'_>],
+    ) -> Result<(), DnfError> {
         let Self { dnf, root, cache, offline, control, .. } = self;
         let keys = Keys { directory: archive::keys(cache), offline: *offline, control };
         root.settle(tree, stages, &keys, &control.events, |root| {
@@ -150,23 +154,24 @@ impl<'a> Solver<'a> {
 
     fn transaction(&mut self, index: usize, names: &[&str], weak: bool) -> Result<PackageSet, DnfError> {
         const DOING: &str = "resolving packages";
-        let mut request = self.root.request("install", &format!("stage-{index}"), &self.root.path().join("cache"));
+        let mut request =
+            self.root.request("install", &format!("stage-{index}"), &self.root.path().join("cache"));
         request["install"] = names.into();
         request["weak"] = weak.into();
         request["cached"] = true.into();
         request["offline"] = self.offline.into();
         request["packages"] = archive::packages(&self.cache).display().to_string().into();
-        let answer: Installed = self
-            .dnf
-            .ask("fetching packages", &request)?
-            .map_err(|refused| refusal(DOING, refused))?;
+        let answer: Installed =
+            self.dnf.ask("fetching packages", &request)?.map_err(|refused| refusal(DOING, refused))?;
         let mut set = nothing();
         let mut transaction = RpmTransaction { replaced: answer.replaced, ..RpmTransaction::default() };
         set.present = answer.present;
         for chosen in answer.files {
             self.control.cancel.check()?;
-            let repository = self.root.repositories(index).iter().find(|known| known.section.name == chosen.repository);
-            let repository = repository.ok_or_else(|| DnfError::Answer(format!("repository {}", chosen.repository)))?;
+            let repository =
+                self.root.repositories(index).iter().find(|known| known.section.name == chosen.repository);
+            let repository =
+                repository.ok_or_else(|| DnfError::Answer(format!("repository {}", chosen.repository)))?;
             if repository.keys.is_empty() {
                 return Err(DnfError::NoKey(chosen.repository));
             }
@@ -193,7 +198,8 @@ impl<'a> Solver<'a> {
     /// Checks who signed a package, and gives one that was fetched its name in the cache.
     fn verify(&self, chosen: &Chosen, digest: Digest, keys: &[(String, Vec<u8>)]) -> Result<(), DnfError> {
         let name = || format!("{}-{}.{}", chosen.name, chosen.version, chosen.arch);
-        let refused = |source| DnfError::Signature { package: name(), repository: chosen.repository.clone(), source };
+        let refused =
+            |source| DnfError::Signature { package: name(), repository: chosen.repository.clone(), source };
         let keyring = Keyring::of_all(keys).map_err(|error| refused(error.into()))?;
         let identity = Identity { name: &chosen.name, version: &chosen.version, arch: &chosen.arch };
         if chosen.fetched && file_digest(&chosen.path)? != digest {
@@ -215,11 +221,21 @@ impl<'a> Solver<'a> {
     fn apply(&self, set: &PackageSet) -> Result<(), DnfError> {
         let Transaction::Rpm(transaction) = &set.transaction else { return Ok(()) };
         for (verb, beside) in [("-U", false), ("-i", true)] {
-            let files = set.files.iter().enumerate().filter(|(at, _)| transaction.beside.contains(at) == beside);
-            let paths: Vec<_> =
-                files.map(|(_, file)| archive::package(&self.cache, file.digest).display().to_string()).collect();
+            let files =
+                set.files.iter().enumerate().filter(|(at, _)| transaction.beside.contains(at) == beside);
+            let paths: Vec<_> = files
+                .map(|(_, file)| archive::package(&self.cache, file.digest).display().to_string())
+                .collect();
             if !paths.is_empty() {
-                let options = [verb, "--oldpackage", "--replacepkgs", "--nosignature", "--ignorearch", "--ignoreos", "--ignoresize"];
+                let options = [
+                    verb,
+                    "--oldpackage",
+                    "--replacepkgs",
+                    "--nosignature",
+                    "--ignorearch",
+                    "--ignoreos",
+                    "--ignoresize",
+                ];
                 self.database_only(options.into_iter().chain(paths.iter().map(String::as_str)))?;
             }
         }
@@ -232,9 +248,14 @@ impl<'a> Solver<'a> {
     }
 
     /// Resolves what removing the packages of a stage takes.
-    pub(crate) fn remove(&mut self, index: usize, stage: &StageRequest<'_>) -> Result<Vec<Removed>, DnfError> {
+    pub(crate) fn remove(
+        &mut self,
+        index: usize,
+        stage: &StageRequest<'_>,
+    ) -> Result<Vec<Removed>, DnfError> {
         const DOING: &str = "resolving packages to remove";
-        let mut request = self.root.request("remove", &format!("stage-{index}"), &self.root.path().join("cache"));
+        let mut request =
+            self.root.request("remove", &format!("stage-{index}"), &self.root.path().join("cache"));
         request["remove"] = stage.remove.clone().into();
         let answer = self.dnf.ask::<Removal>(DOING, &request)?;
         let removed = answer
@@ -263,8 +284,10 @@ impl<'a> Solver<'a> {
     pub(crate) fn installed(&self) -> Result<Vec<(String, String)>, DnfError> {
         const FORM: &str = "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\n";
         let text = self.dnf.rpm("rpm", &self.root.database(), ["-qa", "--qf", FORM], None)?;
-        let pair = |line: &str| line.split_once(' ').map(|(name, version)| (name.to_owned(), version.to_owned()));
-        let mut all: Vec<_> = text.lines().filter_map(pair).filter(|(name, _)| name != "gpg-pubkey").collect();
+        let pair =
+            |line: &str| line.split_once(' ').map(|(name, version)| (name.to_owned(), version.to_owned()));
+        let mut all: Vec<_> =
+            text.lines().filter_map(pair).filter(|(name, _)| name != "gpg-pubkey").collect();
         all.sort_unstable();
         Ok(all)
     }
@@ -276,13 +299,12 @@ impl<'a> Solver<'a> {
     fn metadata(&mut self, index: usize) -> Result<(), DnfError> {
         // Those of the last stage are those of all, mostly.
         let last = self.root.last_stage();
-        for stage in [last, index] {
-            let is_in_last = |known: &repositories::Repository| {
-                self.root.repositories(last).iter().any(|other| other.section == known.section)
-            };
-            if stage == index && self.root.repositories(index).iter().all(is_in_last) {
-                continue;
-            }
+        let all_in_last = self
+            .root
+            .repositories(index)
+            .iter()
+            .all(|known| self.root.repositories(last).iter().any(|other| other.section == known.section));
+        for stage in if all_in_last { vec![last] } else { vec![last, index] } {
             let digest = self.root.digest(stage);
             if self.provided.insert(digest) {
                 self.provide(stage, digest)?;
@@ -331,7 +353,9 @@ impl Chosen {
 
 /// Adds what a second transaction does to what a first one did.
 fn merge(set: &mut PackageSet, second: PackageSet) {
-    let (Transaction::Rpm(first), Transaction::Rpm(then)) = (&mut set.transaction, second.transaction) else { return };
+    let (Transaction::Rpm(first), Transaction::Rpm(then)) = (&mut set.transaction, second.transaction) else {
+        return;
+    };
     let known = set.files.len();
     first.beside.extend(then.beside.iter().map(|index| index + known));
     first.keys.extend(then.keys.into_iter().filter(|key| !first.keys.contains(key)).collect::<Vec<_>>());
@@ -344,16 +368,22 @@ fn merge(set: &mut PackageSet, second: PackageSet) {
 fn refusal(doing: &'static str, refused: Refused) -> DnfError {
     let Refused { kind, message, lines, unknown } = refused;
     let message = redact_text(&message);
-    let lines: Vec<String> = lines.iter().map(|line| redact_text(line.trim())).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<String> =
+        lines.iter().map(|line| redact_text(line.trim())).filter(|line| !line.is_empty()).collect();
     match kind.as_str() {
         "unknown" => DnfError::Unknown { unknown },
         "missing" => DnfError::Missing { files: lines },
         "base" | "checksum" => DnfError::Base(message),
         "virtual" => {
             let names: Vec<_> = unknown.iter().map(|package| format!("`{}`", package.name)).collect();
-            let others: Vec<_> = unknown.iter().flat_map(|package| &package.similar).map(|n| format!("`{n}`")).collect();
+            let others: Vec<_> =
+                unknown.iter().flat_map(|package| &package.similar).map(|n| format!("`{n}`")).collect();
             DnfError::Contradiction {
-                summary: format!("{} is no package, only a name that {} provides", names.join(", "), others.join(", ")),
+                summary: format!(
+                    "{} is no package, only a name that {} provides",
+                    names.join(", "),
+                    others.join(", ")
+                ),
                 details: Vec::new(),
                 hint: format!("write {}, which is what dnf takes for it", others.join(", ")),
             }
@@ -363,7 +393,8 @@ fn refusal(doing: &'static str, refused: Refused) -> DnfError {
             DnfError::Failed { doing, reason, fault: Fault::Dependencies, lines }
         }
         _ => {
-            let all: Vec<&str> = std::iter::once(message.as_str()).chain(lines.iter().map(String::as_str)).collect();
+            let all: Vec<&str> =
+                std::iter::once(message.as_str()).chain(lines.iter().map(String::as_str)).collect();
             let fault = Fault::of(&all);
             let reason = lines.first().unwrap_or(&message).clone();
             DnfError::Failed { doing, reason, fault, lines }
@@ -388,10 +419,13 @@ mod tests {
 
     #[test]
     fn package_names() {
-        for good in ["gcc-c++", "mariadb-server=3:10.5.22-1.el9_2", "python3.11", "NetworkManager", "x=1.0~rc1^git"] {
+        for good in
+            ["gcc-c++", "mariadb-server=3:10.5.22-1.el9_2", "python3.11", "NetworkManager", "x=1.0~rc1^git"]
+        {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "-y", "@group", "x*", "/usr/bin/x", "perl(X)", "x y", "x=", "x>1", "./x.rpm", "x=1 y"] {
+        for bad in ["", "-y", "@group", "x*", "/usr/bin/x", "perl(X)", "x y", "x=", "x>1", "./x.rpm", "x=1 y"]
+        {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use fs_err as fs;
 use tempfile::TempDir;
 
-use crate::packages::testing::{run, serve};
 pub(crate) use crate::packages::testing::{HostTree, Key};
+use crate::packages::testing::{run, serve};
 
 /// A Debian archive with one suite, `test`.
 pub(crate) struct Archive {

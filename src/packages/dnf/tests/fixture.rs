@@ -44,7 +44,11 @@ pub(crate) fn build(packages: &[Spec], to: &Path) {
         for line in after {
             match line.strip_prefix("%content ") {
                 Some(content) => {
-                    writeln!(install, "for i in $(seq 400); do echo '{content}' $i; done >%{{buildroot}}/opt/tib/{index}").unwrap();
+                    writeln!(
+                        install,
+                        "for i in $(seq 400); do echo '{content}' $i; done >%{{buildroot}}/opt/tib/{index}"
+                    )
+                    .unwrap();
                     write!(files, "/opt/tib/{index}\n").unwrap();
                 }
                 None => {
@@ -72,7 +76,8 @@ pub(crate) fn build(packages: &[Spec], to: &Path) {
 /// All package files in a directory.
 pub(crate) fn packages_in(directory: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|ending| ending == "rpm")).collect();
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "rpm")).collect();
     paths.sort();
     paths
 }
@@ -112,6 +117,8 @@ impl Repo {
         let mut command = Command::new("rpmsign");
         let home = format!("_gpg_path {}", key.home().display());
         command.env("HOME", self.directory.path()).args(["--define", &home, "--define", "_gpg_name test"]);
+        // rpm looks for it in no other place.
+        command.args(["--define", "__gpg /usr/bin/gpg"]);
         if let Some(time) = key.time() {
             let arguments = format!("_gpg_sign_cmd_extra_args --faked-system-time {time}");
             command.args(["--define", &arguments]);
@@ -161,8 +168,14 @@ pub(crate) struct Base {
 }
 
 /// What every base has.
-const INSTALLED: [Spec; 2] =
-    [("tib-release", "9.4-1", "Provides: system-release\nProvides: system-release(releasever) = 9\nProvides: /bin/sh\n"), ("tib-lib", "1.0-1", "")];
+const INSTALLED: [Spec; 2] = [
+    (
+        "tib-release",
+        "9.4-1",
+        "Provides: system-release\nProvides: system-release(releasever) = 9\nProvides: /bin/sh\n",
+    ),
+    ("tib-lib", "1.0-1", ""),
+];
 
 impl Base {
     /// One that has `installed` beside what every base has.
@@ -210,7 +223,11 @@ impl Base {
         fs::write(path, content).unwrap();
     }
 
-    pub(crate) fn resolve(&self, stages: &[StageRequest<'_>], offline: bool) -> Result<Vec<PackageSet>, DnfError> {
+    pub(crate) fn resolve(
+        &self,
+        stages: &[StageRequest<'_>],
+        offline: bool,
+    ) -> Result<Vec<PackageSet>, DnfError> {
         self.resolve_with(stages, &[], offline, &Events::none()).map(|solution| solution.sets)
     }
 
