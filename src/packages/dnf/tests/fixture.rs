@@ -49,7 +49,7 @@ pub(crate) fn build(packages: &[Spec], to: &Path) {
                         "for i in $(seq 400); do echo '{content}' $i; done >%{{buildroot}}/opt/tib/{index}"
                     )
                     .unwrap();
-                    write!(files, "/opt/tib/{index}\n").unwrap();
+                    writeln!(files, "/opt/tib/{index}").unwrap();
                 }
                 None => {
                     let (section, body) = line.split_once(' ').unwrap_or((line, ""));
