@@ -1,5 +1,5 @@
-//! The scripts for the guest, run for real: with a shell, and with the host's rpm on a database of its own. The packages have
-//! no files, so that nothing of the host changes.
+//! The scripts for the guest, run for real: with a shell, and with the host's rpm and dnf on a database of their own. The packages
+//! have no files, so that nothing of the host changes.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -23,15 +23,35 @@ struct Guest {
 
 impl Guest {
     fn new() -> Self {
-        let lab = TempDir::new().unwrap();
-        let wrapper = format!(
-            "#!/bin/sh\ncase $1 in -U | -i | -e) nodeps=--nodeps ;; esac\nexec /usr/bin/rpm --dbpath {}/db \"$@\" $nodeps\n",
-            lab.path().display()
+        let guest = Self { lab: TempDir::new().unwrap() };
+        let root = guest.lab.path().join("root");
+        fs::create_dir_all(root.join("var/lib/rpm")).unwrap();
+        fs::create_dir_all(guest.lab.path().join("home")).unwrap();
+        fs::write(guest.lab.path().join("home/.rpmmacros"), "%_dbpath /var/lib/rpm\n").unwrap();
+        guest.program(
+            "rpm",
+            &format!(
+                "case $1 in -U | -i | -e) nodeps=--nodeps ;; esac\nexec /usr/bin/rpm --dbpath {}/var/lib/rpm \"$@\" $nodeps\n",
+                root.display()
+            ),
         );
-        let path = lab.path().join("rpm");
-        fs::write(&path, wrapper).unwrap();
+        // dnf wants to be root, and nothing that it does here needs it.
+        guest.program(
+            "dnf-3",
+            &format!(
+                "export HOME={}\nexec unshare -r /usr/bin/python3 -I -c \"import sys; from dnf.cli.main import user_main; \
+                 user_main(sys.argv[1:], exit_code=True)\" --installroot={} --releasever=9 --setopt=cachedir=/cache \"$@\"\n",
+                guest.lab.path().join("home").display(),
+                root.display()
+            ),
+        );
+        guest
+    }
+
+    fn program(&self, name: &str, script: &str) {
+        let path = self.lab.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        Self { lab }
     }
 
     fn payload(&self, set: &PackageSet, cache: &Cache) -> String {
@@ -45,11 +65,19 @@ impl Guest {
 
     fn run(&self, script: &str) -> Output {
         let path = format!("PATH={}:", self.lab.path().display());
-        // There is no dnf to be told.
-        let kept = script.lines().filter(|line| !line.starts_with("mark "));
-        let text = kept.map(|line| line.replace("PATH=", &path) + "\n").collect::<String>();
-        let output = Command::new("sh").args(["-euc", &text]).current_dir("/").output().unwrap();
-        output
+        let text = script.replace("PATH=", &path);
+        Command::new("sh").args(["-euc", &text]).current_dir("/").output().unwrap()
+    }
+
+    /// What its dnf takes for asked for.
+    fn asked_for(&self) -> Vec<String> {
+        let mut command = Command::new(self.lab.path().join("dnf-3"));
+        let output = command
+            .args(["-q", "--noplugins", "--disablerepo=*", "repoquery", "--userinstalled", "--qf", "%{name}"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn installed(&self) -> Vec<String> {
@@ -86,9 +114,10 @@ fn rpm_installs_what_is_signed_and_a_failing_script_is_a_failure() {
     let guest = Guest::new();
     let (script, _) = scripts(&["tib-fine"], &guest);
     let output = guest.run(&script);
-    assert!(output.status.success());
+    assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("fine\n"), "its script has run");
     assert_eq!(guest.installed(), ["tib-dep", "tib-fine"]);
+    assert_eq!(guest.asked_for(), ["tib-fine"], "what came as a dependency can go by itself");
     // Once more changes nothing: a stage may be run again.
     let removal = PackageSet { removed: vec!["tib-fine-1.0-1.noarch".to_owned()], ..nothing() };
     let remove = &DnfPackages.scripts(&removal, &PackagesStep::default(), "/")[0].text;
