@@ -21,6 +21,8 @@ pub enum Bucket {
     Consumers,
     /// What turned out to be damaged, set aside.
     Damaged,
+    /// Metadata of RPM repositories, and package files.
+    Dnf,
     /// Downloads that were interrupted, or go on.
     Downloads,
     /// Which repositories a subscription opened: notes. Made when there is one.
@@ -43,13 +45,14 @@ pub enum Bucket {
 
 impl Bucket {
     /// What every cache has.
-    pub(crate) const ALWAYS: [Self; 13] = [
+    pub(crate) const ALWAYS: [Self; 14] = [
         Self::Agents,
         Self::Apt,
         Self::Bases,
         Self::Bootstrap,
         Self::Catalogue,
         Self::Damaged,
+        Self::Dnf,
         Self::Downloads,
         Self::Index,
         Self::Keys,
@@ -60,7 +63,7 @@ impl Bucket {
     ];
 
     /// Those that are used, measured and removed as a whole.
-    pub(crate) const SHELVES: [Self; 3] = [Self::Agents, Self::Apt, Self::Pip];
+    pub(crate) const SHELVES: [Self; 4] = [Self::Agents, Self::Apt, Self::Dnf, Self::Pip];
 
     /// Those with notes that lead to bases.
     pub(crate) const NOTES: [Self; 3] = [Self::Bootstrap, Self::Catalogue, Self::Index];
@@ -75,6 +78,7 @@ impl Bucket {
             Self::Catalogue => "catalogue",
             Self::Consumers => "consumers",
             Self::Damaged => "damaged",
+            Self::Dnf => "dnf",
             Self::Downloads => "downloads",
             Self::Entitled => "entitled",
             Self::Index => "index",
