@@ -15,6 +15,7 @@
 //! | [`report`] | results as text, JSON, JUnit and HTML |
 //! | [`os`] | what the files of an operating system say |
 //! | [`base`] | what `--base` names: files, the catalogue, URLs, bootstrapping |
+//! | [`subscription`] | a system registered for Red Hat's repositories while a build needs them |
 //! | [`packages`] | package managers: what they run in guests, and resolving on the host |
 //! | [`agent`] | the guest agent as a whole virtual environment |
 //! | [`cache`] | bases, layers and downloads by content; locks, work directories, collection |
@@ -68,6 +69,7 @@ pub(crate) mod shell;
 pub mod shown;
 pub mod size;
 pub(crate) mod sparse;
+pub mod subscription;
 pub(crate) mod toml_text;
 pub mod trust;
 pub(crate) mod valid;

@@ -24,7 +24,7 @@ use fs_err as fs;
 use markdown::{Form, Line};
 
 /// What is not run, and why not.
-const LEFT_OUT: [(&str, &str); 27] = [
+const LEFT_OUT: [(&str, &str); 30] = [
     (
         "make demo",
         "`make setup` and `make build` with scripts/demo.sh behind them, which builds what the README builds",
@@ -60,6 +60,20 @@ const LEFT_OUT: [(&str, &str); 27] = [
     (
         "cargo insta test --test-runner nextest --review --lib -- recipe::",
         "needs a program that is not part of the set-up, and a terminal",
+    ),
+    (
+        "tib build mariadb --base rhel-9 --rhsm-org 1234567 --rhsm-activation-key-file key --rhsm-ca redhat-uep.pem",
+        "needs a subscription and an image of RHEL; tests/subscription.rs has a server and a base like them",
+    ),
+    (
+        "tib build mariadb --base rhel-9 --rhsm-server satellite.example.org/rhsm --rhsm-baseurl \
+         https://satellite.example.org/pulp/content --rhsm-ca katello-server-ca.crt --rhsm-org ACME \
+         --rhsm-activation-key-file key",
+        "needs a Satellite",
+    ),
+    (
+        "tib cat rhel-9.6-x86_64-kvm.qcow2 /etc/rhsm/ca/redhat-uep.pem > redhat-uep.pem",
+        "needs an image of RHEL",
     ),
     ("sudo usermod -aG kvm $USER", "changes the host, as root"),
     (

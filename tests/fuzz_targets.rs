@@ -47,6 +47,7 @@ targets! {
     checksums = "../fuzz/fuzz_targets/checksums.rs";
     clearsign = "../fuzz/fuzz_targets/clearsign.rs";
     dpkg = "../fuzz/fuzz_targets/dpkg.rs";
+    entitlement = "../fuzz/fuzz_targets/entitlement.rs";
     ext4 = "../fuzz/fuzz_targets/ext4.rs";
     fat = "../fuzz/fuzz_targets/fat.rs";
     guest_console = "../fuzz/fuzz_targets/guest_console.rs";

@@ -6,13 +6,15 @@ use crate::cache::{Base, Cache};
 use crate::check::{Check, ServiceState, VersionWanted};
 use crate::clock;
 use crate::control::Control;
+use crate::distro::Family;
 use crate::error::Result;
 use crate::event::Events;
 use crate::image::Image;
 use crate::os;
 use crate::packages;
-use crate::packages::{Needed, ResolveRequest, StagePackages, StageRequest};
+use crate::packages::{EntitledRepository, Needed, ResolveRequest, StagePackages, StageRequest};
 use crate::recipe::{Content, Plan, Stage, Step};
+use crate::subscription::Registration;
 
 use super::BuildError;
 use super::resolution::{Resolution, ResolvedStage};
@@ -35,6 +37,8 @@ pub(crate) struct BuildMaterials {
     pub(crate) agent: Option<AgentTree>,
     /// Bytes that it takes when installed, as far as that is known.
     pub(crate) installed: u64,
+    /// Repositories that a subscription opens, if the guest installs packages by itself.
+    pub(crate) entitled: Vec<EntitledRepository>,
 }
 
 impl Gathered {
@@ -44,12 +48,29 @@ impl Gathered {
         packages.sum::<u64>() + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
     }
 
-    /// For the disk that is made of the base.
-    pub(crate) fn on(self, base: &Base, target: &Target) -> BuildMaterials {
-        let installed = self.installed();
-        let resolution = Resolution::new(base, target, self.stages);
-        BuildMaterials { resolution, agent: self.agent, installed }
+    /// Whether the guest installs packages by itself.
+    pub(crate) fn is_in_guest(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage.packages, StagePackages::InGuest { .. }))
     }
+
+    /// For the disk that is made of the base, and a registration that is still needed.
+    pub(crate) fn on(
+        self,
+        base: &Base,
+        target: &Target,
+        registration: Option<&Registration>,
+    ) -> BuildMaterials {
+        let installed = self.installed();
+        let resolution = Resolution::new(base, target, self.stages, registration.map(Registration::digest));
+        let entitled =
+            registration.map_or_else(Vec::new, |registration| registration.repositories().to_vec());
+        BuildMaterials { resolution, agent: self.agent, installed, entitled }
+    }
+}
+
+/// Whether any stage installs packages.
+pub(crate) fn installs_packages(plan: &Plan) -> bool {
+    plan.stages.iter().any(|stage| !StageRequest::of(stage).install.is_empty())
 }
 
 /// Whether a stage installs the agent.
@@ -68,6 +89,7 @@ pub(crate) fn gather(
     plan: &Plan,
     base: Image,
     cache: &Cache,
+    entitled: &[EntitledRepository],
     offline: bool,
     control: &Control,
 ) -> Result<Gathered> {
@@ -79,7 +101,7 @@ pub(crate) fn gather(
     if let (true, Some(purpose)) = (offline, networked) {
         return Err(BuildError::OfflineScript { purpose }.into());
     }
-    let packages = packages(plan, base, cache, offline, control)?;
+    let packages = packages(plan, base, cache, entitled, offline, control)?;
     let step = steps().find_map(|step| match step {
         Step::Agent(step) => Some(step),
         _ => None,
@@ -113,6 +135,7 @@ fn packages(
     plan: &Plan,
     base: Image,
     cache: &Cache,
+    entitled: &[EntitledRepository],
     offline: bool,
     control: &Control,
 ) -> Result<Vec<StagePackages>> {
@@ -131,6 +154,7 @@ fn packages(
             stages: &wanted,
             needed: &needed(plan),
             boots: plan.boots,
+            entitled,
             cache,
             offline,
         };
@@ -181,15 +205,18 @@ fn foresee(plan: &Plan, installed: &[(String, String)]) -> Result<()> {
         };
         return Err(BuildError::Foreseen { check: check.title(), problem }.into());
     }
-    if let Some(unit) = systemd_unit(plan).filter(|_| version_of("systemd-sysv").is_none()) {
+    // What makes systemd the first process.
+    let systemd = if plan.os.family == Family::Debian { "systemd-sysv" } else { "systemd" };
+    if let Some(unit) = systemd_unit(plan).filter(|_| version_of(systemd).is_none()) {
         return Err(BuildError::NoSystemd { os: plan.os.pretty.clone(), unit: unit.to_owned() }.into());
     }
     Ok(())
 }
 
-/// Whether a script may install or remove packages behind the back of apt on this host: by itself, or by way of a file
+/// Whether a script may install or remove packages behind the back of what resolves them on this host: by itself, or by way of a file
 /// that the plan brings. If that cannot be told, it may.
 fn may_change_packages(plan: &Plan) -> bool {
+    let family = plan.os.family;
     let steps = || plan.stages.iter().flat_map(|stage| &stage.steps);
     let mut scripts = steps().filter_map(|step| match step {
         Step::Script(script) => Some(script),
@@ -200,11 +227,14 @@ fn may_change_packages(plan: &Plan) -> bool {
         _ => None,
     });
     let Some(first) = scripts.next() else { return false };
-    std::iter::once(first).chain(scripts).any(|script| script.network || names_a_tool(script.text.as_bytes()))
+    std::iter::once(first)
+        .chain(scripts)
+        .any(|script| script.network || names_a_tool(family, script.text.as_bytes()))
         || files.any(|content| match content {
-            Content::Text(text) => names_a_tool(text.as_bytes()),
+            Content::Text(text) => names_a_tool(family, text.as_bytes()),
             Content::Host { path, size, .. } => {
-                *size > LONGEST_SCRIPT || fs_err::read(path).map_or(true, |content| names_a_tool(&content))
+                *size > LONGEST_SCRIPT
+                    || fs_err::read(path).map_or(true, |content| names_a_tool(family, &content))
             }
         })
 }
@@ -214,9 +244,12 @@ const LONGEST_SCRIPT: u64 = 1 << 20;
 
 /// Whether the name of a program that installs packages is one of the words of a text: `apt` in `apt-get` and `apt_pkg`, and
 /// not in `capture`.
-fn names_a_tool(text: &[u8]) -> bool {
-    const TOOLS: [&[u8]; 5] = [b"apt", b"aptitude", b"dpkg", b"gdebi", b"tasksel"];
-    text.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| TOOLS.contains(&word))
+fn names_a_tool(family: Family, text: &[u8]) -> bool {
+    let tools: &[&[u8]] = match family {
+        Family::Debian => &[b"apt", b"aptitude", b"dpkg", b"gdebi", b"tasksel"],
+        Family::Rhel | Family::Suse => &[b"dnf", b"dnf5", b"microdnf", b"rpm", b"yum", b"zypper"],
+    };
+    text.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| tools.contains(&word))
 }
 
 /// A unit that the plan wants to start and that only systemd can.

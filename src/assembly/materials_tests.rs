@@ -134,3 +134,19 @@ fn what_may_change_packages() {
         assert_eq!(foreseen, !expected, "{steps:.200}");
     }
 }
+
+#[test]
+fn what_is_foreseen_for_red_hats_family() {
+    let refusal =
+        |text: &str, packages: &[(&str, &str)]| foresee(&plan(text, "rocky-9"), &installed(packages)).err();
+    let service = "[[service]]\nunit = 'a.service'\nstate = 'enabled'\n";
+    assert!(refusal(service, &[("systemd", "252-32.el9")]).is_none());
+    assert!(refusal(service, &[("hello", "1-1")]).is_some());
+    let check = "[[check]]\ncheck = 'package'\nname = 'hello'\nversion = '2.10'\n";
+    assert!(refusal(check, &[("hello", "0:2.10-3.el9"), ("systemd", "252")]).is_none());
+    assert!(refusal(check, &[("hello", "2.9-3.el9"), ("systemd", "252")]).is_some());
+    for (script, may) in [("dnf -y install x", true), ("rpm -e hello", true), ("apt-get install x", false)] {
+        let text = format!("{check}[[script]]\npurpose = 'p'\ntext = '{script}'\n");
+        assert_eq!(refusal(&text, &[("hello", "2.9-3.el9")]).is_none(), may, "{script}");
+    }
+}

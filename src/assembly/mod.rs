@@ -31,10 +31,12 @@ use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::image::Image;
 use crate::os;
+use crate::packages::EntitledRepository;
 use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
 use crate::rename::same_file;
 use crate::report::Report;
 use crate::size::Size;
+use crate::subscription::{self, Registration, Subscription};
 use crate::trust::checksum::Checksum;
 use crate::verify;
 
@@ -82,6 +84,8 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Where the cache is; `None` for the user's own.
     pub cache_dir: Option<PathBuf>,
+    /// Whose subscription opens Red Hat's repositories.
+    pub subscription: Option<Subscription>,
 }
 
 impl BuildRequest {
@@ -106,6 +110,7 @@ impl BuildRequest {
             offline: false,
             no_cache: false,
             cache_dir: None,
+            subscription: None,
         }
     }
 }
@@ -173,6 +178,9 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         return Err(BuildError::IsBase(base.clone()).into());
     }
     let cache = Cache::open(request.cache_dir.clone())?;
+    if !request.offline {
+        subscription::clean_up(&cache, control)?;
+    }
     let base = base(request, &recipe, &cache, control)?;
     let mut image = open(&base, &cache, control)?;
     let (os, disk) = inspect(&mut image)?;
@@ -186,11 +194,19 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     warn_of_no_boot_loader(&plan, &mut image, &control.events)?;
 
     let _shelves = cache.use_shelves(control)?;
+    let mut registration = register(request, &plan, &mut image, &cache, control)?;
+    let entitled = entitled(request, &plan, registration.as_ref(), &cache);
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
-        materials::gather(&plan, image, &cache, request.offline, control)
+        materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
+    if !gathered.is_in_guest()
+        && let Some(registration) = registration.take()
+    {
+        // Whatever the guest gets is here.
+        registration.leave();
+    }
     let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
-    let materials = gathered.on(&base, &target);
+    let materials = gathered.on(&base, &target, registration.as_ref());
     let resolution = &materials.resolution;
     if let Some((release, agent)) = request.target_release.zip(resolution.agent())
         && let Some(misfit) = agent.misfit(release)
@@ -198,6 +214,9 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         control.events.warning(misfit);
     }
     let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, control)?;
+    if let Some(registration) = registration {
+        registration.leave();
+    }
 
     let unverified = output.begin(control)?;
     let exported = control.events.stage("export", format!("writing {}", output.image().display()), || {
@@ -249,6 +268,57 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// Registers a system like the guest, if its packages come from where only registered systems may read.
+fn register(
+    request: &BuildRequest,
+    plan: &Plan,
+    image: &mut Image,
+    cache: &Cache,
+    control: &Control,
+) -> Result<Option<Registration>> {
+    let (os, installs) = (&plan.os, materials::installs_packages(plan));
+    let asked = match &request.subscription {
+        Some(asked) if subscription::has_subscriptions(os) => asked,
+        Some(_) => {
+            control.events.note(format!("{} needs no subscription: nothing is registered", os.pretty));
+            return Ok(None);
+        }
+        None if subscription::has_subscriptions(os) && installs && !request.offline => {
+            control.events.note(format!(
+                "the repositories of {} are open to registered systems only: `--rhsm-org` and a key register one for \
+                 as long as it is needed",
+                os.pretty
+            ));
+            return Ok(None);
+        }
+        None => return Ok(None),
+    };
+    if !installs || request.offline {
+        return Ok(None);
+    }
+    let products = subscription::installed_products(&mut image.tree()?)?;
+    let registration = control.events.stage("register", format!("at {}", asked.server), || {
+        Registration::enter(asked, os, &products, cache, control)
+    })?;
+    Ok(Some(registration))
+}
+
+/// The repositories that the subscription opens: those of the registration, or offline those of an earlier one.
+fn entitled(
+    request: &BuildRequest,
+    plan: &Plan,
+    registration: Option<&Registration>,
+    cache: &Cache,
+) -> Vec<EntitledRepository> {
+    match (registration, &request.subscription) {
+        (Some(registration), _) => registration.repositories().to_vec(),
+        (None, Some(asked)) if request.offline => {
+            subscription::known(asked, &plan.os, cache).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Opens the base. That is done once: what is read of it until its stages run is read from there.

@@ -21,6 +21,9 @@ pub(crate) struct Resolution {
     pub(crate) disk: ResolvedDisk,
     /// One for each stage of the plan, in its order.
     pub(crate) stages: Vec<ResolvedStage>,
+    /// The digest of the repositories that a subscription opens to a guest that installs packages by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) entitled: Option<Digest>,
 }
 
 /// The base.
@@ -53,11 +56,17 @@ pub(crate) struct ResolvedStage {
 }
 
 impl Resolution {
-    pub(crate) fn new(base: &Base, target: &Target, stages: Vec<ResolvedStage>) -> Self {
+    pub(crate) fn new(
+        base: &Base,
+        target: &Target,
+        stages: Vec<ResolvedStage>,
+        entitled: Option<Digest>,
+    ) -> Self {
         Self {
             base: ResolvedBase { digest: base.digest, virtual_size: base.virtual_size },
             disk: ResolvedDisk { size: target.size, filled: target.filled },
             stages,
+            entitled,
         }
     }
 
@@ -66,9 +75,13 @@ impl Resolution {
         self.stages.iter().find_map(|stage| stage.agent.as_ref())
     }
 
-    /// The digest that the chain of layers starts with: of the base and the disk.
+    /// The digest that the chain of layers starts with: of the base and the disk, and of repositories that the guest uses by
+    /// itself.
     pub(crate) fn start(&self) -> Digest {
-        digest(&(self.base.digest, &self.disk))
+        match self.entitled {
+            Some(entitled) => digest(&(self.base.digest, &self.disk, entitled)),
+            None => digest(&(self.base.digest, &self.disk)),
+        }
     }
 }
 
@@ -109,6 +122,7 @@ mod tests {
                 stage(StageName::Datastore, StagePackages::Resolved(PackageSet::example()), None),
                 stage(StageName::Agent, StagePackages::Nothing, Some(AgentBundle::example(true).agent)),
             ],
+            entitled: None,
         }
     }
 
@@ -138,6 +152,7 @@ mod tests {
         assert_ne!(first, start(|resolution| resolution.base.digest = Digest::of(b"other")));
         assert_ne!(first, start(|resolution| resolution.disk.size += 1 << 30));
         assert_ne!(first, start(|resolution| resolution.disk.filled = false));
+        assert_ne!(first, start(|resolution| resolution.entitled = Some(Digest::of(b"repositories"))));
         assert_eq!(first, start(|resolution| resolution.stages.clear()), "stages are digested one by one");
 
         let stage = |change: fn(&mut ResolvedAgent)| {

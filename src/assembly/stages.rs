@@ -12,7 +12,7 @@ use crate::engine::{self, EngineError, Payload, PayloadPath, Scaffold};
 use crate::error::Result;
 use crate::event::Event;
 use crate::guest::{Drive, DriveFormat, Session, SessionOptions};
-use crate::packages::StagePackages;
+use crate::packages::{StagePackages, TlsClient};
 use crate::recipe::Plan;
 
 use super::jobs::{Job, Jobs, LayerId, Work};
@@ -203,7 +203,10 @@ impl Build<'_> {
             Work::Stage(stage, resolved) => (stage, resolved),
             Work::Seal(os) => return Ok(engine::seal(session, os)?),
         };
-        let scaffold = Scaffold::enter(session)?;
+        let mut scaffold = Scaffold::enter(session)?;
+        if matches!(resolved.packages, StagePackages::InGuest { .. }) {
+            scaffold.entitle(session, &self.materials.entitled)?;
+        }
         if has_payload {
             session.mount_payload(1, engine::PAYLOAD_MOUNT)?;
         }
@@ -234,6 +237,15 @@ impl Build<'_> {
             {
                 payload.add(PayloadPath::agent(), &tree.path);
             }
+        }
+        let entitled = self
+            .materials
+            .entitled
+            .iter()
+            .flat_map(|repository| repository.client.iter().flat_map(TlsClient::files));
+        for file in entitled.collect::<std::collections::BTreeSet<_>>() {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            payload.add(PayloadPath::subscription().file(&name), file);
         }
         payload
     }

@@ -17,10 +17,16 @@ pub enum Bucket {
     Bootstrap,
     /// Which base is what the catalogue calls by a name: notes.
     Catalogue,
+    /// Who is registered where, for as long as that is. Made when somebody is.
+    Consumers,
     /// What turned out to be damaged, set aside.
     Damaged,
+    /// Metadata of RPM repositories, and package files.
+    Dnf,
     /// Downloads that were interrupted, or go on.
     Downloads,
+    /// Which repositories a subscription opened: notes. Made when there is one.
+    Entitled,
     /// Which base a file or a checksum stands for: notes.
     Index,
     /// Keys of makers.
@@ -39,13 +45,14 @@ pub enum Bucket {
 
 impl Bucket {
     /// What every cache has.
-    pub(crate) const ALWAYS: [Self; 13] = [
+    pub(crate) const ALWAYS: [Self; 14] = [
         Self::Agents,
         Self::Apt,
         Self::Bases,
         Self::Bootstrap,
         Self::Catalogue,
         Self::Damaged,
+        Self::Dnf,
         Self::Downloads,
         Self::Index,
         Self::Keys,
@@ -56,7 +63,7 @@ impl Bucket {
     ];
 
     /// Those that are used, measured and removed as a whole.
-    pub(crate) const SHELVES: [Self; 3] = [Self::Agents, Self::Apt, Self::Pip];
+    pub(crate) const SHELVES: [Self; 4] = [Self::Agents, Self::Apt, Self::Dnf, Self::Pip];
 
     /// Those with notes that lead to bases.
     pub(crate) const NOTES: [Self; 3] = [Self::Bootstrap, Self::Catalogue, Self::Index];
@@ -69,8 +76,11 @@ impl Bucket {
             Self::Bases => "bases",
             Self::Bootstrap => "bootstrap",
             Self::Catalogue => "catalogue",
+            Self::Consumers => "consumers",
             Self::Damaged => "damaged",
+            Self::Dnf => "dnf",
             Self::Downloads => "downloads",
+            Self::Entitled => "entitled",
             Self::Index => "index",
             Self::Keys => "keys",
             Self::Layers => "layers",
@@ -99,6 +109,8 @@ pub enum LockName {
     Bootstrap(Digest),
     /// Fetching what the catalogue calls by a name.
     CatalogueImage(String),
+    /// A consumer that is registered, by its id.
+    Consumer(String),
     /// Removing what is not used any more.
     Collection,
     /// The moment between making a working directory and locking it.
@@ -117,6 +129,7 @@ impl fmt::Display for LockName {
             Self::Shelf(bucket) => write!(f, "shelf-{}", bucket.name()),
             Self::Bootstrap(key) => write!(f, "bootstrap-{key}"),
             Self::CatalogueImage(name) => write!(f, "catalogue-{name}"),
+            Self::Consumer(uuid) => write!(f, "consumer-{uuid}"),
             Self::Collection => f.write_str("collection"),
             Self::WorkStart => f.write_str("work"),
             Self::Work(id) => write!(f, "work-{id}"),
@@ -139,6 +152,7 @@ mod tests {
             LockName::Shelf(Bucket::Apt),
             LockName::Bootstrap(digest),
             LockName::CatalogueImage("debian-12-x86_64".to_owned()),
+            LockName::Consumer("1-1".to_owned()),
             LockName::Collection,
             LockName::WorkStart,
             LockName::Work("1-1".to_owned()),

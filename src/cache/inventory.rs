@@ -24,7 +24,7 @@ pub enum Kind {
     Layer,
     /// A download that was interrupted.
     Download,
-    /// Package indexes and packages, all together.
+    /// Package indexes and packages of one package manager, all together.
     Packages,
     /// Wheels and virtual environments of agents, all together.
     Agents,
@@ -74,7 +74,10 @@ impl CacheItem {
             Kind::Base => Digest::parse(&self.name).map(LockName::Base),
             Kind::Layer => Digest::parse(&self.name).map(LockName::Layer),
             Kind::Download => Some(LockName::Download(self.name.clone())),
-            Kind::Packages => Some(LockName::Shelf(Bucket::Apt)),
+            Kind::Packages => {
+                let shelf = [Bucket::Apt, Bucket::Dnf].into_iter().find(|bucket| bucket.name() == self.name);
+                shelf.map(LockName::Shelf)
+            }
             Kind::Agents => Some(LockName::Shelf(Bucket::Agents)),
             Kind::Pip => Some(LockName::Shelf(Bucket::Pip)),
             Kind::Logs | Kind::Damaged => None,
@@ -103,6 +106,7 @@ pub fn inventory(cache: &Cache) -> Result<Vec<CacheItem>, CacheError> {
     for (bucket, kind, about) in [
         (Bucket::Agents, Kind::Agents, "wheels and virtual environments"),
         (Bucket::Apt, Kind::Packages, "package indexes and packages"),
+        (Bucket::Dnf, Kind::Packages, "metadata of repositories and packages"),
         (Bucket::Pip, Kind::Pip, "pip's own cache"),
         (Bucket::Logs, Kind::Logs, "logs of the last builds"),
     ] {

@@ -12,7 +12,7 @@ use crate::shown::Text;
 use crate::size::Size;
 
 use super::args::BuildArgs;
-use super::{Context, put, put_json};
+use super::{Context, put, put_json, subscription};
 
 pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
     let BuildArgs {
@@ -33,7 +33,12 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         no_cache,
         dry_run,
         json,
+        subscription,
     } = args;
+    let asked = subscription::asked(subscription, |name| std::env::var_os(name))?;
+    for note in asked.notes {
+        context.control.events.note(note);
+    }
     let ssh_keys = ssh_key.iter().map(|path| read_keys(path)).collect::<Result<Vec<_>, _>>()?.concat();
     let request = BuildRequest {
         recipe,
@@ -54,6 +59,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         offline,
         no_cache,
         cache_dir: context.settings.cache_dir.clone(),
+        subscription: asked.subscription,
     };
     if dry_run {
         let plan = assembly::plan(&request, &context.control)?;

@@ -13,6 +13,7 @@ use crate::error::{Exit, Result};
 use crate::host::space;
 use crate::shown::Text;
 use crate::size::Size;
+use crate::subscription;
 
 use super::Context;
 use super::args::{CacheArgs, CacheCommand};
@@ -32,6 +33,9 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
         CacheCommand::Status { json } => status(&Cache::look(directory)?, context, *json),
         CacheCommand::Gc { keep_days, max_size, dry_run, json } => {
             let cache = Cache::open(directory)?;
+            if !dry_run {
+                subscription::clean_up(&cache, &context.control)?;
+            }
             let limits = Limits {
                 unused_for: Duration::from_secs(keep_days.saturating_mul(DAY)),
                 max_size: max_size.map(|s| s.0),
@@ -45,7 +49,11 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        CacheCommand::Verify { json } => verify(&Cache::open(directory)?, context, *json),
+        CacheCommand::Verify { json } => {
+            let cache = Cache::open(directory)?;
+            subscription::clean_up(&cache, &context.control)?;
+            verify(&cache, context, *json)
+        }
     }
 }
 

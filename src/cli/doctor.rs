@@ -7,6 +7,7 @@ use crate::cache::Cache;
 use crate::error::{Exit, Result};
 use crate::guest::doctor::{self, Finding, State};
 use crate::host::{process, space as room};
+use crate::packages;
 use crate::shown::{Line, Text};
 use crate::size::Size;
 
@@ -26,6 +27,7 @@ pub(super) fn run(args: &DoctorArgs, context: &Context) -> Result<Exit> {
     let appliance = std::path::Path::new("/var/tmp");
     findings.push(space("the appliance", appliance, TEMP_SPACE, "make room in /var/tmp"));
     findings.extend(tools(context));
+    findings.push(dnf());
     findings.push(broker());
     findings.push(namespaces(context));
     context.printer.finish();
@@ -184,6 +186,24 @@ fn tools(context: &Context) -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+/// Whether packages of guests of Red Hat's family can be resolved here.
+fn dnf() -> Finding {
+    let (state, detail) = match packages::dnf_version() {
+        Ok(version) => (State::Ok, format!("dnf {version}, by its Python modules")),
+        Err(error) => (State::Warning, error.to_string()),
+    };
+    Finding {
+        name: "dnf".to_owned(),
+        state,
+        detail,
+        why: "packages of Enterprise Linux and Fedora guests are resolved on the host, which is faster than in the guest"
+            .to_owned(),
+        fix: (state != State::Ok).then(|| {
+            "install python3-dnf and rpm; without them the guest's own dnf does the work, over the network".to_owned()
+        }),
+    }
 }
 
 /// Whether agents can be tried out.

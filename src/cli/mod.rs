@@ -19,6 +19,7 @@ mod settings;
 mod signals;
 mod stat;
 mod stdout;
+mod subscription;
 mod tail;
 mod ui;
 mod verify;
@@ -173,7 +174,7 @@ fn not_parsed(error: &clap::Error) -> Exit {
 
 fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
-        Command::Build(args) => build::run(args, context),
+        Command::Build(args) => build::run(*args, context),
         Command::Recipe(args) => recipe::run(args, context),
         Command::Ls(args) => ls::run(&args, context),
         Command::Cat(args) => cat::run(&args, context),

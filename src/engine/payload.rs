@@ -3,6 +3,7 @@
 //! A second disk is an order of magnitude faster than libguestfs' upload channel under emulation, and what is
 //! only mounted never takes blocks of the image.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,6 +34,11 @@ impl PayloadPath {
     /// The tar with the agent.
     pub fn agent() -> Self {
         Self("agent.tar".to_owned())
+    }
+
+    /// The directory with what is shown to servers of entitled repositories.
+    pub fn subscription() -> Self {
+        Self("subscription".to_owned())
     }
 
     /// A file in this directory.
@@ -84,7 +90,9 @@ impl Payload {
         }
         // Inode tables take one block in 64, block maps one in 256, and copies of the superblock a little.
         size += size / 16;
-        let file = fs_err::File::create(disk).map_err(|e| io(disk, e))?;
+        // It may hold keys, in a cache that is shared.
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(disk);
+        let file = file.map_err(|e| io(disk, e))?;
         file.set_len(size.next_multiple_of(1 << 20)).map_err(|e| io(disk, e))?;
         let mut command = Command::new("mke2fs");
         // Root's sbin is not on everybody's path.
@@ -118,6 +126,7 @@ mod tests {
         payload.add(PayloadPath::agent(), &large);
         let (staging, disk) = (dir.path().join("staging"), dir.path().join("payload.img"));
         payload.write(&staging, &disk, &Control::none()).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs_err::metadata(&disk).unwrap()) & 0o777, 0o600);
         assert!(!staging.exists());
         let fs = ext4_view::Ext4::load_from_path(&disk).unwrap();
         assert_eq!(fs.read("/apt/site/a.deb").unwrap(), vec![7; 3_000_000]);

@@ -2,11 +2,19 @@
 
 use crate::disk::FileKind;
 use crate::guest::{Access, Guest, GuestError};
+use crate::packages::{self, EntitledRepository};
+
+use super::PayloadPath;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const POLICY_RC_D: &str = "/usr/sbin/policy-rc.d";
 /// Behind `/var/lock`, normally on a tmpfs; apt front ends fail without it.
 const RUN_LOCK: &str = "/run/lock";
+
+/// Repositories that a subscription opens.
+const ENTITLED: &str = "/etc/yum.repos.d/tib-subscription.repo";
+/// Stands in what must not stay: the sealing gate looks for it.
+const BUILD_ONLY: &str = "tib: build only";
 
 /// Refuses every service start: nothing may run in the appliance.
 const DENY_STARTS: &str = "#!/bin/sh\n# tib: build only\nexit 101\n";
@@ -51,6 +59,25 @@ impl Scaffold {
         Ok(Self { replaced, made_run_lock })
     }
 
+    /// Lets the guest's package manager read repositories that a subscription opens. What is shown to their servers lies on
+    /// the payload disk.
+    ///
+    /// # Errors
+    /// See [`GuestError`].
+    pub fn entitle(
+        &mut self,
+        guest: &mut dyn Guest,
+        repositories: &[EntitledRepository],
+    ) -> Result<(), GuestError> {
+        if repositories.is_empty() {
+            return Ok(());
+        }
+        self.replaced.push((ENTITLED, take(guest, ENTITLED)?));
+        let directory = PayloadPath::subscription().in_guest();
+        let text = packages::repository_file(repositories, &directory, BUILD_ONLY);
+        guest.write(ENTITLED, text.as_bytes(), Access::root(0o600))
+    }
+
     /// Takes the helpers out and puts everything back as it was.
     ///
     /// # Errors
@@ -88,10 +115,12 @@ fn take(guest: &mut dyn Guest, path: &str) -> Result<Before, GuestError> {
 mod tests {
     use super::*;
     use crate::engine::testing::FakeGuest;
+    use crate::packages::TlsClient;
 
     #[test]
     fn the_gate_would_know_it() {
         assert!(DENY_STARTS.contains(crate::verify::BUILD_MARKER));
+        assert_eq!(BUILD_ONLY, crate::verify::BUILD_MARKER);
     }
 
     #[test]
@@ -108,8 +137,23 @@ mod tests {
             let mut guest = FakeGuest::new();
             setup.iter().for_each(|prepare| prepare(&mut guest));
             let before = guest.listing();
-            let scaffold = Scaffold::enter(&mut guest).unwrap();
+            let mut scaffold = Scaffold::enter(&mut guest).unwrap();
             assert_eq!(guest.text(RESOLV_CONF).as_deref(), Some(""));
+            scaffold.entitle(&mut guest, &[]).unwrap();
+            assert_eq!(guest.text(ENTITLED), None);
+            let client =
+                TlsClient { certificate: "/w/c.pem".into(), key: "/w/k.pem".into(), authorities: None };
+            let (id, url) = ("baseos".to_owned(), "https://cdn.example.org/os".to_owned());
+            let repository = EntitledRepository {
+                id,
+                name: "Base".to_owned(),
+                url,
+                gpg_keys: Vec::new(),
+                client: Some(client),
+            };
+            scaffold.entitle(&mut guest, &[repository]).unwrap();
+            let text = guest.text(ENTITLED).unwrap();
+            assert!(text.contains("\nsslclientkey=/run/tib-payload/subscription/k.pem\n"), "{text}");
             assert_eq!(guest.text(POLICY_RC_D).as_deref(), Some(DENY_STARTS));
             scaffold.leave(&mut guest).unwrap();
             assert_eq!(guest.listing(), before);

@@ -186,6 +186,8 @@ fn debian_with_packages_from_inside_and_init_scripts() {
 fn enterprise_linux() {
     let os = well_known("rocky-9").unwrap();
     assert_story!("rhel", build(&os, "/usr/bin/systemctl", &IN_GUEST, true));
+    let resolved = StagePackages::Resolved(PackageSet::example_of_rpm());
+    assert_story!("rhel-resolved", build(&os, "/usr/bin/systemctl", &resolved, true));
     assert_story!("rhel-init.d", build(&os, "/sbin/chkconfig", &IN_GUEST, true));
 }
 

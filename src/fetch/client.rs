@@ -117,6 +117,11 @@ impl Client {
                 request = request.header(IF_RANGE, validator);
             }
         }
+        self.answer(request).await
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    pub(crate) async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Response, Problem> {
         self.patiently(self.options.connect_timeout + self.options.stall_timeout, request.send()).await
     }
 
@@ -132,7 +137,7 @@ impl Client {
     }
 
     /// The client proper. It reads the trusted certificates, so it is made when it is needed.
-    fn http(&self) -> Result<&reqwest::Client, Problem> {
+    pub(crate) fn http(&self) -> Result<&reqwest::Client, Problem> {
         self.http.get_or_init(|| build(&self.options)).as_ref().map_err(Problem::clone)
     }
 }
@@ -144,8 +149,8 @@ fn build(options: &Options) -> Result<reqwest::Client, Problem> {
         Problem::Broken(why) => Problem::Setup(why),
         problem => problem,
     };
-    let roots = options.roots.iter().map(|pem| reqwest::Certificate::from_pem(pem).map_err(setup));
-    let roots: Vec<_> = roots.collect::<Result<_, _>>()?;
+    let roots = options.roots.iter().map(|pem| reqwest::Certificate::from_pem_bundle(pem).map_err(setup));
+    let roots: Vec<_> = roots.collect::<Result<Vec<_>, _>>()?.concat();
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         // Followed here: the chain is recorded, and it must not leave https.
@@ -153,6 +158,9 @@ fn build(options: &Options) -> Result<reqwest::Client, Problem> {
         .connect_timeout(options.connect_timeout);
     builder =
         if options.system_roots { builder.tls_certs_merge(roots) } else { builder.tls_certs_only(roots) };
+    if let Some(identity) = &options.identity {
+        builder = builder.identity(reqwest::Identity::from_pem(identity.pem()).map_err(setup)?);
+    }
     if !options.proxies {
         builder = builder.no_proxy();
     }
@@ -201,6 +209,6 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-fn is_http(url: &Url) -> bool {
+pub(crate) fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
 }

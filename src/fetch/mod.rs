@@ -12,11 +12,13 @@
 //! | `redact` | URLs without what may be secret |
 //! | `place` | the directory of a download, and what survives in it |
 //! | `tail`, `follow`, `extract` | hashing and extracting behind the transfer, in threads of their own |
+//! | `call` | services: any method, JSON, a client's certificate |
 //! | `download` | the whole, from the request to a verified file |
 //!
 //! Transport is asynchronous, since one thread must mind several connections, time-outs and the user's Ctrl-C at once;
 //! everything else is plain blocking code.
 
+mod call;
 mod client;
 mod download;
 mod error;
@@ -33,7 +35,7 @@ mod tail;
 mod transfer;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +44,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use call::{Call, ClientIdentity, Reply, Verb};
 pub use error::{FetchError, Tried};
 pub use extract::FileCompression;
 pub use problem::Problem;
@@ -76,10 +79,12 @@ pub struct Options {
     pub part: u64,
     /// Whether the system's certificates are trusted: those of `SSL_CERT_FILE` or `SSL_CERT_DIR`, if these are set.
     pub system_roots: bool,
-    /// Other certificates to trust, each in PEM.
+    /// Other certificates to trust, one or more in PEM each.
     pub roots: Vec<Vec<u8>>,
     /// Whether `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` are heeded.
     pub proxies: bool,
+    /// What the client shows to servers that ask who it is.
+    pub identity: Option<ClientIdentity>,
 }
 
 impl Default for Options {
@@ -97,6 +102,7 @@ impl Default for Options {
             system_roots: true,
             roots: Vec::new(),
             proxies: true,
+            identity: None,
         }
     }
 }
@@ -198,6 +204,15 @@ impl Fetcher {
     /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
     pub fn head(&self, url: &Url) -> Result<Head, FetchError> {
         self.client.run(small::head(&self.client, url))
+    }
+
+    /// Calls a service. Every status that is not about the moment is an answer; redirects are not followed. What cannot be said
+    /// twice ([`Verb::Post`]) is not said again after an attempt that may have had its effect.
+    ///
+    /// # Errors
+    /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
+    pub fn call(&self, call: &Call<'_>) -> Result<Reply, FetchError> {
+        self.client.run(call::call(&self.client, call))
     }
 
     /// Downloads a file into `place`, a directory for this file and this process alone, and verifies it. What an earlier run that was

@@ -37,6 +37,8 @@ const SIGNS: &[(Cause, &[&str])] = &[
             "the following signatures were invalid",
             "is not signed.",
             "gpg check failed",
+            ": does not verify: ",
+            "package does not verify",
             "gpg signature verification error",
             "public key for ",
             "do not match the hashes from the requirements file",

@@ -76,7 +76,44 @@ pub(crate) const IDENTITIES: &[Identity] = &[
     of("Puppet", &["/etc/puppetlabs/puppet/ssl/*", "/var/lib/puppet/ssl/*"]),
     of("Chef", &["/etc/chef/client.pem"]),
     of("Wazuh", &["/var/ossec/etc/client.keys"]),
-    of("Insights", &["/etc/insights-client/machine-id", "/etc/insights-client/.registered"]),
+    of(
+        "Insights",
+        &[
+            "/etc/insights-client/machine-id",
+            "/etc/insights-client/.registered",
+            "/etc/insights-client/.unregistered",
+            "/etc/insights-client/.lastupload",
+        ],
+    ),
+    // What `subscription-manager` and its helpers leave behind, registered and unregistered. The repositories that are on,
+    // their keys and the organisation follow from who is registered; an instance that registers gets its own.
+    of(
+        "Red Hat's subscriptions",
+        &[
+            "/etc/pki/consumer/*",
+            "/etc/pki/consumer.old/*",
+            "/etc/pki/entitlement/*",
+            "/etc/pki/entitlement.old/*",
+            "/etc/yum.repos.d/redhat.repo",
+            "/etc/rhsm/facts/*.facts",
+            "/etc/rhsm/syspurpose/syspurpose.json",
+            "/var/lib/rhsm/facts/*",
+            "/var/lib/rhsm/cache/*",
+            "/var/lib/rhsm/packages/*",
+            "/var/lib/rhsm/repo_server_val/*",
+            "/var/lib/rhsm/productid.js",
+            "/etc/sysconfig/rhn/systemid",
+        ],
+    ),
+    // Brought by a package of the organisation's own server, whose name they tell.
+    of(
+        "Satellite",
+        &[
+            "/etc/rhsm/ca/katello-*",
+            "/etc/pki/ca-trust/source/anchors/katello-*",
+            "/usr/bin/katello-rhsm-consumer",
+        ],
+    ),
     of("Ubuntu Pro", &["/var/lib/ubuntu-advantage/private/*"]),
     of("Landscape", &["/var/lib/landscape/client/broker.bpickle"]),
     of("Azure's agent", &["/var/lib/waagent/*"]),

@@ -6,8 +6,11 @@
 
 mod apt;
 mod dnf;
+mod entitled;
 mod request;
 mod set;
+#[cfg(test)]
+mod testing;
 mod zypper;
 
 use std::path::PathBuf;
@@ -19,8 +22,9 @@ use crate::error::Result;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
+pub use entitled::{EntitledRepository, TlsClient, repository_file};
 pub use request::{Needed, ResolveRequest, StageRequest};
-pub use set::{DpkgAction, PackageSet, Resolved, StagePackages, Transaction};
+pub use set::{DpkgAction, PackageSet, Resolved, RpmTransaction, StagePackages, Transaction};
 
 /// A text file that something needs in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +108,17 @@ impl PackageSet {
     pub fn resolver(&self) -> &'static dyn Resolver {
         match self.transaction {
             Transaction::Apt(_) => &apt::DebianPackages,
+            Transaction::Rpm(_) => &dnf::DnfPackages,
         }
     }
+}
+
+/// The version of dnf with which this host can resolve packages of guests of Red Hat's family.
+///
+/// # Errors
+/// What is missing, with the package that has it.
+pub fn dnf_version() -> Result<String> {
+    Ok(dnf::version()?)
 }
 
 /// The package manager of a family.
@@ -122,7 +135,8 @@ pub fn manager(family: Family) -> &'static dyn PackageManager {
 /// # Errors
 /// Why there is nothing, as text for people: then the guest's own package manager has to.
 pub fn resolver(family: Family) -> Result<&'static dyn Resolver, String> {
-    let resolver = manager(family).resolver().ok_or_else(|| "it knows only apt".to_owned())?;
+    let resolver =
+        manager(family).resolver().ok_or_else(|| "zypper resolves in the guest only".to_owned())?;
     resolver.usable().map_err(|failure| failure.to_string())?;
     Ok(resolver)
 }

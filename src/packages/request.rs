@@ -1,5 +1,6 @@
 //! What is asked of a resolver.
 
+use super::EntitledRepository;
 use crate::cache::Cache;
 use crate::disk::Tree;
 use crate::distro::Arch;
@@ -78,6 +79,8 @@ pub struct ResolveRequest<'a> {
     pub needed: &'a [Needed],
     /// The image starts with a kernel of its own. If not, somebody gives it one.
     pub boots: bool,
+    /// Repositories that a subscription opens, besides those that the base knows. Their files end with the registration.
+    pub entitled: &'a [EntitledRepository],
     /// Where indexes and package files are kept.
     pub cache: &'a Cache,
     /// Use only what is in the cache.
@@ -91,6 +94,7 @@ impl std::fmt::Debug for ResolveRequest<'_> {
             .field("stages", &self.stages)
             .field("needed", &self.needed)
             .field("boots", &self.boots)
+            .field("entitled", &self.entitled)
             .field("cache", &self.cache)
             .field("offline", &self.offline)
             .finish_non_exhaustive()

@@ -9,9 +9,9 @@ use crate::digest::Digest;
 pub struct Resolved {
     /// Name, as the package manager takes it: with the architecture (`libc6:i386`) where that is not the guest's own.
     pub name: String,
-    /// Version.
+    /// Version: of an RPM with epoch, unless that is 0, and release.
     pub version: String,
-    /// Architecture, as the package manager calls it (`amd64`, `all`).
+    /// Architecture, as the package manager calls it (`amd64`, `all`; `x86_64`, `noarch`).
     pub arch: String,
     /// SHA-256 of the file.
     pub digest: Digest,
@@ -19,6 +19,9 @@ pub struct Resolved {
     pub size: u64,
     /// The URL that it comes from, without credentials.
     pub source: String,
+    /// The repository that it comes from, by its name in the guest; where the package manager has such names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// Bytes it takes when installed, as its maker says.
     pub installed_size: u64,
     /// The recipe names it; otherwise it is a dependency.
@@ -47,6 +50,19 @@ pub struct PackageSet {
 pub enum Transaction {
     /// What dpkg does, in order.
     Apt(Vec<DpkgAction>),
+    /// What rpm is told beside the files.
+    Rpm(RpmTransaction),
+}
+
+/// How rpm installs a [`PackageSet`]. It finds the order by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RpmTransaction {
+    /// Indices of [`PackageSet::files`] that are installed beside what is there, and not in its place: kernels.
+    pub beside: Vec<usize>,
+    /// SHA-256 of the files with the keys that signed the packages: the guest's rpm gets them, too.
+    pub keys: Vec<Digest>,
+    /// Names of packages that go because others take their place.
+    pub replaced: Vec<String>,
 }
 
 /// Something dpkg does.
@@ -88,6 +104,9 @@ enum Decisive<'a> {
         /// Removed because they stand in the way.
         replaced: Vec<&'a str>,
         removed: Vec<&'a str>,
+        /// RPM: which the guest has afterwards.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<Digest>,
     },
     InGuest {
         day: u64,
@@ -117,16 +136,22 @@ impl PackageSet {
     }
 
     fn decisive(&self) -> Decisive<'_> {
-        let replaced = match &self.transaction {
-            Transaction::Apt(order) => order.iter().filter_map(|action| match action {
+        let (mut replaced, mut keys) = (Vec::new(), Vec::new());
+        match &self.transaction {
+            Transaction::Apt(order) => replaced.extend(order.iter().filter_map(|action| match action {
                 DpkgAction::Remove(name) => Some(name.as_str()),
                 _ => None,
-            }),
-        };
+            })),
+            Transaction::Rpm(transaction) => {
+                replaced.extend(transaction.replaced.iter().map(String::as_str));
+                keys.clone_from(&transaction.keys);
+            }
+        }
         Decisive::Resolved {
             files: sorted(self.files.iter().map(DecisiveFile::of)),
             present: sorted(self.present.iter().map(String::as_str)),
-            replaced: sorted(replaced),
+            replaced: sorted(replaced.into_iter()),
+            keys: sorted(keys.into_iter()),
             removed: sorted(self.removed.iter().map(String::as_str)),
         }
     }
@@ -141,6 +166,7 @@ impl PackageSet {
             digest: Digest::of(name.as_bytes()),
             size: 1,
             source: format!("http://deb.example.org/debian/pool/{name}.deb"),
+            repository: None,
             installed_size: 1024,
             requested,
             new,
@@ -157,6 +183,27 @@ impl PackageSet {
                 DpkgAction::Configure("redis-server".to_owned()),
             ]),
         }
+    }
+}
+
+#[cfg(test)]
+impl PackageSet {
+    /// As [`example`](Self::example), of Red Hat's family.
+    pub(crate) fn example_of_rpm() -> Self {
+        let mut set = Self::example();
+        for file in &mut set.files {
+            file.version.push_str("-3.el9");
+            file.arch = "noarch".to_owned();
+            file.source = format!("http://rpm.example.org/el9/{}.rpm", file.name);
+            file.repository = Some("appstream".to_owned());
+        }
+        set.removed = vec!["nano-5.6-1.el9.x86_64".to_owned()];
+        set.transaction = Transaction::Rpm(RpmTransaction {
+            beside: vec![0],
+            keys: vec![Digest::of(b"key")],
+            replaced: vec!["old".to_owned()],
+        });
+        set
     }
 }
 
@@ -220,6 +267,14 @@ mod tests {
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
+        let of_rpm = |change: fn(&mut RpmTransaction)| {
+            let mut set = PackageSet::example_of_rpm();
+            let Transaction::Rpm(transaction) = &mut set.transaction else { unreachable!() };
+            change(transaction);
+            StagePackages::Resolved(set).digest()
+        };
+        assert_ne!(of_rpm(|_| {}), of_rpm(|transaction| transaction.keys.clear()));
+        assert_ne!(of_rpm(|_| {}), of_rpm(|transaction| transaction.replaced.clear()));
         let same = [
             digest(|set| set.files[0].source = "http://mirror.example.org/x.deb".to_owned()),
             digest(|set| {

@@ -11,7 +11,7 @@ pub(super) struct ZypperPackages;
 
 impl PackageManager for ZypperPackages {
     fn repository_files(&self, repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
-        dnf::repository_files("/etc/zypp/repos.d", repository, key)
+        dnf::repository::files("/etc/zypp/repos.d", repository, key)
     }
 
     fn script(&self, packages: &PackagesStep) -> GuestScript {

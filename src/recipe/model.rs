@@ -150,7 +150,7 @@ pub(super) struct Repository {
     pub(super) key_file: Option<String>,
     /// Fingerprint of its primary key: 40 or 64 hexadecimal digits, spaces allowed.
     pub(super) fingerprint: String,
-    /// apt: pin priority for everything in it.
+    /// Priority of everything in it. apt: of a pin. dnf: from 1, the first, to 99.
     pub(super) priority: Option<i16>,
 }
 

@@ -74,7 +74,7 @@ pub struct RepositoryStep {
     pub key: Content,
     /// Primary key fingerprint that the key must have: 40 or 64 hexadecimal digits, upper case.
     pub fingerprint: String,
-    /// apt: pin priority for everything from this repository.
+    /// Priority of everything from this repository. apt: of a pin. dnf: from 1, the first, to 99.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i16>,
 }

@@ -57,6 +57,14 @@ impl Server {
         server
     }
 
+    /// The same with a configuration of TLS that says what it wants of clients.
+    pub fn with_tls(
+        config: rustls::ServerConfig,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Arc::new(handler), Some(Arc::new(config)))
+    }
+
     fn start(handler: Handler, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
@@ -129,7 +137,8 @@ struct Connection {
 impl Connection {
     fn serve(&self, stream: impl Duplex) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
-        while let Some(request) = read_request(&mut stream)? {
+        while let Some(mut request) = read_request(&mut stream)? {
+            request.peer = stream.get_mut().peer();
             let reply = (self.handler)(&request);
             std::thread::sleep(reply.delay);
             let mut sent = 0;
@@ -248,6 +257,11 @@ impl Connection {
 trait Duplex: Read + Write {
     /// The socket, if bytes may go to it as they are.
     fn socket(&mut self) -> Option<&mut TcpStream>;
+
+    /// The certificate that the client showed, in DER.
+    fn peer(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl Duplex for TcpStream {
@@ -259,6 +273,10 @@ impl Duplex for TcpStream {
 impl Duplex for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
     fn socket(&mut self) -> Option<&mut TcpStream> {
         None
+    }
+
+    fn peer(&mut self) -> Option<Vec<u8>> {
+        self.conn.peer_certificates()?.first().map(|certificate| certificate.to_vec())
     }
 }
 
@@ -276,7 +294,10 @@ fn read_request(from: &mut impl BufRead) -> io::Result<Option<Request>> {
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    Ok(Some(Request { method, path, headers }))
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok(Some(Request { method, path, headers, body, peer: None }))
 }
 
 /// A throw-away authority, and the configuration of a server that it vouches for.

@@ -9,6 +9,7 @@
 pub mod agents;
 pub mod boot;
 pub mod browser;
+pub mod candlepin;
 pub mod catalogue;
 pub mod disks;
 pub mod filled;

@@ -8,6 +8,7 @@ mod inspect;
 mod log;
 mod look;
 mod prove;
+mod subscription;
 mod verify;
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub(in crate::cli) use log::{LogArgs, TailArgs};
 pub(in crate::cli) use look::{CatArgs, ExtractArgs, LsArgs, StatArgs};
 use prove::PROVE_HELP;
 pub(in crate::cli) use prove::ProveArgs;
+pub(in crate::cli) use subscription::SubscriptionArgs;
 use verify::VERIFY_HELP;
 pub(in crate::cli) use verify::VerifyArgs;
 
@@ -141,7 +143,7 @@ pub(in crate::cli) enum ColorChoice {
 pub(in crate::cli) enum Command {
     /// Build a guest image and check it
     #[command(after_help = BUILD_HELP)]
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// List, show and check recipes
     Recipe(RecipeArgs),
     /// List, fetch and verify images to start from
@@ -197,6 +199,7 @@ const BUILD_HELP: &str = "Examples:
   tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
   tib build redis --agent path:$HOME/src/my-agent --size 6G
   tib build postgresql --dry-run
+  tib build mariadb --base rhel-9 --rhsm-org 1234567 --rhsm-activation-key-file key
 
 Beside FILE are written FILE.manifest.json and FILE.sha256.";
 
@@ -270,6 +273,10 @@ pub(in crate::cli) struct BuildArgs {
     /// Print the result as JSON on stdout
     #[arg(long)]
     pub(in crate::cli) json: bool,
+
+    // The last: its heading holds for what follows.
+    #[command(flatten)]
+    pub(in crate::cli) subscription: SubscriptionArgs,
 }
 
 #[derive(Debug, clap::Args)]

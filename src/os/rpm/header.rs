@@ -14,6 +14,8 @@ const LONG_SIZE: u32 = 5009;
 const INT32: u32 = 4;
 const INT64: u32 = 5;
 const STRING: u32 = 6;
+const BINARY: u32 = 7;
+const STRING_ARRAY: u32 = 8;
 
 /// An entry of the index: tag, type, offset and count.
 const ENTRY: usize = 16;
@@ -37,13 +39,14 @@ pub(crate) fn package(blob: &[u8]) -> Result<Option<Package>, String> {
     }))
 }
 
-struct Header<'a> {
+/// A header, taken apart.
+pub(crate) struct Header<'a> {
     index: &'a [u8],
     store: &'a [u8],
 }
 
 impl<'a> Header<'a> {
-    fn parse(blob: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(blob: &'a [u8]) -> Option<Self> {
         let entries = usize::try_from(u32_at(blob, 0)?).ok()?;
         let length = usize::try_from(u32_at(blob, 4)?).ok()?;
         let index = slice(blob, 8, entries.checked_mul(ENTRY)?)?;
@@ -60,14 +63,32 @@ impl<'a> Header<'a> {
         offset.and_then(|offset| self.store.get(offset..)).map(Some).ok_or_else(bad)
     }
 
+    /// The bytes of a tag.
+    pub(crate) fn bytes(&self, tag: u32) -> Result<Option<&'a [u8]>, String> {
+        let is_wanted = |entry: &&[u8]| u32_at(entry, 0) == Some(tag) && u32_at(entry, 4) == Some(BINARY);
+        let Some(entry) = self.index.chunks_exact(ENTRY).find(is_wanted) else { return Ok(None) };
+        let number = |at| u32_at(entry, at).and_then(|number| usize::try_from(number).ok());
+        let bytes = number(8).zip(number(12)).and_then(|(offset, count)| slice(self.store, offset, count));
+        bytes.map(Some).ok_or_else(|| format!("the value of tag {tag} is cut off"))
+    }
+
+    /// The first text of a list.
+    pub(crate) fn first(&self, tag: u32) -> Result<Option<String>, String> {
+        self.ended(tag, STRING_ARRAY)
+    }
+
     fn text(&self, tag: u32) -> Result<Option<String>, String> {
-        let Some(value) = self.value(tag, STRING)? else { return Ok(None) };
+        self.ended(tag, STRING)
+    }
+
+    fn ended(&self, tag: u32, kind: u32) -> Result<Option<String>, String> {
+        let Some(value) = self.value(tag, kind)? else { return Ok(None) };
         let end = value.iter().position(|&byte| byte == 0);
         let text = end.map(|end| String::from_utf8_lossy(&value[..end]).into_owned());
         text.map(Some).ok_or_else(|| format!("the value of tag {tag} has no end"))
     }
 
-    fn number(&self, tag: u32) -> Result<Option<u64>, String> {
+    pub(crate) fn number(&self, tag: u32) -> Result<Option<u64>, String> {
         let short = || format!("the value of tag {tag} is cut off");
         if let Some(value) = self.value(tag, INT32)? {
             return u32_at(value, 0).map(u64::from).map(Some).ok_or_else(short);

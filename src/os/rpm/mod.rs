@@ -5,10 +5,13 @@
 //! taken for all of it.
 
 mod bdb;
+mod file;
 mod header;
 mod ndb;
 mod sqlite;
 mod wal;
+
+pub(crate) use file::{HEADER_MAGIC, PackageFile};
 
 use super::files::optional;
 use super::{Package, ReadError};
@@ -40,22 +43,54 @@ pub enum Form {
 
 /// The packages of an RPM database, in its order; `None` if the image has no such database.
 pub(crate) fn packages(tree: &mut dyn Tree) -> Result<Option<Vec<Package>>, ReadError> {
-    for (path, form) in DATABASES {
-        let Some(stat) = optional(tree.stat(path.as_bytes()))? else { continue };
-        if stat.size == 0 {
-            return Err(ReadError::malformed(path, "this RPM database is empty"));
+    let Some(database) = Database::open(tree)? else { return Ok(None) };
+    read(database.form, &database.bytes)
+        .map(Some)
+        .map_err(|reason| ReadError::malformed(database.path, reason))
+}
+
+/// Hands the headers of all packages to `take`, signing keys included, and says how many packages there are without these;
+/// `None` if the image has no such database.
+pub(crate) fn headers(
+    tree: &mut dyn Tree,
+    take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<Option<usize>, ReadError> {
+    let Some(database) = Database::open(tree)? else { return Ok(None) };
+    let mut count = 0;
+    let each = &mut |blob: &[u8]| {
+        count += usize::from(header::package(blob)?.is_some());
+        take(blob).map_err(|error| error.to_string())
+    };
+    blobs(database.form, &database.bytes, each)
+        .map_err(|reason| ReadError::malformed(database.path, reason))?;
+    Ok(Some(count))
+}
+
+/// A database as it lies in the image, with its log.
+struct Database {
+    path: &'static str,
+    form: Form,
+    bytes: Vec<u8>,
+}
+
+impl Database {
+    fn open(tree: &mut dyn Tree) -> Result<Option<Self>, ReadError> {
+        for (path, form) in DATABASES {
+            let Some(stat) = optional(tree.stat(path.as_bytes()))? else { continue };
+            if stat.size == 0 {
+                return Err(ReadError::malformed(path, "this RPM database is empty"));
+            }
+            let mut bytes = tree.read(path.as_bytes(), DATABASE_LIMIT)?;
+            if form == Form::Sqlite {
+                refuse_unfinished(tree, path)?;
+                let log = optional(tree.read(format!("{path}-wal").as_bytes(), DATABASE_LIMIT))?;
+                bytes = wal::merge(bytes, &log.unwrap_or_default())
+                    .map_err(|reason| ReadError::malformed(path, reason))?;
+            }
+            return Ok(Some(Self { path, form, bytes }));
         }
-        let malformed = |reason| ReadError::malformed(path, reason);
-        let mut bytes = tree.read(path.as_bytes(), DATABASE_LIMIT)?;
-        if form == Form::Sqlite {
-            refuse_unfinished(tree, path)?;
-            let log =
-                optional(tree.read(format!("{path}-wal").as_bytes(), DATABASE_LIMIT))?.unwrap_or_default();
-            bytes = wal::merge(bytes, &log).map_err(malformed)?;
-        }
-        return read(form, &bytes).map(Some).map_err(malformed);
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// A journal is left when a change ended halfway, and holds what was there before it. RPM does not use one.

@@ -12,8 +12,8 @@ use super::{DpkgAction, PackageSet, Transaction, archive};
 /// hash it, and solve what is solved, which is slow under emulation. Triggers run once, at the end. apt is
 /// only told which packages came as dependencies, so that a later `autoremove` knows.
 pub(super) fn install_script(set: &PackageSet, directory: &str, debconf: &[String]) -> String {
-    let Transaction::Apt(order) = &set.transaction;
     let mut text = String::from(PREAMBLE);
+    let Transaction::Apt(order) = &set.transaction else { return text };
     if !debconf.is_empty() {
         // Line by line, so that no answer can end a here-document.
         let lines: Vec<_> = debconf.iter().map(|line| quote(line)).collect();
@@ -111,6 +111,7 @@ mod tests {
             digest: Digest::of(name.as_bytes()),
             size: 1,
             source: format!("http://deb.example.org/{name}.deb"),
+            repository: None,
             installed_size: 1024,
             requested,
             new,

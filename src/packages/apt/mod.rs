@@ -110,7 +110,8 @@ fn usable() -> Result<(), AptError> {
 /// [`AptError::Contradiction`] if the answer is not what the recipe asks, for example because a package that it
 /// installs goes with one that it removes. See [`AptError`] for the rest.
 fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, AptError> {
-    let ResolveRequest { tree, arch, stages, needed, boots, cache, offline } = request;
+    // Debian's family knows no subscriptions of this kind.
+    let ResolveRequest { tree, arch, stages, needed, boots, entitled: _, cache, offline } = request;
     for name in stages.iter().flat_map(|stage| stage.install.iter().chain(&stage.remove)) {
         solve::check_name(name)?;
     }

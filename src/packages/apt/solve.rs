@@ -243,6 +243,7 @@ fn apply(
                     digest: fetch.digest,
                     size: fetch.size,
                     source: fetch.url.clone(),
+                    repository: None,
                     installed_size: kib.saturating_mul(1024),
                     name,
                     version,

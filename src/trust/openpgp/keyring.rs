@@ -69,6 +69,20 @@ impl Keyring {
         }
     }
 
+    /// All certificates of key files, for who trusts a file as a whole. What cannot be understood in between is passed over.
+    ///
+    /// # Errors
+    /// If there is no certificate, or a file is larger than 4 MiB.
+    pub fn of_all(key_files: &[(String, Vec<u8>)]) -> Result<Self, OpenPgpError> {
+        let pins: Vec<Fingerprint> = key_files
+            .iter()
+            .filter(|(_, bytes)| bytes.len() <= LIMIT)
+            .flat_map(|(_, bytes)| certificates(bytes))
+            .filter_map(|certificate| certificate.ok().map(|c| Fingerprint::from(&c.fingerprint())))
+            .collect();
+        Self::new(key_files, &pins)
+    }
+
     pub(crate) fn certificates(&self) -> &[Cert] {
         &self.certificates
     }

@@ -33,4 +33,4 @@ pub use error::OpenPgpError;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use keyring::Keyring;
 pub(crate) use sole_key::{KeyProblem, sole_key};
-pub use verify::{Verified, verify_clearsigned, verify_detached};
+pub use verify::{Verified, verify_clearsigned, verify_detached, verify_detached_reader};

@@ -38,6 +38,8 @@ const NAMED: usize = 8;
 static POLICY: LazyLock<StandardPolicy<'static>> = LazyLock::new(|| {
     let mut policy = StandardPolicy::new();
     policy.accept_hash_property(HashAlgorithm::SHA1, HashAlgoSecurity::SecondPreImageResistance);
+    // Red Hat's packages are signed in the old form, which is as good as the new one with a good hash.
+    policy.accept_packet_tag_version(pgp::packet::Tag::Signature, 3);
     policy
 });
 
@@ -59,6 +61,18 @@ pub struct Verified {
 /// over 4 MiB, the signature over 256 KiB.
 pub fn verify_detached(keyring: &Keyring, data: &[u8], signature: &[u8]) -> Result<Verified, OpenPgpError> {
     limit("signed data", data, DATA_LIMIT)?;
+    verify_detached_reader(keyring, data, signature)
+}
+
+/// As [`verify_detached`], for data of any length, which is read once.
+///
+/// # Errors
+/// [`OpenPgpError`], also if the data cannot be read.
+pub fn verify_detached_reader(
+    keyring: &Keyring,
+    data: impl std::io::Read + Send + Sync,
+    signature: &[u8],
+) -> Result<Verified, OpenPgpError> {
     limit("signature", signature, SIGNATURE_LIMIT)?;
     let malformed = |source: Cause| OpenPgpError::Malformed { what: "signature", source };
     let none = OpenPgpError::NoSignature { what: "signature file" };
@@ -70,7 +84,7 @@ pub fn verify_detached(keyring: &Keyring, data: &[u8], signature: &[u8]) -> Resu
     let mut verifier = DetachedVerifierBuilder::from_bytes(&signature)
         .and_then(|builder| builder.with_policy(&*POLICY, None, Judge::new(keyring)))
         .map_err(|error| malformed(error.into()))?;
-    verifier.verify_bytes(data).map_err(|error| malformed(error.into()))?;
+    verifier.verify_reader(data).map_err(|error| malformed(error.into()))?;
     verifier.into_helper().conclude(none)
 }
 

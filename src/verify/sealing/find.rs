@@ -180,6 +180,20 @@ pub(super) fn proxies(tree: &mut dyn Tree) -> Leftovers {
     Ok(found)
 }
 
+/// The configuration of `subscription-manager`, if it holds a user or password of a proxy.
+pub(super) fn subscription_credentials(tree: &mut dyn Tree) -> Leftovers {
+    const CONFIG: &[u8] = b"/etc/rhsm/rhsm.conf";
+    let text = read_optional(tree, CONFIG)?.unwrap_or_default();
+    let is_credential = |line: &[u8]| {
+        let mut halves = line.splitn(2, |&byte| byte == b'=' || byte == b':');
+        let name = halves.next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+        let value = halves.next().unwrap_or_default().trim_ascii();
+        matches!(name.as_slice(), b"proxy_user" | b"proxy_password") && !value.is_empty()
+    };
+    let found = text.split(|&byte| byte == b'\n').any(is_credential);
+    Ok(if found { vec![CONFIG.to_vec()] } else { Vec::new() })
+}
+
 /// Private keys of people in the homes of users, whatever they are called, and of services where they are kept by custom.
 pub(super) fn private_keys(tree: &mut dyn Tree) -> Leftovers {
     let mut found = Vec::new();

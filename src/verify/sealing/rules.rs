@@ -159,17 +159,11 @@ pub(super) const RULES: &[Rule] = &[
         fix: "remove it, and revoke it where it was accepted; bring keys to instances at boot",
     },
     Rule {
-        title: "no subscription identity",
+        title: "no credentials of subscriptions",
         families: &[Rhel],
-        search: Content(&[
-            "/etc/pki/consumer/*",
-            "/etc/pki/entitlement/*",
-            "/etc/sysconfig/rhn/systemid",
-            "/var/lib/rhsm/facts/*",
-            "/var/lib/rhsm/cache/*",
-        ]),
-        why: "instances would share the builder's subscription",
-        fix: "run `subscription-manager unregister` and `subscription-manager clean`",
+        search: Inside(find::subscription_credentials),
+        why: "whoever has the image could use them, as the organisation that they belong to",
+        fix: "set them to nothing in /etc/rhsm/rhsm.conf of the base",
     },
     Rule {
         title: "no core dumps",

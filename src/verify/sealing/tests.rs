@@ -104,7 +104,14 @@ fn every_leftover_is_found_by_its_rule() {
         ("no build helper", "/var/tmp/x"),
         ("no known SSH hosts", "/root/.ssh/known_hosts"),
         ("no private keys", "/home/u/.ssh/id_ed25519"),
-        ("no subscription identity", "/etc/pki/consumer/key.pem"),
+        ("no identity of one machine", "/etc/pki/consumer/key.pem"),
+        ("no identity of one machine", "/etc/pki/entitlement/12-key.pem"),
+        ("no identity of one machine", "/etc/yum.repos.d/redhat.repo"),
+        ("no identity of one machine", "/var/lib/rhsm/facts/facts.json"),
+        ("no identity of one machine", "/var/lib/rhsm/cache/current_owner.json"),
+        ("no identity of one machine", "/var/lib/rhsm/repo_server_val/redhat.repo"),
+        ("no identity of one machine", "/etc/rhsm/ca/katello-server-ca.pem"),
+        ("no logs", "/var/log/rhsm/rhsm.log"),
         ("no core dumps", "/var/lib/systemd/coredump/core.sh.0"),
         ("no pip caches", "/root/.cache/pip/http/a/b"),
     ];
@@ -122,7 +129,11 @@ fn every_leftover_is_found_by_its_rule() {
     }
     let rules: std::collections::BTreeSet<_> = rules::RULES.iter().map(|rule| rule.title).collect();
     let tested = cases.iter().map(|(title, _)| *title);
-    let elsewhere = ["no name server of the build", "no proxy or repository setting of the build"];
+    let elsewhere = [
+        "no name server of the build",
+        "no proxy or repository setting of the build",
+        "no credentials of subscriptions",
+    ];
     assert_eq!(tested.chain(elsewhere).collect::<std::collections::BTreeSet<_>>(), rules);
 }
 
@@ -144,6 +155,16 @@ fn what_only_its_content_tells() {
     ] {
         let tree = sealed().without(path).file(path, content);
         assert_eq!(failures(&tree, Family::Debian), [(title.to_owned(), path.to_owned())]);
+    }
+    let repository = sealed().file("/etc/yum.repos.d/tib-subscription.repo", "# tib: build only\n[baseos]\n");
+    assert_eq!(failures(&repository, Family::Rhel).len(), 1);
+    let config =
+        "[server]\nhostname = subscription.rhsm.redhat.com\nproxy_user =\nproxy_password=\n#proxy_user = x\n";
+    assert_eq!(failures(&sealed().file("/etc/rhsm/rhsm.conf", config), Family::Rhel), []);
+    for credential in ["proxy_user = me", "proxy_password=secret", "Proxy_Password: secret"] {
+        let tree = sealed().file("/etc/rhsm/rhsm.conf", format!("{config}{credential}\n"));
+        let expected = ("no credentials of subscriptions".to_owned(), "/etc/rhsm/rhsm.conf".to_owned());
+        assert_eq!(failures(&tree, Family::Rhel), [expected]);
     }
     let aside = sealed().link("/etc/zzzz0000", "/run/NetworkManager/resolv.conf");
     assert_eq!(failures(&aside, Family::Rhel)[0].1, "/etc/zzzz0000");

@@ -14,6 +14,9 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+    /// The certificate that the client showed, in DER.
+    pub peer: Option<Vec<u8>>,
 }
 
 impl Request {

@@ -329,6 +329,7 @@ fn an_image_that_is_given_a_kernel_needs_none() {
         stages: &stages,
         needed: &[],
         boots: false,
+        entitled: &[],
         cache: &base.cache,
         offline: false,
     };

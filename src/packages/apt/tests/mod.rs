@@ -78,6 +78,7 @@ impl Base {
             stages,
             needed,
             boots: true,
+            entitled: &[],
             cache: &self.cache,
             offline,
         };
@@ -144,7 +145,7 @@ fn a_package_that_is_in_the_way_of_another_is_removed() {
     );
     let stages = [install(&["tib-clash"])];
     let sets = base.resolve(&stages, false).unwrap();
-    let Transaction::Apt(order) = &sets[0].transaction;
+    let Transaction::Apt(order) = &sets[0].transaction else { unreachable!() };
     assert!(order.contains(&DpkgAction::Remove("tib-dep".to_owned())));
     fs::remove_dir_all(base.cache.directory(Bucket::Apt).join("archives")).unwrap();
     let sets = base.resolve(&stages, true).err();
@@ -440,6 +441,7 @@ fn interrupted() {
         stages: &stages,
         needed: &[],
         boots: true,
+        entitled: &[],
         cache: &base.cache,
         offline: false,
     };

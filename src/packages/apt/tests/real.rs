@@ -78,6 +78,7 @@ fn network_packages_are_those_that_the_guests_apt_would_install() {
                 stages: &stages,
                 needed: &[],
                 boots: true,
+                entitled: &[],
                 cache: &cache,
                 offline,
             };

@@ -2,4 +2,5 @@ mod clearsigned;
 mod detached;
 mod fixture;
 mod foreign;
+mod old_form;
 mod rfc;

@@ -1,0 +1,285 @@
+//! The repositories of a base image, made safe to be used by the host's dnf, and those of a recipe beside them.
+
+use std::path::PathBuf;
+
+use fs_err as fs;
+
+use super::configuration::{Section, is_remote};
+use super::error::DnfError;
+use super::repository;
+use super::root::{Root, bytes_of, directory_of, text_of};
+use crate::control::Control;
+use crate::digest::Digest;
+use crate::disk::Tree;
+use crate::event::Events;
+use crate::fetch::{self, Fetcher, Url};
+use crate::packages::EntitledRepository;
+use crate::recipe::RepositoryStep;
+use crate::trust::RepositoryKey;
+
+/// No key file, and no certificate, is bigger.
+const KEY_LIMIT: u64 = 4 << 20;
+
+/// Where the image has repository files, in dnf's order. What is named first counts.
+const DIRECTORIES: [&str; 4] =
+    ["/etc/yum.repos.d", "/etc/yum/repos.d", "/etc/distro.repos.d", "/usr/share/dnf5/repos.d"];
+/// Where it has its settings; the first that is there.
+const MAIN: [&str; 2] = ["/etc/dnf/dnf.conf", "/etc/yum.conf"];
+
+/// Stands for the file of a repository that is in none.
+const ENTITLED: &str = "a subscription";
+
+/// A repository that dnf may use here.
+#[derive(Debug, Clone)]
+pub(crate) struct Repository {
+    /// As dnf reads it: every path in it is one of the private root.
+    pub(crate) section: Section,
+    /// The file of the image that has it, or is going to have it.
+    pub(crate) file: String,
+    /// The files with the keys that may sign its packages: name, and content.
+    pub(crate) keys: Vec<(String, Vec<u8>)>,
+}
+
+/// A repository as the image has it.
+pub(crate) struct Found {
+    pub(crate) section: Section,
+    file: String,
+}
+
+/// What the image says.
+pub(crate) struct OfImage {
+    pub(crate) main: Section,
+    pub(crate) repositories: Vec<Found>,
+}
+
+/// What dnf says of repositories: what variables stand for.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Described {
+    pub(crate) releasever: String,
+    repositories: Vec<DescribedRepository>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct DescribedRepository {
+    id: String,
+    baseurl: Vec<String>,
+    mirrorlist: Vec<String>,
+    metalink: Vec<String>,
+    gpgkey: Vec<String>,
+    sslcacert: Vec<String>,
+    sslclientcert: Vec<String>,
+    sslclientkey: Vec<String>,
+}
+
+/// Reads the image's repositories that are enabled.
+pub(crate) fn of_image(tree: &mut dyn Tree, events: &Events) -> Result<OfImage, DnfError> {
+    let mut main = Section { name: "main".to_owned(), ..Section::default() };
+    let mut files = Vec::new();
+    for path in MAIN {
+        if let Some(text) = text_of(tree, path)? {
+            files.push((path.to_owned(), text));
+            break;
+        }
+    }
+    for directory in DIRECTORIES {
+        for (name, bytes) in directory_of(tree, directory, ".repo")? {
+            files.push((format!("{directory}/{name}"), String::from_utf8_lossy(&bytes).into_owned()));
+        }
+    }
+    let mut repositories: Vec<Found> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for (file, text) in files {
+        let sections = Section::parse(&text).map_err(|problem| DnfError::Repository {
+            repository: "?".to_owned(),
+            file: file.clone(),
+            problem,
+        })?;
+        for section in sections {
+            if section.name == "main" {
+                if MAIN.contains(&file.as_str()) {
+                    main = section.main();
+                }
+                continue;
+            }
+            if !seen.insert(section.name.clone()) || !section.is_enabled() {
+                continue;
+            }
+            let off = section.switched_off();
+            if !off.is_empty() {
+                events.warning(format!(
+                    "`{file}` of the base image switches `{}` of repository `{}` off: ignored, packages are verified all the same",
+                    off.join("`, `"), section.name
+                ));
+            }
+            repositories.push(Found { section: section.repository(), file: file.clone() });
+        }
+    }
+    Ok(OfImage { main, repositories })
+}
+
+impl Found {
+    /// With what variables stand for, and with copies of the files that it names.
+    pub(crate) fn localised(
+        self,
+        root: &Root,
+        tree: &mut dyn Tree,
+        described: &Described,
+        keys: &Keys<'_>,
+    ) -> Result<Repository, DnfError> {
+        let Self { mut section, file } = self;
+        let id = section.name.clone();
+        let refused =
+            |problem: String| DnfError::Repository { repository: id.clone(), file: file.clone(), problem };
+        let said = described.repositories.iter().find(|said| said.id == id);
+        let said = said.ok_or_else(|| refused("dnf does not understand it".to_owned()))?;
+        let places =
+            [("baseurl", &said.baseurl), ("mirrorlist", &said.mirrorlist), ("metalink", &said.metalink)];
+        if places.iter().all(|(_, urls)| urls.is_empty()) {
+            return Err(refused("it has no URL".to_owned()));
+        }
+        for (key, urls) in places {
+            if let Some(url) = urls.iter().find(|url| !is_remote(url)) {
+                return Err(refused(format!("`{url}` is not fetched over the network")));
+            }
+            section.set(key, urls);
+        }
+        // The certificates with which a registered system shows who it is. Whoever registers without leaving them in the
+        // image can give them here.
+        for (key, paths) in [
+            ("sslcacert", &said.sslcacert),
+            ("sslclientcert", &said.sslclientcert),
+            ("sslclientkey", &said.sslclientkey),
+        ] {
+            let mut copies = Vec::new();
+            for path in paths {
+                let bytes = in_image(path).map(|path| bytes_of(tree, path, KEY_LIMIT)).transpose()?.flatten();
+                let bytes =
+                    bytes.ok_or_else(|| refused(format!("its `{key}`, `{path}`, is not in the image")))?;
+                copies.push(copy(root, &bytes)?);
+            }
+            section.set(key, &copies);
+        }
+        let mut found = Vec::new();
+        for url in &said.gpgkey {
+            let bytes = match in_image(url) {
+                Some(path) => bytes_of(tree, path, KEY_LIMIT)?,
+                None if is_remote(url) => Some(keys.fetch(&id, url)?),
+                None => return Err(refused(format!("its key, `{url}`, is not fetched over the network"))),
+            };
+            found.extend(bytes.map(|bytes| (url.clone(), bytes)));
+        }
+        Repository::new(root, section, file, found)
+    }
+}
+
+impl Repository {
+    /// One that a recipe adds.
+    pub(crate) fn added(root: &Root, step: &RepositoryStep) -> Result<Self, DnfError> {
+        let key = RepositoryKey::of(step)?;
+        let name = format!("the key of repository `{}`", step.name);
+        let file = repository::path("/etc/yum.repos.d", step);
+        Self::new(root, repository::section(step), file, vec![(name, key.armoured.into_bytes())])
+    }
+
+    /// One that a subscription opens.
+    pub(crate) fn entitled(
+        root: &Root,
+        tree: &mut dyn Tree,
+        repository: &EntitledRepository,
+        keys: &Keys<'_>,
+    ) -> Result<Self, DnfError> {
+        let EntitledRepository { id, name, url, gpg_keys, client } = repository;
+        let mut section = Section { name: id.clone(), ..Section::default() };
+        let mut set = |key: &str, value: &str| section.set(key, &[value.to_owned()]);
+        set("name", name);
+        set("baseurl", url);
+        if let Some(client) = client {
+            set("sslclientcert", &client.certificate.display().to_string());
+            set("sslclientkey", &client.key.display().to_string());
+            if let Some(authorities) = &client.authorities {
+                set("sslcacert", &authorities.display().to_string());
+            }
+        }
+        let mut found = Vec::new();
+        for url in gpg_keys {
+            let bytes = match in_image(url) {
+                Some(path) => bytes_of(tree, path, KEY_LIMIT)?,
+                None => Some(keys.fetch(id, url)?),
+            };
+            found.extend(bytes.map(|bytes| (url.clone(), bytes)));
+        }
+        Self::new(root, section, ENTITLED.to_owned(), found)
+    }
+
+    /// What says where it is, and not who asks: that changes with every registration.
+    pub(crate) fn place(&self) -> Section {
+        let mut section = self.section.clone();
+        if self.file == ENTITLED {
+            section.options.retain(|key, _| !key.starts_with("ssl"));
+        }
+        section
+    }
+
+    fn new(
+        root: &Root,
+        mut section: Section,
+        file: String,
+        keys: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self, DnfError> {
+        let mut copies = Vec::new();
+        for (_, bytes) in &keys {
+            copies.push(format!("file://{}", copy(root, bytes)?));
+        }
+        section.set("gpgkey", &copies);
+        section.set("enabled", &["1".to_owned()]);
+        Ok(Self { section, file, keys })
+    }
+}
+
+/// The path in the image that a setting names.
+fn in_image(value: &str) -> Option<&str> {
+    let path = value.strip_prefix("file://").unwrap_or(value);
+    path.starts_with('/').then_some(path)
+}
+
+/// Puts a file into the private root, by its content. Returns its path.
+fn copy(root: &Root, bytes: &[u8]) -> Result<String, DnfError> {
+    let path = root.write(&format!("keys/{}", Digest::of(bytes)), bytes)?;
+    Ok(path.display().to_string())
+}
+
+/// Keys that are fetched from where a repository says.
+#[derive(Debug)]
+pub(crate) struct Keys<'a> {
+    /// Where they are kept.
+    pub(crate) directory: PathBuf,
+    pub(crate) offline: bool,
+    pub(crate) control: &'a Control,
+}
+
+impl Keys<'_> {
+    fn fetch(&self, repository: &str, url: &str) -> Result<Vec<u8>, DnfError> {
+        let path = self.directory.join(format!("url-{}", Digest::of(url.as_bytes())));
+        let repository = repository.to_owned();
+        if self.offline {
+            return std::fs::read(&path)
+                .map_err(|_| DnfError::NoKeyOffline { repository, url: fetch::redact_text(url) });
+        }
+        let failed = |source| DnfError::KeyFetch { repository: repository.clone(), source };
+        let parsed =
+            Url::parse(url).map_err(|_| DnfError::Invalid { what: "key's URL", value: url.to_owned() })?;
+        let fetcher = Fetcher::new(fetch::Options::default(), self.control).map_err(failed)?;
+        let bytes = fetcher.small(&[parsed], KEY_LIMIT).map_err(failed)?.bytes;
+        keep(&path, &bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Writes a file of the cache, whole or not at all.
+pub(crate) fn keep(path: &std::path::Path, bytes: &[u8]) -> Result<(), DnfError> {
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory).map_err(DnfError::io("create", directory))?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(DnfError::io("create", directory))?;
+    std::io::Write::write_all(&mut file, bytes).map_err(DnfError::io("write", path))?;
+    file.persist(path).map(drop).map_err(|error| DnfError::io("write", path)(error.error))
+}

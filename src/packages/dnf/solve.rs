@@ -1,0 +1,434 @@
+//! Stage after stage: names in, a set of verified files out.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use serde::Deserialize;
+
+use super::archive;
+use super::error::{DnfError, Fault};
+use super::host::{Dnf, HostDnf, Refused};
+use super::package_file::{self, Identity};
+use super::repositories::{self, Keys};
+use super::root::Root;
+use super::{PackageSet, Resolved, RpmTransaction, StageRequest, Transaction, nothing};
+use crate::cache::FileLock;
+use crate::control::Control;
+use crate::digest::Digest;
+use crate::disk::Tree;
+use crate::fetch::redact_text;
+use crate::packages::EntitledRepository;
+use crate::recipe::package_name;
+use crate::trust::openpgp::Keyring;
+
+/// Written after metadata was fetched completely; without it there is nothing to work offline with.
+const COMPLETE: &str = "complete";
+
+/// Refuses what dnf would read as something other than one package: options, patterns, paths, groups.
+pub(crate) fn check_name(name: &str) -> Result<(), DnfError> {
+    let (package, version) = name.split_once('=').map_or((name, None), |(p, v)| (p, Some(v)));
+    let made_of = |text: &str, extra: &[u8]| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+    };
+    let good = made_of(package, b"+-._") && version.is_none_or(|version| made_of(version, b"+-.:~^_"));
+    if good { Ok(()) } else { Err(DnfError::Invalid { what: "package name", value: name.to_owned() }) }
+}
+
+/// The private root, as it is after the stages so far.
+pub(crate) struct Solver<'a> {
+    dnf: Dnf<'a>,
+    root: Root,
+    cache: PathBuf,
+    offline: bool,
+    /// What metadata is there already: of which repositories.
+    provided: HashSet<Digest>,
+    control: &'a Control,
+}
+
+/// A package that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Removed {
+    pub(crate) name: String,
+    version: String,
+    arch: String,
+    /// It came as a dependency, and nothing needs it any more.
+    pub(crate) unneeded: bool,
+}
+
+impl Removed {
+    /// As rpm knows one package, even where others have its name.
+    pub(crate) fn full_name(&self) -> String {
+        let version = self.version.rsplit(':').next().unwrap_or(&self.version);
+        format!("{}-{version}.{}", self.name, self.arch)
+    }
+}
+
+/// What dnf answers to a request to install.
+#[derive(Debug, Deserialize)]
+struct Installed {
+    files: Vec<Chosen>,
+    present: Vec<String>,
+    replaced: Vec<String>,
+}
+
+/// A package that dnf chose.
+#[derive(Debug, Deserialize)]
+struct Chosen {
+    name: String,
+    version: String,
+    arch: String,
+    digest: String,
+    size: u64,
+    installed_size: u64,
+    url: String,
+    repository: String,
+    path: PathBuf,
+    fetched: bool,
+    requested: bool,
+    new: bool,
+    beside: bool,
+}
+
+#[derive(Deserialize)]
+struct Removal {
+    removed: Vec<Removed>,
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    #[allow(dead_code, reason = "it tells this answer from a refusal")]
+    packages: u64,
+}
+
+impl<'a> Solver<'a> {
+    /// Imports the image's package database.
+    pub(crate) fn new(
+        host: &'a HostDnf,
+        root: Root,
+        cache: PathBuf,
+        offline: bool,
+        control: &'a Control,
+    ) -> Result<Self, DnfError> {
+        for directory in [archive::packages(&cache), archive::keys(&cache), cache.join("metadata")] {
+            fs::create_dir_all(&directory).map_err(DnfError::io("create", directory))?;
+        }
+        let dnf = Dnf { host, home: root.path().join("home"), temp: root.path().join("tmp"), control };
+        dnf.rpm("rpmdb", &root.database(), ["--importdb"], Some(&root.exported()))?;
+        Ok(Self { dnf, root, cache, offline, provided: HashSet::new(), control })
+    }
+
+    /// Settles what repositories each stage has.
+    pub(crate) fn settle(
+        &mut self,
+        tree: &mut dyn Tree,
+        stages: &[StageRequest<'_>],
+        entitled: &[EntitledRepository],
+    ) -> Result<(), DnfError> {
+        let Self { dnf, root, cache, offline, control, .. } = self;
+        let keys = Keys { directory: archive::keys(cache), offline: *offline, control };
+        root.settle(tree, (stages, entitled), &keys, &control.events, |root| {
+            let request = root.request("describe", "described", &root.path().join("cache"));
+            let doing = "reading the repositories of the base image";
+            dnf.ask(doing, &request)?.map_err(|refused| refusal(doing, refused))
+        })
+    }
+
+    /// Resolves what installing the packages of a stage takes, fetches and verifies it.
+    pub(crate) fn install(&mut self, index: usize, stage: &StageRequest<'_>) -> Result<PackageSet, DnfError> {
+        if self.root.repositories(index).is_empty() {
+            return Err(DnfError::NoRepositories);
+        }
+        self.metadata(index)?;
+        let (with, without): (Vec<&str>, Vec<&str>) =
+            stage.install.iter().copied().partition(|text| stage.recommends.contains(&package_name(text)));
+        let mut set = nothing();
+        // What is recommended has to fit to all that is asked for, and not the other way round.
+        for (names, weak) in [(without, false), (with, true)] {
+            if !names.is_empty() {
+                let solved = self.transaction(index, &names, weak)?;
+                merge(&mut set, solved);
+            }
+        }
+        Ok(set)
+    }
+
+    fn transaction(&mut self, index: usize, names: &[&str], weak: bool) -> Result<PackageSet, DnfError> {
+        const DOING: &str = "resolving packages";
+        let mut request =
+            self.root.request("install", &format!("stage-{index}"), &self.root.path().join("cache"));
+        request["install"] = names.into();
+        request["weak"] = weak.into();
+        request["cached"] = true.into();
+        request["offline"] = self.offline.into();
+        request["packages"] = archive::packages(&self.cache).display().to_string().into();
+        let answer: Installed =
+            self.dnf.ask("fetching packages", &request)?.map_err(|refused| refusal(DOING, refused))?;
+        let mut set = nothing();
+        let mut transaction = RpmTransaction { replaced: answer.replaced, ..RpmTransaction::default() };
+        set.present = answer.present;
+        for chosen in answer.files {
+            self.control.cancel.check()?;
+            let repository =
+                self.root.repositories(index).iter().find(|known| known.section.name == chosen.repository);
+            let repository =
+                repository.ok_or_else(|| DnfError::Answer(format!("repository {}", chosen.repository)))?;
+            if repository.keys.is_empty() {
+                return Err(DnfError::NoKey(chosen.repository));
+            }
+            let digest = Digest::parse(&chosen.digest)
+                .ok_or_else(|| DnfError::Answer(format!("digest of {}", chosen.name)))?;
+            self.verify(&chosen, digest, &repository.keys)?;
+            for (_, bytes) in &repository.keys {
+                let key = Digest::of(bytes);
+                if !transaction.keys.contains(&key) {
+                    repositories::keep(&archive::key(&self.cache, key), bytes)?;
+                    transaction.keys.push(key);
+                }
+            }
+            if chosen.beside {
+                transaction.beside.push(set.files.len());
+            }
+            set.files.push(chosen.resolved(digest));
+        }
+        set.transaction = Transaction::Rpm(transaction);
+        self.apply(&set)?;
+        Ok(set)
+    }
+
+    /// Checks who signed a package, and gives one that was fetched its name in the cache.
+    fn verify(&self, chosen: &Chosen, digest: Digest, keys: &[(String, Vec<u8>)]) -> Result<(), DnfError> {
+        let name = || format!("{}-{}.{}", chosen.name, chosen.version, chosen.arch);
+        let refused =
+            |source| DnfError::Signature { package: name(), repository: chosen.repository.clone(), source };
+        let keyring = Keyring::of_all(keys).map_err(|error| refused(error.into()))?;
+        let identity = Identity { name: &chosen.name, version: &chosen.version, arch: &chosen.arch };
+        if chosen.fetched && file_digest(&chosen.path)? != digest {
+            return Err(DnfError::Content(name()));
+        }
+        let verified = package_file::verify(&chosen.path, &identity, &keyring).map_err(refused)?;
+        if verified.expired {
+            self.control.events.warning(format!(
+                "the key {} of repository `{}` has expired since it signed `{}`",
+                verified.signer,
+                chosen.repository,
+                name()
+            ));
+        }
+        if chosen.fetched { archive::keep(&self.cache, &chosen.path, digest) } else { Ok(()) }
+    }
+
+    /// Brings the private package database to what it is after a set is installed.
+    fn apply(&self, set: &PackageSet) -> Result<(), DnfError> {
+        let Transaction::Rpm(transaction) = &set.transaction else { return Ok(()) };
+        for (verb, beside) in [("-U", false), ("-i", true)] {
+            let files =
+                set.files.iter().enumerate().filter(|(at, _)| transaction.beside.contains(at) == beside);
+            let paths: Vec<_> = files
+                .map(|(_, file)| archive::package(&self.cache, file.digest).display().to_string())
+                .collect();
+            if !paths.is_empty() {
+                let options = [
+                    verb,
+                    "--oldpackage",
+                    "--replacepkgs",
+                    "--nosignature",
+                    "--ignorearch",
+                    "--ignoreos",
+                    "--ignoresize",
+                ];
+                self.database_only(options.into_iter().chain(paths.iter().map(String::as_str)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn database_only<'s>(&self, arguments: impl IntoIterator<Item = &'s str>) -> Result<(), DnfError> {
+        let options = ["--justdb", "--nodeps", "--noscripts", "--notriggers"];
+        self.dnf.rpm("rpm", &self.root.database(), options.into_iter().chain(arguments), None).map(drop)
+    }
+
+    /// Resolves what removing the packages of a stage takes.
+    pub(crate) fn remove(
+        &mut self,
+        index: usize,
+        stage: &StageRequest<'_>,
+    ) -> Result<Vec<Removed>, DnfError> {
+        const DOING: &str = "resolving packages to remove";
+        let mut request =
+            self.root.request("remove", &format!("stage-{index}"), &self.root.path().join("cache"));
+        request["remove"] = stage.remove.clone().into();
+        let answer = self.dnf.ask::<Removal>(DOING, &request)?;
+        let removed = answer
+            .map_err(|refused| match refused.kind.as_str() {
+                "protected" => DnfError::Contradiction {
+                    summary: format!(
+                        "{}: removing `{}` is refused: {}",
+                        stage.place(stage.remove.first().copied().unwrap_or_default()),
+                        stage.remove.join("`, `"),
+                        problem(&refused.lines).unwrap_or("dnf does not say why")
+                    ),
+                    details: refused.lines,
+                    hint: "take it out of `remove`".to_owned(),
+                },
+                _ => refusal(DOING, refused),
+            })?
+            .removed;
+        if !removed.is_empty() {
+            let names: Vec<_> = removed.iter().map(Removed::full_name).collect();
+            self.database_only(std::iter::once("-e").chain(names.iter().map(String::as_str)))?;
+        }
+        Ok(removed)
+    }
+
+    /// Names and versions of all that is installed by now, sorted.
+    pub(crate) fn installed(&self) -> Result<Vec<(String, String)>, DnfError> {
+        const FORM: &str = "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\n";
+        let text = self.dnf.rpm("rpm", &self.root.database(), ["-qa", "--qf", FORM], None)?;
+        let pair =
+            |line: &str| line.split_once(' ').map(|(name, version)| (name.to_owned(), version.to_owned()));
+        let mut all: Vec<_> =
+            text.lines().filter_map(pair).filter(|(name, _)| name != "gpg-pubkey").collect();
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Gives the private root the metadata of a stage's repositories.
+    ///
+    /// dnf asks the servers every time, unless `offline`: what has not changed costs one request. Only one process at a time
+    /// works on the cache's copy; each then goes on with hard links of its own.
+    fn metadata(&mut self, index: usize) -> Result<(), DnfError> {
+        // Those of the last stage are those of all, mostly.
+        let last = self.root.last_stage();
+        let all_in_last = self
+            .root
+            .repositories(index)
+            .iter()
+            .all(|known| self.root.repositories(last).iter().any(|other| other.section == known.section));
+        for stage in if all_in_last { vec![last] } else { vec![last, index] } {
+            let digest = self.root.digest(stage);
+            if self.provided.insert(digest) {
+                self.provide(stage, digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn provide(&self, stage: usize, digest: Digest) -> Result<(), DnfError> {
+        const DOING: &str = "fetching the metadata of repositories";
+        let shared = archive::metadata(&self.cache, digest);
+        let lock = shared.with_extension("lock");
+        let _lock = FileLock::exclusive(&lock, "fetching metadata", self.control)?;
+        let complete = shared.join(COMPLETE);
+        if self.offline {
+            if !complete.exists() {
+                return Err(DnfError::NoMetadata);
+            }
+        } else {
+            fs::create_dir_all(&shared).map_err(DnfError::io("create", &shared))?;
+            let mut request = self.root.request("metadata", &format!("stage-{stage}"), &shared);
+            request["cached"] = false.into();
+            self.dnf.ask::<Loaded>(DOING, &request)?.map_err(|refused| refusal(DOING, refused))?;
+            fs::write(&complete, "").map_err(DnfError::io("write", &complete))?;
+        }
+        archive::link_all(&shared, &self.root.path().join("cache"))
+    }
+}
+
+impl Chosen {
+    fn resolved(self, digest: Digest) -> Resolved {
+        Resolved {
+            name: self.name,
+            version: self.version,
+            arch: self.arch,
+            digest,
+            size: self.size,
+            source: redact_text(&self.url),
+            repository: Some(self.repository),
+            installed_size: self.installed_size,
+            requested: self.requested,
+            new: self.new,
+        }
+    }
+}
+
+/// Adds what a second transaction does to what a first one did.
+fn merge(set: &mut PackageSet, second: PackageSet) {
+    let (Transaction::Rpm(first), Transaction::Rpm(then)) = (&mut set.transaction, second.transaction) else {
+        return;
+    };
+    let known = set.files.len();
+    first.beside.extend(then.beside.iter().map(|index| index + known));
+    first.keys.extend(then.keys.into_iter().filter(|key| !first.keys.contains(key)).collect::<Vec<_>>());
+    first.replaced.extend(then.replaced);
+    set.files.extend(second.files);
+    set.present.extend(second.present);
+}
+
+/// What dnf refuses, as an error.
+fn refusal(doing: &'static str, refused: Refused) -> DnfError {
+    let Refused { kind, message, lines, unknown } = refused;
+    let message = redact_text(&message);
+    let lines: Vec<String> =
+        lines.iter().map(|line| redact_text(line.trim())).filter(|line| !line.is_empty()).collect();
+    match kind.as_str() {
+        "unknown" => DnfError::Unknown { unknown },
+        "missing" => DnfError::Missing { files: lines },
+        "base" | "checksum" => DnfError::Base(message),
+        "virtual" => {
+            let names: Vec<_> = unknown.iter().map(|package| format!("`{}`", package.name)).collect();
+            let others: Vec<_> =
+                unknown.iter().flat_map(|package| &package.similar).map(|n| format!("`{n}`")).collect();
+            DnfError::Contradiction {
+                summary: format!(
+                    "{} is no package, only a name that {} provides",
+                    names.join(", "),
+                    others.join(", ")
+                ),
+                details: Vec::new(),
+                hint: format!("write {}, which is what dnf takes for it", others.join(", ")),
+            }
+        }
+        "dependencies" => {
+            let reason = problem(&lines).unwrap_or(&message).to_owned();
+            DnfError::Failed { doing, reason, fault: Fault::Dependencies, lines }
+        }
+        _ => {
+            let all: Vec<&str> =
+                std::iter::once(message.as_str()).chain(lines.iter().map(String::as_str)).collect();
+            let fault = Fault::of(&all);
+            let reason = lines.first().unwrap_or(&message).clone();
+            DnfError::Failed { doing, reason, fault, lines }
+        }
+    }
+}
+
+/// The line of the solver's that says most.
+fn problem(lines: &[String]) -> Option<&str> {
+    let first = lines.iter().map(|line| line.trim()).find(|line| !line.is_empty())?;
+    Some(first.strip_prefix("Problem: ").unwrap_or(first))
+}
+
+fn file_digest(path: &std::path::Path) -> Result<Digest, DnfError> {
+    let file = std::fs::File::open(path).map_err(DnfError::io("open", path))?;
+    Digest::of_reader(file).map(|(digest, _)| digest).map_err(DnfError::io("read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn package_names() {
+        for good in
+            ["gcc-c++", "mariadb-server=3:10.5.22-1.el9_2", "python3.11", "NetworkManager", "x=1.0~rc1^git"]
+        {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-y", "@group", "x*", "/usr/bin/x", "perl(X)", "x y", "x=", "x>1", "./x.rpm", "x=1 y"]
+        {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}

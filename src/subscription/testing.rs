@@ -1,0 +1,6 @@
+//! What the tests of subscriptions share: a server of them.
+
+use crate::fetch::testing::http;
+
+#[path = "../../tests/common/candlepin.rs"]
+pub(super) mod candlepin;
