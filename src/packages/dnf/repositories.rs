@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use fs_err as fs;
+use sha2::{Digest as _, Sha256};
 
-use super::configuration::{Section, is_remote};
+use super::configuration::{Section, is_remote, text};
 use super::error::DnfError;
-use super::repository;
 use super::root::{Root, bytes_of, directory_of, text_of};
+use super::{StageRequest, repository};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
@@ -40,22 +41,96 @@ pub(crate) struct Repository {
     pub(crate) keys: Vec<(String, Vec<u8>)>,
 }
 
+/// What each stage can use, the base's repositories included.
+#[derive(Debug, Default)]
+pub(crate) struct Repositories {
+    stages: Vec<Vec<Repository>>,
+    releasever: String,
+}
+
+impl Repositories {
+    /// Settles them, and writes them into `root`. `describe` tells what the variables in repositories stand for.
+    pub(crate) fn settle(
+        root: &Root,
+        tree: &mut dyn Tree,
+        (stages, entitled): (&[StageRequest<'_>], &[EntitledRepository]),
+        keys: &Keys<'_>,
+        events: &Events,
+        describe: impl FnOnce() -> Result<Described, DnfError>,
+    ) -> Result<Self, DnfError> {
+        let mut image = of_image(tree, events)?;
+        // What a registration opens takes the place of what the image was registered for, and has certificates for no more.
+        image.repositories.retain(|found| entitled.iter().all(|other| other.id != found.section.name));
+        root.write("main.conf", text([&image.main]).as_bytes())?;
+        let found = image.repositories.iter().map(|found| &found.section);
+        root.write("described/all.repo", text(found).as_bytes())?;
+        let described = describe()?;
+        let mut base = Vec::new();
+        for found in image.repositories {
+            base.push(found.localised(root, tree, &described, keys)?);
+        }
+        for repository in entitled {
+            base.push(Repository::entitled(root, tree, repository, keys)?);
+        }
+        let mut settled = Self { stages: Vec::new(), releasever: described.releasever };
+        let mut added: Vec<Repository> = Vec::new();
+        for (index, stage) in stages.iter().enumerate() {
+            for step in &stage.repositories {
+                repository::check(step)?;
+                added.retain(|known| known.section.name != step.name);
+                added.push(Repository::added(root, step)?);
+            }
+            // A file of the recipe takes the place of the image's.
+            let kept = base.iter().filter(|known| {
+                added.iter().all(|other| other.file != known.file && other.section.name != known.section.name)
+            });
+            let all: Vec<Repository> = kept.chain(&added).cloned().collect();
+            let sections = all.iter().map(|known| &known.section);
+            root.write(&format!("stage-{index}/all.repo"), text(sections).as_bytes())?;
+            settled.stages.push(all);
+        }
+        Ok(settled)
+    }
+
+    /// The last stage: it has the repositories of all.
+    pub(crate) fn last_stage(&self) -> usize {
+        self.stages.len().saturating_sub(1)
+    }
+
+    /// The repositories of a stage.
+    pub(crate) fn of(&self, stage: usize) -> &[Repository] {
+        self.stages.get(stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// Identifies the metadata of a stage's repositories.
+    pub(crate) fn digest(&self, root: &Root, stage: usize) -> Digest {
+        let mut hash = Sha256::new();
+        hash.update(root.variables.to_bytes());
+        hash.update(&self.releasever);
+        for repository in self.of(stage) {
+            // Where copies stand differs from run to run; what they are is in their names.
+            hash.update(repository.section.to_string().replace(&root.path().display().to_string(), ""));
+        }
+        Digest::from_bytes(hash.finalize().into())
+    }
+}
+
 /// A repository as the image has it.
-pub(crate) struct Found {
-    pub(crate) section: Section,
+struct Found {
+    section: Section,
     file: String,
 }
 
 /// What the image says.
-pub(crate) struct OfImage {
-    pub(crate) main: Section,
-    pub(crate) repositories: Vec<Found>,
+struct OfImage {
+    main: Section,
+    repositories: Vec<Found>,
 }
 
 /// What dnf says of repositories: what variables stand for.
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Described {
-    pub(crate) releasever: String,
+    releasever: String,
     repositories: Vec<DescribedRepository>,
 }
 
@@ -72,7 +147,7 @@ struct DescribedRepository {
 }
 
 /// Reads the image's repositories that are enabled.
-pub(crate) fn of_image(tree: &mut dyn Tree, events: &Events) -> Result<OfImage, DnfError> {
+fn of_image(tree: &mut dyn Tree, events: &Events) -> Result<OfImage, DnfError> {
     let mut main = Section { name: "main".to_owned(), ..Section::default() };
     let mut files = Vec::new();
     for path in MAIN {
@@ -88,8 +163,8 @@ pub(crate) fn of_image(tree: &mut dyn Tree, events: &Events) -> Result<OfImage, 
     }
     let mut repositories: Vec<Found> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for (file, text) in files {
-        let sections = Section::parse(&text).map_err(|problem| DnfError::Repository {
+    for (file, content) in files {
+        let sections = Section::parse(&content).map_err(|problem| DnfError::Repository {
             repository: "?".to_owned(),
             file: file.clone(),
             problem,
@@ -119,7 +194,7 @@ pub(crate) fn of_image(tree: &mut dyn Tree, events: &Events) -> Result<OfImage, 
 
 impl Found {
     /// With what variables stand for, and with copies of the files that it names.
-    pub(crate) fn localised(
+    fn localised(
         self,
         root: &Root,
         tree: &mut dyn Tree,
@@ -174,7 +249,7 @@ impl Found {
 
 impl Repository {
     /// One that a recipe adds.
-    pub(crate) fn added(root: &Root, step: &RepositoryStep) -> Result<Self, DnfError> {
+    fn added(root: &Root, step: &RepositoryStep) -> Result<Self, DnfError> {
         let key = RepositoryKey::of(step)?;
         let name = format!("the key of repository `{}`", step.name);
         let file = repository::path("/etc/yum.repos.d", step);

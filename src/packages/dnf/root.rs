@@ -9,17 +9,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
-use super::configuration::text;
 use super::error::DnfError;
-use super::repositories::{Keys, Repository};
-use super::{StageRequest, repositories, repository};
 use crate::cache::WorkDir;
 use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
-use crate::event::Events;
 use crate::os;
-use crate::packages::EntitledRepository;
 
 /// No configuration file is bigger.
 const CONFIG_LIMIT: u64 = 1 << 20;
@@ -35,11 +30,8 @@ pub(crate) struct Root {
     arch: Arch,
     platform: Option<String>,
     protected: Vec<String>,
-    releasever: String,
-    /// What each stage can use, those of the base included.
-    stages: Vec<Vec<Repository>>,
     /// Of everything beside repositories that decides what metadata is fetched: variables.
-    variables: Digest,
+    pub(crate) variables: Digest,
 }
 
 impl Root {
@@ -54,8 +46,6 @@ impl Root {
             arch,
             platform: None,
             protected: Vec::new(),
-            releasever: String::new(),
-            stages: Vec::new(),
             variables: Digest::of(b""),
         };
         for sub in ["root/rpmdb", "home", "cache", "persist", "log", "download", "keys", "tmp"] {
@@ -138,75 +128,6 @@ impl Root {
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Settles what each stage can use. `describe` tells what the variables in repositories stand for.
-    pub(crate) fn settle(
-        &mut self,
-        tree: &mut dyn Tree,
-        (stages, entitled): (&[StageRequest<'_>], &[EntitledRepository]),
-        keys: &Keys<'_>,
-        events: &Events,
-        describe: impl FnOnce(&Self) -> Result<repositories::Described, DnfError>,
-    ) -> Result<(), DnfError> {
-        let mut image = repositories::of_image(tree, events)?;
-        // What a registration opens takes the place of what the image was registered for, and has certificates for no more.
-        image.repositories.retain(|found| entitled.iter().all(|other| other.id != found.section.name));
-        self.write("main.conf", text([&image.main]).as_bytes())?;
-        self.write(
-            "described/all.repo",
-            text(image.repositories.iter().map(|found| &found.section)).as_bytes(),
-        )?;
-        let described = describe(self)?;
-        self.releasever.clone_from(&described.releasever);
-        let mut base = Vec::new();
-        for found in image.repositories {
-            base.push(found.localised(self, tree, &described, keys)?);
-        }
-        for repository in entitled {
-            base.push(Repository::entitled(self, tree, repository, keys)?);
-        }
-        let mut added: Vec<Repository> = Vec::new();
-        for (index, stage) in stages.iter().enumerate() {
-            for step in &stage.repositories {
-                repository::check(step)?;
-                added.retain(|known| known.section.name != step.name);
-                added.push(Repository::added(self, step)?);
-            }
-            // A file of the recipe takes the place of the image's.
-            let kept = base.iter().filter(|known| {
-                added.iter().all(|other| other.file != known.file && other.section.name != known.section.name)
-            });
-            let all: Vec<Repository> = kept.chain(&added).cloned().collect();
-            self.write(
-                &format!("stage-{index}/all.repo"),
-                text(all.iter().map(|known| &known.section)).as_bytes(),
-            )?;
-            self.stages.push(all);
-        }
-        Ok(())
-    }
-
-    /// The last stage: it has the repositories of all.
-    pub(crate) fn last_stage(&self) -> usize {
-        self.stages.len().saturating_sub(1)
-    }
-
-    /// The repositories of a stage.
-    pub(crate) fn repositories(&self, stage: usize) -> &[Repository] {
-        self.stages.get(stage).map_or(&[], Vec::as_slice)
-    }
-
-    /// Identifies the metadata of a stage's repositories.
-    pub(crate) fn digest(&self, stage: usize) -> Digest {
-        let mut hash = Sha256::new();
-        hash.update(self.variables.to_bytes());
-        hash.update(&self.releasever);
-        for repository in self.repositories(stage) {
-            // Where copies stand differs from run to run; what they are is in their names.
-            hash.update(repository.place().to_string().replace(&self.path.display().to_string(), ""));
-        }
-        Digest::from_bytes(hash.finalize().into())
     }
 
     /// What every request to dnf says. `repositories` is a directory of this root.

@@ -10,7 +10,7 @@ use super::archive;
 use super::error::{DnfError, Fault};
 use super::host::{Dnf, HostDnf, Refused};
 use super::package_file::{self, Identity};
-use super::repositories::{self, Keys};
+use super::repositories::{self, Keys, Repositories};
 use super::root::Root;
 use super::{PackageSet, Resolved, RpmTransaction, StageRequest, Transaction, nothing};
 use crate::cache::FileLock;
@@ -40,6 +40,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), DnfError> {
 pub(crate) struct Solver<'a> {
     dnf: Dnf<'a>,
     root: Root,
+    repositories: Repositories,
     cache: PathBuf,
     offline: bool,
     /// What metadata is there already: of which repositories.
@@ -116,7 +117,15 @@ impl<'a> Solver<'a> {
         }
         let dnf = Dnf { host, home: root.path().join("home"), temp: root.path().join("tmp"), control };
         dnf.rpm("rpmdb", &root.database(), ["--importdb"], Some(&root.exported()))?;
-        Ok(Self { dnf, root, cache, offline, provided: HashSet::new(), control })
+        Ok(Self {
+            dnf,
+            root,
+            repositories: Repositories::default(),
+            cache,
+            offline,
+            provided: HashSet::new(),
+            control,
+        })
     }
 
     /// Settles what repositories each stage has.
@@ -126,18 +135,19 @@ impl<'a> Solver<'a> {
         stages: &[StageRequest<'_>],
         entitled: &[EntitledRepository],
     ) -> Result<(), DnfError> {
+        const DOING: &str = "reading the repositories of the base image";
         let Self { dnf, root, cache, offline, control, .. } = self;
         let keys = Keys { directory: archive::keys(cache), offline: *offline, control };
-        root.settle(tree, (stages, entitled), &keys, &control.events, |root| {
+        self.repositories = Repositories::settle(root, tree, (stages, entitled), &keys, &control.events, || {
             let request = root.request("describe", "described", &root.path().join("cache"));
-            let doing = "reading the repositories of the base image";
-            dnf.ask(doing, &request)?.map_err(|refused| refusal(doing, refused))
-        })
+            dnf.ask(DOING, &request)?.map_err(|refused| refusal(DOING, refused))
+        })?;
+        Ok(())
     }
 
     /// Resolves what installing the packages of a stage takes, fetches and verifies it.
     pub(crate) fn install(&mut self, index: usize, stage: &StageRequest<'_>) -> Result<PackageSet, DnfError> {
-        if self.root.repositories(index).is_empty() {
+        if self.repositories.of(index).is_empty() {
             return Err(DnfError::NoRepositories);
         }
         self.metadata(index)?;
@@ -171,7 +181,7 @@ impl<'a> Solver<'a> {
         for chosen in answer.files {
             self.control.cancel.check()?;
             let repository =
-                self.root.repositories(index).iter().find(|known| known.section.name == chosen.repository);
+                self.repositories.of(index).iter().find(|known| known.section.name == chosen.repository);
             let repository =
                 repository.ok_or_else(|| DnfError::Answer(format!("repository {}", chosen.repository)))?;
             if repository.keys.is_empty() {
@@ -300,14 +310,14 @@ impl<'a> Solver<'a> {
     /// works on the cache's copy; each then goes on with hard links of its own.
     fn metadata(&mut self, index: usize) -> Result<(), DnfError> {
         // Those of the last stage are those of all, mostly.
-        let last = self.root.last_stage();
+        let last = self.repositories.last_stage();
         let all_in_last = self
-            .root
-            .repositories(index)
+            .repositories
+            .of(index)
             .iter()
-            .all(|known| self.root.repositories(last).iter().any(|other| other.section == known.section));
+            .all(|known| self.repositories.of(last).iter().any(|other| other.section == known.section));
         for stage in if all_in_last { vec![last] } else { vec![last, index] } {
-            let digest = self.root.digest(stage);
+            let digest = self.repositories.digest(&self.root, stage);
             if self.provided.insert(digest) {
                 self.provide(stage, digest)?;
             }
