@@ -109,7 +109,7 @@ impl Repositories {
         hash.update(&self.releasever);
         for repository in self.of(stage) {
             // Where copies stand differs from run to run; what they are is in their names.
-            hash.update(repository.section.to_string().replace(&root.path().display().to_string(), ""));
+            hash.update(repository.place().to_string().replace(&root.path().display().to_string(), ""));
         }
         Digest::from_bytes(hash.finalize().into())
     }
@@ -287,7 +287,7 @@ impl Repository {
     }
 
     /// What says where it is, and not who asks: that changes with every registration.
-    pub(crate) fn place(&self) -> Section {
+    fn place(&self) -> Section {
         let mut section = self.section.clone();
         if self.file == ENTITLED {
             section.options.retain(|key, _| !key.starts_with("ssl"));
