@@ -2,10 +2,11 @@
 
 use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
+use crate::check::SelinuxMode;
 use crate::disk::Tree;
+use crate::inspect::ProfileMode;
 use crate::inspect::apparmor::apparmor;
 use crate::inspect::selinux::selinux;
-use crate::inspect::{ProfileMode, SelinuxMode};
 use crate::os::files::{optional, read_optional, show};
 
 /// Directories of the agent, which recipes make and move.
