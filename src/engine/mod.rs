@@ -6,6 +6,7 @@
 mod accounts;
 mod error;
 mod init;
+mod label;
 mod payload;
 mod scaffold;
 mod seal;
@@ -16,11 +17,12 @@ mod steps;
 mod testing;
 
 pub use error::EngineError;
+pub use label::Labels;
 pub use payload::{PAYLOAD_MOUNT, Payload, PayloadPath};
 pub use scaffold::Scaffold;
-pub use seal::{seal, seal_text};
+pub use seal::{is_labelled, seal, seal_text};
 pub use steps::{StageMaterials, run_stage};
 
 /// Version of what steps mean. Raised whenever the same step would leave a different guest, so that layers
 /// made by an older tib are not reused. `semantics_tests` holds every script against it.
-pub const SEMANTICS: u32 = 3;
+pub const SEMANTICS: u32 = 4;

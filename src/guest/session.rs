@@ -191,7 +191,8 @@ impl Session {
         self.call("shutdown", None, Handle::shutdown)
     }
 
-    /// Runs a command line in the appliance itself, outside of the guest. Only for looking at the appliance.
+    /// Runs a command line in the appliance itself, outside of the guest, whose root is at `/sysroot`. None of the guest's
+    /// programs may be run by it.
     pub(super) fn appliance_sh(&self, command: &str) -> Result<String, GuestError> {
         let command = command.to_owned();
         self.call("debug", None, move |g| g.debug("sh", &[&command]))
