@@ -14,7 +14,7 @@ the default base image, made without root|mmdebstrap uidmap
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk parted
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 compiling tib|gcc libc6-dev pkg-config
-tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg xz-utils dosfstools mtools attr grub-common systemd apparmor patch skopeo sudo strace jq
+tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg xz-utils dosfstools mtools attr grub-common systemd apparmor selinux-utils patch skopeo sudo strace jq
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
 tests: a browser that shows reports|$(apt_browser)
 booting an image: a config drive, firmware, ssh, a message broker|xorriso ovmf openssh-client rabbitmq-server
@@ -32,7 +32,7 @@ the default base image, made without root|mmdebstrap shadow-utils
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux parted
 Python, to resolve the guest agent's packages|python3 python3-pip
 compiling tib|gcc pkgconf-pkg-config
-tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish dpkg gnupg2 xz dosfstools mtools attr grub2-tools systemd patch skopeo sudo strace jq
+tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish dpkg gnupg2 xz dosfstools mtools attr grub2-tools systemd libselinux-utils patch skopeo sudo strace jq
 booting an image: a config drive, firmware, ssh|xorriso edk2-ovmf openssh-clients
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
 tests: a browser that shows reports|chromium-headless

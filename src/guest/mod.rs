@@ -97,7 +97,7 @@ pub trait Guest {
     /// Makes a directory and its missing parents; sets owner and mode of the last part only.
     fn mkdir_p(&mut self, path: &str, access: Access) -> Result<(), GuestError>;
 
-    /// Sets the extended attributes that stand in a file of the host, of a few MiB at the most, in the form of
+    /// Sets the extended attributes that stand in a file of the host, of some MiB at the most, in the form of
     /// `getfattr --dump`: paths without their first slash, links not followed. All that can be set are; the error names the
     /// first others.
     fn restore_xattrs(&mut self, list: &Path) -> Result<(), GuestError>;

@@ -301,7 +301,7 @@ pub(super) fn explain(handle: &Handle, error: &guestfs::Error) -> CallError {
 }
 
 /// The errno of a failed call. Where libguestfs runs a program, such as tar, only its message tells of a full disk.
-fn errno_of(error: &CallError) -> i32 {
+pub(super) fn errno_of(error: &CallError) -> i32 {
     if error.errno == 0 && error.message.contains("No space left on device") {
         return rustix::io::Errno::NOSPC.raw_os_error();
     }

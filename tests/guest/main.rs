@@ -150,6 +150,7 @@ fn appliance_changes_files() {
     guest.symlink("nowhere", "/etc/link").unwrap();
     assert_eq!(guest.read_link("/etc/link").unwrap(), "nowhere", "nor is that of another link");
     let odd = "/srv/a b\\134\"\n\u{e9}";
+    guest.mkdir_p("/srv", Access::root(0o755)).unwrap();
     guest.write(odd, b"", Access::root(0o600)).unwrap();
     let list = directory.path().join("list");
     let label = |path: &str| format!("# file: {path}\nsecurity.selinux=\"a:b:c_t:s0\\000\"\n\n");

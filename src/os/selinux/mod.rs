@@ -13,7 +13,7 @@ pub(crate) use config::{CONFIG, Config};
 pub(crate) use contexts::Wanted;
 pub(crate) use label::{LABEL, label_of, type_of};
 pub(crate) use policy::{Labelling, Policy};
-pub(crate) use walk::{Difference, Seen, differences};
+pub(crate) use walk::{Difference, differences};
 
 /// For the fuzzer: reads any text as the configuration, and as the lines of a policy, and asks for labels.
 #[cfg(any(test, fuzzing, debug_assertions))]

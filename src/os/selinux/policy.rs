@@ -22,8 +22,6 @@ pub(crate) enum Labelling {
 /// What a policy says of labels.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    /// What SELinux does with what the policy forbids.
-    pub(crate) mode: Option<SelinuxMode>,
     contexts: FileContexts,
     customizable: Vec<Vec<u8>>,
 }
@@ -61,7 +59,7 @@ impl Labelling {
             FileContexts::parse(&files).map_err(|(path, reason)| ReadError::malformed(path, reason))?;
         let lines = customizable.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let customizable = lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
-        Ok(Self::By(Box::new(Policy { mode: config.mode, contexts, customizable })))
+        Ok(Self::By(Box::new(Policy { contexts, customizable })))
     }
 }
 
@@ -112,7 +110,6 @@ mod tests {
             .file(&format!("{LIST}.subs_dist"), "/export/home /home\n")
             .file("/etc/selinux/targeted/contexts/customizable_types", "mine\n other \n");
         let Labelling::By(policy) = Labelling::read(&mut tree.clone()).unwrap() else { panic!() };
-        assert_eq!(policy.mode, Some(SelinuxMode::Permissive));
         for (path, expected) in [
             ("/x", Some("u:r:default:s0")),
             ("/proc", None),

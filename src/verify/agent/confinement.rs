@@ -20,7 +20,7 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent, container: bool) -> Repo
         "what the agent uses has SELinux labels",
         labels(tree, agent),
         "SELinux enforces its policy, and lets no service use files without a label, the agent's among them",
-        "let tib seal the image (it runs the image's own setfiles), or create /.autorelabel",
+        "let tib build the image on a base that has its policy, or create /.autorelabel",
     );
     if !container {
         part.warn(
