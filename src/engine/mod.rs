@@ -10,6 +10,7 @@ mod label;
 mod payload;
 mod scaffold;
 mod seal;
+mod selinux;
 #[cfg(test)]
 mod semantics_tests;
 mod steps;
