@@ -32,7 +32,8 @@ const CONTEXTS: &str = r"/.*    system_u:object_r:default_t:s0
 /srv/[^/]+/[0-9]+ -p system_u:object_r:pipe_t:s0
 ";
 
-const LOCAL: &str = "/srv/a(/.*)? system_u:object_r:srv_t:s0\n/srv/b/.* system_u:object_r:other_t:s0\n";
+const LOCAL: &str = "/srv/a(/.*)? system_u:object_r:srv_t:s0\n/srv/b/.* system_u:object_r:other_t:s0\n\
+                     /srv/b -d system_u:object_r:b_dir_t:s0\n/srv/kinds/.* -- system_u:object_r:file_t:s0\n/srv/kinds/.* -l system_u:object_r:symlink_t:s0\n/srv/kinds/.* -p system_u:object_r:fifo_t:s0\n/srv/kinds/.* -s system_u:object_r:socket_t:s0\n/srv/kinds/.* -b system_u:object_r:block_t:s0\n/srv/kinds/.* -c system_u:object_r:character_t:s0\n";
 
 const RECIPE: &str = r#"
 name = "labelled"
@@ -42,15 +43,49 @@ boots = false
 
 [[file]]
 path = "/etc/selinux/config"
-text = "SELINUX=enforcing\nSELINUXTYPE=tib\n"
+text = "SELINUX=disabled\nSELINUXTYPE=tib\n"
 
 [[file]]
 path = "/etc/selinux/tib/contexts/files/file_contexts"
 source = "contexts"
 
+[[directory]]
+path = "/var/lib/selinux/tib/active"
+
+# What compiles a policy is not in the small system. This tells how it was called.
 [[file]]
-path = "/etc/selinux/tib/contexts/files/file_contexts.local"
-source = "local"
+path = "/usr/sbin/semodule"
+mode = "0755"
+text = """
+#!/bin/sh
+echo "$@" >/srv/keep/semodule
+"""
+
+[[selinux]]
+mode = "permissive"
+
+[[selinux]]
+mode = "enforcing"
+booleans = { mysql_connect_any = true }
+fcontext = [
+    { path = "/srv/a(/.*)?", label = "srv_t" },
+    { path = "/srv/b/.*", label = "system_u:object_r:other_t:s0" },
+    { path = "/srv/b", label = "b_dir_t", kind = "directory" },
+    { path = "/srv/kinds/.*", label = "file_t", kind = "file" },
+    { path = "/srv/kinds/.*", label = "symlink_t", kind = "symlink" },
+    { path = "/srv/kinds/.*", label = "fifo_t", kind = "fifo" },
+    { path = "/srv/kinds/.*", label = "socket_t", kind = "socket" },
+    { path = "/srv/kinds/.*", label = "block_t", kind = "block" },
+    { path = "/srv/kinds/.*", label = "character_t", kind = "character" },
+]
+port = [{ port = "3307", label = "mysqld_port_t" }, { port = "4000-4010", protocol = "udp", label = "p_t" }]
+
+[[selinux]]
+when = { family = "rhel" }
+mode = "disabled"
+
+[[directory]]
+path = "/srv/keep"
 
 [[file]]
 path = "/etc/selinux/tib/contexts/customizable_types"
@@ -59,7 +94,10 @@ text = "mine_t\n"
 [[script]]
 purpose = "making files of all kinds"
 text = '''
-mkdir -p /srv/a /srv/b /srv/keep /srv/odd
+mkdir -p /srv/a /srv/b /srv/odd /srv/kinds
+echo >/srv/kinds/1
+ln -s 1 /srv/kinds/2
+mkfifo /srv/kinds/3
 echo >"/srv/odd/$(printf 'new\nline \\134 "quoted" \303\251 \377 ')"
 ln -s nowhere '/srv/odd/a link'
 mkfifo /srv/odd/7
@@ -77,6 +115,12 @@ label = "srv_t"
 [[check]]
 check = "selinux-label"
 path = "/bin/sh"
+
+[[check]]
+when = { family = "rhel" }
+check = "selinux-label"
+path = "/bin/sh"
+label = "never_t"
 "#;
 
 /// The label that libselinux finds for each path, all of one kind.
@@ -99,7 +143,6 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     let path = |name: &str| place.path().join(name);
     fs::write(path("contexts"), CONTEXTS).unwrap();
     fs::write(path("contexts.local"), LOCAL).unwrap();
-    fs::write(path("local"), LOCAL).unwrap();
     fs::write(path("labelled.toml"), RECIPE).unwrap();
     let base = small::base(&Shape::default());
     let image = path("image.qcow2");
@@ -111,7 +154,7 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     assert!(built.stderr.contains("files get another label"), "{}", built.stderr);
 
     let listing = run_tib(
-        ["ls", "-R", "-Z", "--json"]
+        ["ls", "-R", "--context", "--json"]
             .map(Into::into)
             .into_iter()
             .chain([image.clone().into_os_string(), "/".into()]),
@@ -139,10 +182,10 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
         }
         kinds
             .entry(match entry["kind"].as_str().unwrap() {
-                "file" => "file",
-                "directory" => "dir",
-                "symlink" => "symlink",
-                "fifo" => "pipe",
+                "file" => "f",
+                "directory" => "d",
+                "symlink" => "l",
+                "fifo" => "p",
                 kind => panic!("{path}: {kind}"),
             })
             .or_default()
@@ -162,5 +205,20 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     assert!(count > 2000 && kinds.len() == 4, "{count}");
     let there: Vec<_> = listing.iter().filter(|entry| entry["path"] == "/.autorelabel").collect();
     assert!(there.is_empty(), "the image would label its files once more");
-    run_tib(["verify".into(), image.into_os_string()]).expect(0);
+    let text = |file: &str| run_tib(["cat".into(), image.clone().into_os_string(), file.into()]).expect(0);
+    assert_eq!(text("/etc/selinux/config"), "SELINUX=enforcing\nSELINUXTYPE=tib\n");
+    assert_eq!(text("/srv/keep/semodule"), "-n -B -s tib\n");
+    assert!(text("/var/lib/selinux/tib/active/booleans.local").ends_with("\nmysql_connect_any=1\n"));
+    let ports = "portcon tcp 3307 system_u:object_r:mysqld_port_t:s0\n\
+                 portcon udp 4000 - 4010 system_u:object_r:p_t:s0\n";
+    assert!(text("/var/lib/selinux/tib/active/ports.local").ends_with(ports));
+    let verify = |label: &str, code| {
+        let text = format!("[[check]]\ncheck = 'selinux-label'\npath = '/srv/a'\nlabel = '{label}'\n");
+        fs::write(path("site.toml"), text).unwrap();
+        let arguments =
+            ["verify".into(), image.clone().into_os_string(), "--checks".into(), path("site.toml").into()];
+        run_tib(arguments).expect(code);
+    };
+    ["policy", "srv_t", "system_u:object_r:srv_t:s0"].iter().for_each(|label| verify(label, 0));
+    ["etc_t", "system_u:object_r:srv_t:s1"].iter().for_each(|label| verify(label, 8));
 }

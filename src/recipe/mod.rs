@@ -19,6 +19,7 @@ mod plan;
 mod render;
 mod request;
 mod selinux;
+mod selinux_items;
 mod step;
 mod values;
 mod when;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{AgentCode, SelinuxStep};
+use super::AgentCode;
+use super::selinux::SelinuxStep;
 use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::toml_text::Place;
