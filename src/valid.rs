@@ -68,6 +68,29 @@ pub(crate) fn password_hash(text: String) -> Result<String, String> {
     }
 }
 
+/// A label of SELinux, the type in one, or `policy`.
+pub(crate) fn selinux_label(text: String) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(4, ':').collect();
+    let is_name = |part: &&str| selinux_name((*part).to_owned()).is_ok();
+    let range = parts.get(3).is_none_or(|range| {
+        !range.is_empty() && range.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":,.-".contains(&byte))
+    });
+    match parts.len() {
+        1 | 3 | 4 if parts.iter().take(3).all(is_name) && range => Ok(text),
+        _ => Err(format!("`{}` is not a label of SELinux, nor a type in one", escape(&text))),
+    }
+}
+
+/// The name of a type, user, role or boolean of SELinux.
+pub(crate) fn selinux_name(text: String) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(plain) {
+        Ok(text)
+    } else {
+        Err(format!("`{}` is not a name of SELinux's", escape(&text)))
+    }
+}
+
 /// A package's name, with `=version` if `install`.
 pub(crate) fn package(text: String, install: bool) -> Result<String, String> {
     let (name, version) = text.split_once('=').map_or((text.as_str(), None), |(n, v)| (n, Some(v)));

@@ -62,6 +62,7 @@ targets! {
     qcow2 = "../fuzz/fuzz_targets/qcow2.rs";
     recipe = "../fuzz/fuzz_targets/recipe.rs";
     rpmdb = "../fuzz/fuzz_targets/rpmdb.rs";
+    selinux = "../fuzz/fuzz_targets/selinux.rs";
     xfs = "../fuzz/fuzz_targets/xfs.rs";
 }
 

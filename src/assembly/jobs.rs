@@ -1,7 +1,6 @@
 //! What a build does to its disk, one job after the other, each of which leaves a layer.
 
 use crate::digest::Digest;
-use crate::distro::OsRelease;
 use crate::engine;
 use crate::recipe::{Plan, Stage};
 
@@ -22,7 +21,7 @@ pub(crate) enum Work<'a> {
     /// Running a stage of the plan, with what was resolved for it.
     Stage(&'a Stage, &'a ResolvedStage),
     /// Taking out what instances must not share.
-    Seal(&'a OsRelease),
+    Seal,
 }
 
 /// A job's name and the digest that names its layer.
@@ -57,7 +56,7 @@ impl<'a> Jobs<'a> {
         let before: Vec<_> = before.collect();
         let digest = Digest::of(format!("seal {digest} {}", engine::seal_text(&plan.os)).as_bytes());
         let layer = LayerId { stage: "seal".to_owned(), digest };
-        let last = Job { layer, before: below, work: Work::Seal(&plan.os) };
+        let last = Job { layer, before: below, work: Work::Seal };
         Self { before, last }
     }
 
@@ -85,7 +84,7 @@ impl Work<'_> {
     pub(crate) fn needs_network(&self) -> bool {
         match self {
             Self::Stage(stage, resolved) => resolved.needs_network(stage),
-            Self::Seal(_) => false,
+            Self::Seal => false,
         }
     }
 
@@ -93,7 +92,7 @@ impl Work<'_> {
     pub(crate) fn detail(&self) -> String {
         match self {
             Self::Stage(stage, _) => format!("{} steps", stage.steps.len()),
-            Self::Seal(_) => "taking out what must not be shared".to_owned(),
+            Self::Seal => "taking out what must not be shared".to_owned(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod listens;
 mod mistake;
+mod selinux;
 mod service;
 mod title;
 mod validate;
@@ -16,6 +17,7 @@ pub use error::CheckFileError;
 pub use file::CheckFile;
 pub use listens::{Listens, ListensOn, Protocol};
 pub(crate) use mistake::located;
+pub use selinux::SelinuxMode;
 pub use service::ServiceState;
 pub use validate::pattern;
 pub use version::{Bound, Relation, VersionWanted};
@@ -125,6 +127,14 @@ pub enum Check {
     /// No link in a `.wants`, `.requires` or `.upholds` directory of systemd and no alias stands for a unit that does
     /// not exist.
     UnitLinks {},
+    /// The SELinux label of a path, whose last part is not followed if it is a link.
+    SelinuxLabel {
+        /// Absolute path.
+        path: String,
+        /// A type (`mysqld_db_t`), a whole label, or `policy`, which is what the image's own policy wants.
+        #[serde(default = "policy", skip_serializing_if = "is_policy")]
+        label: String,
+    },
     /// Something listens on a port of the running instance: seen by `tib boot`, not at rest.
     Listens(Listens),
 }
@@ -317,6 +327,14 @@ fn is_yes(value: &bool) -> bool {
 
 fn root() -> Vec<String> {
     vec!["/".to_owned()]
+}
+
+fn policy() -> String {
+    "policy".to_owned()
+}
+
+fn is_policy(label: &str) -> bool {
+    label == "policy"
 }
 
 fn is_root(below: &[String]) -> bool {

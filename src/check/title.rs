@@ -41,6 +41,13 @@ impl Check {
                 format!("every link{} leads somewhere{}", place(below), exceptions(except))
             }
             Self::UnitLinks {} => "every link of systemd stands for a unit that exists".to_owned(),
+            Self::SelinuxLabel { path, label } if label == "policy" => {
+                format!("{path} has the SELinux label of the image's policy")
+            }
+            Self::SelinuxLabel { path, label } if label.contains(':') => {
+                format!("{path} has SELinux label {label}")
+            }
+            Self::SelinuxLabel { path, label } => format!("{path} has SELinux type {label}"),
             Self::Listens(listens) => listens.to_string(),
         }
     }

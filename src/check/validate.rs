@@ -87,6 +87,10 @@ impl Check {
             Self::Datasources { names } if names.is_empty() => {
                 Err("`names` is empty: nothing would be looked for".to_owned())
             }
+            Self::SelinuxLabel { path, label } => {
+                absolute([path])?;
+                valid::selinux_label(label.clone()).map(drop)
+            }
             Self::Listens(listens) if listens.port == 0 => Err("0 is no port".to_owned()),
             Self::Listens(_) | Self::IdFree { .. } | Self::Datasources { .. } | Self::UnitLinks {} => Ok(()),
         }

@@ -40,6 +40,7 @@ fn options(args: &LsArgs) -> ListOptions {
         extra: args.extra_stats,
         checksums: args.checksum,
         xattrs: args.xattrs,
+        labels: args.context,
         all: args.all,
     }
 }

@@ -265,6 +265,11 @@ impl Tree for OsTree {
         self.inodes(node).xattrs(node.inode).map_err(|error| at(error, &path))
     }
 
+    fn keeps_xattrs(&mut self, path: &[u8]) -> Result<bool, DiskError> {
+        let (_, node, _) = self.resolve(path, false)?;
+        Ok(self.inodes(node).keeps_xattrs())
+    }
+
     fn read_range(
         &mut self,
         path: &[u8],

@@ -37,6 +37,12 @@ pub trait Tree: Send {
     /// [`DiskError::NotFound`], or what is wrong with the image.
     fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError>;
 
+    /// Whether files where `path` is can have extended attributes: on FAT they cannot.
+    ///
+    /// # Errors
+    /// As [`lstat`](Self::lstat).
+    fn keeps_xattrs(&mut self, path: &[u8]) -> Result<bool, DiskError>;
+
     /// Hands `length` bytes from `offset` of a file to `sink` piece by piece; fewer where the file ends. Follows
     /// links. Returns how many.
     ///

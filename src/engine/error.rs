@@ -4,6 +4,7 @@ use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::guest::GuestError;
 use crate::host::process::ProcessError;
+use crate::os::ReadError;
 use crate::trust::RepositoryKeyError;
 
 /// A plan could not be carried out.
@@ -56,6 +57,9 @@ pub enum EngineError {
     /// The disk that carries packages and the agent into the guest could not be made.
     #[error("cannot make the payload disk")]
     Payload(#[source] ProcessError),
+    /// Which SELinux labels the files need could not be found out.
+    #[error("cannot find out which SELinux labels the files of the image need")]
+    Labels(#[source] ReadError),
     /// The host's file system said no.
     #[error("cannot write `{path}`")]
     Io {
@@ -75,6 +79,7 @@ impl Diagnose for EngineError {
             Self::Step { source, .. } => source.exit(),
             Self::Guest(error) => error.exit(),
             Self::Key(error) => error.exit(),
+            Self::Labels(error) => error.exit(),
             Self::NoSuchAccount { .. } | Self::Unable { .. } => Exit::Guest,
             Self::HostFile { source, .. } | Self::Io { source, .. } => io_exit(source, Exit::Host),
             Self::Payload(ProcessError::Cancelled(_)) | Self::Cancelled(_) => Exit::Interrupted,
@@ -88,6 +93,7 @@ impl Diagnose for EngineError {
             Self::Step { source, .. } => source.hint(),
             Self::Guest(error) => error.hint(),
             Self::Key(error) => error.hint(),
+            Self::Labels(error) => error.hint(),
             Self::NoSuchAccount { kind, name } => Some(format!(
                 "add a `[[{kind}]]` named `{name}` to the recipe, or install the package that makes it"
             )),

@@ -6,9 +6,11 @@
 mod accounts;
 mod error;
 mod init;
+mod label;
 mod payload;
 mod scaffold;
 mod seal;
+mod selinux;
 #[cfg(test)]
 mod semantics_tests;
 mod steps;
@@ -16,9 +18,10 @@ mod steps;
 mod testing;
 
 pub use error::EngineError;
+pub use label::Labels;
 pub use payload::{PAYLOAD_MOUNT, Payload, PayloadPath};
 pub use scaffold::Scaffold;
-pub use seal::{seal, seal_text};
+pub use seal::{is_labelled, seal, seal_text};
 pub use steps::{StageMaterials, run_stage};
 
 /// Version of what steps mean. Raised whenever the same step would leave a different guest, so that layers

@@ -3,10 +3,12 @@
 //! [`verify`](crate::verify) looks for the same things afterwards, on the finished image; it shares no code with this on
 //! purpose, but the list of identities ([`os`](crate::os)), which is data.
 
+use crate::check::SelinuxMode;
 use crate::disk::FileKind;
-use crate::distro::{Family, OsRelease};
+use crate::distro::OsRelease;
 use crate::guest::{Access, Guest, GuestError, Script};
 use crate::os::identity::IDENTITIES;
+use crate::os::selinux::{CONFIG, Config};
 
 /// Removed wherever they are. `/run` and the temporary directories are tmpfs or empty in a running system.
 const SCRIPT: &str = r#"
@@ -34,15 +36,6 @@ done
 find /tmp /var/tmp /run -xdev -mindepth 1 -delete
 "#;
 
-/// Labels every file after a policy's own list of contexts. Where that fails, the image does it at its first boot, which
-/// then takes a second one; the report tells of it. `POLICY` stands for the name of the policy.
-const RELABEL: &str = "\
-setfiles -F -m /etc/selinux/POLICY/contexts/files/file_contexts / || {
-    echo 'setfiles failed: the image labels its files at its first boot, and reboots' >&2
-    touch /.autorelabel
-}
-";
-
 /// Takes out what identifies one machine.
 fn identities() -> String {
     let mut script = String::new();
@@ -63,15 +56,17 @@ fn identities() -> String {
 
 /// Everything that decides what sealing does to a guest, for the digest of the sealed layer.
 pub fn seal_text(os: &OsRelease) -> String {
-    let relabel = if os.family == Family::Rhel { RELABEL } else { "" };
-    format!("{} {:?} {SCRIPT}{}{relabel}", super::SEMANTICS, os.family, identities())
+    format!("{} {:?} {SCRIPT}{}{}", super::SEMANTICS, os.family, identities(), super::label::RULES)
 }
 
-/// Seals the guest. Nothing may be changed in it afterwards.
+/// Takes out what instances must not share. Nothing may be changed in the guest afterwards, but for its [`Labels`], which
+/// come last.
+///
+/// [`Labels`]: super::Labels
 ///
 /// # Errors
 /// See [`GuestError`].
-pub fn seal(guest: &mut dyn Guest, os: &OsRelease) -> Result<(), GuestError> {
+pub fn seal(guest: &mut dyn Guest) -> Result<(), GuestError> {
     guest.run(&Script::new("sealing the image", format!("{SCRIPT}{}", identities())))?;
     // Empty, not absent: systemd then makes a new one at first boot without taking it for a factory reset.
     if guest.lstat("/etc/machine-id")?.is_some() {
@@ -80,33 +75,29 @@ pub fn seal(guest: &mut dyn Guest, os: &OsRelease) -> Result<(), GuestError> {
     if guest.lstat("/var/lib/dbus/machine-id")?.is_some_and(|stat| stat.kind == FileKind::File) {
         guest.remove("/var/lib/dbus/machine-id")?;
     }
-    if os.family == Family::Rhel {
-        relabel(guest)?;
+    if is_labelled(guest)? {
+        // The base asks for labels at the first boot, which would then end in a reboot; they are right by then.
+        guest.remove("/.autorelabel")?;
     }
     Ok(())
 }
 
-/// Gives every file the label of the guest's own policy; the appliance's kernel enforces none, so files made
-/// in it have none.
-fn relabel(guest: &mut dyn Guest) -> Result<(), GuestError> {
-    let config = match guest.lstat("/etc/selinux/config")? {
-        Some(_) => guest.read("/etc/selinux/config")?,
-        None => return Ok(()),
-    };
-    let config = String::from_utf8_lossy(&config);
-    let value = |key: &str| config.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    if value("SELINUX=") == Some("disabled") {
-        return Ok(());
+/// Whether the files of the guest are to have labels: it has SELinux, not turned off, and a policy.
+///
+/// # Errors
+/// See [`GuestError`].
+pub fn is_labelled(guest: &mut dyn Guest) -> Result<bool, GuestError> {
+    if guest.lstat(CONFIG)?.is_none() {
+        return Ok(false);
     }
-    let policy = value("SELINUXTYPE=").unwrap_or("targeted");
-    guest.run(&Script::new("labelling files for SELinux", RELABEL.replace("POLICY", policy)))?;
-    Ok(())
+    let config = Config::parse(&guest.read(CONFIG)?);
+    let contexts = format!("/etc/selinux/{}/contexts/files/file_contexts", config.policy_name());
+    Ok(config.mode != Some(SelinuxMode::Disabled) && guest.lstat(&contexts)?.is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distro::well_known;
     use crate::engine::testing::FakeGuest;
 
     /// The script is run for real, in a directory.
@@ -141,29 +132,35 @@ mod tests {
 
     #[test]
     fn machine_ids() {
-        let os = well_known("debian-12").unwrap();
         let mut guest = FakeGuest::new();
         guest.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644);
         guest.put("/var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644);
-        seal(&mut guest, &os).unwrap();
+        seal(&mut guest).unwrap();
         assert_eq!(guest.text("/etc/machine-id").as_deref(), Some(""));
         assert_eq!(guest.text("/var/lib/dbus/machine-id"), None);
-        assert_eq!(guest.scripts.len(), 1, "no relabelling on Debian");
     }
 
     #[test]
-    fn selinux_is_relabelled_by_the_guests_own_policy() {
-        let os = well_known("rocky-9").unwrap();
-        for (config, relabelled) in [
-            ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", true),
-            ("SELINUX=disabled\nSELINUXTYPE=targeted\n", false),
+    fn labels_are_asked_for_at_the_first_boot_only_where_tib_sets_none() {
+        const CONTEXTS: &str = "/etc/selinux/targeted/contexts/files/file_contexts";
+        for (config, contexts, labelled) in [
+            (Some("SELINUX=enforcing\nSELINUXTYPE=targeted\n"), true, true),
+            (Some("SELINUX=permissive\n"), true, true),
+            (Some("SELINUX=enforcing\n"), false, false),
+            (Some("SELINUX=disabled\nSELINUXTYPE=targeted\n"), true, false),
+            (None, true, false),
         ] {
             let mut guest = FakeGuest::new();
-            guest.put("/etc/selinux/config", config, 0o644);
-            seal(&mut guest, &os).unwrap();
-            let ran =
-                guest.scripts.iter().any(|script| script.contains("/targeted/contexts/files/file_contexts"));
-            assert_eq!(ran, relabelled, "{config}");
+            guest.put("/.autorelabel", "", 0o644);
+            if let Some(config) = config {
+                guest.put(CONFIG, config, 0o644);
+            }
+            if contexts {
+                guest.put(CONTEXTS, "", 0o644);
+            }
+            seal(&mut guest).unwrap();
+            assert_eq!(is_labelled(&mut guest).unwrap(), labelled, "{config:?}");
+            assert_eq!(guest.text("/.autorelabel").is_none(), labelled, "{config:?}");
         }
     }
 }

@@ -115,6 +115,7 @@ impl Runner<'_> {
                 self.accounts = None;
                 self.run(&script.purpose, &script.text)
             }
+            Step::Selinux(selinux) => super::selinux::apply(self.guest, selinux),
             Step::Agent(agent) => self.agent(agent),
         }
     }

@@ -133,10 +133,9 @@ impl Guest for FakeGuest {
         Ok(())
     }
 
-    fn set_xattrs(&mut self, all: &[(&str, &str, &[u8])]) -> Result<(), GuestError> {
-        for (path, name, value) in all {
-            self.tell(&format!("xattr {path} {name}"), value);
-        }
+    fn restore_xattrs(&mut self, list: &Path) -> Result<(), GuestError> {
+        let list = std::fs::read(list).map_err(|_| Self::missing("restore_xattrs", "list"))?;
+        self.tell("xattrs", &list);
         Ok(())
     }
 

@@ -51,6 +51,11 @@ pub(crate) trait Inodes: Send + Sync {
     /// Extended attributes as Linux shows them to root, sorted by name.
     fn xattrs(&mut self, inode: u64) -> Result<Vec<Xattr>, DiskError>;
 
+    /// Whether it has extended attributes at all.
+    fn keeps_xattrs(&self) -> bool {
+        true
+    }
+
     /// Hands `length` bytes from `offset` of a regular file to `sink`, fewer where it ends. Returns how many.
     fn read_to(
         &mut self,

@@ -91,13 +91,6 @@ unsafe extern "C" {
     fn guestfs_ls0(g: *mut c_void, directory: *const c_char, names: *const c_char) -> c_int;
     fn guestfs_lgetxattrs(g: *mut c_void, path: *const c_char) -> *mut RawXattrs;
     fn guestfs_free_xattr_list(list: *mut RawXattrs);
-    fn guestfs_lsetxattr(
-        g: *mut c_void,
-        name: *const c_char,
-        value: *const c_char,
-        length: c_int,
-        path: *const c_char,
-    ) -> c_int;
     fn guestfs_download(g: *mut c_void, from: *const c_char, to: *const c_char) -> c_int;
     fn guestfs_download_offset(
         g: *mut c_void,
@@ -293,24 +286,6 @@ pub(super) fn sh(handle: &Handle, command: &str) -> Result<Vec<u8>, CallError> {
     let command = c_string(command.as_bytes())?;
     // SAFETY: valid handle, NUL-terminated argument.
     take(handle, unsafe { guestfs_sh(raw(handle), command.as_ptr()) })
-}
-
-/// Sets an extended attribute of a path, the last part not followed.
-///
-/// libguestfs hands the value on as a C string and its length beside it: one NUL byte at its end, as SELinux labels have, is
-/// set as well (the crate's function refuses it), but not one inside.
-pub(super) fn set_xattr(handle: &Handle, path: &[u8], name: &[u8], value: &[u8]) -> Result<(), CallError> {
-    let too_long = |_| CallError {
-        message: "the value is too long".to_owned(),
-        errno: rustix::io::Errno::TOOBIG.raw_os_error(),
-    };
-    let length = c_int::try_from(value.len()).map_err(too_long)?;
-    let (path, name) = (c_string(path)?, c_string(name)?);
-    let value = c_string(value.strip_suffix(b"\0").unwrap_or(value))?;
-    // SAFETY: valid handle, NUL-terminated arguments; `length` counts at most the value and its NUL byte.
-    check(handle, unsafe {
-        guestfs_lsetxattr(raw(handle), name.as_ptr(), value.as_ptr(), length, path.as_ptr())
-    })
 }
 
 /// What is at a path, the last part not followed.

@@ -97,9 +97,10 @@ pub trait Guest {
     /// Makes a directory and its missing parents; sets owner and mode of the last part only.
     fn mkdir_p(&mut self, path: &str, access: Access) -> Result<(), GuestError>;
 
-    /// Sets extended attributes: path, name (`security.selinux`) and value of each, in this order. Links are not followed.
-    /// The error names the path at which it stopped; a value with a NUL byte before its end is one.
-    fn set_xattrs(&mut self, all: &[(&str, &str, &[u8])]) -> Result<(), GuestError>;
+    /// Sets the extended attributes that stand in a file of the host, of some MiB at the most, in the form of
+    /// `getfattr --dump`: paths without their first slash, links not followed. All that can be set are; the error names the
+    /// first others.
+    fn restore_xattrs(&mut self, list: &Path) -> Result<(), GuestError>;
 
     /// Makes a symbolic link, replacing a file or link at `path`.
     fn symlink(&mut self, target: &str, path: &str) -> Result<(), GuestError>;

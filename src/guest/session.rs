@@ -191,7 +191,8 @@ impl Session {
         self.call("shutdown", None, Handle::shutdown)
     }
 
-    /// Runs a command line in the appliance itself, outside of the guest. Only for looking at the appliance.
+    /// Runs a command line in the appliance itself, outside of the guest, whose root is at `/sysroot`. None of the guest's
+    /// programs may be run by it.
     pub(super) fn appliance_sh(&self, command: &str) -> Result<String, GuestError> {
         let command = command.to_owned();
         self.call("debug", None, move |g| g.debug("sh", &[&command]))
@@ -300,7 +301,7 @@ pub(super) fn explain(handle: &Handle, error: &guestfs::Error) -> CallError {
 }
 
 /// The errno of a failed call. Where libguestfs runs a program, such as tar, only its message tells of a full disk.
-fn errno_of(error: &CallError) -> i32 {
+pub(super) fn errno_of(error: &CallError) -> i32 {
     if error.errno == 0 && error.message.contains("No space left on device") {
         return rustix::io::Errno::NOSPC.raw_os_error();
     }

@@ -29,6 +29,20 @@ impl SessionTree {
         }
     }
 
+    /// `None` where the file system has none at all.
+    fn kept_xattrs(&mut self, path: &[u8]) -> Result<Option<Vec<Xattr>>, DiskError> {
+        let asked = path.to_vec();
+        let found =
+            self.session.raw_call("lgetxattrs", Some(&text(path)), None, move |g| ffi::lgetxattrs(g, &asked));
+        match found {
+            // The way libguestfs says so.
+            Err(GuestError::Call { errno, .. }) if errno == rustix::io::Errno::OPNOTSUPP.raw_os_error() => {
+                Ok(None)
+            }
+            found => found.map(Some).map_err(|error| explain(path, error)),
+        }
+    }
+
     /// Gives the session back.
     pub fn into_session(self) -> Session {
         self.session
@@ -76,18 +90,13 @@ impl Tree for SessionTree {
     }
 
     fn xattrs(&mut self, path: &[u8]) -> Result<Vec<Xattr>, DiskError> {
-        let asked = path.to_vec();
-        let found =
-            self.session.raw_call("lgetxattrs", Some(&text(path)), None, move |g| ffi::lgetxattrs(g, &asked));
-        let mut found = match found {
-            // The way libguestfs says that a file system has none.
-            Err(GuestError::Call { errno, .. }) if errno == rustix::io::Errno::OPNOTSUPP.raw_os_error() => {
-                Vec::new()
-            }
-            found => found.map_err(|error| explain(path, error))?,
-        };
+        let mut found = self.kept_xattrs(path)?.unwrap_or_default();
         found.sort_unstable();
         Ok(found)
+    }
+
+    fn keeps_xattrs(&mut self, path: &[u8]) -> Result<bool, DiskError> {
+        Ok(self.kept_xattrs(path)?.is_some())
     }
 
     fn read_range(

@@ -90,6 +90,10 @@ impl<T: DerefMut<Target: Tree> + Send> Tree for Watched<'_, T> {
         self.tree.xattrs(path)
     }
 
+    fn keeps_xattrs(&mut self, path: &[u8]) -> Result<bool, DiskError> {
+        self.tree.keeps_xattrs(path)
+    }
+
     fn read_range(
         &mut self,
         path: &[u8],

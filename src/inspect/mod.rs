@@ -48,7 +48,7 @@ pub use packages::{InstalledPackage, Packages};
 pub use page::Style;
 pub use part::{Part, UnknownPart};
 pub use python::{Interpreter, Python, PythonEnvironment, PythonPackage, VirtualEnvironment};
-pub use selinux::{Labels, Selinux, SelinuxMode};
+pub use selinux::{Labels, Selinux};
 pub use shadow::{HashScheme, Password};
 pub use sizes::{DirectorySize, FileSize, Sizes};
 pub use ssh::{AuthorizedKey, AuthorizedKeys, HostKey, PublicKey, Ssh, SshdSetting};

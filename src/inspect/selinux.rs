@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::boot::boot;
+use crate::check::SelinuxMode;
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::files::{escape, join, names, optional, read_optional, show};
+use crate::os::selinux::{CONFIG, Config, label_of};
 
 /// How SELinux starts.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -31,18 +33,6 @@ pub struct Selinux {
     pub labels: Labels,
 }
 
-/// What SELinux does with what its policy forbids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SelinuxMode {
-    /// Forbids it.
-    Enforcing,
-    /// Logs it.
-    Permissive,
-    /// It is not loaded.
-    Disabled,
-}
-
 /// What was found of labels on files every system has.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -58,8 +48,8 @@ pub struct Labels {
 /// # Errors
 /// [`ReadError::Disk`]; what is wrong with the boot loader's configuration.
 pub(crate) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, ReadError> {
-    let Some(text) = read_optional(tree, b"/etc/selinux/config")? else { return Ok(None) };
-    let (configured, policy) = parse(&text);
+    let Some(text) = read_optional(tree, CONFIG.as_bytes())? else { return Ok(None) };
+    let Config { mode: configured, policy } = Config::parse(&text);
     let entries = boot(tree, None)?.entries;
     let default = entries.iter().find(|entry| entry.default).map(|entry| entry.command_line.as_str());
     let (mode, argument) = at_boot(configured, default.unwrap_or_default());
@@ -79,28 +69,6 @@ pub(crate) fn selinux(tree: &mut dyn Tree) -> Result<Option<Selinux>, ReadError>
         autorelabel,
         labels,
     }))
-}
-
-/// As libselinux reads it: the first known mode and the last type count. Nothing may stand in front of `SELINUX`;
-/// in front of the type there may be spaces, and it may be written in small letters.
-fn parse(text: &[u8]) -> (Option<SelinuxMode>, Option<String>) {
-    const TYPE: &str = "SELINUXTYPE=";
-    let text = String::from_utf8_lossy(text);
-    let mode = text.lines().find_map(|line| {
-        let value = line.strip_prefix("SELINUX=")?.trim_start().to_ascii_lowercase();
-        let modes = [
-            ("enforcing", SelinuxMode::Enforcing),
-            ("permissive", SelinuxMode::Permissive),
-            ("disabled", SelinuxMode::Disabled),
-        ];
-        modes.into_iter().find(|(name, _)| value.starts_with(name)).map(|(_, mode)| mode)
-    });
-    let mut policies = text.lines().filter_map(|line| {
-        let (key, name) = line.trim_start().split_at_checked(TYPE.len())?;
-        key.eq_ignore_ascii_case(TYPE).then_some(name)
-    });
-    let policy = policies.next_back().map(|name| name.trim().to_owned());
-    (mode, policy.filter(|name| !name.is_empty() && !name.contains('/') && name != ".."))
 }
 
 /// The mode with a kernel command line, and the argument of it that counts. The kernel takes the last `selinux=`,
@@ -152,7 +120,7 @@ fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, ReadError> {
             continue;
         }
         labels.checked += 1;
-        if !tree.xattrs(path)?.iter().any(|xattr| xattr.name == b"security.selinux") {
+        if label_of(&tree.xattrs(path)?).is_none() {
             labels.missing.push(show(path));
         }
     }
@@ -162,8 +130,7 @@ fn look_at_labels(tree: &mut dyn Tree) -> Result<Labels, ReadError> {
 /// For the fuzzer: reads any text as the configuration.
 #[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
-    let (configured, _) = parse(text);
-    at_boot(configured, &String::from_utf8_lossy(text));
+    at_boot(Config::parse(text).mode, &String::from_utf8_lossy(text));
 }
 
 #[cfg(test)]
@@ -172,22 +139,6 @@ mod tests {
 
     use super::*;
     use crate::os::testing::MemTree;
-
-    #[test]
-    fn configurations() {
-        use SelinuxMode::{Disabled, Enforcing, Permissive};
-        for (text, mode, policy) in [
-            ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", Some(Enforcing), Some("targeted")),
-            ("# SELINUX=disabled\nSELINUX= Permissive # c\n", Some(Permissive), None),
-            ("SELINUX=what\nSELINUX=disabled\nSELINUX=enforcing\n", Some(Disabled), None),
-            (" SELINUX=enforcing\nSELINUXTYPE=a\nSELINUXTYPE=mls \n", None, Some("mls")),
-            ("SELINUXTYPE=a\n  selinuxtype=targeted\n#SELINUXTYPE=b\n", None, Some("targeted")),
-            ("SELINUXTYPE=../x\n", None, None),
-            ("", None, None),
-        ] {
-            assert_eq!(parse(text.as_bytes()), (mode, policy.map(str::to_owned)), "{text}");
-        }
-    }
 
     #[test]
     fn the_command_line_counts() {

@@ -180,6 +180,17 @@ pub(crate) fn walk(
     root: &[u8],
     visit: &mut dyn FnMut(&[u8], &Stat),
 ) -> Result<(), DiskError> {
+    walk_with(tree, root, &mut |_, path, stat| {
+        visit(path, stat);
+        Ok(())
+    })
+}
+
+/// What [`walk_with`] hands the tree, a path and what is there to.
+pub(crate) type Visit<'a> = dyn FnMut(&mut dyn Tree, &[u8], &Stat) -> Result<(), DiskError> + 'a;
+
+/// As [`walk`], for those who read the tree on the way. Nothing is kept of what was visited.
+pub(crate) fn walk_with(tree: &mut dyn Tree, root: &[u8], visit: &mut Visit<'_>) -> Result<(), DiskError> {
     let mut count = 0;
     let stat = tree.stat(root)?;
     let mut met = HashSet::from([(stat.device, stat.inode)]);
@@ -194,7 +205,7 @@ pub(crate) fn walk(
             return Err(too_much(root));
         }
         let stat = tree.lstat(&path)?;
-        visit(&path, &stat);
+        visit(tree, &path, &stat)?;
         if stat.kind == FileKind::Directory {
             if !met.insert((stat.device, stat.inode)) {
                 return Err(DiskError::Damaged(format!("`{}` is a directory with two parents", show(&path))));

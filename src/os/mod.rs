@@ -19,6 +19,7 @@ pub(crate) mod packages;
 pub(crate) mod python;
 pub(crate) mod release;
 pub mod rpm;
+pub mod selinux;
 pub(crate) mod sudoers;
 #[cfg(test)]
 pub(crate) mod testing;

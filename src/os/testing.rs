@@ -25,6 +25,8 @@ pub(crate) struct MemTree {
     /// Nodes made so far.
     made: u64,
     broken: BTreeSet<Vec<u8>>,
+    /// Devices whose files have no extended attributes.
+    bare: BTreeSet<u64>,
     /// It cannot be forked.
     single: bool,
     /// The directories that were listed, in order.
@@ -115,6 +117,18 @@ impl MemTree {
     pub(crate) fn xattr(mut self, path: &str, name: &str, value: impl AsRef<[u8]>) -> Self {
         let node = self.nodes.get_mut(path.as_bytes()).expect("no such node");
         node.xattrs.insert(name.as_bytes().to_vec(), value.as_ref().to_vec());
+        self
+    }
+
+    /// Puts everything at and below a path on another device, which keeps no extended attributes.
+    pub(crate) fn mounted_without_xattrs(mut self, path: &str, device: u64) -> Self {
+        let below = super::files::join(path.as_bytes(), b"");
+        for (at, node) in &mut self.nodes {
+            if at == path.as_bytes() || at.starts_with(&below) {
+                node.stat.device = device;
+            }
+        }
+        self.bare.insert(device);
         self
     }
 
@@ -254,6 +268,11 @@ impl Tree for MemTree {
             .iter()
             .map(|(name, value)| Xattr { name: name.clone(), value: value.clone() })
             .collect())
+    }
+
+    fn keeps_xattrs(&mut self, path: &[u8]) -> Result<bool, DiskError> {
+        let device = self.lstat(path)?.device;
+        Ok(!self.bare.contains(&device))
     }
 
     fn read_range(

@@ -95,6 +95,10 @@ impl Tree for HostTree {
         unreachable!("nobody asks for attributes here")
     }
 
+    fn keeps_xattrs(&mut self, _: &[u8]) -> Result<bool, DiskError> {
+        Ok(true)
+    }
+
     fn read_range(
         &mut self,
         path: &[u8],

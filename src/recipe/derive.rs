@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{AgentStep, PackagesStep, Stage, Step, UserStep};
-use crate::check::{Check, PathCheck, PathKind, UserCheck};
+use super::{AgentStep, PackagesStep, SelinuxStep, Stage, Step, UserStep};
+use crate::check::{Check, ConfigCheck, PathCheck, PathKind, SelinuxMode, UserCheck, Wins};
 
 /// What an image must hold after these stages.
 pub(super) fn checks(stages: &[Stage]) -> Vec<Check> {
@@ -30,8 +30,22 @@ fn of_step(step: &Step, all: &[&Step]) -> Vec<Check> {
         Step::Service(step) => {
             vec![Check::Unit { name: step.unit.clone(), exists: true, state: Some(step.state) }]
         }
+        Step::Selinux(step) => of_selinux(step),
         Step::Agent(step) => of_agent(step),
     }
+}
+
+/// The mode stands in a file; rules and the like show in labels, which are compared anyway.
+fn of_selinux(step: &SelinuxStep) -> Vec<Check> {
+    let check = |mode: SelinuxMode| ConfigCheck {
+        path: vec!["/etc/selinux/config".to_owned()],
+        section: Vec::new(),
+        key: "SELINUX".to_owned(),
+        set: true,
+        value: Some(mode.name().to_owned()),
+        wins: Wins::First,
+    };
+    step.mode.map(|mode| Check::Config(Box::new(check(mode)))).into_iter().collect()
 }
 
 fn of_packages(step: &PackagesStep) -> Vec<Check> {

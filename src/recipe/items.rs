@@ -20,6 +20,7 @@ pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     packages(plan)?;
     files(plan)?;
     settings(plan)?;
+    super::selinux_items::lower(plan)?;
     services(plan)?;
     remarks(plan)
 }

@@ -18,6 +18,8 @@ mod parse;
 mod plan;
 mod render;
 mod request;
+mod selinux;
+mod selinux_items;
 mod step;
 mod values;
 mod when;
@@ -31,6 +33,7 @@ pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
 pub use render::render;
 pub use request::{AgentCode, AgentSource, Request};
+pub use selinux::{FcontextKind, FcontextRule, PortRule, SelinuxStep};
 pub use step::{
     AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step,
     UserStep, package_name,

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::StageName;
 use super::contract::Contract;
+use super::selinux::Selinux;
 use super::when::When;
 use crate::check::ServiceState;
 
@@ -81,6 +82,10 @@ pub(super) struct RecipeFile {
     #[serde(default)]
     #[schemars(with = "Vec<Sysctl>")]
     pub(super) sysctl: Vec<Spanned<Sysctl>>,
+    /// SELinux: mode, labels, switches and ports.
+    #[serde(default)]
+    #[schemars(with = "Vec<Selinux>")]
+    pub(super) selinux: Vec<Spanned<Selinux>>,
     /// Symbolic links.
     #[serde(default)]
     #[schemars(with = "Vec<Link>")]

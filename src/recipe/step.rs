@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::AgentCode;
+use super::selinux::SelinuxStep;
 use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::toml_text::Place;
@@ -49,6 +50,8 @@ pub enum Step {
         /// Keys in OpenSSH's one-line form.
         keys: Vec<String>,
     },
+    /// Sets up SELinux.
+    Selinux(SelinuxStep),
     /// Sets whether a unit starts at boot.
     Service(ServiceStep),
     /// Runs a script in the guest.
@@ -261,6 +264,7 @@ impl Step {
             | Self::Directory { .. }
             | Self::Link { .. }
             | Self::AuthorizedKeys { .. }
+            | Self::Selinux(_)
             | Self::Service(_)
             | Self::Script(_) => {}
         }
@@ -299,6 +303,7 @@ impl Step {
             Self::AuthorizedKeys { user, keys } => {
                 format!("{} SSH key{} for {user}", keys.len(), if keys.len() == 1 { "" } else { "s" })
             }
+            Self::Selinux(selinux) => selinux.summary(),
             Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
             Self::Script(s) => format!("script: {}", s.purpose),
             Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),

@@ -7,6 +7,7 @@ use crate::disk::{Layout, Tree};
 use crate::recipe::Plan;
 
 use super::bootable::bootable;
+use super::labels::labels;
 use super::leftovers::leftovers;
 use super::{Configuration, Known, agent, configuration, run_checks, sealing};
 use crate::os::{ReadError, detect_os};
@@ -46,6 +47,10 @@ pub fn examine(
                 report.warnings.extend(found.warnings);
                 report.results.extend(found.results);
             }
+            let labelled = labels(tree);
+            report.facts.extend(labelled.facts);
+            report.results.extend(labelled.results);
+            report.warnings.extend(labelled.warnings);
             let left = leftovers(tree);
             report.results.extend(left.results);
             report.warnings.extend(left.warnings);
@@ -63,8 +68,7 @@ pub fn examine(
     report
 }
 
-/// Sealing asks for it where the guest's own program could not label the files. Everything is right afterwards, but every
-/// instance pays for it.
+/// Everything is right afterwards, but every instance pays for it. Sealing takes it out where it sets the labels itself.
 fn relabels(tree: &mut dyn Tree) -> Option<String> {
     let asked = tree.exists(b"/.autorelabel").is_ok_and(|there| there);
     asked.then(|| {

@@ -9,6 +9,7 @@ mod checks;
 mod configuration;
 mod examine;
 mod goss;
+mod labels;
 mod leftovers;
 mod part;
 mod sealing;

@@ -149,19 +149,18 @@ fn appliance_changes_files() {
     assert_eq!(guest.read("/etc/link").unwrap(), b"new");
     guest.symlink("nowhere", "/etc/link").unwrap();
     assert_eq!(guest.read_link("/etc/link").unwrap(), "nowhere", "nor is that of another link");
-    let label = b"system_u:object_r:etc_t:s0\0";
-    guest
-        .set_xattrs(&[
-            ("/etc/secret", "security.selinux", label),
-            ("/etc/secret", "trusted.note", "ü".as_bytes()),
-            ("/etc/link", "security.selinux", b"of the link itself"),
-        ])
-        .unwrap();
-    for (path, value, number) in [("/etc/none", b"x".as_slice(), 2), ("/etc/secret", b"x\0y", 22)] {
-        let error = guest.set_xattrs(&[(path, "security.selinux", value)]).unwrap_err();
-        assert!(matches!(&error, GuestError::Call { errno, .. } if *errno == number), "{error:?}");
-        assert!(error.to_string().contains(&format!("security.selinux of {path}")), "{error}");
-    }
+    let odd = "/srv/a b\\134\"\n\u{e9}";
+    guest.mkdir_p("/srv", Access::root(0o755)).unwrap();
+    guest.write(odd, b"", Access::root(0o600)).unwrap();
+    let list = directory.path().join("list");
+    let label = |path: &str| format!("# file: {path}\nsecurity.selinux=\"a:b:c_t:s0\\000\"\n\n");
+    let hostile = "srv/a\\040b\\134134\\042\\012\\303\\251";
+    fs_err::write(&list, [".", "etc/secret", "etc/link", hostile].map(label).concat()).unwrap();
+    guest.restore_xattrs(&list).unwrap();
+    fs_err::write(&list, [label("etc/none"), label("etc/new")].concat()).unwrap();
+    guest.write("/etc/new", b"", Access::root(0o600)).unwrap();
+    let error = guest.restore_xattrs(&list).unwrap_err();
+    assert!(error.to_string().contains("etc/none: No such file or directory"), "{error}");
     let large = vec![b'x'; 5 << 20];
     guest.write("/root/large", &large, Access::root(0o644)).unwrap();
     assert!(guest.read("/root/large").unwrap() == large);
@@ -202,9 +201,11 @@ fn appliance_changes_files() {
         let xattrs = tree.xattrs(path).unwrap().into_iter();
         xattrs.map(|xattr| (String::from_utf8(xattr.name).unwrap(), xattr.value)).collect::<Vec<_>>()
     };
-    let wanted = [("security.selinux", &label[..]), ("trusted.note", "ü".as_bytes())];
-    assert_eq!(xattrs(b"/etc/secret"), wanted.map(|(name, value)| (name.to_owned(), value.to_vec())));
-    assert_eq!(xattrs(b"/etc/link"), [("security.selinux".to_owned(), b"of the link itself".to_vec())]);
+    let labelled = [("security.selinux".to_owned(), b"a:b:c_t:s0\0".to_vec())];
+    for path in ["/", "/etc/secret", "/etc/link", odd, "/etc/new"] {
+        assert_eq!(xattrs(path.as_bytes()), labelled, "{path}");
+    }
+    assert_eq!(xattrs(b"/etc"), []);
 }
 
 #[test]

@@ -59,6 +59,9 @@ pub(in crate::cli) struct LsArgs {
     /// SHA-256 of files
     #[arg(long)]
     pub(in crate::cli) checksum: bool,
+    /// SELinux labels; `?` where there is none
+    #[arg(short = 'Z', long)]
+    pub(in crate::cli) context: bool,
     /// Extended attributes: labels, capabilities, access control lists
     #[arg(long, requires = "json")]
     pub(in crate::cli) xattrs: bool,

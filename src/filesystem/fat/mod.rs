@@ -197,6 +197,10 @@ impl Inodes for Fat {
         Ok(Vec::new())
     }
 
+    fn keeps_xattrs(&self) -> bool {
+        false
+    }
+
     fn read_to(
         &mut self,
         inode: u64,

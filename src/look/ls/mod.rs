@@ -14,6 +14,7 @@ use std::io::Write;
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
 use crate::look::LookError;
 use crate::os::files::{digest, join, names, walk};
+use crate::os::selinux::label_of;
 
 /// What to list, and what to tell of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct ListOptions {
     pub checksums: bool,
     /// Extended attributes. Text has no room for them.
     pub xattrs: bool,
+    /// SELinux labels.
+    pub labels: bool,
     /// `.` and `..` too, where a single directory is listed.
     pub all: bool,
 }
@@ -51,6 +54,8 @@ pub struct FileEntry {
     pub target: Option<Vec<u8>>,
     /// SHA-256 of its content in hexadecimal, if asked for and it is a regular file.
     pub sha256: Option<String>,
+    /// Its SELinux label, if asked for, and if it has one.
+    pub label: Option<Option<Vec<u8>>>,
     /// Its extended attributes, if asked for.
     pub xattrs: Option<Vec<Xattr>>,
 }
@@ -111,8 +116,11 @@ fn entry(
         FileKind::File if options.checksums => Some(digest(tree, &path)?.to_string()),
         _ => None,
     };
-    let xattrs = if options.xattrs { Some(tree.xattrs(&path)?) } else { None };
-    Ok(FileEntry { path, relative, stat, target, sha256, xattrs })
+    let xattrs = if options.xattrs || options.labels { Some(tree.xattrs(&path)?) } else { None };
+    let label = xattrs.as_ref().filter(|_| options.labels);
+    let label = label.map(|xattrs| label_of(xattrs).map(<[u8]>::to_vec));
+    let xattrs = xattrs.filter(|_| options.xattrs);
+    Ok(FileEntry { path, relative, stat, target, sha256, label, xattrs })
 }
 
 /// Writes the content of a file. Returns its length.

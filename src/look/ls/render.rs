@@ -22,7 +22,9 @@ pub fn text(entries: &[FileEntry], options: &ListOptions, out: &mut dyn Write) -
     let widths = Widths::of(entries, options);
     for entry in entries {
         let line = match (options.long, options.recursive) {
-            (false, _) => show(&entry.relative),
+            (false, _) => {
+                label(entry).into_iter().chain([show(&entry.relative)]).collect::<Vec<_>>().join(" ")
+            }
             (true, false) => like_ls(entry, options, &widths),
             (true, true) => columns(entry, options).join(" "),
         };
@@ -56,6 +58,7 @@ pub fn csv(entries: &[FileEntry], options: &ListOptions, out: &mut dyn Write) ->
         if options.checksums {
             fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
         }
+        fields.extend(label(entry).map(|label| quote(label.as_bytes())));
         fields.push(quote(show(&entry.path).as_bytes()));
         fields.extend(entry.target.as_deref().map(|target| quote(show(target).as_bytes())));
         let mut line = fields.join(&b',');
@@ -114,6 +117,9 @@ fn object(entry: &FileEntry) -> Value {
     if let Some(sha256) = &entry.sha256 {
         put("sha256", sha256.clone().into());
     }
+    if let Some(label) = &entry.label {
+        put("label", label.as_ref().map(|label| String::from_utf8_lossy(label)).into());
+    }
     if let Some(xattrs) = &entry.xattrs {
         let value = |xattr: &Xattr| {
             let name = String::from_utf8_lossy(&xattr.name).into_owned();
@@ -159,6 +165,12 @@ fn columns(entry: &FileEntry, options: &ListOptions) -> Vec<String> {
     columns
 }
 
+/// The SELinux label, if asked for: `?` where there is none, as in ls.
+fn label(entry: &FileEntry) -> Option<String> {
+    let label = entry.label.as_ref()?;
+    Some(label.as_deref().map_or_else(|| "?".to_owned(), show))
+}
+
 /// What is told on request.
 fn further(entry: &FileEntry, options: &ListOptions) -> Vec<String> {
     let mut columns = Vec::new();
@@ -169,6 +181,7 @@ fn further(entry: &FileEntry, options: &ListOptions) -> Vec<String> {
         columns.extend(extra(&entry.stat));
     }
     columns.extend(entry.sha256.clone());
+    columns.extend(label(entry));
     columns
 }
 

@@ -47,6 +47,7 @@ const ALL: ListOptions = ListOptions {
     extra: false,
     checksums: false,
     xattrs: false,
+    labels: false,
     all: false,
 };
 
@@ -60,6 +61,35 @@ fn text_is_that_of_virt_ls() {
     ] {
         assert_eq!(listed(options), expected, "{options:?}");
     }
+}
+
+#[test]
+fn labels_are_told_as_ls_tells_them() {
+    let mut tree = MemTree::new().file("/d/f", "x").file("/d/g", "").xattr(
+        "/d/f",
+        "security.selinux",
+        "u:object_r:etc_t:s0\0",
+    );
+    let mut told = |options: ListOptions, write: fn(&[FileEntry], &ListOptions, &mut Vec<u8>)| {
+        let mut out = Vec::new();
+        write(&list(&mut tree, b"/d", &options).unwrap(), &options, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let labels = ListOptions { labels: true, ..ListOptions::default() };
+    let as_text = |entries: &[FileEntry], options: &ListOptions, out: &mut Vec<u8>| {
+        text(entries, options, out).unwrap()
+    };
+    assert_eq!(told(labels, as_text), "u:object_r:etc_t:s0 f\n? g\n");
+    let long = told(ListOptions { long: true, ..labels }, as_text);
+    assert!(long.contains(" u:object_r:etc_t:s0 f\n") && long.ends_with(" ? g\n"), "{long}");
+    let table = told(labels, |entries, options, out| csv(entries, options, out).unwrap());
+    assert_eq!(table, "-,0644,1,u:object_r:etc_t:s0,/d/f\n-,0644,0,?,/d/g\n");
+    let objects = told(labels, |entries, _, out| json(entries, out).unwrap());
+    let objects: serde_json::Value = serde_json::from_str(&objects).unwrap();
+    assert_eq!(objects[0]["label"], "u:object_r:etc_t:s0");
+    assert!(objects[1]["label"].is_null() && objects[1].get("xattrs").is_none());
+    let without = told(ListOptions::default(), |entries, _, out| json(entries, out).unwrap());
+    assert!(!without.contains("label"), "{without}");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
+use crate::check::SelinuxMode;
 use crate::disk::Tree;
+use crate::inspect::ProfileMode;
 use crate::inspect::apparmor::apparmor;
 use crate::inspect::selinux::selinux;
-use crate::inspect::{ProfileMode, SelinuxMode};
 use crate::os::files::{optional, read_optional, show};
 
 /// Directories of the agent, which recipes make and move.
@@ -19,7 +20,7 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent, container: bool) -> Repo
         "what the agent uses has SELinux labels",
         labels(tree, agent),
         "SELinux enforces its policy, and lets no service use files without a label, the agent's among them",
-        "let tib seal the image (it runs the image's own setfiles), or create /.autorelabel",
+        "let tib build the image on a base that has its policy, or create /.autorelabel",
     );
     if !container {
         part.warn(

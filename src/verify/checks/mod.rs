@@ -6,6 +6,7 @@ mod package;
 mod path;
 mod resolve;
 mod scan;
+mod selinux;
 mod sysctl;
 mod unit;
 
@@ -102,6 +103,7 @@ impl Image<'_> {
             Check::WorldWritable { below, except } => self.world_writable(below, except),
             Check::Setuid { allow } => self.setuid(allow),
             Check::Links { below, except } => self.links(below, except),
+            Check::SelinuxLabel { path, label } => selinux::check(self.tree, path, label),
             Check::Listens(_) => Err(unusable("only a running system shows it".to_owned())),
         }
     }
