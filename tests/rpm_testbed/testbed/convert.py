@@ -135,7 +135,7 @@ class Files:
             assert content is not None
             with place.open("wb") as stream:
                 shutil.copyfileobj(content, stream, 1 << 20)
-            if path != original and path.startswith(UNITS):
+            if path.startswith(f"{UNITS}/") and place.name != original.rpartition("/")[2]:
                 _drop_alias(place)
             os.utime(place, (member.mtime, member.mtime))
         else:

@@ -83,7 +83,7 @@ def is_below(path: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def _extra(name: str, values: dict[str, Any]) -> Extra:
-    known = {one for one in Extra.__dataclass_fields__}
-    if unknown := values.keys() - known:
+    if unknown := values.keys() - Extra.__dataclass_fields__.keys():
         raise ValueError(f"package.{name} has unknown keys: {', '.join(sorted(unknown))}")
-    return Extra(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return Extra(**given)

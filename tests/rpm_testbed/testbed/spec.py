@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# rpmbuild takes these as patterns, and has no way to quote all of them; one character stands for another.
+# rpmbuild takes these as patterns, and has no way to quote all of them; a question mark stands for any. A pattern ends at
+# the first space, whatever quotes there are.
 _PATTERN = re.compile(r"[\\\[\]*{}?\"]")
+_IN_PATTERN = re.compile(r"[\\\[\]*{}?\"%\s]")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Entry:
 
 def quoted(path: str) -> str:
     """A path of `%files` that stands for itself."""
-    return _PATTERN.sub("?", path.replace("%", "%%"))
+    return _IN_PATTERN.sub("?", path) if _PATTERN.search(path) else path.replace("%", "%%")
 
 
 def text(value: str) -> str:
