@@ -15,6 +15,8 @@ from testbed.spec import Entry, Rpm
 
 # RPM's word for each of Debian's operators.
 _OPERATORS = {"<<": "<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">"}
+# How Debian's packages say "this version, or what was only compiled again".
+_ANY_REBUILD = "+b+~"
 
 
 class Converter:
@@ -85,6 +87,9 @@ class Converter:
         if not relation.operator:
             return relation.name
         operator, text = _OPERATORS[relation.operator], relation.version
+        if relation.operator == "<<" and text.endswith(_ANY_REBUILD):
+            # To RPM the tag, which comes next, is newer than that. All rebuilds come before it.
+            operator, text = "<=", text.removesuffix(_ANY_REBUILD)
         version = Version.parse(text)
         if relation.operator == "=" and not version.revision:
             # A name that is provided has a version without a release, which fits any.

@@ -34,30 +34,41 @@ def main() -> None:
     if root.exists():
         shutil.rmtree(root)
     root.mkdir(mode=0o755)
-    install(root, order)
-    finish(root, order)
-    pack(root, order)
+    try:
+        install(root, order)
+        finish(root, order)
+        pack(root, order)
+    finally:
+        # Outside nobody may remove it.
+        for name in ("proc", "dev"):
+            subprocess.run(["umount", "-R", root / name], check=False, capture_output=True)
+        shutil.rmtree(root)
 
 
 def install(root: Path, order: dict[str, Any]) -> None:
-    """Installs packages with their scripts, the accounts first."""
-    dbpath = order["dbpath"]
-    for name in ("proc", "dev", "sys", "run", "tmp"):
-        (root / name).mkdir()
-    subprocess.run(["mount", "--make-rslave", "/"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "dev"], check=True)
+    """Installs packages, the accounts first."""
+    rpm = ["rpm", "--root", str(root), "--dbpath", order["dbpath"]]
+    run(*rpm, "--import", order["key"])
+    rpm += ["--define", "_pkgverify_level all"]
+    # Scripts are for whoever installs into a running system: the accounts are there, and presets are for all units.
+    run(*rpm, "-i", "--nodeps", "--noscripts", *order["first"])
+    run(*rpm, "-i", "--noscripts", *order["packages"])
+    # When the first came there were no names of users yet.
+    run(*rpm, "--restore", "setup", "base-files")
+    run("mount", "--make-rslave", "/")
+    for name in ("dev", "proc"):
+        (root / name).mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(root / "dev"))
     for device in ("null", "zero", "urandom", "random"):
         (root / "dev" / device).touch()
-        subprocess.run(["mount", "--bind", f"/dev/{device}", root / "dev" / device], check=True)
-    subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
-    rpm = ["rpm", "--root", str(root), "--dbpath", dbpath, "--define", "_pkgverify_level all"]
-    subprocess.run([*rpm, "--import", order["key"]], check=True)
-    # What holds the programs of scripts comes in the order of the packages' relations; these have a circle in them.
-    subprocess.run([*rpm, "-i", "--nodeps", "--noscripts", *order["first"]], check=True)
-    subprocess.run([*rpm, "-i", "--noscripts", *order["packages"]], check=True)
-    subprocess.run([*rpm, "-e", "--test", "testbed-nothing"], check=False, capture_output=True)
-    subprocess.run(["chroot", root, "ldconfig"], check=True)
-    subprocess.run(["chroot", root, "systemctl", "--quiet", "preset-all"], check=True)
+        run("mount", "--bind", f"/dev/{device}", str(root / "dev" / device))
+    run("mount", "-t", "proc", "proc", str(root / "proc"))
+    run("chroot", str(root), "ldconfig")
+    run("chroot", str(root), "systemctl", "--quiet", "preset-all")
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True)
 
 
 def finish(root: Path, order: dict[str, Any]) -> None:
@@ -85,7 +96,7 @@ def finish(root: Path, order: dict[str, Any]) -> None:
             shutil.copy(grub / "boot.img", place)
         (root / "tmp/load.cfg").unlink()
     for name in ("proc", "dev"):
-        subprocess.run(["umount", "-R", root / name], check=True)
+        run("umount", "-R", str(root / name))
     for left in (root / "dev").iterdir():
         left.unlink()
 
