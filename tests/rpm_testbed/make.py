@@ -74,22 +74,26 @@ def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say
     (cache / "key.asc").write_text(key.public())
     place = cache / variant.key
     place.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="image-") as directory:
-        here = Path(directory)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="image-") as image_directory:
+        here = Path(image_directory)
         root = here / "release"
         root.mkdir()
         release = variant.release(url, key.public(), root).build(root, place, here, PAYLOAD)
         key.sign_packages([release])
         others = [path for path in rpms.glob("*.rpm") if path not in guest]
         repository.make(place / "repository" / variant.repositories[0], [*guest, release], key)
-        repository.make(place / "repository" / variant.repositories[1], others, key, (HERE / "modules.yaml").read_text())
+        repository.make(
+            place / "repository" / variant.repositories[1], others, key, (HERE / "modules.yaml").read_text()
+        )
         say("repositories are made")
         kernel = next(path for path in guest if path.name.startswith("kernel-core-"))
         first = [path for path in guest if path.name.startswith(("setup-", "base-files-"))]
         query = ["rpm", "-qp", "--qf", "[%{FILENAMES}\n]", str(kernel)]
         listed = subprocess.run(query, check=True, capture_output=True, text=True).stdout.splitlines()
         version = next(one.removeprefix("/boot/vmlinuz-") for one in listed if one.startswith("/boot/vmlinuz-"))
-        parts = image.Parts(first, [path for path in [*guest, release] if path not in first], version, cache / "key.asc")
+        parts = image.Parts(
+            first, [path for path in [*guest, release] if path not in first], version, cache / "key.asc"
+        )
         output = place / "image.qcow2"
         image.make(variant, parts, here, output)
     say(f"{output} is made")

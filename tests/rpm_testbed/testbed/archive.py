@@ -10,17 +10,66 @@ from pathlib import Path
 from testbed.debian import paragraph
 
 # What the guest consists of.
-GUEST = (
-    "acl attr auditd btrfs-progs ca-certificates chrony cloud-guest-utils cloud-init curl dbus dnf dracut e2fsprogs fdisk gnupg "
-    "grub-common grub-efi-amd64-bin grub-pc-bin grub2-common iproute2 iputils-ping kmod less libpam-systemd linux-image-amd64 "
-    "network-manager openssh-client openssh-server policycoreutils procps python3 python3-semanage rpm selinux-policy-default "
-    "selinux-utils semodule-utils sudo systemd-sysv udev util-linux-extra xfsprogs zstd"
-).split()
+GUEST = [
+    "acl",
+    "attr",
+    "auditd",
+    "btrfs-progs",
+    "ca-certificates",
+    "chrony",
+    "cloud-guest-utils",
+    "cloud-init",
+    "curl",
+    "dbus",
+    "dnf",
+    "dracut",
+    "e2fsprogs",
+    "fdisk",
+    "gnupg",
+    "grub-common",
+    "grub-efi-amd64-bin",
+    "grub-pc-bin",
+    "grub2-common",
+    "iproute2",
+    "iputils-ping",
+    "kmod",
+    "less",
+    "libpam-systemd",
+    "linux-image-amd64",
+    "network-manager",
+    "openssh-client",
+    "openssh-server",
+    "policycoreutils",
+    "procps",
+    "python3",
+    "python3-semanage",
+    "rpm",
+    "selinux-policy-default",
+    "selinux-utils",
+    "semodule-utils",
+    "sudo",
+    "systemd-sysv",
+    "udev",
+    "util-linux-extra",
+    "xfsprogs",
+    "zstd",
+]
 # What only the repositories have.
-OFFERED = (
-    "bash-completion iptables logrotate mariadb-backup mariadb-client mariadb-server podman postgresql-15 postgresql-client-15 "
-    "redis-server redis-tools rsync socat"
-).split()
+OFFERED = [
+    "bash-completion",
+    "iptables",
+    "logrotate",
+    "mariadb-backup",
+    "mariadb-client",
+    "mariadb-server",
+    "podman",
+    "postgresql-15",
+    "postgresql-client-15",
+    "redis-server",
+    "redis-tools",
+    "rsync",
+    "socat",
+]
 HOOK = Path(__file__).with_name("archive.sh")
 
 

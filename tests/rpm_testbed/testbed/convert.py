@@ -65,11 +65,9 @@ class Converter:
             recommends=self._all(deb, "Recommends"),
             suggests=self._all(deb, "Suggests"),
             provides=[*provides, *extra.provides],
-            # A package may conflict with a name of its own: no other of that name beside it. RPM would refuse it. What it
+            # A package may conflict with a name of its own: no other of that name beside it. RPM refuses it. What it
             # breaks only says in which order Debian upgrades.
-            conflicts=[
-                self._one(one) for group in deb.relations("Conflicts") for one in group if one.name not in own
-            ],
+            conflicts=[self._one(one) for group in deb.relations("Conflicts") for one in group if one.name not in own],
             obsoletes=list(extra.obsoletes),
         )
 
@@ -188,7 +186,6 @@ class Files:
 
 
 def _drop_alias(unit: Path) -> None:
-    """Takes a unit's other name out of it if that has become its first: systemd enables no unit of the name of a link."""
+    """Takes a unit's other name out of it if that has become its first: systemd enables no link."""
     lines = unit.read_text().splitlines(keepends=True)
     unit.write_text("".join(line for line in lines if line.strip() != f"Alias={unit.name}"))
-

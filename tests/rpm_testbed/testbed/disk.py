@@ -66,7 +66,9 @@ def bios_boot(disk: Path, place: tuple[int, int], boot: bytes, core: bytes) -> N
         raise ValueError(f"GRUB's core image of {len(core)} bytes does not fit into {room}")
     loaded = bytearray(core.ljust(sectors * SECTOR, b"\0"))
     # The first sector ends in a list of runs, read backwards: where, how many, to which segment. Nothing ends it.
-    loaded[488:512] = bytes(12) + (start // SECTOR + 1).to_bytes(8, "little") + (sectors - 1).to_bytes(2, "little") + b"\x20\x08"
+    loaded[488:512] = (
+        bytes(12) + (start // SECTOR + 1).to_bytes(8, "little") + (sectors - 1).to_bytes(2, "little") + b"\x20\x08"
+    )
     with disk.open("r+b") as stream:
         stream.write(first[:440])
         stream.seek(start)
@@ -74,7 +76,7 @@ def bios_boot(disk: Path, place: tuple[int, int], boot: bytes, core: bytes) -> N
 
 
 def fill(disk: Path, archive: Path, ids: Ids, root: str) -> None:
-    """Makes the file systems and unpacks the archive, in one session of libguestfs: only root can give labels to files."""
+    """Makes the file systems and unpacks the archive, in one session of libguestfs: only root gives labels."""
     options = {"xfs": "", "ext4": ""}[root]
     script = f"""
 run

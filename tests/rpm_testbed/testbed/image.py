@@ -78,7 +78,19 @@ def make(variant: Variant, parts: Parts, work: Path, output: Path) -> None:
     boot, core = _grub(archive)
     disk.bios_boot(raw, places["biosboot"], boot, core)
     disk.fill(raw, archive, ids, variant.root)
-    command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", str(raw), str(output)]
+    command = [
+        "qemu-img",
+        "convert",
+        "-f",
+        "raw",
+        "-O",
+        "qcow2",
+        "-c",
+        "-o",
+        "compression_type=zstd",
+        str(raw),
+        str(output),
+    ]
     subprocess.run(command, check=True)
 
 

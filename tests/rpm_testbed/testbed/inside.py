@@ -1,4 +1,4 @@
-"""What runs in a user namespace whose root owns the guest's files: packages are installed, and all is packed into an archive.
+"""What runs in a user namespace whose root owns the guest: packages are installed, and all is packed into an archive.
 
 usage: inside.py ORDER, a JSON file. It uses nothing but the standard library and programs.
 """
@@ -89,7 +89,20 @@ def finish(root: Path, order: dict[str, Any]) -> None:
         out = root / target.lstrip("/")
         out.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["chroot", root, "grub-mkimage", "-O", platform, "-o", target, "-c", "/tmp/load.cfg", "-p", "/grub2", *modules],
+            [
+                "chroot",
+                root,
+                "grub-mkimage",
+                "-O",
+                platform,
+                "-o",
+                target,
+                "-c",
+                "/tmp/load.cfg",
+                "-p",
+                "/grub2",
+                *modules,
+            ],
             check=True,
         )
         if platform == "i386-pc":

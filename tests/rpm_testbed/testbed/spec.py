@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# rpmbuild takes these as patterns, and has no way to quote all of them; a question mark stands for any. A pattern ends at
+# rpmbuild takes these as patterns, and cannot quote all of them; a question mark stands for any. A pattern ends at
 # the first space, whatever quotes there are.
 _PATTERN = re.compile(r"[\\\[\]*{}?\"]")
 _IN_PATTERN = re.compile(r"[\\\[\]*{}?\"%\s]")

@@ -13,7 +13,16 @@ from testbed.naming import Naming, is_below
 from testbed.spec import Entry, Rpm
 
 # These come first, so that users have their numbers when other packages' files arrive.
-ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid", "/etc/shells", "/etc/profile")
+ACCOUNTS = (
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/subuid",
+    "/etc/subgid",
+    "/etc/shells",
+    "/etc/profile",
+)
 
 _INITRAMFS = re.compile(r"^/boot/initrd\.img-(?P<version>.*)$")
 

@@ -9,12 +9,27 @@ from pathlib import Path
 from testbed.spec import Entry, Rpm
 
 # What Red Hat's family starts by itself, in its own words; everything else is off.
-_PRESETS = (
-    "NetworkManager.service NetworkManager-dispatcher.service NetworkManager-wait-online.service auditd.service "
-    "chronyd.service cloud-config.service cloud-final.service cloud-init.service cloud-init-local.service "
-    "cloud-init-hotplugd.socket dbus.socket getty@.service podman.socket remote-fs.target sshd.service "
-    "systemd-pstore.service fstrim.timer logrotate.timer dnf-makecache.timer"
-).split()
+_PRESETS = [
+    "NetworkManager.service",
+    "NetworkManager-dispatcher.service",
+    "NetworkManager-wait-online.service",
+    "auditd.service",
+    "chronyd.service",
+    "cloud-config.service",
+    "cloud-final.service",
+    "cloud-init.service",
+    "cloud-init-local.service",
+    "cloud-init-hotplugd.socket",
+    "dbus.socket",
+    "getty@.service",
+    "podman.socket",
+    "remote-fs.target",
+    "sshd.service",
+    "systemd-pstore.service",
+    "fstrim.timer",
+    "logrotate.timer",
+    "dnf-makecache.timer",
+]
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class Variant:
         return "".join(f'{key}="{value}"\n' for key, value in fields.items() if value)
 
     def files(self, url: str, key: str) -> dict[str, str]:
-        """The files of the release's package. `url` is where its repositories are, `key` the armoured key they go by."""
+        """The release's files. `url` is where its repositories are, `key` the armoured key they go by."""
         key_path = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{self.id}-{self.major}"
         sections = [
             f"[{name}]\nname={self.name} $releasever - {name}\nbaseurl={url}/{name}\ngpgcheck=1\nrepo_gpgcheck=1\n"

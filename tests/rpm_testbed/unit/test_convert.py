@@ -22,14 +22,23 @@ class Described(unittest.TestCase):
     def describe(self, **fields: str) -> list[str]:
         converter = Converter(Naming.read(HERE / "names.toml"), DIST, "", HERE, HERE)
         all_fields = {"Package": "a", "Version": "1-2", "Architecture": "amd64", **fields}
-        rpm = converter.describe(Deb(HERE, {key.replace("_", "-"): value for key, value in all_fields.items()}, frozenset()))
+        rpm = converter.describe(
+            Deb(HERE, {key.replace("_", "-"): value for key, value in all_fields.items()}, frozenset())
+        )
         return [*rpm.requires, *rpm.provides, *rpm.conflicts]
 
     def test_relations(self) -> None:
         for field, text, expected in (
-            ("Depends", "b (= 1-2), c (>= 1-2), d (<< 3~), e | f (>> 4)", [
-                "b = 1-2.el9", "c >= 1-2", "d < 3~-0", "(e or f > 4-0.el9)",
-            ]),
+            (
+                "Depends",
+                "b (= 1-2), c (>= 1-2), d (<< 3~), e | f (>> 4)",
+                [
+                    "b = 1-2.el9",
+                    "c >= 1-2",
+                    "d < 3~-0",
+                    "(e or f > 4-0.el9)",
+                ],
+            ),
             ("Pre_Depends", "dpkg (>= 1.17), debconf | cdebconf", []),
             ("Provides", "b (= 5), c", ["b = 5", "c"]),
             ("Conflicts", "a, b (<< 2)", ["b < 2-0"]),

@@ -41,7 +41,9 @@ class Built(unittest.TestCase):
         rpm.entries = entries
         self.root.joinpath("var/a").mkdir(parents=True)
         package = self.build(rpm, {entry.path: entry.path for entry in entries if "dir" not in entry.flags})
-        listed = query(package, "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME} %{FILEGROUPNAME} %{FILEFLAGS:fflags}\n]")
+        listed = query(
+            package, "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME} %{FILEGROUPNAME} %{FILEFLAGS:fflags}\n]"
+        )
         self.assertEqual(
             sorted(listed),
             [
