@@ -17,7 +17,7 @@ dnf, to resolve packages of Enterprise Linux and Fedora guests|python3-dnf rpm
 compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg openssl xz-utils dosfstools mtools attr grub-common systemd apparmor selinux-utils patch skopeo sudo strace jq
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
-tests: repositories of RPM packages|createrepo-c
+tests: packages and repositories of Red Hat's family|createrepo-c dnf
 tests: a browser that shows reports|$(apt_browser)
 booting an image: a config drive, firmware, ssh, a message broker|xorriso ovmf openssh-client rabbitmq-server
 proving an image with Trove's control plane: its databases|$(apt_mariadb)
@@ -38,7 +38,7 @@ compiling tib|gcc pkgconf-pkg-config
 tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish dpkg gnupg2 openssl xz dosfstools mtools attr grub2-tools systemd libselinux-utils patch skopeo sudo strace jq
 booting an image: a config drive, firmware, ssh|xorriso edk2-ovmf openssh-clients
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm-build libdb-utils
-tests: repositories of RPM packages|createrepo_c rpm-sign
+tests: packages and repositories of Red Hat's family|createrepo_c rpm-sign
 tests: a browser that shows reports|chromium-headless
 LIST
         # Enterprise Linux has RabbitMQ in a repository for OpenStack alone; whoever has that has it on offer.

@@ -1,0 +1,139 @@
+"""The systems of the family, and the package of each that says which one it is."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.spec import Entry, Rpm
+
+# What Red Hat's family starts by itself, in its own words; everything else is off.
+_PRESETS = [
+    "NetworkManager.service",
+    "NetworkManager-dispatcher.service",
+    "NetworkManager-wait-online.service",
+    "auditd.service",
+    "chronyd.service",
+    "cloud-config.service",
+    "cloud-final.service",
+    "cloud-init.service",
+    "cloud-init-local.service",
+    "cloud-init-hotplugd.socket",
+    "dbus.socket",
+    "getty@.service",
+    "podman.socket",
+    "remote-fs.target",
+    "sshd.service",
+    "systemd-pstore.service",
+    "fstrim.timer",
+    "logrotate.timer",
+    "dnf-makecache.timer",
+]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A system, as variants.toml has it."""
+
+    key: str
+    id: str
+    name: str
+    version: str
+    version_id: str
+    id_like: str
+    platform: str
+    cpe: str
+    home: str
+    release_package: str
+    repositories: list[str]
+    user: str
+    # File system of the root.
+    root: str
+    # Where the database of packages lies, and of which kind it is.
+    dbpath: str
+    database: str
+
+    @classmethod
+    def read(cls, path: Path, key: str) -> Variant:
+        with path.open("rb") as stream:
+            table = tomllib.load(stream)
+        if key not in table:
+            raise ValueError(f"there is no variant {key}; there are {', '.join(table)}")
+        return cls(key=key, **table[key])
+
+    @property
+    def major(self) -> str:
+        return self.version_id.partition(".")[0]
+
+    @property
+    def pretty(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def os_release(self) -> str:
+        fields = {
+            "NAME": self.name,
+            "VERSION": self.version,
+            "ID": self.id,
+            "ID_LIKE": self.id_like,
+            "VERSION_ID": self.version_id,
+            "PLATFORM_ID": self.platform,
+            "PRETTY_NAME": self.pretty,
+            "ANSI_COLOR": "0;32",
+            "CPE_NAME": self.cpe,
+            "HOME_URL": self.home,
+        }
+        return "".join(f'{key}="{value}"\n' for key, value in fields.items() if value)
+
+    def files(self, url: str, key: str) -> dict[str, str]:
+        """The release's files. `url` is where its repositories are, `key` the armoured key they go by."""
+        key_path = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{self.id}-{self.major}"
+        sections = [
+            f"[{name}]\nname={self.name} $releasever - {name}\nbaseurl={url}/{name}\ngpgcheck=1\nrepo_gpgcheck=1\n"
+            f"enabled=1\ncountme=1\nmetadata_expire=6h\ngpgkey=file://{key_path}\n"
+            for name in self.repositories
+        ]
+        return {
+            "/usr/lib/os-release": self.os_release(),
+            "/etc/redhat-release": f"{self.name} release {self.version}\n",
+            "/etc/system-release-cpe": f"{self.cpe}\n",
+            "/etc/issue": "\\S\nKernel \\r on an \\m\n\n",
+            f"/etc/yum.repos.d/{self.id}.repo": "\n".join(sections),
+            key_path: key,
+            "/usr/lib/rpm/macros.d/macros.dist": (
+                f"%dist .el{self.major}\n%rhel {self.major}\n%_dbpath {self.dbpath}\n%_db_backend sqlite\n"
+            ),
+            "/usr/lib/systemd/system-preset/90-default.preset": "".join(f"enable {unit}\n" for unit in _PRESETS),
+            "/usr/lib/systemd/system-preset/99-default-disable.preset": "disable *\n",
+            "/etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
+            "/etc/cloud/cloud.cfg.d/05_distribution.cfg": (
+                f"system_info:\n  distro: {self.id}\n  default_user:\n    name: {self.user}\n    lock_passwd: true\n"
+                '    groups: [adm, systemd-journal]\n    sudo: ["ALL=(ALL) NOPASSWD:ALL"]\n    shell: /bin/bash\n'
+                "disable_root: true\nssh_pwauth: false\n"
+            ),
+        }
+
+    def release(self, url: str, key: str, root: Path) -> Rpm:
+        """The release's package, whose files are put below `root`."""
+        entries = []
+        for path, text in self.files(url, key).items():
+            place = root / path.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+            flags = ("config(noreplace)",) if path.startswith("/etc/") else ()
+            entries.append(Entry(path, 0o644, flags=flags))
+        for path, target in {
+            "/etc/os-release": "../usr/lib/os-release",
+            "/etc/system-release": "redhat-release",
+            f"/etc/{self.id}-release": "redhat-release",
+        }.items():
+            (root / path.lstrip("/")).symlink_to(target)
+            entries.append(Entry(path, 0o777, link=True))
+        return Rpm(
+            name=self.release_package,
+            version=self.version_id,
+            release=f"1.el{self.major}",
+            summary=f"{self.name} release files",
+            provides=[f"system-release = {self.version_id}", f"system-release({self.major})", "redhat-release"],
+            entries=entries,
+        )
