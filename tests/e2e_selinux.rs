@@ -219,9 +219,10 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     let verify = |label: &str, code| {
         let text = format!("[[check]]\ncheck = 'selinux-label'\npath = '/srv/a'\nlabel = '{label}'\n");
         fs::write(path("site.toml"), text).unwrap();
-        let arguments =
-            ["verify".into(), image.clone().into_os_string(), "--checks".into(), path("site.toml").into()];
-        run_tib(arguments).expect(code);
+        let (image, site) = (image.clone().into_os_string(), path("site.toml").into());
+        let arguments = ["verify".into(), image, "--checks".into(), site, "--recipe".into()];
+        let recipe = path("labelled.toml").into_os_string();
+        run_tib(arguments.into_iter().chain([recipe])).expect(code);
     };
     ["policy", "srv_t", "system_u:object_r:srv_t:s0"].iter().for_each(|label| verify(label, 0));
     ["etc_t", "system_u:object_r:srv_t:s1"].iter().for_each(|label| verify(label, 8));
