@@ -58,7 +58,7 @@ path = "/usr/sbin/semodule"
 mode = "0755"
 text = """
 #!/bin/sh
-echo "$@" >/srv/keep/semodule
+echo "called: $*" >/srv/keep/semodule
 """
 
 [[selinux]]
@@ -147,7 +147,11 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     let base = small::base(&Shape::default());
     let image = path("image.qcow2");
     let mut build = tib();
-    build.args(["build", "labelled", "--recipe-dir"]).arg(place.path()).arg("--base").arg(&base);
+    build
+        .args(["build", "labelled", "--no-cache", "--recipe-dir"])
+        .arg(place.path())
+        .arg("--base")
+        .arg(&base);
     build.arg("--output").arg(&image);
     let built = outcome(&mut build);
     assert_eq!(built.code, Some(0), "{}", built.stderr);
@@ -207,7 +211,7 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     assert!(there.is_empty(), "the image would label its files once more");
     let text = |file: &str| run_tib(["cat".into(), image.clone().into_os_string(), file.into()]).expect(0);
     assert_eq!(text("/etc/selinux/config"), "SELINUX=enforcing\nSELINUXTYPE=tib\n");
-    assert_eq!(text("/srv/keep/semodule"), "-n -B -s tib\n");
+    assert_eq!(text("/srv/keep/semodule"), "called: -n -B -s tib\n");
     assert!(text("/var/lib/selinux/tib/active/booleans.local").ends_with("\nmysql_connect_any=1\n"));
     let ports = "portcon tcp 3307 system_u:object_r:mysqld_port_t:s0\n\
                  portcon udp 4000 - 4010 system_u:object_r:p_t:s0\n";
@@ -215,9 +219,10 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     let verify = |label: &str, code| {
         let text = format!("[[check]]\ncheck = 'selinux-label'\npath = '/srv/a'\nlabel = '{label}'\n");
         fs::write(path("site.toml"), text).unwrap();
-        let arguments =
-            ["verify".into(), image.clone().into_os_string(), "--checks".into(), path("site.toml").into()];
-        run_tib(arguments).expect(code);
+        let (image, site) = (image.clone().into_os_string(), path("site.toml").into());
+        let arguments = ["verify".into(), image, "--checks".into(), site, "--recipe".into()];
+        let recipe = path("labelled.toml").into_os_string();
+        run_tib(arguments.into_iter().chain([recipe])).expect(code);
     };
     ["policy", "srv_t", "system_u:object_r:srv_t:s0"].iter().for_each(|label| verify(label, 0));
     ["etc_t", "system_u:object_r:srv_t:s1"].iter().for_each(|label| verify(label, 8));
