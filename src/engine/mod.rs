@@ -4,6 +4,7 @@
 //! appliance. What a build needs only while it runs is entered and left by [`Scaffold`].
 
 mod accounts;
+mod apparmor;
 mod error;
 mod init;
 mod payload;
@@ -23,4 +24,4 @@ pub use steps::{StageMaterials, run_stage};
 
 /// Version of what steps mean. Raised whenever the same step would leave a different guest, so that layers
 /// made by an older tib are not reused. `semantics_tests` holds every script against it.
-pub const SEMANTICS: u32 = 3;
+pub const SEMANTICS: u32 = 4;

@@ -15,8 +15,8 @@ use crate::distro::{Family, OsRelease, well_known};
 use crate::guest::{Access, Guest};
 use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
-    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Stage,
-    StageName, Step, UserStep,
+    AgentStep, ApparmorMode, ApparmorStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep,
+    ScriptStep, ServiceStep, Stage, StageName, Step, UserStep,
 };
 
 const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");
@@ -39,7 +39,7 @@ macro_rules! assert_story {
 const IN_GUEST: StagePackages = StagePackages::InGuest { day: 0 };
 
 /// Number of kinds that [`kind`] knows.
-const KINDS: usize = 11;
+const KINDS: usize = 12;
 
 /// A new kind of step does not compile here until it has a number, and then lacks a step in [`steps`].
 fn kind(step: &Step) -> usize {
@@ -54,6 +54,7 @@ fn kind(step: &Step) -> usize {
         Step::AuthorizedKeys { .. } => 7,
         Step::Service(_) => 8,
         Step::Script(_) => 9,
+        Step::Apparmor(_) => 10,
         Step::Agent(_) => KINDS - 1,
     }
 }
@@ -92,6 +93,12 @@ fn steps(masks: bool) -> Vec<Step> {
             constraints: None,
         })
     };
+    let apparmor = ApparmorStep {
+        profile: "own".to_owned(),
+        content: Some(Content::Text("profile own {\n  include <local/own>\n}\n".to_owned())),
+        local: Some("/tmp/ rw,\n".to_owned()),
+        mode: Some(ApparmorMode::Complain),
+    };
     let mut steps = vec![
         Step::Repository(RepositoryStep {
             name: "pgdg".to_owned(),
@@ -127,6 +134,7 @@ fn steps(masks: bool) -> Vec<Step> {
             text: "true\n".to_owned(),
             network: false,
         }),
+        Step::Apparmor(apparmor),
         service("a.service", ServiceState::Enabled),
         service("b.service", ServiceState::Enabled),
         service("c.service", ServiceState::Disabled),

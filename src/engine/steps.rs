@@ -115,6 +115,12 @@ impl Runner<'_> {
                 self.accounts = None;
                 self.run(&script.purpose, &script.text)
             }
+            Step::Apparmor(step) => {
+                if let Some(file) = step.file() {
+                    self.file(&file)?;
+                }
+                super::apparmor::apply(self.guest, step)
+            }
             Step::Agent(agent) => self.agent(agent),
         }
     }

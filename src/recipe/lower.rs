@@ -282,10 +282,11 @@ fn rank(step: &Step) -> u8 {
         Step::Directory { .. } => 4,
         Step::File(_) => 5,
         Step::Link { .. } => 6,
-        Step::Script(_) => 7,
-        Step::Service(_) => 8,
-        Step::Agent(_) => 9,
-        Step::AuthorizedKeys { .. } => 10,
+        Step::Apparmor(_) => 7,
+        Step::Script(_) => 8,
+        Step::Service(_) => 9,
+        Step::Agent(_) => 10,
+        Step::AuthorizedKeys { .. } => 11,
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::StageName;
+use super::apparmor::Apparmor;
 use super::contract::Contract;
 use super::when::When;
 use crate::check::ServiceState;
@@ -81,6 +82,10 @@ pub(super) struct RecipeFile {
     #[serde(default)]
     #[schemars(with = "Vec<Sysctl>")]
     pub(super) sysctl: Vec<Spanned<Sysctl>>,
+    /// Profiles of AppArmor: additions and modes.
+    #[serde(default)]
+    #[schemars(with = "Vec<Apparmor>")]
+    pub(super) apparmor: Vec<Spanned<Apparmor>>,
     /// Symbolic links.
     #[serde(default)]
     #[schemars(with = "Vec<Link>")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::AgentCode;
+use super::{AgentCode, ApparmorStep};
 use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::toml_text::Place;
@@ -49,6 +49,8 @@ pub enum Step {
         /// Keys in OpenSSH's one-line form.
         keys: Vec<String>,
     },
+    /// Sets up a profile of AppArmor.
+    Apparmor(ApparmorStep),
     /// Sets whether a unit starts at boot.
     Service(ServiceStep),
     /// Runs a script in the guest.
@@ -249,6 +251,11 @@ impl Step {
         match &mut step {
             Self::Repository(repository) => repository.key.forget_place(),
             Self::File(file) => file.content.forget_place(),
+            Self::Apparmor(step) => {
+                if let Some(content) = &mut step.content {
+                    content.forget_place();
+                }
+            }
             Self::Agent(agent) => {
                 agent.source.forget_place();
                 if let Some(constraints) = &mut agent.constraints {
@@ -299,6 +306,7 @@ impl Step {
             Self::AuthorizedKeys { user, keys } => {
                 format!("{} SSH key{} for {user}", keys.len(), if keys.len() == 1 { "" } else { "s" })
             }
+            Self::Apparmor(step) => step.summary(),
             Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
             Self::Script(s) => format!("script: {}", s.purpose),
             Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),
