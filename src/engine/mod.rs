@@ -4,6 +4,7 @@
 //! appliance. What a build needs only while it runs is entered and left by [`Scaffold`].
 
 mod accounts;
+mod apparmor;
 mod error;
 mod init;
 mod label;

@@ -20,6 +20,8 @@ rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /loader/random-s
 rm -f /boot/loader/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed
 rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/* /var/cache/apt/*.bin
 rm -rf /var/cache/dnf/* /var/cache/yum/* /var/cache/libdnf5/* /var/cache/zypp/*
+# Compiled for the kernel that compiled them.
+rm -rf /var/cache/apparmor/* /etc/apparmor.d/cache/* /etc/apparmor.d/cache.d/*
 rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
 rm -rf /var/lib/cloud/* /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease
 rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init /etc/udev/rules.d/70-persistent-net.rules

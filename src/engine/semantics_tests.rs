@@ -15,8 +15,8 @@ use crate::distro::{Family, OsRelease, well_known};
 use crate::guest::{Access, Guest};
 use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
-    AgentStep, Content, FcontextRule, FileStep, GroupStep, PackagesStep, PortRule, RepositoryStep,
-    ScriptStep, SelinuxStep, ServiceStep, Stage, StageName, Step, UserStep,
+    AgentStep, ApparmorMode, ApparmorStep, Content, FcontextRule, FileStep, GroupStep, PackagesStep, PortRule,
+    RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage, StageName, Step, UserStep,
 };
 
 const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");
@@ -39,7 +39,7 @@ macro_rules! assert_story {
 const IN_GUEST: StagePackages = StagePackages::InGuest { day: 0 };
 
 /// Number of kinds that [`kind`] knows.
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// A new kind of step does not compile here until it has a number, and then lacks a step in [`steps`].
 fn kind(step: &Step) -> usize {
@@ -55,6 +55,7 @@ fn kind(step: &Step) -> usize {
         Step::Service(_) => 8,
         Step::Script(_) => 9,
         Step::Selinux(_) => 10,
+        Step::Apparmor(_) => 11,
         Step::Agent(_) => KINDS - 1,
     }
 }
@@ -108,6 +109,12 @@ fn steps(masks: bool) -> Vec<Step> {
             label: "u:r:p_t:s0".to_owned(),
         }],
     };
+    let apparmor = ApparmorStep {
+        profile: "own".to_owned(),
+        content: Some(Content::Text("profile own {\n  include <local/own>\n}\n".to_owned())),
+        local: Some("/tmp/ rw,\n".to_owned()),
+        mode: Some(ApparmorMode::Complain),
+    };
     let mut steps = vec![
         Step::Repository(RepositoryStep {
             name: "pgdg".to_owned(),
@@ -144,6 +151,7 @@ fn steps(masks: bool) -> Vec<Step> {
             network: false,
         }),
         Step::Selinux(selinux),
+        Step::Apparmor(apparmor),
         service("a.service", ServiceState::Enabled),
         service("b.service", ServiceState::Enabled),
         service("c.service", ServiceState::Disabled),

@@ -116,6 +116,12 @@ impl Runner<'_> {
                 self.run(&script.purpose, &script.text)
             }
             Step::Selinux(selinux) => super::selinux::apply(self.guest, selinux),
+            Step::Apparmor(step) => {
+                if let Some(file) = step.file() {
+                    self.file(&file)?;
+                }
+                super::apparmor::apply(self.guest, step)
+            }
             Step::Agent(agent) => self.agent(agent),
         }
     }

@@ -27,6 +27,7 @@ fn of_step(step: &Step, all: &[&Step]) -> Vec<Check> {
         }
         Step::Link { path, target } => vec![link(path, target)],
         Step::AuthorizedKeys { user, keys } => of_keys(user, keys, all),
+        Step::Apparmor(step) => step.checks(),
         Step::Service(step) => {
             vec![Check::Unit { name: step.unit.clone(), exists: true, state: Some(step.state) }]
         }

@@ -21,6 +21,7 @@ pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     files(plan)?;
     settings(plan)?;
     super::selinux_items::lower(plan)?;
+    super::apparmor::lower(plan)?;
     services(plan)?;
     remarks(plan)
 }
@@ -182,7 +183,7 @@ fn content(plan: &Lowering<'_>, at: &At<'_>, item: &File, path: &str) -> Result<
 }
 
 /// A file of the host, relative to the recipe that names it.
-fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
+pub(super) fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
     match &at.source.dir {
         Some(dir) => Lowering::host_file(&dir.join(file))
             .map_err(|source| RecipeError::Read { recipe: at.source.name().to_owned(), source }),

@@ -283,10 +283,11 @@ fn rank(step: &Step) -> u8 {
         Step::File(_) => 5,
         Step::Link { .. } => 6,
         Step::Selinux(_) => 7,
-        Step::Script(_) => 8,
-        Step::Service(_) => 9,
-        Step::Agent(_) => 10,
-        Step::AuthorizedKeys { .. } => 11,
+        Step::Apparmor(_) => 8,
+        Step::Script(_) => 9,
+        Step::Service(_) => 10,
+        Step::Agent(_) => 11,
+        Step::AuthorizedKeys { .. } => 12,
     }
 }
 

@@ -5,6 +5,7 @@
 //! A [`Library`] finds recipes and follows what they extend; a [`Recipe`] and a [`Request`] make a [`Plan`].
 //! How a recipe is written is in `docs/recipes.md`.
 
+mod apparmor;
 mod contract;
 mod derive;
 mod embedded;
@@ -27,6 +28,7 @@ mod when;
 #[cfg(test)]
 mod tests;
 
+pub use apparmor::{ApparmorMode, ApparmorStep};
 pub use contract::Contract;
 pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};

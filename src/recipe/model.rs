@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::StageName;
+use super::apparmor::Apparmor;
 use super::contract::Contract;
 use super::selinux::Selinux;
 use super::when::When;
@@ -86,6 +87,10 @@ pub(super) struct RecipeFile {
     #[serde(default)]
     #[schemars(with = "Vec<Selinux>")]
     pub(super) selinux: Vec<Spanned<Selinux>>,
+    /// Profiles of AppArmor: additions and modes.
+    #[serde(default)]
+    #[schemars(with = "Vec<Apparmor>")]
+    pub(super) apparmor: Vec<Spanned<Apparmor>>,
     /// Symbolic links.
     #[serde(default)]
     #[schemars(with = "Vec<Link>")]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::AgentCode;
 use super::selinux::SelinuxStep;
+use super::{AgentCode, ApparmorStep};
 use crate::check::ServiceState;
 use crate::digest::Digest;
 use crate::toml_text::Place;
@@ -52,6 +52,8 @@ pub enum Step {
     },
     /// Sets up SELinux.
     Selinux(SelinuxStep),
+    /// Sets up a profile of AppArmor.
+    Apparmor(ApparmorStep),
     /// Sets whether a unit starts at boot.
     Service(ServiceStep),
     /// Runs a script in the guest.
@@ -252,6 +254,11 @@ impl Step {
         match &mut step {
             Self::Repository(repository) => repository.key.forget_place(),
             Self::File(file) => file.content.forget_place(),
+            Self::Apparmor(step) => {
+                if let Some(content) = &mut step.content {
+                    content.forget_place();
+                }
+            }
             Self::Agent(agent) => {
                 agent.source.forget_place();
                 if let Some(constraints) = &mut agent.constraints {
@@ -304,6 +311,7 @@ impl Step {
                 format!("{} SSH key{} for {user}", keys.len(), if keys.len() == 1 { "" } else { "s" })
             }
             Self::Selinux(selinux) => selinux.summary(),
+            Self::Apparmor(step) => step.summary(),
             Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
             Self::Script(s) => format!("script: {}", s.purpose),
             Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),

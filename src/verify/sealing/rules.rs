@@ -64,6 +64,17 @@ pub(super) const RULES: &[Rule] = &[
         fix: "run `zypper clean --all`",
     },
     Rule {
+        title: "no AppArmor caches",
+        families: &[],
+        search: Content(&[
+            "/var/cache/apparmor/**",
+            "/etc/apparmor.d/cache/**",
+            "/etc/apparmor.d/cache.d/**",
+        ]),
+        why: "profiles were compiled for the kernel of the build, and take space",
+        fix: "remove the files below /var/cache/apparmor",
+    },
+    Rule {
         title: "no logs",
         families: &[],
         // No exception: a log of the build says nothing about an instance, and may hold secrets.
