@@ -61,6 +61,7 @@ impl Place {
         }
         self.write("recipes/archive.asc", &archive.key);
         self.write("recipes/source.bin", b"\0\xff binary");
+        self.write("recipes/profile", "profile tib.source /srv/nothing-else {\n}\n");
         fs::create_dir(self.path("wheels")).unwrap();
         wheel(&self.path("wheels"), "trove", "99.0", "trove/everything.py");
         wheel(&self.path("wheels"), "tib_extra", "1.0", "tib_extra.py");
@@ -292,6 +293,15 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
     assert!(sysctl.contains("vm.swappiness = 7") && !sysctl.contains("laptop_mode"), "{sysctl}");
     let datasources = image.read("/etc/cloud/cloud.cfg.d/95-tib-datasources.cfg");
     assert!(datasources.contains("[ConfigDrive, OpenStack, None]"), "{datasources}");
+    // Profiles.
+    assert!(image.is("file", "/etc/apparmor.d/lsb_release"), "of the package");
+    assert_eq!(image.read("/etc/apparmor.d/local/tib.text"), "/tmp/ rw,\n/tmp/** rwk,\n");
+    assert_eq!(image.at("/etc/apparmor.d/force-complain/tib.text")["target"], "/etc/apparmor.d/tib.text");
+    assert_eq!(image.read("/etc/apparmor.d/tib.source"), "profile tib.source /srv/nothing-else {\n}\n");
+    assert_eq!(image.at("/etc/apparmor.d/disable/tib.source")["target"], "/etc/apparmor.d/tib.source");
+    for never in ["tib.never", "disable/tib.text", "disable/lsb_release", "force-complain/lsb_release"] {
+        assert_eq!(image.glob(&format!("/etc/apparmor.d/{never}")), [""; 0]);
+    }
     // The agent.
     assert!(!image.glob("/opt/everything/lib/*/site-packages/trove/everything.py").is_empty());
     assert!(

@@ -85,7 +85,7 @@ fn add(guest: &mut dyn Guest, path: &str, rules: &str) -> Result<(), EngineError
         }
         None => (String::new(), Access::root(0o644)),
     };
-    if text == rules || text.ends_with(&format!("\n{rules}")) || text.contains(&format!("\n{rules}\n")) {
+    if format!("\n{text}\n").contains(&format!("\n{rules}")) {
         return Ok(());
     }
     if let Some((parent, _)) = path.rsplit_once('/')

@@ -15,8 +15,8 @@ use crate::distro::{Family, OsRelease, well_known};
 use crate::guest::{Access, Guest};
 use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
-    AgentStep, ApparmorMode, ApparmorStep, Content, FcontextRule, FileStep, GroupStep, PackagesStep, PortRule,
-    RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage, StageName, Step, UserStep,
+    AgentStep, ApparmorMode, ApparmorStep, Content, FcontextRule, FileStep, GroupStep, PackagesStep,
+    PortRule, RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage, StageName, Step, UserStep,
 };
 
 const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");

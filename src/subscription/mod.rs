@@ -26,7 +26,7 @@ mod record;
 mod request;
 mod secret;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

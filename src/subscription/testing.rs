@@ -3,4 +3,4 @@
 use crate::fetch::testing::http;
 
 #[path = "../../tests/common/candlepin.rs"]
-pub(super) mod candlepin;
+pub(crate) mod candlepin;

@@ -87,7 +87,7 @@ pub(super) fn differs(now: Option<&[u8]>, wanted: &[u8]) -> String {
 fn matters(path: &[u8]) -> bool {
     let below =
         |directory: &&str| path.strip_prefix(directory.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
-    !AT_RUN_TIME.iter().any(|directory| below(&directory)) && !path.ends_with(b"/lost+found")
+    !AT_RUN_TIME.iter().any(below) && !path.ends_with(b"/lost+found")
 }
 
 #[cfg(test)]

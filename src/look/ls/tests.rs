@@ -77,7 +77,7 @@ fn labels_are_told_as_ls_tells_them() {
     };
     let labels = ListOptions { labels: true, ..ListOptions::default() };
     let as_text = |entries: &[FileEntry], options: &ListOptions, out: &mut Vec<u8>| {
-        text(entries, options, out).unwrap()
+        text(entries, options, out).unwrap();
     };
     assert_eq!(told(labels, as_text), "u:object_r:etc_t:s0 f\n? g\n");
     let long = told(ListOptions { long: true, ..labels }, as_text);

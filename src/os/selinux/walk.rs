@@ -26,6 +26,9 @@ pub(crate) struct Seen {
     pub(crate) unlabelled: u64,
 }
 
+/// Takes a file whose label is not what the policy wants: its path, and how the two differ.
+pub(crate) type Visit<'a> = dyn FnMut(&[u8], &Stat, Difference) -> Result<(), DiskError> + 'a;
+
 /// Goes through everything in the image, parents before children, and hands each file to `visit` whose label is not what its
 /// policy wants. Of several names of one file the first that the policy has a label for decides, in byte order: `setfiles`
 /// takes the first that it meets, too.
@@ -35,7 +38,7 @@ pub(crate) struct Seen {
 pub(crate) fn differences(
     tree: &mut dyn Tree,
     policy: &Policy,
-    visit: &mut dyn FnMut(&[u8], &Stat, Difference) -> Result<(), DiskError>,
+    visit: &mut Visit<'_>,
 ) -> Result<Seen, DiskError> {
     let mut seen = Seen::default();
     let mut places = HashMap::new();

@@ -138,10 +138,11 @@ impl<'a> Solver<'a> {
         const DOING: &str = "reading the repositories of the base image";
         let Self { dnf, root, cache, offline, control, .. } = self;
         let keys = Keys { directory: archive::keys(cache), offline: *offline, control };
-        self.repositories = Repositories::settle(root, tree, (stages, entitled), &keys, &control.events, || {
-            let request = root.request("describe", "described", &root.path().join("cache"));
-            dnf.ask(DOING, &request)?.map_err(|refused| refusal(DOING, refused))
-        })?;
+        self.repositories =
+            Repositories::settle(root, tree, (stages, entitled), &keys, &control.events, || {
+                let request = root.request("describe", "described", &root.path().join("cache"));
+                dnf.ask(DOING, &request)?.map_err(|refused| refusal(DOING, refused))
+            })?;
         Ok(())
     }
 

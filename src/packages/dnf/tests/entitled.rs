@@ -2,13 +2,10 @@
 
 use super::fixture::{Base, Key, Repo, install, names};
 use super::*;
-use crate::fetch::testing::http::{self, Reply, Request, Server};
+use crate::fetch::testing::http::{Reply, Request, Server};
 use crate::packages::{EntitledRepository, TlsClient};
 
-#[path = "../../../../tests/common/candlepin.rs"]
-mod candlepin;
-
-use candlepin::Authority;
+use crate::subscription::testing::candlepin::Authority;
 
 /// What one registration opens. Its certificate is another one each time.
 fn entitled(server: &Server, authority: &Authority, to: &std::path::Path) -> EntitledRepository {
