@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -189,7 +190,7 @@ fn places_and_arguments() {
     }
 }
 
-/// Only apt can be asked on this host; others would have to fetch from inside the guest.
+/// Nobody can be asked on this host, whose rpm does not run; the guest's own would have to fetch.
 #[test]
 fn packages_that_this_host_cannot_resolve_offline() {
     let place = Place::new();
@@ -201,7 +202,13 @@ fn packages_that_this_host_cannot_resolve_offline() {
         [("etc/os-release", os_release), ("etc/fstab", b""), ("bin/sh", program.as_slice())];
     let disk = disk_with_files(place.directory.path(), &files);
     let base = disk.to_str().unwrap();
-    let outcome = place.build_at_rest(&["tools", "--base", base, "--offline"]);
+    let programs = place.path("programs");
+    fs::create_dir(&programs).unwrap();
+    fs::write(programs.join("rpm"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(programs.join("rpm"), PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut build = place.build(&["tools", "--base", base, "--offline"]);
+    let outcome = outcome(build.env("PATH", path).env("LIBGUESTFS_HV", "/nonexistent/hypervisor"));
     place.refused("offline_packages", outcome, 7);
 }
 

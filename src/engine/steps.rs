@@ -117,8 +117,10 @@ impl Runner<'_> {
             }
             Step::Selinux(selinux) => super::selinux::apply(self.guest, selinux),
             Step::Apparmor(step) => {
-                if let Some(file) = step.file() {
-                    self.file(&file)?;
+                if let Some(content) = &step.content {
+                    let root = || "root".to_owned();
+                    let (path, content) = (step.path(), content.clone());
+                    self.file(&FileStep { path, content, mode: 0o644, owner: root(), group: root() })?;
                 }
                 super::apparmor::apply(self.guest, step)
             }

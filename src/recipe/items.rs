@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::RecipeError;
-use super::lowering::{At, Lowering, Package};
+use super::lowering::{At, Lowering, Package, beside};
 use super::model::{File, User};
 use super::step::package_name;
 use super::{
@@ -21,7 +21,7 @@ pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     files(plan)?;
     settings(plan)?;
     super::selinux_items::lower(plan)?;
-    super::apparmor::lower(plan)?;
+    super::apparmor_items::lower(plan)?;
     services(plan)?;
     remarks(plan)
 }
@@ -179,15 +179,6 @@ fn content(plan: &Lowering<'_>, at: &At<'_>, item: &File, path: &str) -> Result<
         (None, Some(source)) => beside(at, &plan.text(at, "file.source", source)?),
         (None, None) => Err(at.error(format!("file {path} has no `text` and no `source`"))),
         (Some(_), Some(_)) => Err(at.error(format!("file {path} has both `text` and `source`"))),
-    }
-}
-
-/// A file of the host, relative to the recipe that names it.
-pub(super) fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
-    match &at.source.dir {
-        Some(dir) => Lowering::host_file(&dir.join(file))
-            .map_err(|source| RecipeError::Read { recipe: at.source.name().to_owned(), source }),
-        None => Err(at.error(format!("an embedded recipe cannot name a file of the host (`{file}`)"))),
     }
 }
 

@@ -3,15 +3,25 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::content::Content;
 use super::error::RecipeError;
 use super::model::RecipeFile;
 use super::parse::Source;
 use super::values::Values;
 use super::when::{Situation, When};
-use super::{Content, StageName, Step};
+use super::{StageName, Step};
 use crate::check::Check;
 use crate::digest::Digest;
 use crate::toml_text::Place;
+
+/// A file of the host, relative to the recipe that names it.
+pub(super) fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
+    match &at.source.dir {
+        Some(dir) => Lowering::host_file(&dir.join(file))
+            .map_err(|source| RecipeError::Read { recipe: at.source.name().to_owned(), source }),
+        None => Err(at.error(format!("an embedded recipe cannot name a file of the host (`{file}`)"))),
+    }
+}
 
 /// Where an item stands: which recipe, which line.
 #[derive(Debug, Clone)]

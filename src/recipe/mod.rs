@@ -6,6 +6,8 @@
 //! How a recipe is written is in `docs/recipes.md`.
 
 mod apparmor;
+mod apparmor_items;
+mod content;
 mod contract;
 mod derive;
 mod embedded;
@@ -29,6 +31,7 @@ mod when;
 mod tests;
 
 pub use apparmor::{ApparmorMode, ApparmorStep};
+pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};
@@ -37,8 +40,8 @@ pub use render::render;
 pub use request::{AgentCode, AgentSource, Request};
 pub use selinux::{FcontextKind, FcontextRule, PortRule, SelinuxStep};
 pub use step::{
-    AgentStep, Content, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step,
-    UserStep, package_name,
+    AgentStep, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step, UserStep,
+    package_name,
 };
 
 /// The JSON Schema of a recipe file.

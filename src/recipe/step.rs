@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::AgentCode;
+use super::apparmor::ApparmorStep;
+use super::content::Content;
 use super::selinux::SelinuxStep;
-use super::{AgentCode, ApparmorStep};
 use crate::check::ServiceState;
-use crate::digest::Digest;
 use crate::toml_text::Place;
 
 /// One change to a guest. Every step is idempotent.
@@ -144,23 +145,6 @@ pub struct UserStep {
     /// Hash of the password, as `/etc/shadow` has it; without one, no password lets the user in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
-}
-
-/// What a file contains.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Content {
-    /// Text written in the recipe.
-    Text(String),
-    /// A file of the host, read when the plan is made.
-    Host {
-        /// Absolute path on the host. No digest depends on it.
-        path: PathBuf,
-        /// SHA-256 of its content.
-        sha256: Digest,
-        /// Length in bytes.
-        size: u64,
-    },
 }
 
 /// A file to write.

@@ -179,7 +179,7 @@ fn every_check_passes_and_fails() {
         (&mysql("mysqld", "skip-networking", ""), "failed: nothing sets it"),
         (&mysql("mysqld", "skip-networking", "set=false"), "ok"),
         (&mysql("mysqld", "port", "set=false"), "failed: /etc/mysql/conf.d/50-a.cnf sets it to `3310`"),
-        (&mysql("mysqld", "port", "wins='first'\nvalue='3306'"), "ok"),
+        (&mysql("mysqld", "port", "wins='first'\nvalue='3310'"), "ok"),
         ("check='config'\npath='/etc/mysql/my.cnf'\nkey='port'", "failed: nothing sets it"),
         ("check='config'\npath='/etc/ssh/sshd_config'\nkey='port'\nvalue='22'\nwins='first'", "ok"),
         ("check='config'\npath='/etc/ssh/sshd_config'\nkey='port'\nvalue='2222'", "ok"),

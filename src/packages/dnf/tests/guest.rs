@@ -40,9 +40,10 @@ impl Guest {
             "dnf-3",
             &format!(
                 "export HOME={}\nexec unshare -r /usr/bin/python3 -I -c \"import sys; from dnf.cli.main import user_main; \
-                 user_main(sys.argv[1:], exit_code=True)\" --installroot={} --releasever=9 --setopt=cachedir=/cache \"$@\"\n",
+                 user_main(sys.argv[1:], exit_code=True)\" --installroot={} --releasever=9 --setopt=cachedir={} \"$@\"\n",
                 guest.lab.path().join("home").display(),
-                root.display()
+                root.display(),
+                guest.lab.path().join("cache").display()
             ),
         );
         guest
