@@ -50,7 +50,7 @@ test-network: setup ## Run the tests that need Debian's archive and Python's pac
 lint: ## Check formatting, lints and shell scripts
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run tests/control_plane/container/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run tests/control_plane/container/*.sh tests/rpm_testbed/testbed/*.sh; \
 	else echo 'shellcheck is not here: shell scripts are not checked'; fi
 	@for tool in 'mypy' 'ruff check .' 'ruff format --check .'; do \
 		if command -v "$${tool%% *}" >/dev/null; then (cd tests/control_plane && $$tool) && (cd tests/rpm_testbed && $$tool); \

@@ -1,11 +1,12 @@
+# shellcheck shell=sh
 set -eu
 root=$1 out=$2; shift 2
 APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -y --no-install-recommends --download-only install "$@"
-mkdir -p $out/debs
-cp "$root"/var/cache/apt/archives/*.deb $out/debs/
+mkdir -p "$out"/debs
+cp "$root"/var/cache/apt/archives/*.deb "$out"/debs/
 cd "$root"
-cat var/lib/dpkg/info/*.list | sed -E 's,^/(bin|sbin|lib|lib32|lib64|libx32)/,/usr/\1/,' | sort -u >$out/owned
-find . -xdev -mindepth 1 \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./var/lib/dpkg -o -path ./var/cache -o -path ./var/lib/apt -o -path ./tmp -o -path ./var/log \) -prune -o -print | sed 's/^\.//' | sort >$out/all
-comm -23 $out/all $out/owned >$out/unowned
-sed 's/^/./' $out/unowned | tar --no-recursion --numeric-owner -cf $out/state.tar -T -
-cp var/lib/dpkg/status $out/status
+cat var/lib/dpkg/info/*.list | sed -E 's,^/(bin|sbin|lib|lib32|lib64|libx32)/,/usr/\1/,' | sort -u >"$out"/owned
+find . -xdev -mindepth 1 \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./var/lib/dpkg -o -path ./var/cache -o -path ./var/lib/apt -o -path ./tmp -o -path ./var/log \) -prune -o -print | sed 's/^\.//' | sort >"$out"/all
+comm -23 "$out"/all "$out"/owned >"$out"/unowned
+sed 's/^/./' "$out"/unowned | tar --no-recursion --numeric-owner -cf "$out"/state.tar -T -
+cp var/lib/dpkg/status "$out"/status
