@@ -7,6 +7,7 @@
 mod apt;
 mod dnf;
 mod entitled;
+mod fault;
 mod request;
 mod set;
 #[cfg(test)]

@@ -7,6 +7,8 @@ use crate::cancel::Cancelled;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
+pub(crate) use crate::packages::fault::Fault;
+use crate::packages::fault::abbreviate;
 use crate::trust::RepositoryKeyError;
 
 /// Packages could not be resolved or fetched.
@@ -117,23 +119,6 @@ pub(crate) struct UnknownPackage {
     pub similar: Vec<String>,
 }
 
-/// What kind of failure apt's messages describe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// An index is unsigned, or its signature is not by a trusted, valid key.
-    Signature,
-    /// Something fetched has other content than promised.
-    Content,
-    /// A server did not deliver.
-    Network,
-    /// The packages cannot be installed together.
-    Dependencies,
-    /// No space left on the host.
-    Space,
-    /// Something else.
-    Other,
-}
-
 /// Patterns in apt's messages, the most telling first: apt adds network-like lines to every failed fetch.
 const PATTERNS: [(Fault, &[&str]); 5] = [
     (Fault::Space, &["No space left on device", "enough free space"]),
@@ -203,12 +188,6 @@ impl Fault {
 
 fn bare(line: &str) -> &str {
     line.trim_start_matches("E: ").trim_start_matches("W: ").trim()
-}
-
-fn abbreviate(names: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
 impl AptError {

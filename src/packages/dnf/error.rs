@@ -9,6 +9,8 @@ use crate::error::{Diagnose, Exit, io_exit};
 use crate::fetch::FetchError;
 use crate::host::process::ProcessError;
 use crate::os::ReadError;
+pub(crate) use crate::packages::fault::Fault;
+use crate::packages::fault::abbreviate;
 use crate::trust::RepositoryKeyError;
 use crate::trust::openpgp::OpenPgpError;
 
@@ -118,23 +120,6 @@ pub(crate) struct UnknownPackage {
     pub similar: Vec<String>,
 }
 
-/// What kind of failure dnf's messages describe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Metadata is unsigned, or its signature is not by a key of the repository.
-    Signature,
-    /// Something fetched has other content than promised.
-    Content,
-    /// A server did not deliver.
-    Network,
-    /// The packages cannot be installed together.
-    Dependencies,
-    /// No space left on the host.
-    Space,
-    /// Something else.
-    Other,
-}
-
 /// Patterns in the messages of dnf and librepo, the most telling first: whatever goes wrong, "all mirrors were tried".
 const PATTERNS: [(Fault, &[&str]); 4] = [
     (Fault::Space, &["No space left on device", "Not enough free space"]),
@@ -181,12 +166,6 @@ impl Fault {
         let found = PATTERNS.iter().find(|(_, patterns)| patterns.iter().any(contains));
         found.map_or(Self::Other, |(fault, _)| *fault)
     }
-}
-
-fn abbreviate(names: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
 impl DnfError {
