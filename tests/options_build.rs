@@ -284,6 +284,11 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
     for never in ["directory", "file", "link", "script"] {
         assert_eq!(image.glob(&format!("/srv/never-{never}")), [""; 0]);
     }
+    assert_eq!(
+        image.glob("/srv/identity/*"),
+        ["/srv/identity/stays"],
+        "sealing takes out what is one instance's"
+    );
     // Services, settings.
     assert!(!image.glob("/etc/systemd/system/*.wants/tib-on.service").is_empty());
     assert_eq!(image.glob("/etc/systemd/system/*.wants/cron.service"), [""; 0]);

@@ -43,6 +43,9 @@ pub struct OptionInfo {
     pub name: String,
     /// What it does.
     pub description: String,
+    /// The only values it can have; any, if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
     /// Its value on an operating system when nobody sets one.
     pub default: Option<String>,
 }
@@ -244,7 +247,9 @@ impl Recipe {
         let mut options = BTreeMap::new();
         for (name, setting) in self.sources.iter().flat_map(|source| &source.file.options) {
             let default = defaults.get(name).cloned().flatten();
-            let info = OptionInfo { name: name.clone(), description: setting.description.clone(), default };
+            let values = setting.values.clone();
+            let info =
+                OptionInfo { name: name.clone(), description: setting.description.clone(), values, default };
             options.insert(name, info);
         }
         options.into_values().collect()

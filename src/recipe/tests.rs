@@ -175,6 +175,39 @@ fn wrong_recipes_and_their_messages() {
         ("[[file]]\ntext = ''", "x.toml:3: missing key `path`"),
         ("[[packages]]\ninstall = [1]", "x.toml:4: invalid type: integer `1`, expected a string"),
         ("a = ", "x.toml:3: string values must be quoted, expected literal string"),
+        (
+            "[[note]]\ntext = 'n'\nwhen.option = { orgin = 'x' }\n[options.origin]\ndescription = 'd'\ndefault = 'x'",
+            "x.toml:3: there is no option `orgin`; did you mean `origin`?",
+        ),
+        (
+            "[options.series]\ndescription = 'd'\ndefault = '5.7'\nvalues = ['8.4', '9.7']",
+            "option `series` of recipe `x` cannot be `5.7`",
+        ),
+        (
+            "[[unsupported]]\nwhen = { distro = 'debian', release = '12' }\nbecause = 'no packages for {{ os.codename }}'\ninstead = 'i'",
+            "recipe `x` cannot be built so: no packages for bookworm",
+        ),
+        (
+            "[[identity]]\npath = '/var/*'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: path `/var/*` is so wide that parts of the system would be removed",
+        ),
+        (
+            "[[identity]]\npath = 'var/lib/x/y'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: path `var/lib/x/y` is not absolute",
+        ),
+        ("[[identity]]\npath = '/var/lib/x/y'\nwhat = 'w'", "x.toml:3: missing key `renewed`"),
+        (
+            "[[identity]]\npath = ['/srv/x/y', '/srv/x/y']\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: identity /srv/x/y is in this recipe twice",
+        ),
+        (
+            "[[identity]]\npath = '/srv/*x/y*'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: path `/srv/*x/y*` is so wide that parts of the system would be removed",
+        ),
+        (
+            "[[file]]\npath = '/srv/x/y1/z'\ntext = ''\n[[identity]]\npath = '/srv/x/y*'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:6: identity /srv/x/y* would be removed, and a step makes it: file /srv/x/y1/z (0644 root)",
+        ),
         ("extends = ['comon']", "x.toml:3: there is no recipe `comon`; did you mean `common`?"),
         ("extends = ['../common']", "x.toml:3: there is no recipe `../common`"),
         ("needs = '7 GB'", "x.toml:3: `7 GB` is not a size such as `700 MiB`"),
@@ -215,7 +248,7 @@ fn wrong_recipes_and_their_messages() {
         ("[[packages]]\ninstall = ['-y']", "x.toml:3: `-y` is not a package name"),
         (
             "[[packages]]\nwhen = { distribution = 'x' }",
-            "x.toml:4: unknown key `distribution`; it can be distro, family, release, arch, agent, contract",
+            "x.toml:4: unknown key `distribution`; it can be distro, family, release, arch, agent, contract, option",
         ),
         (
             "[[packages]]\nwhen = { family = 'redhat' }",
