@@ -164,6 +164,19 @@ pub(crate) fn word(text: String, what: &str) -> Result<String, String> {
 /// What [`word`] calls a kernel setting, whose name may have slashes.
 pub(crate) const SYSCTL: &str = "kernel setting";
 
+/// The name of an environment variable that is not one of those by which a shell or the package managers are steered.
+pub(crate) fn variable(text: String) -> Result<String, String> {
+    const STEERING: [&str; 8] =
+        ["PATH", "HOME", "IFS", "ENV", "BASH_ENV", "LD_PRELOAD", "LD_LIBRARY_PATH", "DPKG_ROOT"];
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain && !STEERING.contains(&text.as_str()) {
+        Ok(text)
+    } else {
+        Err(format!("`{}` is not a variable that can be set for packages", escape(&text)))
+    }
+}
+
 /// One line without surprises: a URL, a suite, a value.
 pub(crate) fn line(text: String, what: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains(char::is_control) {

@@ -135,6 +135,7 @@ fn steps(masks: bool) -> Vec<Step> {
             remove: vec!["nano".to_owned()],
             places: std::collections::BTreeMap::new(),
             debconf: vec!["redis redis/ask boolean false".to_owned()],
+            environment: std::collections::BTreeMap::new(),
         }),
         Step::Directory {
             path: "/etc/trove/conf.d".to_owned(),

@@ -38,15 +38,23 @@ fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         let suite = item.suite.as_deref().map(|suite| line("suite", suite)).transpose()?;
         let components =
             item.components.iter().map(|text| line("component", text)).collect::<Result<_, _>>()?;
-        let key = match (&item.key, &item.key_file) {
-            (Some(key), None) => {
+        let key = match (&item.key, &item.key_file, &item.key_url) {
+            (Some(key), None, None) => {
                 valid::armoured_key(key).map_err(fault)?;
                 Content::Text(key.clone())
             }
-            (None, Some(file)) => beside(&at, file)?,
-            (None, None) => return Err(at.error(format!("repository {name} has no `key` and no `key_file`"))),
-            (Some(_), Some(_)) => {
-                return Err(at.error(format!("repository {name} has both `key` and `key_file`")));
+            (None, Some(file), None) => beside(&at, file)?,
+            (None, None, Some(url)) => {
+                let url = plan.text(&at, "repository.key_url", url)?;
+                Content::Url(valid::url(url).map_err(fault)?)
+            }
+            (None, None, None) => {
+                return Err(at.error(format!("repository {name} has no `key`, `key_file` or `key_url`")));
+            }
+            _ => {
+                return Err(
+                    at.error(format!("repository {name} has several of `key`, `key_file` and `key_url`"))
+                );
             }
         };
         let fingerprint = plan.text(&at, "repository.fingerprint", &item.fingerprint)?;
@@ -140,6 +148,12 @@ fn packages(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         for line in plan.texts(&at, "packages.debconf", &item.debconf)? {
             let line = valid::line(line, "debconf answer").map_err(|fault| at.error(fault))?;
             plan.debconf.entry(at.stage()).or_default().push((line, at.place()));
+        }
+        for (name, value) in &item.environment {
+            let name = valid::variable(name.clone()).map_err(|fault| at.error(fault))?;
+            let value = plan.text(&at, "packages.environment", value)?;
+            let value = valid::line(value, "variable's value").map_err(|fault| at.error(fault))?;
+            plan.environment.entry(at.stage()).or_default().insert(name, value);
         }
     }
     Ok(())

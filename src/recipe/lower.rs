@@ -45,6 +45,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         entries: Vec::new(),
         packages: BTreeMap::new(),
         debconf: BTreeMap::new(),
+        environment: BTreeMap::new(),
         checks: Vec::new(),
         notes: Vec::new(),
     };
@@ -273,6 +274,12 @@ impl<'a> Lowering<'a> {
                 let owner = line.split_whitespace().next().unwrap_or_default().to_owned();
                 step.places.entry(owner).or_insert(place);
                 step.debconf.push(line);
+            }
+        }
+        for (stage, variables) in std::mem::take(&mut self.environment) {
+            // Without packages nothing runs that could read them.
+            if let Some(step) = merged.get_mut(&stage) {
+                step.environment = variables;
             }
         }
         for (stage, step) in merged {

@@ -75,6 +75,8 @@ pub(super) struct Lowering<'a> {
     pub(super) entries: Vec<Entry>,
     pub(super) packages: BTreeMap<String, Package>,
     pub(super) debconf: BTreeMap<StageName, Vec<(String, Place)>>,
+    /// Variables for the scripts of packages.
+    pub(super) environment: BTreeMap<StageName, BTreeMap<String, String>>,
     pub(super) checks: Vec<Check>,
     pub(super) notes: Vec<String>,
 }

@@ -170,6 +170,8 @@ pub(super) struct Repository {
     pub(super) key: Option<String>,
     /// A file that holds it, relative to the recipe.
     pub(super) key_file: Option<String>,
+    /// Where its owner publishes it. It is fetched when a build starts; which key it must be, the fingerprint says.
+    pub(super) key_url: Option<String>,
     /// Fingerprint of its primary key: 40 or 64 hexadecimal digits, spaces allowed.
     pub(super) fingerprint: String,
     /// Priority of everything in it. apt: of a pin. dnf: from 1, the first, to 99.
@@ -235,6 +237,9 @@ pub(super) struct Packages {
     /// Lines for debconf-set-selections.
     #[serde(default)]
     pub(super) debconf: Vec<String>,
+    /// Variables for the scripts of all packages of the stage, such as `{ PERCONA_TELEMETRY_DISABLE = "1" }`.
+    #[serde(default)]
+    pub(super) environment: BTreeMap<String, String>,
 }
 
 /// A directory.
