@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::gpg::Gpg;
+use common::gpg::{Gpg, Key};
 use common::http::{Request, Server, Site};
 use common::look::Look;
 use common::{BASE, all_combinations, run, run_tib, scratch};
@@ -33,6 +33,40 @@ fn appliance_standin_mysql() {
             "/var/lib/mysql/server-key.pem",
             "/var/lib/mysql/mysql",
             "/var/log/mysql/error.log",
+        ],
+    });
+}
+
+const MYSQLS: &[(&str, &str)] = &[
+    ("/etc/mysql/my.cnf", "!includedir /etc/mysql/conf.d/"),
+    ("/etc/mysql/conf.d/tib-telemetry.cnf", "percona_telemetry_disable = 1"),
+    ("/etc/apparmor.d/local/usr.sbin.mysqld", "/tmp/** rwk,"),
+];
+
+#[test]
+fn appliance_standin_percona() {
+    check(&Expected {
+        recipe: "percona",
+        files: MYSQLS,
+        enabled: &["mysql.service", "tib-mysql-data.service"],
+        gone: &[
+            "/var/lib/mysql/auto.cnf",
+            "/usr/local/percona/telemetry_uuid",
+            "/etc/systemd/system/*.wants/percona-telemetry-agent.service",
+        ],
+    });
+}
+
+#[test]
+fn appliance_standin_pxc() {
+    check(&Expected {
+        recipe: "pxc",
+        files: MYSQLS,
+        enabled: &["tib-mysql-data.service"],
+        gone: &[
+            "/var/lib/mysql/grastate.dat",
+            "/usr/local/percona/telemetry_uuid",
+            "/etc/systemd/system/*.wants/mysql.service",
         ],
     });
 }
@@ -105,56 +139,84 @@ fn check(expected: &Expected) {
     }
 }
 
-/// Lays stand-ins out as the recipe's repository has its packages, and writes a recipe that differs in nothing but where that
-/// repository is and who signs it.
+/// Lays stand-ins out as the recipe's repositories have their packages, and writes a recipe that differs in nothing but where
+/// these repositories are and who signs them.
 fn serve(name: &str, directory: &Path) -> Server {
     let packages = directory.join("packages");
     run("python3", &[&"-B", &"tests/standins/make.py", &"--out", &packages, &name]);
+    let (gpg, site) = (Gpg::new(), Site::new());
+    let key = gpg.key("a vendor", "", "0");
     let shown = run_tib(["recipe", "show", name, "--os", "debian-12", "--json"]).expect(0);
     let plan: serde_json::Value = serde_json::from_str(&shown).unwrap();
     let steps =
         plan["stages"].as_array().unwrap().iter().flat_map(|stage| stage["steps"].as_array().unwrap());
-    let repository = steps.into_iter().find(|step| step["step"] == "repository").unwrap();
-    let text = |key: &str| repository[key].as_str().unwrap().to_owned();
-    let (suite, component) = (text("suite"), repository["components"][0].as_str().unwrap().to_owned());
-    let url = text("url");
-    let prefix = url.splitn(4, '/').nth(3).unwrap_or_default();
-    let prefix = format!("{}{prefix}", if prefix.is_empty() { "" } else { "/" });
-
-    let tree = directory.join("tree");
-    let index = tree.join(format!("dists/{suite}/{component}/binary-amd64"));
-    fs::create_dir_all(&index).unwrap();
-    fs::copy(packages.join("Packages"), index.join("Packages")).unwrap();
-    let options = [("Suite", &suite), ("Codename", &suite), ("Components", &component)];
-    let options: String =
-        options.iter().map(|(key, value)| format!(" -o APT::FTPArchive::Release::{key}={value}")).collect();
-    let script = format!(
-        "cd \"$1\"; apt-ftparchive{options} -o APT::FTPArchive::Release::Architectures=amd64 release dists/{suite} >../release"
-    );
-    run("sh", &[&"-euc", &script, &"sh", &tree]);
-    let gpg = Gpg::new();
-    let key = gpg.key("a vendor", "", "0");
-    let site = Site::new();
-    let release = fs::read(directory.join("release")).unwrap();
-    site.put(&format!("{prefix}/dists/{suite}/InRelease"), gpg.clearsigned(&[&key], &release));
-    let path = format!("{prefix}/dists/{suite}/{component}/binary-amd64/Packages");
-    site.put_file(&path, index.join("Packages")).unwrap();
-    for entry in fs::read_dir(&packages).unwrap() {
-        let file = entry.unwrap().path();
-        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        site.put_file(&format!("{prefix}/{name}"), file).unwrap();
-    }
+    let repositories: Vec<_> = steps
+        .filter(|step| step["step"] == "repository")
+        .map(|step| Repository::new(step, &packages, directory, (&gpg, &key, &site)))
+        .collect();
+    assert!(!repositories.is_empty(), "{name} has no repository");
+    // Tildes of versions are quoted by some clients.
     let server = Server::http(move |request: &Request| {
-        site.reply(&Request { path: request.path.replace("/./", "/").replace("%7e", "~"), ..request.clone() })
+        let path = request.path.replace("/./", "/").replace("%7e", "~");
+        site.reply(&Request { path, ..request.clone() })
     });
     let armoured = String::from_utf8(gpg.public(&key)).unwrap();
-    let recipe = format!(
-        "name = \"standin-{name}\"\nsummary = \"{name} with stand-ins\"\nextends = [\"{name}\"]\n[[repository]]\n\
-         name = \"{}\"\nurl = \"{}\"\nsuite = \"{suite}\"\ncomponents = [\"{component}\"]\nfingerprint = \"{}\"\nkey = '''\n{armoured}'''\n",
-        text("name"),
-        server.url(&prefix),
-        key.fingerprint,
-    );
+    let mut recipe =
+        format!("name = \"standin-{name}\"\nsummary = \"{name} with stand-ins\"\nextends = [\"{name}\"]\n");
+    for Repository { name, path, suite, component } in &repositories {
+        recipe.push_str(&format!(
+            "[[repository]]\nname = \"{name}\"\nurl = \"{}\"\nsuite = \"{suite}\"\ncomponents = [\"{component}\"]\n\
+             fingerprint = \"{}\"\nkey = \'\'\'\n{armoured}\'\'\'\n",
+            server.url(path),
+            key.fingerprint,
+        ));
+    }
     fs::write(directory.join(format!("standin-{name}.toml")), recipe).unwrap();
     server
+}
+
+/// A repository of a recipe.
+struct Repository {
+    name: String,
+    /// Of its URL.
+    path: String,
+    suite: String,
+    component: String,
+}
+
+impl Repository {
+    /// Puts the packages where the vendor has its own.
+    fn new(
+        step: &serde_json::Value,
+        packages: &Path,
+        directory: &Path,
+        (gpg, key, site): (&Gpg, &Key, &Site),
+    ) -> Self {
+        let text = |key: &str| step[key].as_str().unwrap().to_owned();
+        let url = text("url");
+        let path = url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
+        let (name, suite) = (text("name"), text("suite"));
+        let component = step["components"][0].as_str().unwrap().to_owned();
+        let tree = directory.join(format!("tree-{name}"));
+        let index = format!("dists/{suite}/{component}/binary-amd64");
+        fs::create_dir_all(tree.join(&index)).unwrap();
+        fs::copy(packages.join("Packages"), tree.join(&index).join("Packages")).unwrap();
+        let options = [("Suite", &suite), ("Codename", &suite), ("Components", &component)];
+        let options: String = options
+            .iter()
+            .map(|(key, value)| format!(" -o APT::FTPArchive::Release::{key}={value}"))
+            .collect();
+        let script = format!(
+            "cd \"$1\"; apt-ftparchive{options} -o APT::FTPArchive::Release::Architectures=amd64 release dists/{suite}"
+        );
+        let release = run("sh", &[&"-euc", &script, &"sh", &tree]);
+        site.put(&format!("{path}/dists/{suite}/InRelease"), gpg.clearsigned(&[key], release.as_bytes()));
+        site.put_file(&format!("{path}/{index}/Packages"), tree.join(&index).join("Packages")).unwrap();
+        for entry in fs::read_dir(packages).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+            site.put_file(&format!("{path}/{name}"), file).unwrap();
+        }
+        Self { name, path, suite, component }
+    }
 }

@@ -12,14 +12,21 @@ use crate::recipe::{Content, Library, Plan, Request, StageName, Step};
 use crate::report::{CheckResult, Outcome};
 
 /// Recipes, and the user and the data directory that their packages make.
-const RECIPES: [(&str, &str, &str); 4] = [
+const RECIPES: [(&str, &str, &str); 6] = [
     ("mysql", "mysql", "/var/lib/mysql"),
+    ("percona", "mysql", "/var/lib/mysql"),
+    ("pxc", "mysql", "/var/lib/mysql"),
     ("mongodb", "mongodb", "/var/lib/mongodb"),
     ("cassandra", "cassandra", "/var/lib/cassandra"),
     ("couchdb", "couchdb", "/var/lib/couchdb"),
 ];
 /// What the vendor's packages bring just so, and other packages for which the recipe is do not.
-const BROUGHT: [(&str, &str); 2] = [("mysql", "/etc/mysql/mysql.conf.d"), ("mongodb", "/var/lib/mongodb")];
+const BROUGHT: [(&str, &str); 4] = [
+    ("mysql", "/etc/mysql/mysql.conf.d"),
+    ("percona", "/etc/mysql/mysql.conf.d"),
+    ("pxc", "/etc/mysql/mysql.conf.d"),
+    ("mongodb", "/var/lib/mongodb"),
+];
 const UID: u32 = 105;
 const AGENT: u32 = 1000;
 
@@ -57,10 +64,10 @@ fn packages(name: &str, user: &str, data: &str) -> MemTree {
             tree = tree.dir(path.as_str().unwrap());
         }
     }
-    if name == "mysql" {
+    if user == "mysql" {
         tree = tree.link("/etc/mysql/my.cnf", "mysql.cnf");
     }
-    for directory in [data.to_owned(), format!("/var/log/{name}")] {
+    for directory in [data.to_owned(), format!("/var/log/{user}")] {
         tree = tree.dir(&directory).access(&directory, 0o755, UID, UID);
     }
     tree

@@ -17,7 +17,7 @@ def build(package: Package, out: Path) -> Path:
         tree = Path(temporary)
         lay_out(package, tree)
         target = out / f"{package.name}_{package.version.split(':')[-1]}_{package.architecture}.deb"
-        command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, target]
+        command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(target)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return target
 

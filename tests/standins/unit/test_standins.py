@@ -19,7 +19,8 @@ class Data(unittest.TestCase):
         self.assertGreater(len(files), 3)
         for file in files:
             for package in Datastore.read(file).packages:
-                self.assertRegex(package.source, r"^[\w./-]+ .*20\d\d-\d\d-\d\d|^stands in", f"{file.name} {package.name}")
+                dated = r"^[\w./-]+ .*20\d\d-\d\d-\d\d|^stands in"
+                self.assertRegex(package.source, dated, f"{file.name} {package.name}")
 
     def test_scripts_are_shell(self) -> None:
         for file in sorted(DATA.glob("*.toml")):
@@ -32,14 +33,16 @@ class Data(unittest.TestCase):
 
     def test_wrong_data_is_refused(self) -> None:
         whole = {"name": "n", "version": "1", "source": "s 2026-01-01"}
-        for change, message in [
+        wrong: list[tuple[dict[str, object], str]] = [
             ({"source": None}, "has no 'source'"),
             ({"postints": ""}, "unknown key postints"),
             ({"directories": ["var/lib"]}, "no absolute path"),
             ({"directories": ["/var/../lib"]}, "no absolute path"),
             ({"conffiles": ["/etc/a"]}, "is a conffile and no file"),
-        ]:
-            table = {key: value for key, value in {**whole, **change}.items() if value is not None}
+        ]
+        for change, message in wrong:
+            changed: dict[str, object] = {**whole, **change}
+            table = {key: value for key, value in changed.items() if value is not None}
             with self.assertRaisesRegex(DataError, message):
                 Package.of(table)
 
@@ -57,7 +60,10 @@ class Debs(unittest.TestCase):
                 "directories": ["/var/lib/standin"],
                 "conffiles": ["/etc/standin.conf"],
                 "links": {"/usr/bin/alias": "standin"},
-                "file": {"/etc/standin.conf": {"text": "a\n"}, "/usr/bin/standin": {"text": "#!/bin/sh\n", "mode": "0755"}},
+                "file": {
+                    "/etc/standin.conf": {"text": "a\n"},
+                    "/usr/bin/standin": {"text": "#!/bin/sh\n", "mode": "0755"},
+                },
                 "postinst": "#!/bin/sh\nexit 0\n",
             }
         )
@@ -69,7 +75,8 @@ class Debs(unittest.TestCase):
             def ask(*arguments: str) -> str:
                 return subprocess.run(["dpkg-deb", *arguments], check=True, capture_output=True, text=True).stdout
 
-            self.assertEqual(ask("-f", str(file), "Version", "Depends").splitlines(), ["Version: 1:2.3-4", "Depends: adduser, debconf"])
+            fields = ask("-f", str(file), "Version", "Depends").splitlines()
+            self.assertEqual(fields, ["Version: 1:2.3-4", "Depends: adduser, debconf"])
             listed = ask("-c", str(file))
             self.assertRegex(listed, r"-rwxr-xr-x root/root .* ./usr/bin/standin\n")
             self.assertRegex(listed, r"drwxr-xr-x root/root .* ./var/lib/standin/\n")
