@@ -81,6 +81,96 @@ fn every_database_on_every_system() {
     }
 }
 
+/// What vendors do not offer is refused by name, with what can be had, before anything is fetched.
+#[test]
+fn combinations_that_cannot_be_had() {
+    let cases: [(&str, &str, &[(&str, &str)], &str); 12] = [
+        ("mysql", "debian-12", &[("origin", "distribution")], "Debian has no MySQL of its own"),
+        ("mysql", "ubuntu-24.04", &[("mysql_series", "8.4")], "Ubuntu 24.04 has MySQL 8.0, not 8.4"),
+        ("mysql", "rocky-10", &[("mysql_series", "9.7")], "Enterprise Linux 10 has MySQL 8.4, not 9.7"),
+        ("mysql", "debian-12", &[("mysql_series", "8.0")], "MySQL 8.0 no longer"),
+        (
+            "mysql",
+            "debian-12",
+            &[("mysql_series", "5.7")],
+            "option `mysql_series` of recipe `mysql` cannot be `5.7`",
+        ),
+        ("mongodb", "debian-13", &[], "MongoDB has no packages for Debian 13"),
+        ("mongodb", "ubuntu-24.04", &[("mongodb_series", "7.0")], "no packages of 7.0 for Ubuntu 24.04"),
+        (
+            "mongodb",
+            "rocky-9",
+            &[("mongodb_series", "7.0")],
+            "MongoDB 7.0 is slow with transparent huge pages",
+        ),
+        ("cassandra", "debian-12", &[("cassandra_series", "4.1")], "Cassandra 4.1 runs on Java 11"),
+        ("couchdb", "debian-13", &[], "Apache has no packages of CouchDB for Debian 13"),
+        ("valkey", "rocky-9", &[], "Enterprise Linux 9 has no Valkey"),
+        (
+            "percona",
+            "debian-12",
+            &[("origin", "distribution")],
+            "option `origin` of recipe `percona` cannot be",
+        ),
+    ];
+    for (name, system, settings, message) in cases {
+        let os = well_known(system).unwrap();
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let error = Library::default().load(name).unwrap().plan(&Request { settings, ..Request::new(&os) });
+        let error = error.expect_err(message);
+        assert!(error.to_string().contains(message), "{name} on {system}: {error}");
+        assert!(error.hint().is_some_and(|hint| !hint.is_empty()) && error.exit() == Exit::Recipe, "{error}");
+    }
+    let mut os = well_known("debian-12").unwrap();
+    os.arch = crate::distro::Arch::Aarch64;
+    let error = Library::default().load("mongodb").unwrap().plan(&Request::new(&os)).unwrap_err();
+    assert!(error.to_string().contains("for Debian on x86_64 alone"), "{error}");
+}
+
+/// A vendor's packages where the distribution's are the default, and the series that was asked for.
+#[test]
+fn vendors_packages_are_taken_on_request() {
+    for (name, system, settings, wanted) in [
+        (
+            "mysql",
+            "ubuntu-24.04",
+            &[("origin", "vendor"), ("mysql_series", "9.7")][..],
+            "https://repo.mysql.com/apt/ubuntu",
+        ),
+        (
+            "mysql",
+            "rocky-9",
+            &[("origin", "vendor"), ("mysql_series", "8.4")],
+            "/yum/mysql-8.4-community/el/9/x86_64",
+        ),
+        (
+            "mariadb",
+            "debian-12",
+            &[("origin", "vendor"), ("mariadb_series", "11.4")],
+            "https://deb.mariadb.org/11.4/debian",
+        ),
+        ("mariadb", "rocky-9", &[("origin", "vendor")], "https://rpm.mariadb.org/11.8/rhel/9/x86_64"),
+        ("postgresql", "debian-12", &[("origin", "vendor"), ("postgresql_version", "18")], "bookworm-pgdg"),
+        ("redis", "debian-12", &[("origin", "vendor")], "https://packages.redis.io/deb"),
+        (
+            "mongodb",
+            "ubuntu-22.04",
+            &[("mongodb_series", "7.0"), ("huge_pages", "never")],
+            "jammy/mongodb-org/7.0",
+        ),
+        ("cassandra", "ubuntu-24.04", &[("cassandra_series", "4.1")], "\"41x\""),
+    ] {
+        let os = well_known(system).unwrap();
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let request = Request { settings, ..Request::new(&os) };
+        let plan = Library::default().load(name).unwrap().plan(&request).unwrap();
+        let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+        let repositories: Vec<_> = steps.filter(|step| matches!(step, Step::Repository(_))).collect();
+        let text = serde_json::to_string(&repositories).unwrap();
+        assert!(text.contains(wanted) && text.contains("\"url\":\"https://"), "{name} on {system}: {text}");
+    }
+}
+
 #[test]
 fn a_database_with_an_agent() {
     for name in ["couchdb", "mariadb", "mongodb", "mysql", "postgresql", "redis"] {
