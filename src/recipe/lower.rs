@@ -32,7 +32,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     // Told before what is wrong with the values, which may be that they are for other systems.
     match &values {
         Ok(values) => {
-            refuse_unsupported(sources, &situation(sources, request.os, has_agent, values.options()))?
+            refuse_unsupported(sources, &situation(sources, request.os, has_agent, values.options()))?;
         }
         Err(_) => refuse_unsupported(sources, &situation(sources, request.os, has_agent, &BTreeMap::new()))?,
     }

@@ -84,7 +84,8 @@ fn every_database_on_every_system() {
 /// What vendors do not offer is refused by name, with what can be had, before anything is fetched.
 #[test]
 fn combinations_that_cannot_be_had() {
-    let cases: [(&str, &str, &[(&str, &str)], &str); 12] = [
+    type Settings = &'static [(&'static str, &'static str)];
+    let cases: [(&str, &str, Settings, &str); 12] = [
         ("mysql", "debian-12", &[("origin", "distribution")], "Debian has no MySQL of its own"),
         ("mysql", "ubuntu-24.04", &[("mysql_series", "8.4")], "Ubuntu 24.04 has MySQL 8.0, not 8.4"),
         ("mysql", "rocky-10", &[("mysql_series", "9.7")], "Enterprise Linux 10 has MySQL 8.4, not 9.7"),
