@@ -23,6 +23,8 @@ use crate::agent::Release;
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
+use crate::container;
+use crate::container::FoundContainer;
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{Compression, Policy};
@@ -32,7 +34,9 @@ use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::image::Image;
 use crate::os;
 use crate::packages::EntitledRepository;
-use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
+use crate::recipe::{
+    AgentCode, AgentSource, Container, EmbedContainer, Library, Plan, Recipe, RecipeError, Request,
+};
 use crate::rename::same_file;
 use crate::report::Report;
 use crate::size::Size;
@@ -66,6 +70,8 @@ pub struct BuildRequest {
     pub constraints: Option<PathBuf>,
     /// The control plane's release, which the agent is to fit.
     pub target_release: Option<Release>,
+    /// Container images to put into the image.
+    pub containers: Vec<EmbedContainer>,
     /// The image to write; `None` names it after the recipe, in the current directory.
     pub output: Option<PathBuf>,
     /// Size of the image's disk; `None` for what is needed.
@@ -101,6 +107,7 @@ impl BuildRequest {
             agent: None,
             constraints: None,
             target_release: None,
+            containers: Vec::new(),
             output: None,
             size: None,
             ssh_keys: Vec::new(),
@@ -158,7 +165,9 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let mut image = open(&base, &cache, control)?;
     let (os, _) = inspect(&mut image)?;
     image.close()?;
-    Ok(recipe.plan(&plan_request(request, &os))?)
+    let _shelves = cache.use_shelves(control)?;
+    let containers = containers(request, &recipe, &os, &cache, control)?;
+    Ok(recipe.plan(&plan_request(request, &os, &containers))?)
 }
 
 /// Builds an image: everything from a recipe's name to a checked file with its evidence.
@@ -184,7 +193,9 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let base = base(request, &recipe, &cache, control)?;
     let mut image = open(&base, &cache, control)?;
     let (os, disk) = inspect(&mut image)?;
-    let plan = recipe.plan(&plan_request(request, &os))?;
+    let _shelves = cache.use_shelves(control)?;
+    let containers = containers(request, &recipe, &os, &cache, control)?;
+    let plan = recipe.plan(&plan_request(request, &os, &containers))?;
     for note in &plan.notes {
         control.events.note(note.clone());
     }
@@ -193,12 +204,12 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
 
     warn_of_no_boot_loader(&plan, &mut image, &control.events)?;
 
-    let _shelves = cache.use_shelves(control)?;
     let mut registration = register(request, &plan, &mut image, &cache, control)?;
     let entitled = entitled(request, &plan, registration.as_ref(), &cache);
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
+    let gathered = gathered.with(containers, &access(request, &os, &cache), control)?;
     if !gathered.is_in_guest()
         && let Some(registration) = registration.take()
     {
@@ -381,12 +392,47 @@ fn base_request(request: &BuildRequest, recipe: &Recipe) -> Result<BaseRequest> 
     })
 }
 
-fn plan_request<'a>(request: &BuildRequest, os: &'a crate::distro::OsRelease) -> Request<'a> {
+/// The container images that are asked for, as far as they must be known for a plan.
+fn containers(
+    request: &BuildRequest,
+    recipe: &Recipe,
+    os: &crate::distro::OsRelease,
+    cache: &Cache,
+    control: &Control,
+) -> Result<Vec<FoundContainer>> {
+    if request.containers.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A recipe that has no use for them says so before anybody is asked.
+    recipe.check_containers(&request.containers)?;
+    let access = access(request, os, cache);
+    let names: Vec<_> = request.containers.iter().map(|asked| asked.name.familiar()).collect();
+    control.events.stage("containers", names.join(", "), || {
+        let found = request.containers.iter().map(|asked| container::find(asked, &access, control));
+        Ok(found.collect::<std::result::Result<Vec<_>, _>>()?)
+    })
+}
+
+fn access<'a>(
+    request: &BuildRequest,
+    os: &crate::distro::OsRelease,
+    cache: &'a Cache,
+) -> container::Access<'a> {
+    container::Access::new(os.arch, cache, request.offline, &|name| std::env::var_os(name))
+}
+
+fn plan_request<'a>(
+    request: &BuildRequest,
+    os: &'a crate::distro::OsRelease,
+    containers: &[FoundContainer],
+) -> Request<'a> {
+    let containers: Vec<Container> = containers.iter().map(|found| found.container.clone()).collect();
     Request {
         os,
         settings: request.settings.clone(),
         agent: request.agent.clone(),
         constraints: request.constraints.clone(),
+        containers,
         ssh_keys: request.ssh_keys.clone(),
         ssh_user: None,
     }

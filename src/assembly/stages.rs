@@ -155,7 +155,7 @@ impl Build<'_> {
         disk::create_overlay(&overlay, &backing, start.format, target.size)
             .map_err(|error| other(error.into()))?;
         let mut drives = vec![Drive::writable(&overlay, DriveFormat::Qcow2)];
-        let payload = self.payload();
+        let payload = self.payload(work.path()).map_err(other)?;
         let has_payload = !payload.is_empty();
         if has_payload {
             let image = work.path().join("payload.img");
@@ -252,9 +252,17 @@ impl Build<'_> {
         Ok(session)
     }
 
-    /// Everything the missing stages bring in bulk.
-    fn payload(&self) -> Payload {
+    /// Everything the missing stages bring in bulk. What is made for it is put into `directory`.
+    fn payload(&self, directory: &Path) -> Result<Payload> {
         let mut payload = Payload::default();
+        let (others, _) = self.jobs.missing(self.first);
+        if others.iter().any(|job| job.work.brings_containers()) {
+            for (index, found) in self.materials.containers.iter().enumerate() {
+                let archive = directory.join(format!("container-{index}.tar"));
+                found.write_archive(self.cache, &archive, self.control)?;
+                payload.add(PayloadPath::container(&found.container.file()), archive);
+            }
+        }
         for resolved in self.materials.resolution.stages.iter().skip(self.first) {
             if let StagePackages::Resolved(set) = &resolved.packages {
                 let directory = PayloadPath::packages(set, resolved.stage);
@@ -277,7 +285,7 @@ impl Build<'_> {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             payload.add(PayloadPath::subscription().file(&name), file);
         }
-        payload
+        Ok(payload)
     }
 
     /// Keeps a copy of the overlay; `None` if another tib is in its way.

@@ -28,7 +28,7 @@ pub struct Audited {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Reads and hashes everything that has a digest: bases, layers and wheels. What is damaged is set aside, and so are
+/// Reads and hashes everything that has a digest: bases, layers, wheels and parts of container images. What is damaged is set aside, and so are
 /// layers that lie on other bytes than they were made on.
 ///
 /// # Errors
@@ -55,7 +55,11 @@ pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheErro
                 found.push(judge(cache, item, damage)?);
             }
             Kind::Agents => {
-                let look = || wheels(cache, &item.path.join("wheels"), control);
+                let look = || files_by_digest(cache, &item, "wheels", "wheel", control);
+                found.extend(held(cache, &item, look)?.unwrap_or_default());
+            }
+            Kind::Containers => {
+                let look = || files_by_digest(cache, &item, "blobs", "part of a container image", control);
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
             }
             _ => {}
@@ -138,15 +142,22 @@ fn layer_damage(item: &CacheItem, cache: &Cache, control: &Control) -> Result<Op
     hash_damage(&item.path.join(layers::DISK), &sha256, &item.about, control)
 }
 
-fn wheels(cache: &Cache, directory: &Path, control: &Control) -> Result<Vec<Audited>, CacheError> {
+/// Files that are named by their digests, in a directory of something.
+fn files_by_digest(
+    cache: &Cache,
+    item: &CacheItem,
+    directory: &str,
+    what: &str,
+    control: &Control,
+) -> Result<Vec<Audited>, CacheError> {
     let mut found = Vec::new();
-    for path in entries(directory)? {
+    for path in entries(&item.path.join(directory))? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let about = format!("wheel {}", name.get(..12).unwrap_or(&name));
+        let about = format!("{what} {}", name.get(..12).unwrap_or(&name));
         let damage = hash_damage(&path, &name, &about, control)?;
-        // Nobody holds a wheel for long: one that is missing is fetched again.
+        // Nobody holds one for long: what is missing is fetched again.
         let set_aside = if damage.is_some() { Some(move_aside(cache, &path)?) } else { None };
-        found.push(Audited { kind: Kind::Agents, name, about, damage, set_aside });
+        found.push(Audited { kind: item.kind, name, about, damage, set_aside });
     }
     Ok(found)
 }

@@ -13,6 +13,7 @@
 //! | `place` | the directory of a download, and what survives in it |
 //! | `tail`, `follow`, `extract` | hashing and extracting behind the transfer, in threads of their own |
 //! | `call` | services: any method, JSON, a client's certificate |
+//! | `resource` | what a service gives to whom it knows: types, challenges, tokens |
 //! | `download` | the whole, from the request to a verified file |
 //!
 //! Transport is asynchronous, since one thread must mind several connections, time-outs and the user's Ctrl-C at once;
@@ -28,6 +29,7 @@ mod mirrors;
 mod place;
 mod problem;
 mod redact;
+mod resource;
 mod small;
 mod spans;
 mod store;
@@ -50,6 +52,7 @@ pub use extract::FileCompression;
 pub use problem::Problem;
 pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;
+pub use resource::{Answered, Authorization, Resource};
 
 use crate::control::Control;
 use crate::digest::Digest;
@@ -122,6 +125,8 @@ pub struct Request<'a> {
     pub compression: Option<FileCompression>,
     /// The largest number of bytes to take, as served and extracted.
     pub max_size: u64,
+    /// Who asks. It is told to the servers of `urls` alone, not to those that they redirect to.
+    pub authorization: Option<&'a Authorization>,
 }
 
 /// A file that was downloaded. It is complete and synced.
@@ -213,6 +218,14 @@ impl Fetcher {
     /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
     pub fn call(&self, call: &Call<'_>) -> Result<Reply, FetchError> {
         self.client.run(call::call(&self.client, call))
+    }
+
+    /// Asks a service for something small, in one of several forms. Every status that is not about the moment is an answer.
+    ///
+    /// # Errors
+    /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
+    pub fn resource(&self, wanted: &Resource<'_>) -> Result<Answered, FetchError> {
+        self.client.run(resource::get(&self.client, wanted))
     }
 
     /// Downloads a file into `place`, a directory for this file and this process alone, and verifies it. What an earlier run that was

@@ -7,6 +7,7 @@
 
 mod apparmor;
 mod apparmor_items;
+mod containers;
 mod content;
 mod contract;
 mod derive;
@@ -31,6 +32,9 @@ mod when;
 mod tests;
 
 pub use apparmor::{ApparmorMode, ApparmorStep};
+pub use containers::{
+    CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer, ImageReference,
+};
 pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;
