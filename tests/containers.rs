@@ -133,7 +133,10 @@ fn a_plan_tells_which_container_of_a_registry_will_be_in_the_image() {
     assert_eq!(more("needs"), found["size"].as_u64().unwrap());
     assert!(more("min_disk") > more("needs"));
     let text = place.plan("trove-guest", &["--embed-container", &asked]).expect(0);
-    assert!(text.contains("containers in /var/lib/tib/containers: mariadb:10.11 from docker://"), "{text}");
+    assert!(
+        text.contains("containers in /var/lib/embedded-containers: mariadb:10.11 from docker://"),
+        "{text}"
+    );
     assert!(text.contains("enable tib-containers.service"), "{text}");
 
     let missing =
@@ -144,8 +147,8 @@ fn a_plan_tells_which_container_of_a_registry_will_be_in_the_image() {
     let offline = place.plan("trove-guest", &["--embed-container", &asked, "--json", "--offline"]).expect(0);
     assert_eq!(container(&serde_json::from_str(&offline).unwrap()), found);
 
-    let listed =
-        outcome(tib().args(["cache", "ls", "--json"]).env("TIB_CACHE_DIR", place.path("cache"))).expect(0);
+    let listed = outcome(tib().args(["cache", "status", "--json"]).env("TIB_CACHE_DIR", place.path("cache")))
+        .expect(0);
     assert!(listed.contains("parts of container images"), "{listed}");
 }
 

@@ -432,12 +432,12 @@ fn appliance_boot_with_an_embedded_container() {
         "command:\n  docker images:\n    exit-status: 0\n    timeout: 60000\n    stdout: ['/{NAME} +10.11 /']\n  \
          docker run -d --network none {NAME}:10.11:\n    exit-status: 0\n    timeout: 120000\n  \
          systemctl is-active tib-containers.service: {{exit-status: 0, stdout: [active]}}\n  \
-         ls -A /var/lib/tib/containers | wc -l: {{exit-status: 0, stdout: ['/^0$/']}}\n"
+         ls -A /var/lib/embedded-containers | wc -l: {{exit-status: 0, stdout: ['/^0$/']}}\n"
     );
     fs::write(&goss, text).unwrap();
     let booted = place.booted(&image, &["--goss", goss.to_str().unwrap()], 0);
     assert_eq!(booted.report["warnings"], serde_json::json!([]), "no failed unit");
-    let booted = place.booted(&image, &["--prepare", "--conf", &conf], 8);
+    let booted = place.booted(&image, &["--prepare", "--network", "open", "--conf", &conf], 8);
     assert_eq!((booted.missing()[0], booted.cause()), ("healthy", "container-unhealthy"));
     fs::remove_dir_all(booted.report["logs"].as_str().unwrap()).unwrap();
     place.is_clean();

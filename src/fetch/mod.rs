@@ -13,12 +13,13 @@
 //! | `place` | the directory of a download, and what survives in it |
 //! | `tail`, `follow`, `extract` | hashing and extracting behind the transfer, in threads of their own |
 //! | `call` | services: any method, JSON, a client's certificate |
-//! | `resource` | what a service gives to whom it knows: types, challenges, tokens |
+//! | `resource`, `authorization` | what a service gives to whom it knows: types and challenges |
 //! | `download` | the whole, from the request to a verified file |
 //!
 //! Transport is asynchronous, since one thread must mind several connections, time-outs and the user's Ctrl-C at once;
 //! everything else is plain blocking code.
 
+mod authorization;
 mod call;
 mod client;
 mod download;
@@ -46,13 +47,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use authorization::Authorization;
 pub use call::{Call, ClientIdentity, Reply, Verb};
 pub use error::{FetchError, Tried};
 pub use extract::FileCompression;
 pub use problem::Problem;
 pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;
-pub use resource::{Answered, Authorization, Resource};
+pub use resource::{Answered, Resource};
 
 use crate::control::Control;
 use crate::digest::Digest;

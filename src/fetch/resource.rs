@@ -1,44 +1,12 @@
 //! Small things of a service that wants to know who asks: an answer with its type, or a challenge to say who one is.
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
 
 use super::client::{Ask, Client, status_problem, text};
 use super::error::Stop;
 use super::mirrors::{Attempt, try_all};
-use super::{FetchError, Problem};
-
-/// What says who asks: the value of a header, which nothing prints.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Authorization(HeaderValue);
-
-impl Authorization {
-    /// A token; `None` if it cannot be one.
-    pub fn bearer(token: &str) -> Option<Self> {
-        Self::of(&format!("Bearer {token}"))
-    }
-
-    /// A user and their password, in the form that stands in the header.
-    pub fn basic(encoded: &str) -> Option<Self> {
-        Self::of(&format!("Basic {encoded}"))
-    }
-
-    fn of(text: &str) -> Option<Self> {
-        let mut value = HeaderValue::from_str(text).ok()?;
-        value.set_sensitive(true);
-        Some(Self(value))
-    }
-
-    pub(super) fn value(&self) -> HeaderValue {
-        self.0.clone()
-    }
-}
-
-impl std::fmt::Debug for Authorization {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Authorization(…)")
-    }
-}
+use super::{Authorization, FetchError, Problem};
 
 /// Something small that a service has.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ tool=docker
 command -v docker >/dev/null 2>&1 || tool=podman
 
 failed=0
-for archive in /var/lib/tib/containers/*.tar; do
+for archive in /var/lib/embedded-containers/*.tar; do
     [ -e "$archive" ] || continue
     # The name of an archive is that of its image, with `+` for `/` and `=` for `:`.
     name=$(basename "$archive" .tar | tr '+=' '/:')

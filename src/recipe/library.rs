@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::containers;
+use super::container_steps;
 use super::embedded::EMBEDDED;
 use super::error::RecipeError;
 use super::parse::Source;
@@ -267,7 +267,7 @@ impl Recipe {
     /// [`RecipeError::NoContainers`], [`RecipeError::EmbedContainer`].
     pub fn check_containers(&self, wanted: &[EmbedContainer]) -> Result<(), RecipeError> {
         let contract = self.sources.iter().rev().find_map(|source| source.file.contract);
-        containers::check(wanted.iter().map(|asked| asked.name.familiar()), contract, self.name())
+        container_steps::check(wanted.iter().map(|asked| asked.name.familiar()), contract, self.name())
     }
 
     /// Resolves the recipe for one operating system.

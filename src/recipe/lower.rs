@@ -16,7 +16,7 @@ use super::values::Values;
 use super::when::Situation;
 use super::{
     AgentCode, AgentSource, AgentStep, Container, PackagesStep, Plan, Request, Stage, StageName, Step,
-    containers, derive,
+    container_steps, derive,
 };
 use toml::Spanned;
 
@@ -227,8 +227,8 @@ impl<'a> Lowering<'a> {
     /// Adds container images, which only an agent that runs containers can use.
     fn containers(&mut self, wanted: &[Container], recipe: &str) -> Result<(), RecipeError> {
         let names = wanted.iter().map(|container| container.name.clone());
-        containers::check(names, self.now.contract, recipe)?;
-        for step in containers::steps(wanted) {
+        container_steps::check(names, self.now.contract, recipe)?;
+        for step in container_steps::steps(wanted) {
             self.push(StageName::Site, step);
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 mod apparmor;
 mod apparmor_items;
+mod container_steps;
 mod containers;
 mod content;
 mod contract;
@@ -20,6 +21,7 @@ mod lowering;
 mod model;
 mod parse;
 mod plan;
+mod reference;
 mod render;
 mod request;
 mod selinux;
@@ -32,14 +34,13 @@ mod when;
 mod tests;
 
 pub use apparmor::{ApparmorMode, ApparmorStep};
-pub use containers::{
-    CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer, ImageReference,
-};
+pub use containers::{CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer};
 pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
+pub use reference::ImageReference;
 pub use render::render;
 pub use request::{AgentCode, AgentSource, Request};
 pub use selinux::{FcontextKind, FcontextRule, PortRule, SelinuxStep};
