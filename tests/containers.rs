@@ -35,18 +35,24 @@ impl Registry {
         });
         // JSON is YAML.
         fs::write(directory.join("registry.yml"), config.to_string()).unwrap();
-        let mut command = Command::new("docker-registry");
+        // Fedora's name for it is shorter.
+        let found = ["docker-registry", "registry"].into_iter().find(|name| is_program(name));
+        let mut command = Command::new(found.expect("a registry is installed"));
         command.arg("serve").arg(directory.join("registry.yml")).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut server = command.spawn().unwrap();
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, rest) = line.split_once("listening on ")?;
-            Some(rest.split(|letter: char| letter == '"' || letter == ',').next().unwrap().to_owned())
+            Some(rest.split(['"', ',']).next().unwrap().to_owned())
         });
         // It must never wait for somebody to read.
         std::thread::spawn(move || lines.for_each(drop));
         Self { server, address: address.expect("the registry says where it listens") }
     }
+}
+
+fn is_program(name: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|directory| directory.join(name).exists())
 }
 
 impl Drop for Registry {

@@ -422,7 +422,8 @@ fn appliance_boot_with_an_embedded_container() {
     let digest = index["manifests"][0]["digest"].as_str().unwrap();
     assert_eq!(manifest["containers"][0]["digest"], digest.strip_prefix("sha256:").unwrap());
 
-    let more = format!("state_change_wait_time = 60\n[mariadb]\ndocker_image = {NAME}");
+    let more =
+        format!("control_exchange = trove\nstate_change_wait_time = 60\n[mariadb]\ndocker_image = {NAME}");
     let conf = conf(&place, "rabbit://a:b@c/", &more);
     let verified = common::run_tib(["verify", output, "--recipe", "trove-guest", "--conf", &conf]);
     assert!(!verified.expect(0).contains("is not the one that trove-guestagent.conf names"));

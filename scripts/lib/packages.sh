@@ -45,6 +45,7 @@ LIST
         # Enterprise Linux has RabbitMQ in a repository for OpenStack alone; whoever has that has it on offer.
         ! dnf_offers rabbitmq-server ||
             printf '%s|%s\n' "proving an image with Trove's control plane" 'rabbitmq-server mariadb-server'
+        ! dnf_offers docker-distribution || printf 'tests: a container registry|docker-distribution\n'
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;
     esac

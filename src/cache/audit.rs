@@ -235,14 +235,22 @@ mod tests {
             fs_err::create_dir_all(&wheels).unwrap();
             fs_err::write(wheels.join(format!("{}.whl", Digest::of(b"wheel"))), content).unwrap();
         };
+        let part = |content: &[u8]| {
+            let parts = cache.directory(Bucket::Containers).join("blobs");
+            fs_err::create_dir_all(&parts).unwrap();
+            fs_err::write(parts.join(Digest::of(b"part").to_string()), content).unwrap();
+        };
         wheel(b"wheel");
+        part(b"part");
         let good = run(&cache);
-        assert_eq!(good.iter().map(|found| found.kind).collect::<Vec<_>>(), [Kind::Base, Kind::Agents]);
+        let kinds: Vec<_> = good.iter().map(|found| found.kind).collect();
+        assert_eq!(kinds, [Kind::Base, Kind::Agents, Kind::Containers]);
         assert!(good.iter().all(|found| found.damage.is_none() && found.set_aside.is_none()), "{good:?}");
 
         // As long as before: only the digest tells.
         fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
         wheel(b"wheeL");
+        part(b"parT");
         let bad = run(&cache);
         let aside: Vec<_> = bad.iter().map(|found| found.set_aside.clone().unwrap()).collect();
         assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory(Bucket::Damaged))));
