@@ -1,5 +1,6 @@
 //! The main job, readable as a story: base, plan, materials, stages, export, verification, evidence.
 
+mod containers;
 mod error;
 mod inspect;
 mod jobs;
@@ -23,7 +24,6 @@ use crate::agent::Release;
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
-use crate::container;
 use crate::container::FoundContainer;
 use crate::control::Control;
 use crate::digest::Digest;
@@ -166,7 +166,7 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let (os, _) = inspect(&mut image)?;
     image.close()?;
     let _shelves = cache.use_shelves(control)?;
-    let containers = containers(request, &recipe, &os, &cache, control)?;
+    let containers = containers::find(request, &recipe, &os, &cache, control)?;
     Ok(recipe.plan(&plan_request(request, &os, &containers))?)
 }
 
@@ -194,7 +194,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let mut image = open(&base, &cache, control)?;
     let (os, disk) = inspect(&mut image)?;
     let _shelves = cache.use_shelves(control)?;
-    let containers = containers(request, &recipe, &os, &cache, control)?;
+    let containers = containers::find(request, &recipe, &os, &cache, control)?;
     let plan = recipe.plan(&plan_request(request, &os, &containers))?;
     for note in &plan.notes {
         control.events.note(note.clone());
@@ -209,7 +209,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
-    let gathered = gathered.with(containers, &access(request, &os, &cache), control)?;
+    let gathered = gathered.with(containers, &containers::access(request, &os, &cache), control)?;
     if !gathered.is_in_guest()
         && let Some(registration) = registration.take()
     {
@@ -390,35 +390,6 @@ fn base_request(request: &BuildRequest, recipe: &Recipe) -> Result<BaseRequest> 
         catalogue_dirs: request.catalogue_dirs.clone(),
         ..BaseRequest::new(spec)
     })
-}
-
-/// The container images that are asked for, as far as they must be known for a plan.
-fn containers(
-    request: &BuildRequest,
-    recipe: &Recipe,
-    os: &crate::distro::OsRelease,
-    cache: &Cache,
-    control: &Control,
-) -> Result<Vec<FoundContainer>> {
-    if request.containers.is_empty() {
-        return Ok(Vec::new());
-    }
-    // A recipe that has no use for them says so before anybody is asked.
-    recipe.check_containers(&request.containers)?;
-    let access = access(request, os, cache);
-    let names: Vec<_> = request.containers.iter().map(|asked| asked.name.familiar()).collect();
-    control.events.stage("containers", names.join(", "), || {
-        let found = request.containers.iter().map(|asked| container::find(asked, &access, control));
-        Ok(found.collect::<std::result::Result<Vec<_>, _>>()?)
-    })
-}
-
-fn access<'a>(
-    request: &BuildRequest,
-    os: &crate::distro::OsRelease,
-    cache: &'a Cache,
-) -> container::Access<'a> {
-    container::Access::new(os.arch, cache, request.offline, &|name| std::env::var_os(name))
 }
 
 fn plan_request<'a>(

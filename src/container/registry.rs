@@ -82,7 +82,8 @@ impl Registry {
     ) -> Result<Downloaded, ContainerError> {
         let urls = [self.url(&format!("blobs/sha256:{}", blob.digest))?];
         let expected = Checksum::from_hex(&blob.digest.to_string());
-        for again in [true, false] {
+        let mut entered = false;
+        loop {
             let request = Request {
                 urls: &urls,
                 what,
@@ -94,14 +95,16 @@ impl Registry {
             };
             match self.fetcher.download(&request, place) {
                 // Nothing was asked before, or the token has expired meanwhile.
-                Err(error) if again && status(&error) == Some(401) => self.enter()?,
+                Err(error) if !entered && status(&error) == Some(401) => {
+                    self.enter()?;
+                    entered = true;
+                }
                 Err(error) if matches!(status(&error), Some(401 | 403)) => {
-                    return Err(self.refused("it does not let us in"));
+                    return Err(self.refused(&format!("it does not let us in{}", self.told())));
                 }
                 result => return result.map_err(|error| self.failed(error)),
             }
         }
-        unreachable!("the second attempt returns")
     }
 
     fn url(&self, path: &str) -> Result<Url, ContainerError> {
