@@ -18,6 +18,7 @@
 //! | [`subscription`] | a system registered for Red Hat's repositories while a build needs them |
 //! | [`packages`] | package managers: what they run in guests, and resolving on the host |
 //! | [`agent`] | the guest agent as a whole virtual environment |
+//! | [`container`] | container images of databases, from registries and files |
 //! | [`cache`] | bases, layers and downloads by content; locks, work directories, collection |
 //! | [`fetch`] | downloads |
 //! | [`trust`] | OpenPGP, keys of repositories and checksum lists |
@@ -43,6 +44,7 @@ pub mod cancel;
 pub mod check;
 pub mod cli;
 pub(crate) mod clock;
+pub mod container;
 pub mod control;
 pub mod digest;
 pub mod disk;

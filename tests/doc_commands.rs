@@ -24,7 +24,7 @@ use fs_err as fs;
 use markdown::{Form, Line};
 
 /// What is not run, and why not.
-const LEFT_OUT: [(&str, &str); 31] = [
+const LEFT_OUT: [(&str, &str); 34] = [
     (
         "python3 -B tests/rpm_testbed/make.py --cache DIRECTORY --variant rocky-9",
         "takes ten minutes and Debian's whole archive; tests/rpm_testbed.rs runs the tests of its parts",
@@ -78,6 +78,20 @@ const LEFT_OUT: [(&str, &str); 31] = [
     (
         "tib cat rhel-9.6-x86_64-kvm.qcow2 /etc/rhsm/ca/redhat-uep.pem > redhat-uep.pem",
         "needs an image of RHEL",
+    ),
+    (
+        "tib build trove-guest --embed-container mariadb:11.4",
+        "asks Docker's own registry; tests/containers.rs has one, and tests/e2e_boot.rs builds such an image",
+    ),
+    (
+        "tib build trove-guest --embed-container \
+         registry.example:5000/db/mysql:8.4=docker://docker.io/library/mysql:8.4",
+        "the same",
+    ),
+    (
+        "tib build trove-guest --embed-container mariadb:11.4=oci:./layout:lts --embed-container \
+         postgres:17=docker-archive:postgres.tar",
+        "the same with images that nobody has here",
     ),
     ("sudo usermod -aG kvm $USER", "changes the host, as root"),
     (

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use common::built_image;
 use common::instance::{Booted, Place};
 use common::rabbitmq::Broker;
+use common::registry;
 use common::registry::Registry;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
@@ -394,6 +395,53 @@ fn appliance_boot_with_a_registry_without_tls() {
     if common::all_combinations() {
         boot_with_a_registry(false, "registry-tls");
     }
+}
+
+/// A container in the image is loaded at the first boot and runs without any network; its archive is gone then. The agent, told
+/// to make a database of it, asks no registry: all that it misses is that this database answers. For `make test-all`.
+#[test]
+fn appliance_boot_with_an_embedded_container() {
+    const NAME: &str = "registry.example:5000/db/silent";
+    if !common::all_combinations() {
+        return;
+    }
+    let place = Place::new();
+    let layout = place.path().join("silent");
+    registry::silent(&layout);
+    let image = place.path().join("embedded.qcow2");
+    let embedded = format!("{NAME}:10.11=oci:{}:10.11", layout.display());
+    let output = image.to_str().unwrap();
+    let build =
+        ["build", "trove-guest", "--base", common::BASE, "-o", output, "--embed-container", &embedded];
+    common::run_tib(build).expect(0);
+    let manifest = fs::read_to_string(format!("{output}.manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["containers"][0]["name"], format!("{NAME}:10.11"));
+    let index: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(layout.join("index.json")).unwrap()).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    assert_eq!(manifest["containers"][0]["digest"], digest.strip_prefix("sha256:").unwrap());
+
+    let more =
+        format!("control_exchange = trove\nstate_change_wait_time = 60\n[mariadb]\ndocker_image = {NAME}");
+    let conf = conf(&place, "rabbit://a:b@c/", &more);
+    let verified = common::run_tib(["verify", output, "--recipe", "trove-guest", "--conf", &conf]);
+    assert!(!verified.expect(0).contains("is not the one that trove-guestagent.conf names"));
+
+    let goss = place.path().join("goss.yaml");
+    let text = format!(
+        "command:\n  docker images:\n    exit-status: 0\n    timeout: 60000\n    stdout: ['/{NAME} +10.11 /']\n  \
+         docker run -d --network none {NAME}:10.11:\n    exit-status: 0\n    timeout: 120000\n  \
+         systemctl is-active tib-containers.service: {{exit-status: 0, stdout: [active]}}\n  \
+         ls -A /var/lib/embedded-containers | wc -l: {{exit-status: 0, stdout: ['/^0$/']}}\n"
+    );
+    fs::write(&goss, text).unwrap();
+    let booted = place.booted(&image, &["--goss", goss.to_str().unwrap()], 0);
+    assert_eq!(booted.report["warnings"], serde_json::json!([]), "no failed unit");
+    let booted = place.booted(&image, &["--prepare", "--network", "open", "--conf", &conf], 8);
+    assert_eq!((booted.missing()[0], booted.cause()), ("healthy", "container-unhealthy"));
+    fs::remove_dir_all(booted.report["logs"].as_str().unwrap()).unwrap();
+    place.is_clean();
 }
 
 /// Boots trove-guest with a registry that has no TLS and a database that is never healthy, and expects `cause`.

@@ -16,6 +16,7 @@ Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 dnf, to resolve packages of Enterprise Linux and Fedora guests|python3-dnf rpm
 compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg openssl xz-utils dosfstools mtools attr grub-common systemd apparmor selinux-utils patch skopeo sudo strace jq
+tests: a container registry|docker-registry
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
 tests: packages and repositories of Red Hat's family|createrepo-c dnf
 tests: a browser that shows reports|$(apt_browser)
@@ -44,6 +45,7 @@ LIST
         # Enterprise Linux has RabbitMQ in a repository for OpenStack alone; whoever has that has it on offer.
         ! dnf_offers rabbitmq-server ||
             printf '%s|%s\n' "proving an image with Trove's control plane" 'rabbitmq-server mariadb-server'
+        ! dnf_offers docker-distribution || printf 'tests: a container registry|docker-distribution\n'
         have_kernel || printf 'a kernel for the appliance (none found)|kernel-core\n'
         ;;
     esac
@@ -164,7 +166,7 @@ install_packages() {
 
 # Services that packages bring and start, and nobody here needs: tib and its tests start these programs by themselves, as
 # an ordinary user.
-UNWANTED_SERVICES='rabbitmq-server epmd mariadb'
+UNWANTED_SERVICES='rabbitmq-server epmd mariadb docker-registry'
 
 # Runs an installation, after which none of these runs or is enabled that was not before.
 without_new_services() {

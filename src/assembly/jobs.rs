@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::engine;
-use crate::recipe::{Plan, Stage};
+use crate::recipe::{Plan, Stage, Step};
 
 use super::resolution::{Resolution, ResolvedStage};
 
@@ -85,6 +85,14 @@ impl Work<'_> {
     pub(crate) fn needs_network(&self) -> bool {
         match self {
             Self::Stage(stage, resolved) => resolved.needs_network(stage),
+            Self::Seal => false,
+        }
+    }
+
+    /// Whether it brings container images into the guest.
+    pub(crate) fn brings_containers(&self) -> bool {
+        match self {
+            Self::Stage(stage, _) => stage.steps.iter().any(|step| matches!(step, Step::Containers { .. })),
             Self::Seal => false,
         }
     }

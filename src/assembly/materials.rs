@@ -5,6 +5,8 @@ use crate::agent::{AgentRequest, AgentTree, glibc_of};
 use crate::cache::{Base, Cache};
 use crate::check::{Check, ServiceState, VersionWanted};
 use crate::clock;
+use crate::container;
+use crate::container::FoundContainer;
 use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
@@ -26,6 +28,7 @@ pub(crate) struct Gathered {
     /// One for each stage of the plan, in its order.
     stages: Vec<ResolvedStage>,
     agent: Option<AgentTree>,
+    containers: Vec<FoundContainer>,
 }
 
 /// Everything that a build brings into the guest.
@@ -35,6 +38,8 @@ pub(crate) struct BuildMaterials {
     pub(crate) resolution: Resolution,
     /// The agent, laid out on this host. Where the packages are, their resolver knows.
     pub(crate) agent: Option<AgentTree>,
+    /// Container images, whose parts are in the cache.
+    pub(crate) containers: Vec<FoundContainer>,
     /// Bytes that it takes when installed, as far as that is known.
     pub(crate) installed: u64,
     /// Repositories that a subscription opens, if the guest installs packages by itself.
@@ -45,7 +50,26 @@ impl Gathered {
     /// Bytes that packages and agent take when installed, as far as that is known.
     pub(crate) fn installed(&self) -> u64 {
         let packages = self.stages.iter().map(|stage| stage.packages.installed_size());
-        packages.sum::<u64>() + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
+        let containers = self.containers.iter().map(|found| found.container.size);
+        packages.sum::<u64>()
+            + self.agent.as_ref().map_or(0, |agent| agent.size_installed)
+            + containers.sum::<u64>()
+    }
+
+    /// The same with container images, which are fetched if they are not here.
+    pub(crate) fn with(
+        self,
+        containers: Vec<FoundContainer>,
+        access: &container::Access<'_>,
+        control: &Control,
+    ) -> Result<Self> {
+        if !containers.is_empty() {
+            let detail = format!("{} to embed", containers.len());
+            control.events.stage("fetch", detail, || {
+                containers.iter().try_for_each(|found| found.fetch(access, control))
+            })?;
+        }
+        Ok(Self { containers, ..self })
     }
 
     /// Whether the guest installs packages by itself.
@@ -64,7 +88,8 @@ impl Gathered {
         let resolution = Resolution::new(base, target, self.stages, registration.map(Registration::digest));
         let entitled =
             registration.map_or_else(Vec::new, |registration| registration.repositories().to_vec());
-        BuildMaterials { resolution, agent: self.agent, installed, entitled }
+        let Self { agent, containers, .. } = self;
+        BuildMaterials { resolution, agent, containers, installed, entitled }
     }
 }
 
@@ -128,7 +153,7 @@ pub(crate) fn gather(
         agent: agent.as_ref().filter(|_| has_agent(stage)).map(|bundle| bundle.agent.clone()),
     };
     let stages = plan.stages.iter().zip(packages).map(stage).collect();
-    Ok(Gathered { stages, agent: agent.map(|bundle| bundle.tree) })
+    Ok(Gathered { stages, agent: agent.map(|bundle| bundle.tree), containers: Vec::new() })
 }
 
 fn packages(

@@ -1,5 +1,6 @@
 //! The main job, readable as a story: base, plan, materials, stages, export, verification, evidence.
 
+mod containers;
 mod error;
 mod inspect;
 mod jobs;
@@ -24,6 +25,7 @@ use crate::agent::Release;
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
+use crate::container::FoundContainer;
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{Compression, Policy};
@@ -33,7 +35,9 @@ use crate::evidence::{Manifest, ManifestInput, StageDigest};
 use crate::image::Image;
 use crate::os;
 use crate::packages::EntitledRepository;
-use crate::recipe::{AgentCode, AgentSource, Library, Plan, Recipe, RecipeError, Request};
+use crate::recipe::{
+    AgentCode, AgentSource, Container, EmbedContainer, Library, Plan, Recipe, RecipeError, Request,
+};
 use crate::rename::same_file;
 use crate::report::Report;
 use crate::size::Size;
@@ -67,6 +71,8 @@ pub struct BuildRequest {
     pub constraints: Option<PathBuf>,
     /// The control plane's release, which the agent is to fit.
     pub target_release: Option<Release>,
+    /// Container images to put into the image.
+    pub containers: Vec<EmbedContainer>,
     /// The image to write; `None` names it after the recipe, in the current directory.
     pub output: Option<PathBuf>,
     /// Size of the image's disk; `None` for what is needed.
@@ -102,6 +108,7 @@ impl BuildRequest {
             agent: None,
             constraints: None,
             target_release: None,
+            containers: Vec::new(),
             output: None,
             size: None,
             ssh_keys: Vec::new(),
@@ -159,7 +166,9 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let mut image = open(&base, &cache, control)?;
     let (os, _) = inspect(&mut image)?;
     image.close()?;
-    Ok(recipe.plan(&plan_request(request, &os))?)
+    let _shelves = cache.use_shelves(control)?;
+    let containers = containers::find(request, &recipe, &os, &cache, control)?;
+    Ok(recipe.plan(&plan_request(request, &os, &containers))?)
 }
 
 /// Builds an image: everything from a recipe's name to a checked file with its evidence.
@@ -185,7 +194,9 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let base = base(request, &recipe, &cache, control)?;
     let mut image = open(&base, &cache, control)?;
     let (os, disk) = inspect(&mut image)?;
-    let mut plan = recipe.plan(&plan_request(request, &os))?;
+    let _shelves = cache.use_shelves(control)?;
+    let containers = containers::find(request, &recipe, &os, &cache, control)?;
+    let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
     for note in &plan.notes {
         control.events.note(note.clone());
     }
@@ -194,13 +205,13 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
 
     warn_of_no_boot_loader(&plan, &mut image, &control.events)?;
 
-    let _shelves = cache.use_shelves(control)?;
     keys::fetch(&mut plan, &cache, request.offline, control)?;
     let mut registration = register(request, &plan, &mut image, &cache, control)?;
     let entitled = entitled(request, &plan, registration.as_ref(), &cache);
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
+    let gathered = gathered.with(containers, &containers::access(request, &os, &cache), control)?;
     if !gathered.is_in_guest()
         && let Some(registration) = registration.take()
     {
@@ -383,12 +394,18 @@ fn base_request(request: &BuildRequest, recipe: &Recipe) -> Result<BaseRequest> 
     })
 }
 
-fn plan_request<'a>(request: &BuildRequest, os: &'a crate::distro::OsRelease) -> Request<'a> {
+fn plan_request<'a>(
+    request: &BuildRequest,
+    os: &'a crate::distro::OsRelease,
+    containers: &[FoundContainer],
+) -> Request<'a> {
+    let containers: Vec<Container> = containers.iter().map(|found| found.container.clone()).collect();
     Request {
         os,
         settings: request.settings.clone(),
         agent: request.agent.clone(),
         constraints: request.constraints.clone(),
+        containers,
         ssh_keys: request.ssh_keys.clone(),
         ssh_user: None,
     }

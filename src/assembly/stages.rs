@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::cache::{Base, Cache, FileLock, Layer, LayerMeta, LockName, WorkDir};
+use crate::cache::files::remove_tree;
+use crate::cache::{Base, Cache, CacheError, FileLock, Layer, LayerMeta, LockName, WorkDir};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, DiskError, Policy, VirtualDisk};
@@ -93,7 +94,9 @@ pub(crate) fn run(
         }
     };
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
-    space::require(cache.root(), 2 * materials.installed)?;
+    // Container images are there as archives as well, and on the payload disk.
+    let archives: u64 = materials.containers.iter().map(|found| found.container.size).sum();
+    space::require(cache.root(), 2 * materials.installed + 2 * archives)?;
     let watch = SpaceWatch::start(cache.root(), control);
     let control = watch.control();
     let build = Build { plan, base, materials, jobs: &jobs, first, keep: !no_cache, cache, control };
@@ -155,11 +158,15 @@ impl Build<'_> {
         disk::create_overlay(&overlay, &backing, start.format, target.size)
             .map_err(|error| other(error.into()))?;
         let mut drives = vec![Drive::writable(&overlay, DriveFormat::Qcow2)];
-        let payload = self.payload();
+        let archives = work.path().join("containers");
+        let payload = self.payload(&archives).map_err(other)?;
         let has_payload = !payload.is_empty();
         if has_payload {
             let image = work.path().join("payload.img");
             payload.write(&work.path().join("staging"), &image, self.control)?;
+            // They are on that disk now, and large.
+            remove_tree(&archives)
+                .map_err(|source| other(CacheError::io("remove", &archives)(source).into()))?;
             drives.push(Drive::read_only(image, DriveFormat::Raw));
         }
         let (others, last) = self.jobs.missing(self.first);
@@ -252,9 +259,19 @@ impl Build<'_> {
         Ok(session)
     }
 
-    /// Everything the missing stages bring in bulk.
-    fn payload(&self) -> Payload {
+    /// Everything the missing stages bring in bulk. What is made for it is put into `directory`, which
+    /// is not there yet.
+    fn payload(&self, directory: &Path) -> Result<Payload> {
         let mut payload = Payload::default();
+        let (others, _) = self.jobs.missing(self.first);
+        if others.iter().any(|job| job.work.brings_containers()) {
+            fs_err::create_dir(directory).map_err(CacheError::io("create", directory))?;
+            for (index, found) in self.materials.containers.iter().enumerate() {
+                let archive = directory.join(format!("{index}.tar"));
+                found.write_archive(self.cache, &archive, self.control)?;
+                payload.add(PayloadPath::container(&found.container.file()), archive);
+            }
+        }
         for resolved in self.materials.resolution.stages.iter().skip(self.first) {
             if let StagePackages::Resolved(set) = &resolved.packages {
                 let directory = PayloadPath::packages(set, resolved.stage);
@@ -277,7 +294,7 @@ impl Build<'_> {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             payload.add(PayloadPath::subscription().file(&name), file);
         }
-        payload
+        Ok(payload)
     }
 
     /// Keeps a copy of the overlay; `None` if another tib is in its way.

@@ -77,6 +77,7 @@ pub(crate) fn obtain(
         size: wanted.size,
         compression: wanted.compression,
         max_size: MAX_SIZE,
+        authorization: None,
     };
     let downloaded = fetcher.download(&request, &place)?;
     let kept = keep(&downloaded.path, downloaded.sha256, &downloaded.transferred, cache, || {

@@ -28,7 +28,7 @@ pub struct Audited {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Reads and hashes everything that has a digest: bases, layers and wheels. What is damaged is set aside, and so are
+/// Reads and hashes everything that has a digest: bases, layers, wheels and parts of container images. What is damaged is set aside, and so are
 /// layers that lie on other bytes than they were made on.
 ///
 /// # Errors
@@ -55,7 +55,11 @@ pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheErro
                 found.push(judge(cache, item, damage)?);
             }
             Kind::Agents => {
-                let look = || wheels(cache, &item.path.join("wheels"), control);
+                let look = || files_by_digest(cache, &item, "wheels", "wheel", control);
+                found.extend(held(cache, &item, look)?.unwrap_or_default());
+            }
+            Kind::Containers => {
+                let look = || files_by_digest(cache, &item, "blobs", "part of a container image", control);
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
             }
             _ => {}
@@ -138,15 +142,22 @@ fn layer_damage(item: &CacheItem, cache: &Cache, control: &Control) -> Result<Op
     hash_damage(&item.path.join(layers::DISK), &sha256, &item.about, control)
 }
 
-fn wheels(cache: &Cache, directory: &Path, control: &Control) -> Result<Vec<Audited>, CacheError> {
+/// Files that are named by their digests, in a directory of something.
+fn files_by_digest(
+    cache: &Cache,
+    item: &CacheItem,
+    directory: &str,
+    what: &str,
+    control: &Control,
+) -> Result<Vec<Audited>, CacheError> {
     let mut found = Vec::new();
-    for path in entries(directory)? {
+    for path in entries(&item.path.join(directory))? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let about = format!("wheel {}", name.get(..12).unwrap_or(&name));
+        let about = format!("{what} {}", name.get(..12).unwrap_or(&name));
         let damage = hash_damage(&path, &name, &about, control)?;
-        // Nobody holds a wheel for long: one that is missing is fetched again.
+        // Nobody holds one for long: what is missing is fetched again.
         let set_aside = if damage.is_some() { Some(move_aside(cache, &path)?) } else { None };
-        found.push(Audited { kind: Kind::Agents, name, about, damage, set_aside });
+        found.push(Audited { kind: item.kind, name, about, damage, set_aside });
     }
     Ok(found)
 }
@@ -224,14 +235,22 @@ mod tests {
             fs_err::create_dir_all(&wheels).unwrap();
             fs_err::write(wheels.join(format!("{}.whl", Digest::of(b"wheel"))), content).unwrap();
         };
+        let part = |content: &[u8]| {
+            let parts = cache.directory(Bucket::Containers).join("blobs");
+            fs_err::create_dir_all(&parts).unwrap();
+            fs_err::write(parts.join(Digest::of(b"part").to_string()), content).unwrap();
+        };
         wheel(b"wheel");
+        part(b"part");
         let good = run(&cache);
-        assert_eq!(good.iter().map(|found| found.kind).collect::<Vec<_>>(), [Kind::Base, Kind::Agents]);
+        let kinds: Vec<_> = good.iter().map(|found| found.kind).collect();
+        assert_eq!(kinds, [Kind::Base, Kind::Agents, Kind::Containers]);
         assert!(good.iter().all(|found| found.damage.is_none() && found.set_aside.is_none()), "{good:?}");
 
         // As long as before: only the digest tells.
         fs_err::write(cache.base(digest).join("disk.raw"), b"contenT").unwrap();
         wheel(b"wheeL");
+        part(b"parT");
         let bad = run(&cache);
         let aside: Vec<_> = bad.iter().map(|found| found.set_aside.clone().unwrap()).collect();
         assert!(aside.iter().all(|path| path.exists() && path.starts_with(cache.directory(Bucket::Damaged))));

@@ -19,6 +19,8 @@ pub enum Bucket {
     Catalogue,
     /// Who is registered where, for as long as that is. Made when somebody is.
     Consumers,
+    /// What container images are made of.
+    Containers,
     /// What turned out to be damaged, set aside.
     Damaged,
     /// Metadata of RPM repositories, and package files.
@@ -45,12 +47,13 @@ pub enum Bucket {
 
 impl Bucket {
     /// What every cache has.
-    pub(crate) const ALWAYS: [Self; 14] = [
+    pub(crate) const ALWAYS: [Self; 15] = [
         Self::Agents,
         Self::Apt,
         Self::Bases,
         Self::Bootstrap,
         Self::Catalogue,
+        Self::Containers,
         Self::Damaged,
         Self::Dnf,
         Self::Downloads,
@@ -63,7 +66,7 @@ impl Bucket {
     ];
 
     /// Those that are used, measured and removed as a whole.
-    pub(crate) const SHELVES: [Self; 4] = [Self::Agents, Self::Apt, Self::Dnf, Self::Pip];
+    pub(crate) const SHELVES: [Self; 5] = [Self::Agents, Self::Apt, Self::Containers, Self::Dnf, Self::Pip];
 
     /// Those with notes that lead to bases.
     pub(crate) const NOTES: [Self; 3] = [Self::Bootstrap, Self::Catalogue, Self::Index];
@@ -77,6 +80,7 @@ impl Bucket {
             Self::Bootstrap => "bootstrap",
             Self::Catalogue => "catalogue",
             Self::Consumers => "consumers",
+            Self::Containers => "containers",
             Self::Damaged => "damaged",
             Self::Dnf => "dnf",
             Self::Downloads => "downloads",

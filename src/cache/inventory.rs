@@ -28,6 +28,8 @@ pub enum Kind {
     Packages,
     /// Wheels and virtual environments of agents, all together.
     Agents,
+    /// Parts of container images, all together.
+    Containers,
     /// pip's own cache.
     Pip,
     /// Logs of builds, all together.
@@ -79,6 +81,7 @@ impl CacheItem {
                 shelf.map(LockName::Shelf)
             }
             Kind::Agents => Some(LockName::Shelf(Bucket::Agents)),
+            Kind::Containers => Some(LockName::Shelf(Bucket::Containers)),
             Kind::Pip => Some(LockName::Shelf(Bucket::Pip)),
             Kind::Logs | Kind::Damaged => None,
         }
@@ -106,6 +109,7 @@ pub fn inventory(cache: &Cache) -> Result<Vec<CacheItem>, CacheError> {
     for (bucket, kind, about) in [
         (Bucket::Agents, Kind::Agents, "wheels and virtual environments"),
         (Bucket::Apt, Kind::Packages, "package indexes and packages"),
+        (Bucket::Containers, Kind::Containers, "parts of container images"),
         (Bucket::Dnf, Kind::Packages, "metadata of repositories and packages"),
         (Bucket::Pip, Kind::Pip, "pip's own cache"),
         (Bucket::Logs, Kind::Logs, "logs of the last builds"),

@@ -159,6 +159,7 @@ fn singular(kind: Kind) -> &'static str {
         Kind::Download => "download",
         Kind::Packages => "packages",
         Kind::Agents => "agents",
+        Kind::Containers => "containers",
         Kind::Pip => "pip",
         Kind::Logs => "logs",
         Kind::Damaged => "damaged",

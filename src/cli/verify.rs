@@ -47,6 +47,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
                     agent: args.agent.clone(),
                     constraints: None,
                     ssh_keys: Vec::new(),
+                    containers: Vec::new(),
                     ssh_user: None,
                 };
                 Some(recipe.plan(&request)?)

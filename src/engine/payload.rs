@@ -36,6 +36,11 @@ impl PayloadPath {
         Self("agent.tar".to_owned())
     }
 
+    /// The archive of a container image, by its name in the guest.
+    pub fn container(file: &str) -> Self {
+        Self(format!("containers/{file}"))
+    }
+
     /// The directory with what is shown to servers of entitled repositories.
     pub fn subscription() -> Self {
         Self("subscription".to_owned())

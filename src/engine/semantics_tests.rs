@@ -10,13 +10,15 @@ use super::*;
 use crate::agent::AgentBundle;
 use crate::check::{SelinuxMode, ServiceState};
 use crate::control::Control;
+use crate::digest::Digest;
 use crate::disk::FileKind;
 use crate::distro::{Family, OsRelease, well_known};
 use crate::guest::{Access, Guest};
 use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
-    AgentStep, ApparmorMode, ApparmorStep, Content, FcontextRule, FileStep, GroupStep, PackagesStep,
-    PortRule, RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage, StageName, Step, UserStep,
+    AgentStep, ApparmorMode, ApparmorStep, Container, ContainerSource, Content, FcontextRule, FileStep,
+    GroupStep, PackagesStep, PortRule, RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage,
+    StageName, Step, UserStep,
 };
 
 const KEY: &str = include_str!("../trust/openpgp/tests/rfc9580.asc");
@@ -39,7 +41,7 @@ macro_rules! assert_story {
 const IN_GUEST: StagePackages = StagePackages::InGuest { day: 0 };
 
 /// Number of kinds that [`kind`] knows.
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// A new kind of step does not compile here until it has a number, and then lacks a step in [`steps`].
 fn kind(step: &Step) -> usize {
@@ -56,6 +58,7 @@ fn kind(step: &Step) -> usize {
         Step::Script(_) => 9,
         Step::Selinux(_) => 10,
         Step::Apparmor(_) => 11,
+        Step::Containers { .. } => 12,
         Step::Agent(_) => KINDS - 1,
     }
 }
@@ -161,6 +164,15 @@ fn steps(masks: bool) -> Vec<Step> {
     steps.extend(["root", "ubuntu"].map(agent));
     let keys = vec!["ssh-ed25519 OLD".to_owned(), "ssh-ed25519 NEW".to_owned()];
     steps.push(Step::AuthorizedKeys { user: "ubuntu".to_owned(), keys });
+    let container = Container {
+        name: "h.example:5000/db/mariadb:11.4".to_owned(),
+        source: ContainerSource::OciLayout("layout".to_owned()),
+        digest: None,
+        id: Digest::of(b"id"),
+        size: 1,
+        unpacked: 1,
+    };
+    steps.push(Step::Containers { containers: vec![container] });
     let kinds: BTreeSet<_> = steps.iter().map(kind).collect();
     assert!(kinds.iter().copied().eq(0..KINDS), "a kind of step is missing: {kinds:?}");
     steps

@@ -10,7 +10,8 @@ use crate::guest::{Access, Guest, Script};
 use crate::packages;
 use crate::packages::StagePackages;
 use crate::recipe::{
-    AgentStep, Content, FileStep, PackagesStep, RepositoryStep, Stage, StageName, Step, UserStep,
+    AgentStep, CONTAINERS, Container, Content, FileStep, PackagesStep, RepositoryStep, Stage, StageName,
+    Step, UserStep,
 };
 use crate::trust::RepositoryKey;
 
@@ -125,6 +126,7 @@ impl Runner<'_> {
                 super::apparmor::apply(self.guest, step)
             }
             Step::Agent(agent) => self.agent(agent),
+            Step::Containers { containers } => self.containers(containers),
         }
     }
 
@@ -257,6 +259,17 @@ impl Runner<'_> {
         script
             .push_str(&format!("{venv}/bin/python3 -B -c {}\n", quote(&format!("import {}", agent.module))));
         self.run("installing the agent", &script)
+    }
+
+    fn containers(&mut self, containers: &[Container]) -> Result<(), EngineError> {
+        self.guest.mkdir_p(CONTAINERS, Access::root(0o700))?;
+        let copy = |container: &Container| {
+            let from = quote(&PayloadPath::container(&container.file()).in_guest());
+            let to = quote(&container.path());
+            format!("cp {from} {to}\nchown root:root {to}\nchmod 0600 {to}\n")
+        };
+        let script: String = containers.iter().map(copy).collect();
+        self.run("bringing container images", &script)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
 use crate::os::Package;
-use crate::recipe::{IdentityRule, Plan};
+use crate::recipe::{Container, ContainerSource, IdentityRule, Plan};
 use crate::report::{Counts, Report};
 use crate::shown;
 
@@ -67,6 +67,9 @@ struct Document<'a> {
     os: &'a OsRelease,
     base: BasePart,
     agent: Option<AgentPart<'a>>,
+    /// Container images of databases that are in the image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    containers: Vec<ContainerPart<'a>>,
     stages: Vec<StageDigest<'a>>,
     packages: &'a [Package],
     checks: Counts,
@@ -97,6 +100,27 @@ struct AgentPart<'a> {
     name: &'a str,
     version: &'a str,
     files: Vec<WheelPart<'a>>,
+}
+
+#[derive(Serialize)]
+struct ContainerPart<'a> {
+    name: &'a str,
+    /// A registry's image, or what kind of file of the host it was.
+    source: String,
+    digest: Option<Digest>,
+    id: Digest,
+}
+
+impl<'a> ContainerPart<'a> {
+    fn of(container: &'a Container) -> Self {
+        let Container { name, source, digest, id, .. } = container;
+        let source = match source {
+            ContainerSource::Registry(_) => source.to_string(),
+            ContainerSource::OciLayout(_) => "oci".to_owned(),
+            ContainerSource::DockerArchive(_) => "docker-archive".to_owned(),
+        };
+        Self { name, source, digest: *digest, id: *id }
+    }
 }
 
 #[derive(Serialize)]
@@ -161,6 +185,7 @@ impl Manifest {
                 version: &agent.version,
                 files: agent.files.iter().map(WheelPart::of).collect(),
             }),
+            containers: plan.containers().iter().map(ContainerPart::of).collect(),
             stages,
             packages,
             checks: report.counts(),

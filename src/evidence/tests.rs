@@ -129,3 +129,33 @@ fn only_recorded_depends_on_when_where_from_and_on_the_very_file() {
     let different = Case::new("mariadb", bootstrapped(1), None, b"image").manifest();
     assert_ne!(without_recorded(&first), without_recorded(&different));
 }
+
+#[test]
+fn containers_are_named_without_places_of_the_host() {
+    let container = |name: &str, source, digest: Option<&[u8]>| Container {
+        name: name.to_owned(),
+        source,
+        digest: digest.map(Digest::of),
+        id: Digest::of(name.as_bytes()),
+        size: 1,
+        unpacked: 2,
+    };
+    let os = well_known("debian-12").unwrap();
+    let registry = ContainerSource::Registry("quay.io/x/mariadb:11.4".parse().unwrap());
+    let containers = vec![
+        container("mariadb:11.4", registry, Some(b"manifest")),
+        container("mysql:8.4", ContainerSource::OciLayout("/home/me/layout".to_owned()), Some(b"other")),
+        container("postgres:17", ContainerSource::DockerArchive("/home/me/a.tar".to_owned()), None),
+    ];
+    let request = Request { containers, ..Request::new(&os) };
+    let plan = Library::new(Vec::new()).load("trove-guest").unwrap().plan(&request).unwrap();
+    let case = Case { plan, ..Case::new("trove-guest", bootstrapped(1), None, b"image") };
+    let manifest: serde_json::Value = serde_json::from_str(&case.manifest()).unwrap();
+    let expected = serde_json::json!([
+        {"name": "mariadb:11.4", "source": "docker://quay.io/x/mariadb:11.4", "digest": Digest::of(b"manifest"),
+         "id": Digest::of(b"mariadb:11.4")},
+        {"name": "mysql:8.4", "source": "oci", "digest": Digest::of(b"other"), "id": Digest::of(b"mysql:8.4")},
+        {"name": "postgres:17", "source": "docker-archive", "digest": null, "id": Digest::of(b"postgres:17")},
+    ]);
+    assert_eq!(manifest["containers"], expected);
+}

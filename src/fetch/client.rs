@@ -4,14 +4,16 @@ use std::future::Future;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::problem::parse_retry_after;
 use super::redact::redact;
-use super::{FetchError, Options, Problem, Retrieved};
+use super::{Authorization, FetchError, Options, Problem, Retrieved};
 use crate::cancel::{Cancelled, OnRaise};
 use crate::control::Control;
 
@@ -38,6 +40,10 @@ pub(crate) struct Ask {
     pub(crate) range: Option<(u64, Option<u64>)>,
     /// Send the range only if the file is still this one.
     pub(crate) if_range: Option<String>,
+    /// Types that are taken, as the header says it.
+    pub(crate) accept: Option<String>,
+    /// Who asks. Only the server that is asked first is told.
+    pub(crate) authorization: Option<Authorization>,
 }
 
 /// The head of an answer; the body is still to come.
@@ -88,7 +94,9 @@ impl Client {
         let mut chain = vec![url.clone()];
         loop {
             let current = chain[chain.len() - 1].clone();
-            let response = self.send(method.clone(), current.clone(), ask).await?;
+            // Whoever is redirected to was not meant to know who asks.
+            let known = current.origin() == url.origin();
+            let response = self.send(method.clone(), current.clone(), ask, known).await?;
             let Some(next) = redirect(&response, &chain)? else {
                 let header = |name| text(response.headers(), &name);
                 let from = Retrieved {
@@ -108,8 +116,14 @@ impl Client {
         self.patiently(self.options.stall_timeout, response.chunk()).await
     }
 
-    async fn send(&self, method: Method, url: Url, ask: &Ask) -> Result<Response, Problem> {
+    async fn send(&self, method: Method, url: Url, ask: &Ask, known: bool) -> Result<Response, Problem> {
         let mut request = self.http()?.request(method, url);
+        if let Some(accept) = &ask.accept {
+            request = request.header(ACCEPT, accept);
+        }
+        if let Some(authorization) = ask.authorization.as_ref().filter(|_| known) {
+            request = request.header(AUTHORIZATION, authorization.value());
+        }
         if let Some((start, end)) = ask.range {
             let last = end.map_or_else(String::new, |end| (end - 1).to_string());
             request = request.header(RANGE, format!("bytes={start}-{last}"));

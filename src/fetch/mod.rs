@@ -13,11 +13,13 @@
 //! | `place` | the directory of a download, and what survives in it |
 //! | `tail`, `follow`, `extract` | hashing and extracting behind the transfer, in threads of their own |
 //! | `call` | services: any method, JSON, a client's certificate |
+//! | `resource`, `authorization` | what a service gives to whom it knows: types and challenges |
 //! | `download` | the whole, from the request to a verified file |
 //!
 //! Transport is asynchronous, since one thread must mind several connections, time-outs and the user's Ctrl-C at once;
 //! everything else is plain blocking code.
 
+mod authorization;
 mod call;
 mod client;
 mod download;
@@ -28,6 +30,7 @@ mod mirrors;
 mod place;
 mod problem;
 mod redact;
+mod resource;
 mod small;
 mod spans;
 mod store;
@@ -44,12 +47,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use authorization::Authorization;
 pub use call::{Call, ClientIdentity, Reply, Verb};
 pub use error::{FetchError, Tried};
 pub use extract::FileCompression;
 pub use problem::Problem;
 pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;
+pub use resource::{Answered, Resource};
 
 use crate::control::Control;
 use crate::digest::Digest;
@@ -122,6 +127,8 @@ pub struct Request<'a> {
     pub compression: Option<FileCompression>,
     /// The largest number of bytes to take, as served and extracted.
     pub max_size: u64,
+    /// Who asks. It is told to the servers of `urls` alone, not to those that they redirect to.
+    pub authorization: Option<&'a Authorization>,
 }
 
 /// A file that was downloaded. It is complete and synced.
@@ -213,6 +220,14 @@ impl Fetcher {
     /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
     pub fn call(&self, call: &Call<'_>) -> Result<Reply, FetchError> {
         self.client.run(call::call(&self.client, call))
+    }
+
+    /// Asks a service for something small, in one of several forms. Every status that is not about the moment is an answer.
+    ///
+    /// # Errors
+    /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
+    pub fn resource(&self, wanted: &Resource<'_>) -> Result<Answered, FetchError> {
+        self.client.run(resource::get(&self.client, wanted))
     }
 
     /// Downloads a file into `place`, a directory for this file and this process alone, and verifies it. What an earlier run that was

@@ -16,12 +16,13 @@ use super::mirrors::{Attempt, try_all};
 use super::redact::redact;
 use super::spans::{ContentRange, Spans};
 use super::store::Store;
-use super::{FetchError, Problem, Request};
+use super::{Authorization, FetchError, Problem, Request};
 
 /// The network's side of a download.
 struct Transfer<'a> {
     client: &'a Client,
     store: RefCell<Store<'a>>,
+    authorization: Option<Authorization>,
     /// What is there or on its way.
     claimed: RefCell<Spans>,
     /// Whether this server can be asked for parts.
@@ -44,6 +45,7 @@ pub(crate) fn run<'a>(
         client,
         best: store.spans.covered(),
         store: RefCell::new(store),
+        authorization: request.authorization.cloned(),
         claimed: RefCell::default(),
         ranges: true,
         connections: client.options.connections,
@@ -111,9 +113,13 @@ impl Transfer<'_> {
             store.start_over("there is nothing to tell whether the rest belongs to it")?;
         }
         let start = store.spans.prefix();
+        let whole = Ask { authorization: self.authorization.clone(), ..Ask::default() };
         Ok(match start {
-            0 => Ask::default(),
-            _ => Ask { range: Some((start, None)), if_range: store.validator(&url).map(str::to_owned) },
+            0 => whole,
+            _ => {
+                let if_range = store.validator(&url).map(str::to_owned);
+                Ask { range: Some((start, None)), if_range, ..whole }
+            }
         })
     }
 
@@ -204,7 +210,8 @@ impl Transfer<'_> {
     /// Asks for a part in the middle of a file that has been looked at.
     async fn open_part(&self, url: &Url, wanted: &Range<u64>) -> Result<Response, Stop> {
         let if_range = self.store.borrow().validator(&redact(url)).map(str::to_owned);
-        let ask = Ask { range: Some((wanted.start, Some(wanted.end))), if_range };
+        let range = Some((wanted.start, Some(wanted.end)));
+        let ask = Ask { range, if_range, authorization: self.authorization.clone(), accept: None };
         let Answer { response, from, .. } = self.client.open(Method::GET, url, &ask).await?;
         let mut store = self.store.borrow_mut();
         let tags = store.from.as_ref().map(|known| (&known.etag, &known.last_modified));

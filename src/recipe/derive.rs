@@ -33,6 +33,10 @@ fn of_step(step: &Step, all: &[&Step]) -> Vec<Check> {
         }
         Step::Selinux(step) => of_selinux(step),
         Step::Agent(step) => of_agent(step),
+        Step::Containers { containers } => {
+            let archive = |path: String| done(owned(&path, PathKind::File, 0o600, "root", "root"));
+            containers.iter().map(|container| archive(container.path())).collect()
+        }
     }
 }
 

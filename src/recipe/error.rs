@@ -103,6 +103,17 @@ pub enum RecipeError {
     /// `--agent` does not say where an agent comes from.
     #[error("`{0}` does not say where the agent comes from")]
     AgentSource(String),
+    /// `--embed-container` on a recipe whose databases are no containers.
+    #[error("recipe `{0}` runs no containers: none can be embedded")]
+    NoContainers(String),
+    /// `--embed-container` does not say which container, or where it comes from.
+    #[error("`{text}` is no container to embed: {reason}")]
+    EmbedContainer {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// SSH keys without a user to give them to.
     #[error("recipe `{0}` makes no user that SSH keys could be for")]
     NoKeyUser(String),
@@ -125,7 +136,12 @@ impl Diagnose for RecipeError {
         match self {
             Self::Read { source, .. } => io_exit(source, Exit::Recipe),
             Self::Constraints(source) => io_exit(source, Exit::Usage),
-            Self::AgentSource(_) | Self::SshKey { .. } | Self::NoKeyUser(_) | Self::NoAgent(_) => Exit::Usage,
+            Self::AgentSource(_)
+            | Self::SshKey { .. }
+            | Self::NoKeyUser(_)
+            | Self::NoAgent(_)
+            | Self::NoContainers(_)
+            | Self::EmbedContainer { .. } => Exit::Usage,
             _ => Exit::Recipe,
         }
     }
@@ -147,6 +163,14 @@ impl Diagnose for RecipeError {
             Self::AgentSource(_) => {
                 Some("say `none`, `pypi`, `pypi:VERSION`, or `path:` and a directory or file".to_owned())
             }
+            Self::NoContainers(_) => Some(
+                "leave out `--embed-container`, or take `trove-guest`, whose databases run as containers".to_owned(),
+            ),
+            Self::EmbedContainer { .. } => Some(
+                "write `mariadb:11.4`, or with where it comes from `mariadb:11.4=docker://quay.io/…/mariadb:11.4`, \
+                 `mariadb:11.4=oci:DIR:TAG`, `mariadb:11.4=docker-archive:FILE`"
+                    .to_owned(),
+            ),
             Self::NoKeyUser(_) => Some("extend `guest-agent`, which has a user for them".to_owned()),
             Self::SshKey { .. } => Some(
                 "give the file that ends in `.pub`; its one line starts with `ssh-ed25519` or alike"

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::container_steps;
 use super::embedded::EMBEDDED;
 use super::error::RecipeError;
 use super::parse::Source;
-use super::{Plan, Request, lower, values};
+use super::{EmbedContainer, Plan, Request, lower, values};
 use crate::distro::OsRelease;
 use crate::shown::escape;
 use crate::toml_text::Place;
@@ -263,6 +264,15 @@ impl Recipe {
         let names = self.sources.iter().flat_map(|source| source.file.options.keys());
         let names: BTreeSet<&str> = names.map(String::as_str).collect();
         values::check_names(self.name(), names.iter().copied(), settings)
+    }
+
+    /// Checks that containers can be embedded, and each once, which needs no operating system yet.
+    ///
+    /// # Errors
+    /// [`RecipeError::NoContainers`], [`RecipeError::EmbedContainer`].
+    pub fn check_containers(&self, wanted: &[EmbedContainer]) -> Result<(), RecipeError> {
+        let contract = self.sources.iter().rev().find_map(|source| source.file.contract);
+        container_steps::check(wanted.iter().map(|asked| asked.name.familiar()), contract, self.name())
     }
 
     /// Resolves the recipe for one operating system.

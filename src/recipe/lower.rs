@@ -14,7 +14,10 @@ use super::parse::Source;
 use super::request::check_ssh_keys;
 use super::values::Values;
 use super::when::Situation;
-use super::{AgentCode, AgentSource, AgentStep, PackagesStep, Plan, Request, Stage, StageName, Step, derive};
+use super::{
+    AgentCode, AgentSource, AgentStep, Container, PackagesStep, Plan, Request, Stage, StageName, Step,
+    container_steps, derive,
+};
 use toml::Spanned;
 
 use crate::digest::{Digest, Hasher};
@@ -55,8 +58,15 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let contract = lowering.now.contract;
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
     lowering.keys(request, agent_user, last.name())?;
-    let needs = lowering.needs()?;
-    let min_disk = lowering.largest(|file| file.min_disk.as_ref())?;
+    lowering.containers(&request.containers, last.name())?;
+    let sum =
+        |bytes: fn(&Container) -> u64| request.containers.iter().map(bytes).fold(0, u64::saturating_add);
+    let needs = lowering.needs()?.saturating_add(sum(|container| container.size));
+    let min_disk = match lowering.largest(|file| file.min_disk.as_ref())? {
+        0 => 0,
+        // Each is there twice for a moment: as its archive, and unpacked.
+        bytes => bytes.saturating_add(sum(|container| container.size.saturating_add(container.unpacked))),
+    };
     let min_ram = lowering.largest(|file| file.min_ram.as_ref())?;
     let recipe_digest = digest(sources, values, &source);
     let Lowering { checks, notes, .. } = &mut lowering;
@@ -233,6 +243,16 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
+    /// Adds container images, which only an agent that runs containers can use.
+    fn containers(&mut self, wanted: &[Container], recipe: &str) -> Result<(), RecipeError> {
+        let names = wanted.iter().map(|container| container.name.clone());
+        container_steps::check(names, self.now.contract, recipe)?;
+        for step in container_steps::steps(wanted) {
+            self.push(StageName::Site, step);
+        }
+        Ok(())
+    }
+
     /// What all recipes need together.
     fn needs(&self) -> Result<u64, RecipeError> {
         let mut sum = 0_u64;
@@ -313,6 +333,7 @@ fn rank(step: &Step) -> u8 {
         Step::Service(_) => 10,
         Step::Agent(_) => 11,
         Step::AuthorizedKeys { .. } => 12,
+        Step::Containers { .. } => 13,
     }
 }
 

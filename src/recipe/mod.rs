@@ -7,6 +7,8 @@
 
 mod apparmor;
 mod apparmor_items;
+mod container_steps;
+mod containers;
 mod content;
 mod contract;
 mod derive;
@@ -21,6 +23,7 @@ mod lowering;
 mod model;
 mod parse;
 mod plan;
+mod reference;
 mod render;
 mod request;
 mod selinux;
@@ -34,12 +37,14 @@ mod when;
 mod tests;
 
 pub use apparmor::{ApparmorMode, ApparmorStep};
+pub use containers::{CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer};
 pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;
 pub use identity::IdentityRule;
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
+pub use reference::ImageReference;
 pub use render::render;
 pub use request::{AgentCode, AgentSource, Request};
 pub use selinux::{FcontextKind, FcontextRule, PortRule, SelinuxStep};

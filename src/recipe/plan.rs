@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentStep, Contract, IdentityRule, Step};
+use super::{AgentStep, Container, Contract, IdentityRule, Step};
 use crate::check::Check;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
@@ -112,6 +112,15 @@ impl Plan {
             Step::Agent(agent) => Some(agent),
             _ => None,
         })
+    }
+
+    /// The container images that are put into the guest.
+    pub fn containers(&self) -> &[Container] {
+        let found = self.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+            Step::Containers { containers } => Some(containers.as_slice()),
+            _ => None,
+        });
+        found.unwrap_or_default()
     }
 
     /// The digest of stage `index`: over `before` (the digest of the stage before, or of the base image), the

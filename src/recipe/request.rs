@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::RecipeError;
+use super::{Container, RecipeError};
 use crate::distro::OsRelease;
 
 /// Whether there is a guest agent, and where it comes from.
@@ -116,6 +116,8 @@ pub struct Request<'a> {
     pub agent: Option<AgentSource>,
     /// pip's constraints for the agent.
     pub constraints: Option<PathBuf>,
+    /// Container images to put into the guest.
+    pub containers: Vec<Container>,
     /// Public SSH keys in OpenSSH's one-line form.
     pub ssh_keys: Vec<String>,
     /// Whose keys they are; `None`: the agent's user.
@@ -130,6 +132,7 @@ impl<'a> Request<'a> {
             settings: BTreeMap::new(),
             agent: None,
             constraints: None,
+            containers: Vec::new(),
             ssh_keys: Vec::new(),
             ssh_user: None,
         }

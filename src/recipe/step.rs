@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::AgentCode;
 use super::apparmor::ApparmorStep;
+use super::containers::{CONTAINERS, Container};
 use super::content::Content;
 use super::selinux::SelinuxStep;
 use crate::check::ServiceState;
@@ -61,6 +62,11 @@ pub enum Step {
     Script(ScriptStep),
     /// Installs the Trove guest agent's code.
     Agent(AgentStep),
+    /// Brings archives of container images, which the first boot loads.
+    Containers {
+        /// The images.
+        containers: Vec<Container>,
+    },
 }
 
 /// A package repository.
@@ -252,6 +258,9 @@ impl Step {
                     constraints.forget_place();
                 }
             }
+            Self::Containers { containers } => {
+                containers.iter_mut().for_each(|container| container.source.forget_place());
+            }
             Self::Packages(_)
             | Self::Group(_)
             | Self::User(_)
@@ -306,6 +315,10 @@ impl Step {
             Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
             Self::Script(s) => format!("script: {}", s.purpose),
             Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),
+            Self::Containers { containers } => {
+                let each: Vec<_> = containers.iter().map(Container::summary).collect();
+                format!("containers in {CONTAINERS}: {}", each.join("; "))
+            }
         }
     }
 }

@@ -52,8 +52,8 @@ impl Drop for Registry {
     }
 }
 
-/// An OCI layout of a container that sleeps.
-fn silent(layout: &Path) {
+/// An OCI layout of a container that sleeps, with the tag `10.11`.
+pub fn silent(layout: &Path) {
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let tree = layout.join("tree");

@@ -3,6 +3,7 @@
 use super::{Cause, Context, words};
 use crate::boot::milestone::Milestone;
 use crate::boot::seen::{FAILED, Seen};
+use crate::recipe::CONTAINERS_UNIT;
 
 /// Seconds by which a clock may be off before certificates and tokens are refused.
 const CLOCK: f64 = 300.0;
@@ -78,6 +79,21 @@ pub(super) fn spawn(missing: Milestone, seen: &Seen) -> Option<Cause> {
         Cause::new("spawn-failed", "the agent fails to make the database, and says so", fix)
             .with(last.into_iter().rev().take(3)),
     )
+}
+
+/// The container images that the image holds were not loaded, which is why the agent wants them from elsewhere.
+pub(super) fn containers(missing: Milestone, seen: &Seen) -> Option<Cause> {
+    let failed = seen.guest.failed.iter().any(|unit| unit == CONTAINERS_UNIT);
+    if !failed || missing < Milestone::Docker || missing > Milestone::Healthy {
+        return None;
+    }
+    let title = "the container images in the image could not be given to docker, so the agent pulls them over the network";
+    let fix = format!(
+        "`journalctl -u {CONTAINERS_UNIT}` says why; too small a disk is the usual reason (`min_disk` of the manifest)"
+    );
+    let says = format!("{CONTAINERS_UNIT} has failed");
+    let console = seen.console.find("tib-load-containers");
+    Some(Cause::new("containers-unloaded", title, fix).with([says.as_str()]).with(console).perhaps())
 }
 
 /// The second network's address is not got, or not kept.

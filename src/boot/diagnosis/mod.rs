@@ -70,6 +70,7 @@ pub(crate) fn diagnose(missing: Milestone, seen: &Seen, context: &Context<'_>) -
         causes.extend(guest::unit(missing, seen));
         causes.extend(guest::volume(missing, seen, context));
         causes.extend(guest::broker(missing, seen, context));
+        causes.extend(guest::containers(missing, seen));
         causes.extend(guest::spawn(missing, seen));
         causes.extend(guest::clock(seen));
     }

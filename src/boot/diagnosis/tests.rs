@@ -161,3 +161,18 @@ fn brokers_consoles_and_clocks_name_causes() {
     instance.console.push(b"tib login: ");
     assert_eq!(first(Milestone::Network, &instance), "cloud-init-silent");
 }
+
+#[test]
+fn containers_that_were_not_loaded_are_named_beside_what_the_agent_says() {
+    let failed = ("failed", serde_json::json!(["tib-containers.service", "other.service"]));
+    let line = "docker.errors.APIError: 500 Server Error: Internal Server Error (\"Get \"https://192.0.2.1/v2/\": dial tcp: i/o timeout\")";
+    let context = Context { exchange: "trove".to_owned(), has_volume: true, ..Context::default() };
+    let ids = |missing, said: &[(&str, serde_json::Value)]| -> Vec<String> {
+        diagnose(missing, &seen(said), &context).into_iter().map(|cause| cause.id).collect()
+    };
+    let log = ("log", serde_json::json!([line]));
+    let both = ids(Milestone::Healthy, &[failed.clone(), log.clone()]);
+    assert_eq!(both, ["registry-unreachable", "containers-unloaded"]);
+    assert!(!ids(Milestone::Healthy, &[log]).contains(&"containers-unloaded".to_owned()));
+    assert!(!ids(Milestone::Login, &[failed]).contains(&"containers-unloaded".to_owned()));
+}

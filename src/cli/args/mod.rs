@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::agent::Release;
 use crate::base::BaseSpec;
-use crate::recipe::AgentSource;
+use crate::recipe::{AgentSource, EmbedContainer};
 use crate::size::Size;
 use crate::trust::checksum::Checksum;
 
@@ -198,6 +198,7 @@ const BUILD_HELP: &str = "Examples:
   tib build mariadb --base ./debian-12-generic-amd64.qcow2 -o mariadb.qcow2
   tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
   tib build redis --agent path:$HOME/src/my-agent --size 6G
+  tib build trove-guest --embed-container mariadb:11.4 --embed-container mysql:8.4=oci:mysql:8.4
   tib build postgresql --dry-run
   tib build mariadb --base rhel-9 --rhsm-org 1234567 --rhsm-activation-key-file key
 
@@ -233,6 +234,12 @@ pub(in crate::cli) struct BuildArgs {
     /// Release of the control plane, such as `2025.1`: warns if the agent is of another
     #[arg(long, value_name = "RELEASE")]
     pub(in crate::cli) target_release: Option<Release>,
+
+    /// Container image of a database to put into the image, so that instances need no registry: what the agent asks
+    /// docker for, and where it comes from if that is elsewhere (`docker://NAME`, `oci:DIR`, `docker-archive:FILE`); may be
+    /// given more than once
+    #[arg(long, value_name = "NAME[=SOURCE]")]
+    pub(in crate::cli) embed_container: Vec<EmbedContainer>,
 
     /// Image to write [default: RECIPE.qcow2]
     #[arg(short, long, value_name = "FILE")]

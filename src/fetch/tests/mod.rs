@@ -97,6 +97,7 @@ impl Case {
             size: self.size,
             compression: self.compression,
             max_size: self.max_size,
+            authorization: None,
         }
     }
 

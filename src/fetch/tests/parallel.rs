@@ -189,6 +189,7 @@ fn several_threads_may_download_at_the_same_time() {
                     size: None,
                     compression: None,
                     max_size: 1 << 30,
+                    authorization: None,
                 };
                 let done = fetcher.download(&request, &dir.join(number.to_string())).unwrap();
                 assert_eq!(done.sha256, crate::digest::Digest::of(&noise(number, SIZE)));

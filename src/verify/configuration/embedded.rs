@@ -4,6 +4,7 @@ use super::DATASTORES;
 use crate::disk::Tree;
 use crate::inspect::containers::containers;
 use crate::oslo::Config;
+use crate::recipe::ImageReference;
 use crate::verify::part::{Found, joined};
 
 /// What docker_image names and none of the container images in the image is called, if it has any with names.
@@ -31,16 +32,7 @@ pub(super) fn embedded(tree: &mut dyn Tree, guest: &Config) -> Found {
 
 /// The name of a container image without its tag, and with what docker adds to short names.
 fn repository(name: &str) -> String {
-    let name = name.split('@').next().unwrap_or_default();
-    let name = match name.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => name,
-    };
-    match name.split_once('/') {
-        None => format!("docker.io/library/{name}"),
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
-        Some(_) => format!("docker.io/{name}"),
-    }
+    name.parse::<ImageReference>().map_or_else(|_| name.to_owned(), |name| name.full_name())
 }
 
 #[cfg(test)]
@@ -55,7 +47,9 @@ mod tests {
             ("openstack/mariadb", "docker.io/openstack/mariadb"),
             ("quay.io/openstack.trove/mariadb:11.4", "quay.io/openstack.trove/mariadb"),
             ("192.0.2.1:5000/mariadb", "192.0.2.1:5000/mariadb"),
-            ("h:5000/m:1@sha256:00", "h:5000/m"),
+            ("h:5000/m:1", "h:5000/m"),
+            (&format!("h:5000/m:1@sha256:{}", "0".repeat(64)), "h:5000/m"),
+            ("No name", "No name"),
         ] {
             assert_eq!(repository(name), expected);
         }
