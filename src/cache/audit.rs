@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::bases;
 use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
+use super::mirrors;
 use super::record::State;
 use super::{Bucket, Cache, CacheError, files, layers};
 use crate::control::Control;
@@ -28,7 +29,7 @@ pub struct Audited {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Reads and hashes everything that has a digest: bases, layers and wheels. What is damaged is set aside, and so are
+/// Reads and hashes everything that has a digest: bases, layers, wheels, constraints and mirrors. What is damaged is set aside, and so are
 /// layers that lie on other bytes than they were made on.
 ///
 /// # Errors
@@ -55,8 +56,13 @@ pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheErro
                 found.push(judge(cache, item, damage)?);
             }
             Kind::Agents => {
-                let look = || wheels(cache, &item.path.join("wheels"), control);
+                let look = || wheels(cache, &item.path, control);
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
+            }
+            Kind::Mirror => {
+                if let Some(damage) = held(cache, &item, || mirrors::damage(&item, control))? {
+                    found.push(judge(cache, item, damage)?);
+                }
             }
             _ => {}
         }
@@ -138,11 +144,16 @@ fn layer_damage(item: &CacheItem, cache: &Cache, control: &Control) -> Result<Op
     hash_damage(&item.path.join(layers::DISK), &sha256, &item.about, control)
 }
 
+/// Wheels, and constraints that were fetched: files that bear their digest as name.
 fn wheels(cache: &Cache, directory: &Path, control: &Control) -> Result<Vec<Audited>, CacheError> {
     let mut found = Vec::new();
-    for path in entries(directory)? {
+    let of = |what: &'static str| {
+        entries(&directory.join(what)).map(|paths| paths.into_iter().map(move |path| (what, path)))
+    };
+    for (what, path) in of("wheels")?.chain(of("constraints")?) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let about = format!("wheel {}", name.get(..12).unwrap_or(&name));
+        let kind = if what == "wheels" { "wheel" } else { "constraints" };
+        let about = format!("{kind} {}", name.get(..12).unwrap_or(&name));
         let damage = hash_damage(&path, &name, &about, control)?;
         // Nobody holds a wheel for long: one that is missing is fetched again.
         let set_aside = if damage.is_some() { Some(move_aside(cache, &path)?) } else { None };

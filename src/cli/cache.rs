@@ -159,6 +159,7 @@ fn singular(kind: Kind) -> &'static str {
         Kind::Download => "download",
         Kind::Packages => "packages",
         Kind::Agents => "agents",
+        Kind::Mirror => "mirror",
         Kind::Pip => "pip",
         Kind::Logs => "logs",
         Kind::Damaged => "damaged",
@@ -169,6 +170,7 @@ fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Base => "bases",
         Kind::Layer => "layers",
+        Kind::Mirror => "mirrors",
         Kind::Download => "broken downloads",
         other => singular(other),
     }
