@@ -79,8 +79,37 @@ pub enum RecipeError {
     #[error("recipe `{0}` has no `[agent]`: it cannot take one")]
     NoAgent(String),
     /// `--agent` does not say where an agent comes from.
-    #[error("`{0}` does not say where the agent comes from")]
-    AgentSource(String),
+    #[error("`{text}` does not say where the agent comes from{}", .problem.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
+    AgentSource {
+        /// What it says, without credentials.
+        text: String,
+        /// What is wrong with it, if it is nearly right.
+        problem: Option<String>,
+    },
+    /// `--constraints` is a URL that cannot be fetched.
+    #[error("the constraints cannot be had: {problem}")]
+    ConstraintsUrl {
+        /// What is wrong with the URL.
+        problem: String,
+    },
+    /// A list of requirements says more than what to install.
+    #[error("`{file}` is no list of requirements: line {line} {problem}")]
+    Requirements {
+        /// The file.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// There is no package of the agent for this system in the place that was named.
+    #[error("{problem}")]
+    NoAgentPackage {
+        /// What is missing where.
+        problem: String,
+        /// What there is.
+        hint: String,
+    },
     /// SSH keys without a user to give them to.
     #[error("recipe `{0}` makes no user that SSH keys could be for")]
     NoKeyUser(String),
@@ -103,7 +132,13 @@ impl Diagnose for RecipeError {
         match self {
             Self::Read { source, .. } => io_exit(source, Exit::Recipe),
             Self::Constraints(source) => io_exit(source, Exit::Usage),
-            Self::AgentSource(_) | Self::SshKey { .. } | Self::NoKeyUser(_) | Self::NoAgent(_) => Exit::Usage,
+            Self::AgentSource { .. }
+            | Self::ConstraintsUrl { .. }
+            | Self::Requirements { .. }
+            | Self::NoAgentPackage { .. }
+            | Self::SshKey { .. }
+            | Self::NoKeyUser(_)
+            | Self::NoAgent(_) => Exit::Usage,
             _ => Exit::Recipe,
         }
     }
@@ -120,9 +155,20 @@ impl Diagnose for RecipeError {
                 Some("take another base image, or write a recipe of your own for it".to_owned())
             }
             Self::NoAgent(_) => Some("leave out `--agent`, or extend `guest-agent` in the recipe".to_owned()),
-            Self::AgentSource(_) => {
-                Some("say `none`, `pypi`, `pypi:VERSION`, or `path:` and a directory or file".to_owned())
+            Self::AgentSource { .. } => Some(
+                "say `none`, `pypi`, `pypi:VERSION`, `git:BRANCH`, `git:URL@REF`, `package`, `package:rdo@RELEASE`, or \
+                 `path:` and a directory or file"
+                    .to_owned(),
+            ),
+            Self::ConstraintsUrl { .. } => {
+                Some("say `auto`, `none`, a file, or a URL with or without `@sha256:DIGEST`".to_owned())
             }
+            Self::Requirements { .. } => Some(
+                "write one requirement a line, such as `oslo.log>=5`; constraints are for `--constraints`, an index for \
+                 pip's own settings"
+                    .to_owned(),
+            ),
+            Self::NoAgentPackage { hint, .. } => Some(hint.clone()),
             Self::NoKeyUser(_) => Some("extend `guest-agent`, which has a user for them".to_owned()),
             Self::SshKey { .. } => Some(
                 "give the file that ends in `.pub`; its one line starts with `ssh-ed25519` or alike"

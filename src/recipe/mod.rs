@@ -5,8 +5,11 @@
 //! A [`Library`] finds recipes and follows what they extend; a [`Recipe`] and a [`Request`] make a [`Plan`].
 //! How a recipe is written is in `docs/recipes.md`.
 
+mod agent_items;
+mod agent_source;
 mod apparmor;
 mod apparmor_items;
+mod constraints;
 mod content;
 mod contract;
 mod derive;
@@ -30,14 +33,16 @@ mod when;
 #[cfg(test)]
 mod tests;
 
+pub use agent_source::{AgentCode, AgentPackage, AgentSource, GitSource};
 pub use apparmor::{ApparmorMode, ApparmorStep};
+pub use constraints::{ConstraintsFrom, ConstraintsSource, ConstraintsUrl};
 pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;
 pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
 pub use render::render;
-pub use request::{AgentCode, AgentSource, Request};
+pub use request::Request;
 pub use selinux::{FcontextKind, FcontextRule, PortRule, SelinuxStep};
 pub use step::{
     AgentStep, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step, UserStep,

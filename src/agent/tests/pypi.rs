@@ -25,6 +25,9 @@ fn network_troves_agent_starts_from_the_tar() {
         owner: "root".to_owned(),
         extra: Vec::new(),
         constraints: None,
+        constraints_from: None,
+        requirements: None,
+        commit: None,
     };
     let python = Path::new("/usr/bin/python3");
     let ask =
