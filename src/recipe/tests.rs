@@ -295,7 +295,10 @@ fn requests_that_make_no_sense() {
         error.to_string(),
         "recipe `trove-guest` has no option `guest_usr`; did you mean `guest_user`?"
     );
-    assert_eq!(error.hint().as_deref(), Some("its options are: constraints_url, guest_user, trove_repository"));
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("its options are: constraints_url, guest_user, trove_repository")
+    );
     assert_eq!(error.exit(), Exit::Recipe);
     let request =
         Request { agent: Some(AgentSource::Code(AgentCode::Pypi { version: None })), ..Request::new(&os) };
