@@ -409,6 +409,57 @@ fn plans_are_made_of_what_is_asked_for() {
 }
 
 #[test]
+fn agents_from_git_are_planned_with_their_commit() {
+    let place = Place::new();
+    Sample::debian().write(place.directory.path(), "base");
+    let repository = place.path("trove");
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-C"];
+        let mut command = std::process::Command::new("git");
+        let out = command.args(identity).arg(&repository).args(arguments).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    };
+    fs::create_dir(&repository).unwrap();
+    git(&["init", "--quiet", "--initial-branch=stable/2026.1"]);
+    fs::write(repository.join(".gitreview"), "[gerrit]\n").unwrap();
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "x"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    place.write("list.txt", "oslo.log\n");
+    place.write("bad.txt", "--index-url http://x.example\n");
+    place.write(
+        "ours.toml",
+        "name = 'ours'\nsummary = 'A test'\n[agent]\nsource = 'none'\nuser = 'trove'\nvenv = '/opt/venv'\n\
+         module = 'trove.cmd.guest'\nrepository = 'ext://x'\nconstraints = 'auto'\nconstraints_url = 'http://127.0.0.1:9/upper'\n",
+    );
+    let agent = format!("git:{}@stable/2026.1", repository.display());
+    let dry = ["./ours.toml", "--base", "base.raw", "--dry-run", "--agent", &agent];
+    let run = |more: &[&str]| place.at_rest(&[&dry[..], more].concat());
+    let json: serde_json::Value = serde_json::from_str(
+        &run(&["--constraints", "none", "--requirements", "list.txt", "--json"]).expect(0),
+    )
+    .unwrap();
+    let step = json["stages"].as_array().unwrap().iter().flat_map(|stage| stage["steps"].as_array().unwrap());
+    let step = step.into_iter().find(|step| step["step"] == "agent").unwrap();
+    assert_eq!(step["commit"], commit.as_str());
+    assert!(step["requirements"]["host"]["sha256"].is_string(), "{step}");
+    assert_eq!(run(&["--constraints", "none", "--requirements", "bad.txt"]).code, Some(2));
+    let auto = run(&["--offline"]);
+    assert!(auto.code == Some(4) && auto.stderr.contains("127.0.0.1:9/upper/2026.1"), "{}", auto.stderr);
+    let other = ["--constraints", "none", "--target-release", "2025.1"];
+    assert!(run(&other).expect(0).contains("warning: the agent `git:"));
+    assert_eq!(run(&[&other[..], &["--strict"]].concat()).code, Some(3));
+    let shorthand =
+        place.at_rest(&["./ours.toml", "--base", "base.raw", "--dry-run", "--agent", "git:master"]);
+    assert!(
+        shorthand.code == Some(3) && shorthand.stderr.contains("agent.repository"),
+        "{}",
+        shorthand.stderr
+    );
+}
+
+#[test]
 fn a_base_is_not_replaced_by_its_image() {
     let place = Place::new();
     Sample::debian().write(place.directory.path(), "base");

@@ -14,6 +14,7 @@ the default base image, made without root|mmdebstrap uidmap
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk fdisk parted
 Python, to resolve the guest agent's packages|python3 python3-pip python3-venv
 dnf, to resolve packages of Enterprise Linux and Fedora guests|python3-dnf rpm
+git, for agents that come from a repository|git
 compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg openssl xz-utils dosfstools mtools attr grub-common systemd apparmor selinux-utils patch skopeo sudo strace jq
 tests: a container registry|docker-registry
@@ -35,6 +36,7 @@ the default base image, made without root|mmdebstrap shadow-utils
 file systems for packages and bases; the others are references in tests|e2fsprogs gdisk util-linux parted
 Python, to resolve the guest agent's packages|python3 python3-pip
 dnf, to resolve packages of Enterprise Linux and Fedora guests|python3-dnf rpm
+git, for agents that come from a repository|git
 compiling tib|gcc pkgconf-pkg-config
 tests: other people's tools that look into the images|guestfs-tools /usr/bin/guestfish dpkg gnupg2 openssl xz dosfstools mtools attr grub2-tools systemd libselinux-utils patch skopeo sudo strace jq
 booting an image: a config drive, firmware, ssh|xorriso edk2-ovmf openssh-clients

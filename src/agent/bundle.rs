@@ -23,6 +23,8 @@ use crate::digest::{Digest, HashingWriter};
 use crate::event::Events;
 use crate::host::process;
 use crate::host::process::ProcessError;
+use crate::os::python::own;
+use crate::recipe::{AgentStep, Content};
 
 /// Changes whenever the same wheels would be laid out differently.
 pub(crate) const LAYOUT: u32 = 1;
@@ -58,9 +60,16 @@ pub(crate) fn tree(
     let (step, minor) = (request.step, request.python_minor);
     let python = compiler(minor, env, &control.cancel)?;
     let compiler = python.as_ref().map_or("none", |(_, version)| version.as_str());
+    let replaced = own_requirements(step, &lock.name)?;
     let key = Digest::of(
-        format!("{LAYOUT}\n{}\n{}\n3.{minor}\n{compiler}\n{}", step.venv, step.module, lock.digest_text())
-            .as_bytes(),
+        format!(
+            "{LAYOUT}\n{}\n{}\n3.{minor}\n{compiler}\n{}{}",
+            step.venv,
+            step.module,
+            lock.digest_text(),
+            replaced.as_deref().unwrap_or_default()
+        )
+        .as_bytes(),
     );
     let (tar, note) = (store.trees.join(format!("{key}.tar")), store.trees.join(format!("{key}.json")));
     if let Some(known) = known(&tar, &note) {
@@ -100,12 +109,27 @@ pub(crate) fn tree(
     for dist in &installed {
         write_record(&mut venv, dist)?;
     }
+    if let Some(text) = replaced {
+        let path = venv.root().join(own::FILE);
+        fs::write(&path, text).map_err(AgentError::io("write", &path))?;
+    }
     let draft = work.path().join("tree.tar");
     let (sha256, size, size_installed) = pack(work.path(), &venv.root(), &draft, &control.cancel)?;
     let tree = AgentTree { sha256, size, size_installed, compiled, path: tar.clone() };
     fs::rename(&draft, &tar).map_err(AgentError::io("rename", &draft))?;
     write_json(&note, &tree)?;
     Ok(tree)
+}
+
+/// The list that took the place of what the agent requires by its own words, for whoever looks at the image later: its first
+/// line names the agent.
+fn own_requirements(step: &AgentStep, name: &str) -> Result<Option<String>, AgentError> {
+    let list = match &step.requirements {
+        None | Some(Content::Url(_)) => return Ok(None),
+        Some(Content::Text(text)) => text.clone(),
+        Some(Content::Host { path, .. }) => fs::read_to_string(path).map_err(AgentError::io("read", path))?,
+    };
+    Ok(Some(own::text(name, &list)))
 }
 
 /// A tar that was finished earlier: the note is written last, so it vouches for the tar.

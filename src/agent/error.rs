@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cache::CacheError;
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
+use crate::fetch::FetchError;
 use crate::host::process::ProcessError;
 
 /// Versions of an agent that are listed in a message.
@@ -84,6 +85,79 @@ pub enum AgentError {
     Offline {
         /// What is missing.
         missing: String,
+    },
+    /// No git on this host.
+    #[error("there is no git on this host, which an agent from a repository needs")]
+    NoGit,
+    /// The repository has no such branch, tag or commit.
+    #[error("`{url}` has no branch, tag or commit `{reference}`")]
+    NoReference {
+        /// What was asked for.
+        reference: String,
+        /// The repository.
+        url: String,
+        /// Names that it has and that come near.
+        near: Vec<String>,
+    },
+    /// The repository wants to know who asks, or does not want that one.
+    #[error("`{url}` wants credentials, and git has none for it")]
+    GitRefused {
+        /// The repository.
+        url: String,
+        /// git's last lines, oldest first.
+        tail: Vec<String>,
+    },
+    /// There is no repository.
+    #[error("there is no git repository at `{url}`")]
+    NoRepository {
+        /// Where it was looked for.
+        url: String,
+        /// git's last lines, oldest first.
+        tail: Vec<String>,
+    },
+    /// The server of the repository could not be reached, or did not deliver.
+    #[error("`{url}` did not deliver")]
+    GitNetwork {
+        /// The repository.
+        url: String,
+        /// Whether it may do so in a moment.
+        passing: bool,
+        /// git's last lines, oldest first.
+        tail: Vec<String>,
+    },
+    /// git failed for a reason of its own.
+    #[error("git could not {action} `{url}`")]
+    Git {
+        /// What it was to do.
+        action: String,
+        /// The repository.
+        url: String,
+        /// Its last lines, oldest first.
+        tail: Vec<String>,
+    },
+    /// The constraints could not be fetched.
+    #[error("cannot fetch the constraints `{url}`")]
+    Constraints {
+        /// Where they were to be.
+        url: String,
+        /// Why not.
+        source: Box<FetchError>,
+    },
+    /// What came is not what constraints are.
+    #[error("the constraints `{url}` are refused: {problem}")]
+    BadConstraints {
+        /// Where they came from.
+        url: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// `--constraints auto`, and nobody knows of which release the agent is.
+    #[error(
+        "of which release the agent `{wanted}` is cannot be told, so there are no constraints of its release"
+    )]
+    NoSeries {
+        /// Where it comes from.
+        wanted: String,
     },
     /// A wheel is damaged or hostile.
     #[error("wheel `{wheel}` is refused: {problem}")]
@@ -177,15 +251,25 @@ fn available_text(available: &[String]) -> String {
 impl Diagnose for AgentError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Source { .. } | Self::NoSuchVersion { .. } | Self::NeedsPython { .. } => Exit::Usage,
+            Self::Source { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::NoReference { .. }
+            | Self::NoRepository { .. }
+            | Self::NoSeries { .. }
+            | Self::NeedsPython { .. } => Exit::Usage,
             Self::NoWheel { .. }
             | Self::Pip { .. }
             | Self::Conflict { .. }
             | Self::Unsatisfied { .. }
             | Self::NoModule { .. } => Exit::Recipe,
-            Self::Network { .. } | Self::Offline { .. } => Exit::Network,
-            Self::Wheel { .. } | Self::Changed { .. } => Exit::Integrity,
-            Self::NoPip { .. } => Exit::Host,
+            Self::Network { .. }
+            | Self::Offline { .. }
+            | Self::GitRefused { .. }
+            | Self::GitNetwork { .. }
+            | Self::Git { .. } => Exit::Network,
+            Self::Wheel { .. } | Self::Changed { .. } | Self::BadConstraints { .. } => Exit::Integrity,
+            Self::NoPip { .. } | Self::NoGit => Exit::Host,
+            Self::Constraints { source, .. } => source.exit(),
             Self::Io { source, .. } => io_exit(source, Exit::Host),
             Self::Process(ProcessError::Cancelled(_)) | Self::Cancelled(_) => Exit::Interrupted,
             Self::Cache(error) => error.exit(),
@@ -199,7 +283,8 @@ impl Diagnose for AgentError {
                 "shells expand `~` at the beginning of a word only: write `path:$HOME/…`".to_owned()
             }
             Self::Source { .. } => {
-                "use `pypi`, `pypi:VERSION`, or `path:` with a source tree, a .whl or a .tar.gz".to_owned()
+                "use `pypi`, `pypi:VERSION`, `git:BRANCH`, `git:URL@REF`, or `path:` with a source tree, a .whl or a .tar.gz"
+                    .to_owned()
             }
             Self::NoPip { .. } => "install pip for python3 (`apt install python3-pip`, `dnf install python3-pip`)".to_owned(),
             Self::NoSuchVersion { available, .. } => match available.last() {
@@ -220,6 +305,26 @@ impl Diagnose for AgentError {
             Self::Network { .. } => {
                 "check the network, PIP_INDEX_URL and the proxy; with `--offline` an earlier resolution is used".to_owned()
             }
+            Self::NoGit => "install git (`apt install git`, `dnf install git`)".to_owned(),
+            Self::NoReference { near, .. } if near.is_empty() => "the repository has no branch and no tag".to_owned(),
+            Self::NoReference { near, .. } => format!("the nearest that it has: {}", near.join(", ")),
+            Self::GitRefused { .. } => {
+                "tib asks nobody and uses no credential helper: put them into ~/.netrc, use `ssh://` with a key of an agent, or \
+                 clone the repository and give `git:/path/to/it@REF`"
+                    .to_owned()
+            }
+            Self::NoRepository { .. } => "look at the URL; `git clone` takes the same one".to_owned(),
+            Self::GitNetwork { .. } => {
+                "check the network and https_proxy; with `--offline` the commit of the last time is used".to_owned()
+            }
+            Self::Git { .. } => "git's own words are below".to_owned(),
+            Self::Constraints { source, .. } => return source.hint(),
+            Self::BadConstraints { .. } => {
+                "a file of your own that is meant so can be given: `--constraints FILE`".to_owned()
+            }
+            Self::NoSeries { .. } => {
+                "name a branch such as `git:stable/2026.1`, a version, or `--target-release`; or give a file or URL".to_owned()
+            }
             Self::Offline { .. } => "build once without `--offline`".to_owned(),
             Self::Wheel { .. } => "report it to where the wheel came from; tib installs nothing of it".to_owned(),
             Self::Conflict { .. } => "constrain one of the two to a version without that file".to_owned(),
@@ -233,7 +338,14 @@ impl Diagnose for AgentError {
 
     fn context(&self) -> Vec<String> {
         match self {
-            Self::NoWheel { tail, .. } | Self::Pip { tail, .. } | Self::Network { tail, .. } => tail.clone(),
+            Self::NoWheel { tail, .. }
+            | Self::Pip { tail, .. }
+            | Self::Network { tail, .. }
+            | Self::GitRefused { tail, .. }
+            | Self::NoRepository { tail, .. }
+            | Self::GitNetwork { tail, .. }
+            | Self::Git { tail, .. } => tail.clone(),
+            Self::Constraints { source, .. } => source.context(),
             Self::Cache(error) => error.context(),
             Self::Process(error) => error.tail().to_vec(),
             _ => Vec::new(),

@@ -5,6 +5,8 @@
 //! <cache>/pip                        pip's own cache
 //! <cache>/agents/wheels/SHA256.whl   every wheel ever used, by its hash
 //! <cache>/agents/locks/KEY.json      what a request was resolved to, and when
+//! <cache>/agents/constraints/SHA256.txt  constraints that were fetched
+//! <cache>/git/KEY                    mirrors of repositories
 //! <cache>/agents/trees/KEY.tar       finished virtual environments
 //! ```
 //!
@@ -15,10 +17,12 @@
 
 mod bundle;
 mod error;
+mod git;
 mod metadata;
 mod pip;
 mod resolve;
 mod series;
+mod settle;
 mod spec;
 mod store;
 #[cfg(test)]
@@ -37,11 +41,15 @@ use crate::recipe::{AgentCode, AgentStep, Content};
 
 pub use bundle::AgentTree;
 pub use error::AgentError;
-pub use series::Release;
+pub use series::{Release, release_of_package};
+pub use settle::{Settling, settle};
 
 use pip::{HostEnv, Target};
 use spec::Origin;
 use store::{Lock, Store};
+
+/// Names of the packages that are agents: of Debian and Ubuntu, and of RDO.
+pub const PACKAGES: [&str; 2] = ["trove-guestagent", "openstack-trove-guestagent"];
 
 /// What an unknown guest is taken to have: EL 8's, the oldest of any distribution that is still looked after. With
 /// less (manylinux2014 is 2.17) today's wheels of lxml and others would not fit.
@@ -182,7 +190,7 @@ fn resolve_in(
             problem: "an extra requirement cannot be an option".to_owned(),
         });
     }
-    let origin = Origin::find(&step.source)?;
+    let origin = Origin::of_step(step, request.cache, control)?;
     let store = Store::open(request.cache)?;
     let key = key(request, &origin, &control.cancel)?;
     let target = Target {
@@ -221,18 +229,21 @@ fn resolve_in(
 
 /// What a resolution is kept under: everything that was asked for, and nothing of how it was answered.
 fn key(request: &AgentRequest<'_>, origin: &Origin, cancel: &Cancel) -> Result<Digest, AgentError> {
-    let constraints = match &request.step.constraints {
+    let digest = |content: &Option<Content>| match content {
         None | Some(Content::Url(_)) => String::new(),
         Some(Content::Text(text)) => Digest::of(text.as_bytes()).to_string(),
         Some(Content::Host { sha256, .. }) => sha256.to_string(),
     };
-    let asked = serde_json::json!({
+    let mut asked = serde_json::json!({
         "origin": origin.fingerprint(cancel)?,
         "extra": request.step.extra,
-        "constraints": constraints,
+        "constraints": digest(&request.step.constraints),
         "python": request.python_minor,
         "arch": request.arch,
         "glibc": request.glibc.unwrap_or(OLDEST_GLIBC),
     });
+    if request.step.requirements.is_some() {
+        asked["requirements"] = digest(&request.step.requirements).into();
+    }
     Ok(Digest::of(asked.to_string().as_bytes()))
 }

@@ -6,6 +6,7 @@ use fs_err as fs;
 use serde::Deserialize;
 
 use super::error::AgentError;
+use super::git::{Mirror, Patience};
 use super::metadata::{WheelName, canonical};
 use super::pip::{Complaint, Failed, HostEnv, Pip, Target};
 use super::spec::{Origin, copy_tree, hash_file};
@@ -14,6 +15,7 @@ use super::{AgentFile, AgentRequest};
 use crate::cache::Bucket;
 use crate::cache::WorkDir;
 use crate::control::Control;
+use crate::os::python::own;
 use crate::recipe::Content;
 
 /// Distributions that may have to be built from source for one agent.
@@ -43,6 +45,7 @@ struct Desk<'a> {
     /// Wheels built on this host, which pip looks into before the index.
     built: PathBuf,
     constraints: Option<PathBuf>,
+    requirements: Option<PathBuf>,
 }
 
 impl Resolver<'_> {
@@ -56,11 +59,21 @@ impl Resolver<'_> {
         )?;
         let work = self.request.cache.work()?;
         let built = self.directory(work.path(), "built")?;
-        let constraints = self.constraints(work.path())?;
-        let desk = Desk { pip, work, built, constraints };
+        let step = &self.request.step;
+        let constraints = self.own_file(&step.constraints, &work.path().join("constraints.txt"))?;
+        let requirements = self.own_file(&step.requirements, &work.path().join("requirements.txt"))?;
+        let desk = Desk { pip, work, built, constraints, requirements };
         let (top, name) = self.top(&desk)?;
-        let extra = &self.request.step.extra;
-        let wheels = self.download_all(&desk, &top, extra)?;
+        let extra = &step.extra;
+        let wheels = self.directory(desk.work.path(), "wheels")?;
+        match &desk.requirements {
+            None => self.download_all(&desk, &wheels, &top, extra)?,
+            Some(list) => {
+                self.download_all(&desk, &wheels, &top, &["--no-deps".to_owned()])?;
+                let list = ["--requirement".to_owned(), list.display().to_string()];
+                self.download_all(&desk, &wheels, "", &[list.as_slice(), extra].concat())?;
+            }
+        }
         let (mut files, requires): (Vec<_>, Vec<_>) = store.take(&wheels)?.into_iter().unzip();
         for file in &mut files {
             let name_of = |text: &String| canonical(requirement_name(text));
@@ -91,6 +104,13 @@ impl Resolver<'_> {
             }
             Origin::Wheel(path) => path.clone(),
             Origin::Sdist(path) => self.build(desk, path, &path.display().to_string())?,
+            Origin::Git { repository, commit, .. } => {
+                let target = desk.work.path().join("source");
+                let mirror =
+                    Mirror::open(repository, self.request.cache, true, Patience::default(), self.control)?;
+                mirror.check_out(commit, &target, self.control)?;
+                self.build(desk, &target, &self.request.step.source.to_string())?
+            }
             Origin::Tree(path) => {
                 let copy = self.directory(desk.work.path(), "source")?;
                 copy_tree(path, &copy, &self.control.cancel)?;
@@ -117,18 +137,24 @@ impl Resolver<'_> {
         Ok(wheel_name(&wheel)?.version)
     }
 
-    /// Downloads `top` and all it needs as wheels; what has none is built, one after the other.
-    fn download_all(&self, desk: &Desk<'_>, top: &str, extra: &[String]) -> Result<PathBuf, AgentError> {
-        let wheels = self.directory(desk.work.path(), "wheels")?;
+    /// Downloads `top`, if it is something, `extra` and all they need as wheels; what has none is built, one after the other.
+    fn download_all(
+        &self,
+        desk: &Desk<'_>,
+        wheels: &Path,
+        top: &str,
+        extra: &[String],
+    ) -> Result<(), AgentError> {
         let mut arguments = vec!["--only-binary=:all:".to_owned()];
         arguments.extend(["--find-links".to_owned(), desk.built.display().to_string()]);
         arguments.extend(desk.constraint_arguments());
-        arguments.push(top.to_owned());
+        arguments.extend(Some(top.to_owned()).filter(|top| !top.is_empty()));
         arguments.extend_from_slice(extra);
+        let top = if top.is_empty() { "the requirements" } else { top };
         let mut built: Vec<String> = Vec::new();
         loop {
-            match desk.pip.download(&arguments, &wheels, self.control) {
-                Ok(()) => return Ok(wheels),
+            match desk.pip.download(&arguments, wheels, self.control) {
+                Ok(()) => return Ok(()),
                 Err(Failed::Complaint(complaint)) => {
                     let requirement = complaint.unmatched.clone();
                     match requirement.filter(|wanted| !complaint.network && !built.contains(wanted)) {
@@ -212,10 +238,19 @@ impl Resolver<'_> {
         files: &[AgentFile],
         requires: &[Vec<String>],
     ) -> Result<(), AgentError> {
+        let own = match &desk.requirements {
+            None => None,
+            Some(list) => {
+                let text = fs::read_to_string(list).map_err(AgentError::io("read", list))?;
+                Some(own::lines(&text).map(str::to_owned).collect::<Vec<_>>())
+            }
+        };
         let dists: Vec<_> = files
             .iter()
             .zip(requires)
             .map(|(file, requires)| {
+                let is_agent = canonical(&file.name) == canonical(name);
+                let requires = own.as_ref().filter(|_| is_agent).unwrap_or(requires);
                 serde_json::json!({ "name": file.name, "version": file.version, "requires": requires })
             })
             .collect();
@@ -294,21 +329,20 @@ impl Resolver<'_> {
         Ok(path)
     }
 
-    /// The constraints, as the plan knows them, in a file for pip.
-    fn constraints(&self, work: &Path) -> Result<Option<PathBuf>, AgentError> {
-        let copy = work.join("constraints.txt");
-        match &self.request.step.constraints {
+    /// Constraints or requirements, as the plan knows them, in a file for pip.
+    fn own_file(&self, content: &Option<Content>, copy: &Path) -> Result<Option<PathBuf>, AgentError> {
+        match content {
             // A person gives a file for it.
             None | Some(Content::Url(_)) => return Ok(None),
-            Some(Content::Text(text)) => fs::write(&copy, text).map_err(AgentError::io("write", &copy))?,
+            Some(Content::Text(text)) => fs::write(copy, text).map_err(AgentError::io("write", copy))?,
             Some(Content::Host { path, sha256, .. }) => {
-                fs::copy(path, &copy).map_err(AgentError::io("read", path))?;
-                if hash_file(&copy)?.0 != *sha256 {
+                fs::copy(path, copy).map_err(AgentError::io("read", path))?;
+                if hash_file(copy)?.0 != *sha256 {
                     return Err(AgentError::Changed { path: path.clone() });
                 }
             }
         }
-        Ok(Some(copy))
+        Ok(Some(copy.to_owned()))
     }
 }
 

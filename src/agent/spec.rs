@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::error::AgentError;
+use super::git::{Mirror, Patience};
+use crate::cache::Cache;
 use crate::cancel::Cancel;
+use crate::control::Control;
 use crate::digest::{Digest, Hasher};
-use crate::recipe::AgentCode;
+use crate::recipe::{AgentCode, AgentStep, GitSource};
 
 /// The distribution that Trove is on PyPI.
 const TROVE: &str = "trove";
@@ -20,6 +23,13 @@ const MOST_FILES: usize = 100_000;
 pub(crate) enum Origin {
     /// The index, in a version or the newest.
     Index { version: Option<String> },
+    /// A commit of a repository, which is in the cache.
+    Git {
+        repository: GitSource,
+        commit: String,
+        /// The commit and the tag before it: what its version is made of.
+        described: String,
+    },
     /// A source tree.
     Tree(PathBuf),
     /// A wheel.
@@ -29,6 +39,18 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// Looks at what is there where a step takes the agent from. What is in a repository has been settled before.
+    pub(crate) fn of_step(step: &AgentStep, cache: &Cache, control: &Control) -> Result<Self, AgentError> {
+        let AgentCode::Git(repository) = &step.source else { return Self::find(&step.source) };
+        let mirror = Mirror::open(repository, cache, true, Patience::default(), control)?;
+        let commit = match &step.commit {
+            Some(commit) => commit.clone(),
+            None => mirror.find(repository, control)?.commit,
+        };
+        let described = mirror.describe(&commit, control)?;
+        Ok(Self::Git { repository: repository.clone(), commit, described })
+    }
+
     /// Looks at what is there where a plan takes the agent from.
     pub(crate) fn find(code: &AgentCode) -> Result<Self, AgentError> {
         let refuse =
@@ -36,6 +58,7 @@ impl Origin {
         let path = match code {
             AgentCode::Pypi { version } => return Ok(Self::Index { version: version.clone() }),
             AgentCode::Path(path) => path,
+            AgentCode::Git(_) => return Err(refuse("its commit is not known yet")),
         };
         let path = std::path::absolute(path).map_err(|error| refuse(&error.to_string()))?;
         // `wanted` names it already.
@@ -69,6 +92,7 @@ impl Origin {
     pub(crate) fn fingerprint(&self, cancel: &Cancel) -> Result<String, AgentError> {
         Ok(match self {
             Self::Index { version } => Self::requirement(version.as_deref()),
+            Self::Git { commit, described, .. } => format!("git {commit} {described}"),
             Self::Wheel(file) | Self::Sdist(file) => format!("file {}", hash_file(file)?.0),
             Self::Tree(root) => {
                 let mut hash = Hasher::default();

@@ -76,15 +76,21 @@ fn index(env: &HostEnv) -> Digest {
 pub(crate) struct Store {
     wheels: PathBuf,
     locks: PathBuf,
+    constraints: PathBuf,
     pub(crate) trees: PathBuf,
 }
 
 impl Store {
     pub(crate) fn open(cache: &Cache) -> Result<Self, AgentError> {
         let root = cache.directory(Bucket::Agents);
-        let store =
-            Self { wheels: root.join("wheels"), locks: root.join("locks"), trees: root.join("trees") };
-        for directory in [&store.wheels, &store.locks, &store.trees] {
+        let of = |name: &str| root.join(name);
+        let store = Self {
+            wheels: of("wheels"),
+            locks: of("locks"),
+            constraints: of("constraints"),
+            trees: of("trees"),
+        };
+        for directory in [&store.wheels, &store.locks, &store.constraints, &store.trees] {
             fs::create_dir_all(directory).map_err(AgentError::io("create", directory))?;
         }
         Ok(store)
@@ -93,6 +99,21 @@ impl Store {
     /// Where the wheel with this hash is, or would be.
     pub(crate) fn wheel(&self, sha256: Digest) -> PathBuf {
         self.wheels.join(format!("{sha256}.whl"))
+    }
+
+    /// Where fetched constraints with this hash are, or would be.
+    pub(crate) fn constraints(&self, sha256: Digest) -> PathBuf {
+        self.constraints.join(format!("{sha256}.txt"))
+    }
+
+    /// Where it stands which constraints a URL had last.
+    pub(crate) fn constraints_note(&self, url: &str) -> PathBuf {
+        self.locks.join(format!("constraints-{}.json", Digest::of(url.as_bytes())))
+    }
+
+    /// Writes a file under a temporary name, and renames.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), AgentError> {
+        write(path, |file| std::io::Write::write_all(file, bytes))
     }
 
     fn lock_path(&self, key: Digest) -> PathBuf {
@@ -139,10 +160,17 @@ impl Store {
 
 /// Writes JSON under a temporary name, and renames.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), AgentError> {
+    write(path, |file| serde_json::to_writer_pretty(file, value).map_err(Into::into))
+}
+
+fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut tempfile::NamedTempFile) -> std::io::Result<()>,
+) -> Result<(), AgentError> {
     let error = |source: std::io::Error| AgentError::Io { action: "write", path: path.to_owned(), source };
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(error)?;
-    serde_json::to_writer_pretty(&mut file, value).map_err(|json| error(json.into()))?;
+    fill(&mut file).map_err(error)?;
     file.as_file().sync_all().map_err(error)?;
     file.persist(path).map_err(|persist| error(persist.error))?;
     Ok(())

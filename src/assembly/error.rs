@@ -12,6 +12,9 @@ use crate::size::Size;
 /// A build could not be done, for a reason that belongs to no single room.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// The plan has warnings, and `--strict` builds nothing then.
+    #[error("{}", .0.join("; and "))]
+    Strict(Vec<String>),
     /// The output exists and may not be replaced.
     #[error("`{}` exists", .0.display())]
     Exists(PathBuf),
@@ -195,7 +198,7 @@ impl Diagnose for BuildError {
             | Self::NoPython { .. }
             | Self::NoTools { .. }
             | Self::NoSystemd { .. } => Exit::Host,
-            Self::Foreseen { .. } => Exit::Recipe,
+            Self::Foreseen { .. } | Self::Strict(_) => Exit::Recipe,
             Self::OfflineScript { .. } => Exit::Network,
             Self::NoOperatingSystem { .. } | Self::Sectors { .. } => Exit::Integrity,
             Self::TooSmall { .. } | Self::CannotGrow { .. } | Self::CacheFull { .. } => Exit::Space,
@@ -207,6 +210,7 @@ impl Diagnose for BuildError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Strict(_) => Some("correct that, or build without `--strict`".to_owned()),
             Self::Exists(_) => Some("give `--force` to replace it, or another `--output`".to_owned()),
             Self::Output { .. } | Self::NotAFile(_) | Self::Busy(_) => {
                 Some("choose another place with `--output`".to_owned())

@@ -21,7 +21,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::agent;
-use crate::agent::Release;
+use crate::agent::{Release, Settling};
 use crate::base;
 use crate::base::{BaseRequest, BaseSpec};
 use crate::cache::{Base, Cache};
@@ -36,7 +36,8 @@ use crate::image::Image;
 use crate::os;
 use crate::packages::EntitledRepository;
 use crate::recipe::{
-    AgentCode, AgentSource, Container, EmbedContainer, Library, Plan, Recipe, RecipeError, Request,
+    AgentCode, AgentSource, ConstraintsSource, Container, EmbedContainer, Library, Plan, Recipe, RecipeError,
+    Request, Step, package_name,
 };
 use crate::rename::same_file;
 use crate::report::Report;
@@ -49,6 +50,7 @@ pub use error::BuildError;
 use inspect::{inspect, refuse_without_system};
 use output::Output;
 pub use publication::Publication;
+use resolution::Resolution;
 
 /// What to build, and how.
 #[derive(Debug, Clone)]
@@ -68,11 +70,15 @@ pub struct BuildRequest {
     /// The agent; `None` leaves it to the recipe.
     pub agent: Option<AgentSource>,
     /// Constraints for the agent's requirements.
-    pub constraints: Option<PathBuf>,
+    pub constraints: Option<ConstraintsSource>,
+    /// Requirements that take the place of the agent's own.
+    pub requirements: Option<PathBuf>,
     /// The control plane's release, which the agent is to fit.
     pub target_release: Option<Release>,
     /// Container images to put into the image.
     pub containers: Vec<EmbedContainer>,
+    /// Build nothing of a plan with warnings.
+    pub strict: bool,
     /// The image to write; `None` names it after the recipe, in the current directory.
     pub output: Option<PathBuf>,
     /// Size of the image's disk; `None` for what is needed.
@@ -109,6 +115,8 @@ impl BuildRequest {
             constraints: None,
             target_release: None,
             containers: Vec::new(),
+            requirements: None,
+            strict: false,
             output: None,
             size: None,
             ssh_keys: Vec::new(),
@@ -168,7 +176,9 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     image.close()?;
     let _shelves = cache.use_shelves(control)?;
     let containers = containers::find(request, &recipe, &os, &cache, control)?;
-    Ok(recipe.plan(&plan_request(request, &os, &containers))?)
+    let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
+    settle(&mut plan, request, &cache, control)?;
+    Ok(plan)
 }
 
 /// Builds an image: everything from a recipe's name to a checked file with its evidence.
@@ -197,13 +207,16 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let _shelves = cache.use_shelves(control)?;
     let containers = containers::find(request, &recipe, &os, &cache, control)?;
     let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
+    settle(&mut plan, request, &cache, control)?;
     for note in &plan.notes {
         control.events.note(note.clone());
     }
+    warn(&plan.warnings, request.strict, &control.events)?;
     // What cannot become a disk with room for the recipe itself will not have room for its packages either.
     size::decide(request.size, &disk, plan.needs)?;
 
-    warn_of_no_boot_loader(&plan, &mut image, &control.events)?;
+    let no_boot_loader = no_boot_loader(&plan, &mut image)?;
+    warn(no_boot_loader.as_slice(), request.strict, &control.events)?;
 
     keys::fetch(&mut plan, &cache, request.offline, control)?;
     let mut registration = register(request, &plan, &mut image, &cache, control)?;
@@ -221,10 +234,14 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let target = size::decide(request.size, &disk, gathered.installed().max(plan.needs))?;
     let materials = gathered.on(&base, &target, registration.as_ref());
     let resolution = &materials.resolution;
-    if let Some((release, agent)) = request.target_release.zip(resolution.agent())
-        && let Some(misfit) = agent.misfit(release)
-    {
-        control.events.warning(misfit);
+    // What its source said already is not said again of its version.
+    if let Some(release) = request.target_release.filter(|_| plan.warnings.is_empty()) {
+        let misfit = match (resolution.agent(), packaged_agent(&plan, resolution)) {
+            (Some(agent), _) => agent.misfit(release),
+            (None, Some((name, version))) => release.misfit_of_package(&name, &version),
+            (None, None) => None,
+        };
+        warn(misfit.as_slice(), request.strict, &control.events)?;
     }
     let sealed = stages::run(&plan, &base, &materials, &target, request.no_cache, &cache, control)?;
     if let Some(registration) = registration {
@@ -255,6 +272,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         base_size: resolution.base.virtual_size,
         origin: &base.origin,
         agent: resolution.agent(),
+        agent_package: agent_package(&plan),
         stages: sealed
             .layers
             .iter()
@@ -344,20 +362,57 @@ fn check_files(request: &BuildRequest) -> Result<()> {
     if let Some(AgentSource::Code(code @ AgentCode::Path(_))) = &request.agent {
         agent::check_source(code)?;
     }
-    if let Some(path) = &request.constraints {
+    if let Some(ConstraintsSource::File(path)) = &request.constraints {
+        fs_err::read(path).map_err(RecipeError::Constraints)?;
+    }
+    if let Some(path) = &request.requirements {
         fs_err::read(path).map_err(RecipeError::Constraints)?;
     }
     Ok(())
 }
 
-/// The build would only find out at its end. A recipe may well install a boot loader.
-fn warn_of_no_boot_loader(plan: &Plan, base: &mut Image, events: &Events) -> Result<()> {
-    if let Some(found) = verify::no_boot_loader(base.layout()?).filter(|_| plan.boots) {
-        events.warning(format!(
-            "firmware finds no boot loader on the base, and the build fails unless the recipe brings one ({found})"
-        ));
-    }
+/// Completes a plan with what is found now: the commit of a branch, and constraints.
+fn settle(plan: &mut Plan, request: &BuildRequest, cache: &Cache, control: &Control) -> Result<()> {
+    let Some(step) = plan.agent_mut() else { return Ok(()) };
+    let _shelves = cache.use_shelves(control)?;
+    let with = Settling { cache, offline: request.offline, target: request.target_release };
+    let warnings = agent::settle(step, &with, control)?;
+    plan.warnings.extend(warnings);
     Ok(())
+}
+
+/// Tells what is likely to go wrong, or refuses to go on with it.
+fn warn(warnings: &[String], strict: bool, events: &Events) -> Result<(), BuildError> {
+    if strict && !warnings.is_empty() {
+        return Err(BuildError::Strict(warnings.to_vec()));
+    }
+    warnings.iter().for_each(|warning| events.warning(warning.clone()));
+    Ok(())
+}
+
+/// Name and version of the agent that the package manager installs, as far as that is known before it has.
+fn packaged_agent(plan: &Plan, resolution: &Resolution) -> Option<(String, String)> {
+    let name = agent_package(plan)?;
+    let found = resolution.packages().find(|package| package.name == name)?;
+    Some((found.name.clone(), found.version.clone()))
+}
+
+/// The package that is the agent, if the plan installs it so.
+fn agent_package(plan: &Plan) -> Option<&'static str> {
+    let names = plan.stages.iter().flat_map(|stage| &stage.steps).filter_map(|step| match step {
+        Step::Packages(step) => Some(&step.install),
+        _ => None,
+    });
+    let names: Vec<&str> = names.flatten().map(|text| package_name(text)).collect();
+    agent::PACKAGES.into_iter().find(|known| names.contains(known))
+}
+
+/// The build would only find out at its end. A recipe may well install a boot loader.
+fn no_boot_loader(plan: &Plan, base: &mut Image) -> Result<Option<String>> {
+    let found = verify::no_boot_loader(base.layout()?).filter(|_| plan.boots);
+    Ok(found.map(|found| {
+        format!("firmware finds no boot loader on the base, and the build fails unless the recipe brings one ({found})")
+    }))
 }
 
 /// What the build starts from, in the cache.
@@ -406,6 +461,7 @@ fn plan_request<'a>(
         agent: request.agent.clone(),
         constraints: request.constraints.clone(),
         containers,
+        requirements: request.requirements.clone(),
         ssh_keys: request.ssh_keys.clone(),
         ssh_user: None,
     }

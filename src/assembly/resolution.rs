@@ -9,7 +9,7 @@ use super::size::Target;
 use crate::agent::ResolvedAgent;
 use crate::cache::Base;
 use crate::digest::Digest;
-use crate::packages::StagePackages;
+use crate::packages::{Resolved, StagePackages};
 use crate::recipe::{Stage, StageName, Step};
 
 /// What a build has resolved.
@@ -73,6 +73,14 @@ impl Resolution {
     /// The agent, if any stage installs one.
     pub(crate) fn agent(&self) -> Option<&ResolvedAgent> {
         self.stages.iter().find_map(|stage| stage.agent.as_ref())
+    }
+
+    /// All packages that are installed and known beforehand.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = &Resolved> {
+        self.stages.iter().flat_map(|stage| match &stage.packages {
+            StagePackages::Resolved(set) => set.files.as_slice(),
+            StagePackages::Nothing | StagePackages::InGuest { .. } => &[],
+        })
     }
 
     /// The digest that the chain of layers starts with: of the base and the disk, and of repositories that the guest uses by

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::bases;
 use super::inventory::{CacheItem, Kind, entries, inventory};
 use super::lock::FileLock;
+use super::mirrors;
 use super::record::State;
 use super::{Bucket, Cache, CacheError, files, layers};
 use crate::control::Control;
@@ -28,7 +29,8 @@ pub struct Audited {
     pub set_aside: Option<PathBuf>,
 }
 
-/// Reads and hashes everything that has a digest: bases, layers, wheels and parts of container images. What is damaged is set aside, and so are
+/// Reads and hashes everything that has a digest: bases, layers, wheels, constraints, parts of container images and mirrors.
+/// What is damaged is set aside, and so are
 /// layers that lie on other bytes than they were made on.
 ///
 /// # Errors
@@ -55,12 +57,21 @@ pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheErro
                 found.push(judge(cache, item, damage)?);
             }
             Kind::Agents => {
-                let look = || files_by_digest(cache, &item, "wheels", "wheel", control);
+                let look = || {
+                    let mut all = files_by_digest(cache, &item, "wheels", "wheel", control)?;
+                    all.extend(files_by_digest(cache, &item, "constraints", "constraints", control)?);
+                    Ok(all)
+                };
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
             }
             Kind::Containers => {
                 let look = || files_by_digest(cache, &item, "blobs", "part of a container image", control);
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
+            }
+            Kind::Mirror => {
+                if let Some(damage) = held(cache, &item, || mirrors::damage(&item, control))? {
+                    found.push(judge(cache, item, damage)?);
+                }
             }
             _ => {}
         }

@@ -29,6 +29,8 @@ pub enum Bucket {
     Downloads,
     /// Which repositories a subscription opened: notes. Made when there is one.
     Entitled,
+    /// Mirrors of git repositories. Made when there is one.
+    Git,
     /// Which base a file or a checksum stands for: notes.
     Index,
     /// Keys of makers.
@@ -85,6 +87,7 @@ impl Bucket {
             Self::Dnf => "dnf",
             Self::Downloads => "downloads",
             Self::Entitled => "entitled",
+            Self::Git => "git",
             Self::Index => "index",
             Self::Keys => "keys",
             Self::Layers => "layers",
@@ -115,6 +118,8 @@ pub enum LockName {
     CatalogueImage(String),
     /// A consumer that is registered, by its id.
     Consumer(String),
+    /// As of a base, for a mirror of a git repository.
+    Mirror(Digest),
     /// Removing what is not used any more.
     Collection,
     /// The moment between making a working directory and locking it.
@@ -133,6 +138,7 @@ impl fmt::Display for LockName {
             Self::Shelf(bucket) => write!(f, "shelf-{}", bucket.name()),
             Self::Bootstrap(key) => write!(f, "bootstrap-{key}"),
             Self::CatalogueImage(name) => write!(f, "catalogue-{name}"),
+            Self::Mirror(key) => write!(f, "mirror-{key}"),
             Self::Consumer(uuid) => write!(f, "consumer-{uuid}"),
             Self::Collection => f.write_str("collection"),
             Self::WorkStart => f.write_str("work"),
@@ -157,6 +163,7 @@ mod tests {
             LockName::Bootstrap(digest),
             LockName::CatalogueImage("debian-12-x86_64".to_owned()),
             LockName::Consumer("1-1".to_owned()),
+            LockName::Mirror(digest),
             LockName::Collection,
             LockName::WorkStart,
             LockName::Work("1-1".to_owned()),

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::bases;
+use super::mirrors;
 use super::record::State;
 use super::root::META;
 use super::{Bucket, Cache, CacheError, LockName};
@@ -30,6 +31,8 @@ pub enum Kind {
     Agents,
     /// Parts of container images, all together.
     Containers,
+    /// A mirror of a git repository.
+    Mirror,
     /// pip's own cache.
     Pip,
     /// Logs of builds, all together.
@@ -64,7 +67,7 @@ impl CacheItem {
     /// Whether it has been used since this was written down.
     pub(crate) fn used_since(&self) -> bool {
         let time = match self.kind {
-            Kind::Base | Kind::Layer => used(&self.path.join(META)),
+            Kind::Base | Kind::Layer | Kind::Mirror => used(&self.path.join(META)),
             _ => used(&self.path),
         };
         time > self.used
@@ -75,6 +78,7 @@ impl CacheItem {
         match self.kind {
             Kind::Base => Digest::parse(&self.name).map(LockName::Base),
             Kind::Layer => Digest::parse(&self.name).map(LockName::Layer),
+            Kind::Mirror => Digest::parse(&self.name).map(LockName::Mirror),
             Kind::Download => Some(LockName::Download(self.name.clone())),
             Kind::Packages => {
                 let shelf = [Bucket::Apt, Bucket::Dnf].into_iter().find(|bucket| bucket.name() == self.name);
@@ -99,6 +103,9 @@ pub fn inventory(cache: &Cache) -> Result<Vec<CacheItem>, CacheError> {
     }
     for path in entries(&cache.directory(Bucket::Layers))? {
         items.push(layer(&path, cache)?);
+    }
+    for path in entries(&cache.directory(Bucket::Git))? {
+        items.push(mirror(&path)?);
     }
     for path in entries(&cache.directory(Bucket::Downloads))? {
         items.push(item(Kind::Download, &path, "an interrupted download".to_owned())?);
@@ -141,6 +148,13 @@ fn layer(path: &Path, cache: &Cache) -> Result<CacheItem, CacheError> {
     let about =
         standing.meta.as_ref().map_or(item.about, |meta| format!("{} of {}", meta.stage, meta.recipe));
     Ok(CacheItem { about, used, unusable: standing.problem.is_some(), needs: standing.needs(), ..item })
+}
+
+fn mirror(path: &Path) -> Result<CacheItem, CacheError> {
+    let item = item(Kind::Mirror, path, "damaged".to_owned())?;
+    let meta = mirrors::meta(path).filter(|_| Digest::parse(&item.name).is_some());
+    let about = meta.as_ref().map_or_else(|| item.about.clone(), |meta| meta.url.clone());
+    Ok(CacheItem { about, used: used(&path.join(META)), unusable: meta.is_none(), ..item })
 }
 
 fn item(kind: Kind, path: &Path, about: String) -> Result<CacheItem, CacheError> {

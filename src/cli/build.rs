@@ -22,8 +22,10 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         insecure_skip_verify,
         agent,
         constraints,
+        requirements,
         target_release,
         embed_container,
+        strict,
         output,
         size,
         ssh_key,
@@ -50,8 +52,10 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         catalogue_dirs: context.settings.catalogue_dirs.clone(),
         agent,
         constraints,
+        requirements,
         target_release,
         containers: embed_container,
+        strict,
         output,
         size,
         ssh_keys,
@@ -70,6 +74,9 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
             put_json(&plan)?;
         } else {
             put(&recipe::render(&plan))?;
+        }
+        if request.strict && !plan.warnings.is_empty() {
+            return Err(BuildError::Strict(plan.warnings).into());
         }
         return Ok(Exit::Done);
     }

@@ -160,6 +160,7 @@ fn singular(kind: Kind) -> &'static str {
         Kind::Packages => "packages",
         Kind::Agents => "agents",
         Kind::Containers => "containers",
+        Kind::Mirror => "mirror",
         Kind::Pip => "pip",
         Kind::Logs => "logs",
         Kind::Damaged => "damaged",
@@ -170,6 +171,7 @@ fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Base => "bases",
         Kind::Layer => "layers",
+        Kind::Mirror => "mirrors",
         Kind::Download => "broken downloads",
         other => singular(other),
     }

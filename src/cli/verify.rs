@@ -42,13 +42,9 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit> {
             Some(recipe) => {
                 let os = os::detect_os(tree)?;
                 let request = Request {
-                    os: &os,
                     settings: args.set.iter().cloned().collect(),
                     agent: args.agent.clone(),
-                    constraints: None,
-                    ssh_keys: Vec::new(),
-                    containers: Vec::new(),
-                    ssh_user: None,
+                    ..Request::new(&os)
                 };
                 Some(recipe.plan(&request)?)
             }

@@ -95,6 +95,9 @@ fn steps(masks: bool) -> Vec<Step> {
             owner: owner.to_owned(),
             extra: Vec::new(),
             constraints: None,
+            constraints_from: None,
+            requirements: None,
+            commit: None,
         })
     };
     let selinux = SelinuxStep {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 mod beside;
 
+use crate::agent;
 use crate::agent::{AgentFile, ResolvedAgent};
 use crate::cache::Origin;
 use crate::check::{Check, Listens};
@@ -11,7 +12,7 @@ use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
 use crate::os::Package;
-use crate::recipe::{Container, ContainerSource, IdentityRule, Plan};
+use crate::recipe::{Container, ContainerSource, Content, IdentityRule, Plan};
 use crate::report::{Counts, Report};
 use crate::shown;
 
@@ -33,6 +34,8 @@ pub struct ManifestInput<'a> {
     pub origin: &'a Origin,
     /// The agent, if any.
     pub agent: Option<&'a ResolvedAgent>,
+    /// The package that is the agent, if it comes as one.
+    pub agent_package: Option<&'a str>,
     /// The stages, in order.
     pub stages: Vec<StageDigest<'a>>,
     /// Packages in the finished image.
@@ -99,7 +102,53 @@ struct BasePart {
 struct AgentPart<'a> {
     name: &'a str,
     version: &'a str,
+    /// The release of OpenStack that this version belongs to, if it is one of Trove's that is known.
+    release: Option<&'static str>,
+    /// As `--agent` takes it; of code on the host only that it is that.
+    source: String,
+    /// Of a repository of git.
+    commit: Option<&'a str>,
+    /// SHA-256 of what the requirements were constrained by.
+    constraints: Option<Digest>,
+    /// SHA-256 of the list that took the place of its own requirements.
+    requirements: Option<Digest>,
     files: Vec<WheelPart<'a>>,
+}
+
+impl<'a> AgentPart<'a> {
+    /// Code that was resolved.
+    fn of(agent: &'a ResolvedAgent, plan: &'a Plan) -> Self {
+        let digest = |content: &Option<Content>| match content {
+            Some(Content::Host { sha256, .. }) => Some(*sha256),
+            Some(Content::Text(text)) => Some(Digest::of(text.as_bytes())),
+            None | Some(Content::Url(_)) => None,
+        };
+        let step = plan.agent();
+        Self {
+            name: &agent.name,
+            version: &agent.version,
+            release: agent.release(),
+            source: step.map_or_else(String::new, |step| step.source.anywhere().to_string()),
+            commit: step.and_then(|step| step.commit.as_deref()),
+            constraints: step.and_then(|step| digest(&step.constraints)),
+            requirements: step.and_then(|step| digest(&step.requirements)),
+            files: agent.files.iter().map(WheelPart::of).collect(),
+        }
+    }
+
+    /// A package, which is among the others as well.
+    fn of_package(package: &'a Package) -> Self {
+        Self {
+            name: &package.name,
+            version: &package.version,
+            release: agent::release_of_package(&package.version),
+            source: "package".to_owned(),
+            commit: None,
+            constraints: None,
+            requirements: None,
+            files: Vec::new(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -180,10 +229,9 @@ impl Manifest {
             },
             os: &plan.os,
             base: BasePart { digest: input.base, virtual_size: input.base_size },
-            agent: agent.map(|agent| AgentPart {
-                name: &agent.name,
-                version: &agent.version,
-                files: agent.files.iter().map(WheelPart::of).collect(),
+            agent: agent.map(|agent| AgentPart::of(agent, plan)).or_else(|| {
+                let name = input.agent_package?;
+                packages.iter().find(|package| package.name == name).map(AgentPart::of_package)
             }),
             containers: plan.containers().iter().map(ContainerPart::of).collect(),
             stages,

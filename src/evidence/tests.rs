@@ -71,6 +71,7 @@ impl Case {
             base_size: 2 << 30,
             origin: &self.origin,
             agent: self.agent.as_ref(),
+            agent_package: None,
             stages: vec![stage("system"), stage("agent"), stage("seal")],
             packages: &[package("curl", "7.88.1-10+deb12u12"), package("dpkg", "1.21.22")],
             report: &report,

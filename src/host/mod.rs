@@ -1,5 +1,6 @@
 //! This machine: running programs, trying KVM.
 
+pub mod git;
 pub(crate) mod kvm;
 pub mod process;
 pub(crate) mod space;

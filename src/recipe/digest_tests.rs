@@ -39,7 +39,7 @@ fn digests_know_what_files_hold_and_not_where_they_are() {
         let at = |name: &str| dir.path().join(name);
         let request = Request {
             agent: Some(AgentSource::Code(AgentCode::Path(at("agent")))),
-            constraints: Some(at("constraints.txt")),
+            constraints: Some(ConstraintsSource::File(at("constraints.txt"))),
             ..Request::new(&os)
         };
         let loaded = Library::default().load(at("mine.toml").to_str().unwrap()).unwrap();

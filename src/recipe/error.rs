@@ -101,8 +101,37 @@ pub enum RecipeError {
     #[error("recipe `{0}` has no `[agent]`: it cannot take one")]
     NoAgent(String),
     /// `--agent` does not say where an agent comes from.
-    #[error("`{0}` does not say where the agent comes from")]
-    AgentSource(String),
+    #[error("`{text}` does not say where the agent comes from{}", .problem.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
+    AgentSource {
+        /// What it says, without credentials.
+        text: String,
+        /// What is wrong with it, if it is nearly right.
+        problem: Option<String>,
+    },
+    /// `--constraints` is a URL that cannot be fetched.
+    #[error("the constraints cannot be had: {problem}")]
+    ConstraintsUrl {
+        /// What is wrong with the URL.
+        problem: String,
+    },
+    /// A list of requirements says more than what to install.
+    #[error("`{file}` is no list of requirements: line {line} {problem}")]
+    Requirements {
+        /// The file.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// There is no package of the agent for this system in the place that was named.
+    #[error("{problem}")]
+    NoAgentPackage {
+        /// What is missing where.
+        problem: String,
+        /// What there is.
+        hint: String,
+    },
     /// `--embed-container` on a recipe whose databases are no containers.
     #[error("recipe `{0}` runs no containers: none can be embedded")]
     NoContainers(String),
@@ -136,7 +165,10 @@ impl Diagnose for RecipeError {
         match self {
             Self::Read { source, .. } => io_exit(source, Exit::Recipe),
             Self::Constraints(source) => io_exit(source, Exit::Usage),
-            Self::AgentSource(_)
+            Self::AgentSource { .. }
+            | Self::ConstraintsUrl { .. }
+            | Self::Requirements { .. }
+            | Self::NoAgentPackage { .. }
             | Self::SshKey { .. }
             | Self::NoKeyUser(_)
             | Self::NoAgent(_)
@@ -160,8 +192,13 @@ impl Diagnose for RecipeError {
                 Some("take another base image, or write a recipe of your own for it".to_owned())
             }
             Self::NoAgent(_) => Some("leave out `--agent`, or extend `guest-agent` in the recipe".to_owned()),
-            Self::AgentSource(_) => {
-                Some("say `none`, `pypi`, `pypi:VERSION`, or `path:` and a directory or file".to_owned())
+            Self::AgentSource { .. } => Some(
+                "say `none`, `pypi`, `pypi:VERSION`, `git:BRANCH`, `git:URL@REF`, `package`, `package:rdo@RELEASE`, or \
+                 `path:` and a directory or file"
+                    .to_owned(),
+            ),
+            Self::ConstraintsUrl { .. } => {
+                Some("say `auto`, `none`, a file, or a URL with or without `@sha256:DIGEST`".to_owned())
             }
             Self::NoContainers(_) => Some(
                 "leave out `--embed-container`, or take `trove-guest`, whose databases run as containers".to_owned(),
@@ -171,6 +208,12 @@ impl Diagnose for RecipeError {
                  `mariadb:11.4=oci:DIR:TAG`, `mariadb:11.4=docker-archive:FILE`"
                     .to_owned(),
             ),
+            Self::Requirements { .. } => Some(
+                "write one requirement a line, such as `oslo.log>=5`; constraints are for `--constraints`, an index for \
+                 pip's own settings"
+                    .to_owned(),
+            ),
+            Self::NoAgentPackage { hint, .. } => Some(hint.clone()),
             Self::NoKeyUser(_) => Some("extend `guest-agent`, which has a user for them".to_owned()),
             Self::SshKey { .. } => Some(
                 "give the file that ends in `.pub`; its one line starts with `ssh-ed25519` or alike"

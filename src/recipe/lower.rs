@@ -4,19 +4,19 @@
 //! earlier recipe (a path, a unit, a package, …) takes its place; twice in one recipe is an error.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+use super::agent_items::{agent_source, merged_agent, refuse_unpackaged};
 use super::error::RecipeError;
 use super::items;
 use super::lowering::{At, Lowering};
-use super::model::{Agent, RecipeFile};
+use super::model::RecipeFile;
 use super::parse::Source;
 use super::request::check_ssh_keys;
 use super::values::Values;
-use super::when::Situation;
+use super::when::{AgentKind, Situation};
 use super::{
-    AgentCode, AgentSource, AgentStep, Container, PackagesStep, Plan, Request, Stage, StageName, Step,
-    container_steps, derive,
+    AgentPackage, AgentSource, Container, PackagesStep, Plan, Request, Stage, StageName, Step, container_steps,
+    derive,
 };
 use toml::Spanned;
 
@@ -29,18 +29,19 @@ use crate::valid;
 /// `sources` are the recipes that count, in order, and `last`, the last of them, is the one asked for.
 pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> Result<Plan, RecipeError> {
     let (agent, agent_at) = merged_agent(sources, last);
-    let values = Values::new(sources, last.name(), request.os, &request.settings);
+    let mut values = Values::new(sources, last.name(), request.os, &request.settings);
     let source = agent_source(&agent, &agent_at, request, last.name(), &values)?;
-    let has_agent = source != AgentSource::None;
+    if let (AgentSource::Package(AgentPackage { rdo: Some(series) }), Ok(values)) = (&source, &mut values) {
+        values.name_release(series);
+    }
+    let kind = AgentKind::of(&source);
     // Told before what is wrong with the values, which may be that they are for other systems.
     match &values {
-        Ok(values) => {
-            refuse_unsupported(sources, &situation(sources, request.os, has_agent, values.options()))?;
-        }
-        Err(_) => refuse_unsupported(sources, &situation(sources, request.os, has_agent, &BTreeMap::new()))?,
+        Ok(values) => refuse_unsupported(sources, &situation(sources, request.os, kind, values.options()))?,
+        Err(_) => refuse_unsupported(sources, &situation(sources, request.os, kind, &BTreeMap::new()))?,
     }
     let values = &values?;
-    let now = situation(sources, request.os, has_agent, values.options());
+    let now = situation(sources, request.os, kind, values.options());
     let mut lowering = Lowering {
         sources,
         values,
@@ -57,6 +58,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let identities = super::identity_items::lower(&mut lowering)?;
     let contract = lowering.now.contract;
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
+    refuse_unpackaged(&source, request.os)?;
     lowering.keys(request, agent_user, last.name())?;
     lowering.containers(&request.containers, last.name())?;
     let sum =
@@ -95,13 +97,14 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         min_disk,
         min_ram,
         notes,
+        warnings: Vec::new(),
     })
 }
 
 fn situation<'a>(
     sources: &[Source],
     os: &'a OsRelease,
-    agent: bool,
+    agent: AgentKind,
     options: &'a BTreeMap<String, String>,
 ) -> Situation<'a> {
     let contract = sources.iter().rev().find_map(|source| source.file.contract);
@@ -114,56 +117,6 @@ fn refuse_unsupported(sources: &[Source], now: &Situation<'_>) -> Result<(), Rec
         None => Ok(()),
         Some(source) => {
             Err(RecipeError::Unsupported { recipe: source.name().to_owned(), os: now.os.label() })
-        }
-    }
-}
-
-/// All `[agent]` tables as one, and where the last of them stands.
-fn merged_agent<'a>(sources: &'a [Source], last: &'a Source) -> (Option<Agent>, At<'a>) {
-    let mut merged: Option<Agent> = None;
-    let mut at = At { source: last, index: sources.len(), span: last.file.name.span() };
-    for (index, source) in sources.iter().enumerate() {
-        let Some(table) = &source.file.agent else { continue };
-        at = At { source, index, span: table.span() };
-        let new = table.get_ref().clone();
-        merged = Some(match merged {
-            None => new,
-            Some(old) => Agent {
-                source: new.source.or(old.source),
-                user: new.user.or(old.user),
-                venv: new.venv.or(old.venv),
-                module: new.module.or(old.module),
-                extra: [old.extra, new.extra].concat(),
-                python: new.python.or(old.python),
-            },
-        });
-    }
-    (merged, at)
-}
-
-fn agent_source(
-    agent: &Option<Agent>,
-    at: &At<'_>,
-    request: &Request<'_>,
-    recipe: &str,
-    values: &Result<Values, RecipeError>,
-) -> Result<AgentSource, RecipeError> {
-    match (agent, &request.agent) {
-        (None, None | Some(AgentSource::None)) => Ok(AgentSource::None),
-        (None, Some(_)) => Err(RecipeError::NoAgent(recipe.to_owned())),
-        (Some(_), Some(source)) => Ok(source.clone()),
-        (Some(agent), None) => {
-            // Without values there is no plan; that the recipe is for other systems is told before that.
-            let Ok(values) = values else { return Ok(AgentSource::None) };
-            let fault = |fault: &dyn fmt::Display| at.error(format!("`agent.source`: {fault}"));
-            let text =
-                values.render(agent.source.as_deref().unwrap_or("none")).map_err(|error| fault(&error))?;
-            match text.parse() {
-                Ok(AgentSource::Code(AgentCode::Path(_))) => {
-                    Err(at.error("`agent.source` cannot be a path of the host"))
-                }
-                parsed => parsed.map_err(|error| fault(&error)),
-            }
         }
     }
 }
@@ -185,45 +138,6 @@ fn digest(sources: &[Source], values: &Values, agent: &AgentSource) -> Digest {
 }
 
 impl<'a> Lowering<'a> {
-    /// Adds the agent, if there is one, and returns its user.
-    fn agent(
-        &mut self,
-        agent: &Option<Agent>,
-        at: &At<'_>,
-        source: &AgentSource,
-        request: &Request<'_>,
-    ) -> Result<Option<String>, RecipeError> {
-        let Some(agent) = agent else { return Ok(None) };
-        let field = |key: &str, value: &Option<String>| match value {
-            Some(value) => self.text(at, &format!("agent.{key}"), value),
-            None => Err(at.error(format!("`[agent]` has no `{key}`"))),
-        };
-        let user = agent.user.is_some().then(|| field("user", &agent.user)).transpose()?;
-        let AgentSource::Code(code) = source else { return Ok(user) };
-        let constraints = request.constraints.as_ref().map(|path| Self::host_file(path)).transpose();
-        let step = AgentStep {
-            source: code.clone(),
-            venv: valid::path(field("venv", &agent.venv)?).map_err(|fault| at.error(fault))?,
-            module: field("module", &agent.module)?,
-            owner: field("user", &agent.user)?,
-            extra: self.texts(at, "agent.extra", &agent.extra)?,
-            constraints: constraints.map_err(RecipeError::Constraints)?,
-        };
-        self.push(StageName::Agent, Step::Agent(step));
-        let oldest = agent.python.as_ref().map(|text| self.text(at, "agent.python", text)).transpose()?;
-        let oldest = oldest.map(|text| python_minor(&text, at)).transpose()?;
-        if let (Some(oldest), Some(found)) = (oldest, self.now.os.python_minor)
-            && found < oldest
-        {
-            self.notes.push(format!(
-                "The agent is written for Python 3.{oldest} or newer and {} has 3.{found}: only an older release \
-                 of the agent can run there.",
-                self.now.os.label()
-            ));
-        }
-        Ok(user)
-    }
-
     fn keys(
         &mut self,
         request: &Request<'_>,
@@ -335,10 +249,4 @@ fn rank(step: &Step) -> u8 {
         Step::AuthorizedKeys { .. } => 12,
         Step::Containers { .. } => 13,
     }
-}
-
-fn python_minor(text: &str, at: &At<'_>) -> Result<u8, RecipeError> {
-    text.strip_prefix("3.")
-        .and_then(|minor| minor.parse().ok())
-        .ok_or_else(|| at.error(format!("`agent.python`: `{text}` is not a Python version such as `3.11`")))
 }

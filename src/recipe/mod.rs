@@ -5,8 +5,11 @@
 //! A [`Library`] finds recipes and follows what they extend; a [`Recipe`] and a [`Request`] make a [`Plan`].
 //! How a recipe is written is in `docs/recipes.md`.
 
+mod agent_items;
+mod agent_source;
 mod apparmor;
 mod apparmor_items;
+mod constraints;
 mod container_steps;
 mod containers;
 mod content;
@@ -36,8 +39,10 @@ mod when;
 #[cfg(test)]
 mod tests;
 
+pub use agent_source::{AgentCode, AgentPackage, AgentSource, GitSource};
 pub use apparmor::{ApparmorMode, ApparmorStep};
 pub use containers::{CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer};
+pub use constraints::{ConstraintsFrom, ConstraintsSource, ConstraintsUrl};
 pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;
@@ -46,7 +51,7 @@ pub use library::{Library, OptionInfo, Recipe, Summary};
 pub use plan::{Plan, Stage, StageName};
 pub use reference::ImageReference;
 pub use render::render;
-pub use request::{AgentCode, AgentSource, Request};
+pub use request::Request;
 pub use selinux::{FcontextKind, FcontextRule, PortRule, SelinuxStep};
 pub use step::{
     AgentStep, FileStep, GroupStep, PackagesStep, RepositoryStep, ScriptStep, ServiceStep, Step, UserStep,

@@ -341,8 +341,16 @@ pub(super) struct Service {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Agent {
-    /// Where it comes from unless `--agent` says otherwise: `none`, `pypi`, `pypi:VERSION`.
+    /// Where it comes from unless `--agent` says otherwise: `none`, `pypi`, `pypi:VERSION`, `git:BRANCH`, `git:URL@REF`,
+    /// `package`, `package:rdo@RELEASE`.
     pub(super) source: Option<String>,
+    /// The repository of git that `git:BRANCH` means.
+    pub(super) repository: Option<String>,
+    /// pip's constraints unless `--constraints` says otherwise: `none`, a URL, or `auto`: those of the release that an agent
+    /// from git is of, where it is of one.
+    pub(super) constraints: Option<String>,
+    /// The URL of the constraints of a release, up to the release's name.
+    pub(super) constraints_url: Option<String>,
     /// The user it runs as, who owns its files.
     pub(super) user: Option<String>,
     /// Root of its virtual environment.

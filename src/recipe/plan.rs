@@ -83,6 +83,9 @@ pub struct Plan {
     pub min_ram: u64,
     /// Things the user should know before building, one sentence each.
     pub notes: Vec<String>,
+    /// What is likely to go wrong with it, one sentence each. `--strict` builds nothing then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 fn is_zero(value: &u64) -> bool {
@@ -109,6 +112,14 @@ impl Plan {
     /// The step that installs the guest agent, if one does.
     pub fn agent(&self) -> Option<&AgentStep> {
         self.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+            Step::Agent(agent) => Some(agent),
+            _ => None,
+        })
+    }
+
+    /// The same, to complete it with what is found when a build begins.
+    pub fn agent_mut(&mut self) -> Option<&mut AgentStep> {
+        self.stages.iter_mut().flat_map(|stage| &mut stage.steps).find_map(|step| match step {
             Step::Agent(agent) => Some(agent),
             _ => None,
         })

@@ -23,6 +23,9 @@ pub fn render(plan: &Plan) -> Text {
     text.blank();
     text.line(format!("checks: {}", plan.checks.len()));
     text.line(format!("space: {} MiB beyond the base", plan.needs >> 20));
+    for warning in &plan.warnings {
+        text.line(format!("warning: {warning}"));
+    }
     for note in &plan.notes {
         text.line(format!("note: {note}"));
     }

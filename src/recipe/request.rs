@@ -1,109 +1,13 @@
 //! What is asked of a recipe when a plan is made from it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 
-use super::{Container, RecipeError};
+use super::{AgentSource, ConstraintsSource, Container, RecipeError};
 use crate::distro::OsRelease;
-
-/// Whether there is a guest agent, and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AgentSource {
-    /// No agent.
-    None,
-    /// This one.
-    Code(AgentCode),
-}
-
-/// Where a guest agent's code comes from. As text it is what `--agent` takes: `pypi`, `pypi:26.0.0`, `path:…`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AgentCode {
-    /// The Python package index.
-    Pypi {
-        /// Which release; the newest that the guest's Python can run if `None`.
-        version: Option<String>,
-    },
-    /// A source tree, sdist or wheel on the host.
-    Path(PathBuf),
-}
-
-impl AgentCode {
-    /// Forgets where on this host it is: of the person's own code only that it is that stays.
-    pub(super) fn forget_place(&mut self) {
-        if let Self::Path(path) = self {
-            *path = PathBuf::new();
-        }
-    }
-}
-
-impl AgentSource {
-    /// As [`AgentCode::forget_place`].
-    pub(super) fn anywhere(&self) -> Self {
-        let mut source = self.clone();
-        if let Self::Code(code) = &mut source {
-            code.forget_place();
-        }
-        source
-    }
-}
-
-impl FromStr for AgentSource {
-    type Err = RecipeError;
-
-    fn from_str(text: &str) -> Result<Self, RecipeError> {
-        if text == "none" { Ok(Self::None) } else { text.parse().map(Self::Code) }
-    }
-}
-
-impl FromStr for AgentCode {
-    type Err = RecipeError;
-
-    fn from_str(text: &str) -> Result<Self, RecipeError> {
-        let version = |version: &str| {
-            let fine = version.starts_with(|c: char| c.is_ascii_digit())
-                && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+!-_".contains(&byte));
-            fine.then(|| version.to_owned())
-        };
-        match text.split_once(':') {
-            None if text == "pypi" => Some(Self::Pypi { version: None }),
-            Some(("pypi", text)) => version(text).map(|version| Self::Pypi { version: Some(version) }),
-            Some(("path", path)) if !path.is_empty() => Some(Self::Path(path.into())),
-            _ => None,
-        }
-        .ok_or_else(|| RecipeError::AgentSource(text.to_owned()))
-    }
-}
-
-impl fmt::Display for AgentSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Code(code) => code.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for AgentCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pypi { version: None } => f.write_str("pypi"),
-            Self::Pypi { version: Some(version) } => write!(f, "pypi:{version}"),
-            Self::Path(path) => write!(f, "path:{}", path.display()),
-        }
-    }
-}
-
-impl Serialize for AgentCode {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// What a plan is made for.
 #[derive(Debug, Clone)]
@@ -114,8 +18,10 @@ pub struct Request<'a> {
     pub settings: BTreeMap<String, String>,
     /// Where the agent comes from; `None`: where the recipe says.
     pub agent: Option<AgentSource>,
-    /// pip's constraints for the agent.
-    pub constraints: Option<PathBuf>,
+    /// pip's constraints for the agent; `None`: what the recipe says.
+    pub constraints: Option<ConstraintsSource>,
+    /// A file with requirements that take the place of those of the agent itself.
+    pub requirements: Option<PathBuf>,
     /// Container images to put into the guest.
     pub containers: Vec<Container>,
     /// Public SSH keys in OpenSSH's one-line form.
@@ -133,6 +39,7 @@ impl<'a> Request<'a> {
             agent: None,
             constraints: None,
             containers: Vec::new(),
+            requirements: None,
             ssh_keys: Vec::new(),
             ssh_user: None,
         }
@@ -182,17 +89,6 @@ mod tests {
 
     const ED25519: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIiH3kHqY0JZc1n0Q5t1oX1dVbJ9dI4kM3p2Rr0n8G2V ops@example";
-
-    #[test]
-    fn agent_sources_round_trip() {
-        for text in ["none", "pypi", "pypi:26.0.0", "pypi:26.0.0rc1", "path:./trove", "path:/a/b:c.whl"] {
-            assert_eq!(text.parse::<AgentSource>().unwrap().to_string(), text);
-        }
-        for text in ["", "None", "pypi:", "pypi:-r", "pypi:>=26", "path:", "git:x", "26.0.0", "pypi:1 2"] {
-            let error = text.parse::<AgentSource>().unwrap_err();
-            assert_eq!(error.to_string(), format!("`{text}` does not say where the agent comes from"));
-        }
-    }
 
     #[test]
     fn ssh_keys() {

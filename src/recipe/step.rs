@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::AgentCode;
 use super::apparmor::ApparmorStep;
 use super::containers::{CONTAINERS, Container};
+use super::constraints::ConstraintsFrom;
 use super::content::Content;
 use super::selinux::SelinuxStep;
 use crate::check::ServiceState;
@@ -207,6 +208,48 @@ pub struct AgentStep {
     /// Constraints file on the host, with its SHA-256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Content>,
+    /// Constraints that are found when a build begins. When they are, this is where, and `constraints` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraints_from: Option<ConstraintsFrom>,
+    /// Requirements that take the place of those that the agent states itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Content>,
+    /// The commit that the source was when a build began, of a repository of git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+impl AgentStep {
+    /// An agent that needs nothing but itself.
+    pub fn new(source: AgentCode, venv: &str, module: &str, owner: &str) -> Self {
+        Self {
+            source,
+            venv: venv.to_owned(),
+            module: module.to_owned(),
+            owner: owner.to_owned(),
+            extra: Vec::new(),
+            constraints: None,
+            constraints_from: None,
+            requirements: None,
+            commit: None,
+        }
+    }
+
+    /// One line for people.
+    fn summary(&self) -> String {
+        let commit =
+            self.commit.as_ref().map(|commit| format!(" (commit {})", &commit[..12.min(commit.len())]));
+        let requirements = self.requirements.as_ref().map(|_| ", with requirements of your own");
+        let constraints = self.constraints_from.as_ref().map(|from| format!(", constraints {from}"));
+        format!(
+            "agent {}{} into {}{}{}",
+            self.source,
+            commit.unwrap_or_default(),
+            self.venv,
+            requirements.unwrap_or_default(),
+            constraints.unwrap_or_default()
+        )
+    }
 }
 
 /// The name in what a recipe installs, `name` or `name=version`.
@@ -254,9 +297,12 @@ impl Step {
             }
             Self::Agent(agent) => {
                 agent.source.forget_place();
-                if let Some(constraints) = &mut agent.constraints {
-                    constraints.forget_place();
+                for content in [&mut agent.constraints, &mut agent.requirements].into_iter().flatten() {
+                    content.forget_place();
                 }
+                // What they led to is resolved, and digested with what it was resolved to.
+                agent.constraints_from = None;
+                agent.commit = None;
             }
             Self::Containers { containers } => {
                 containers.iter_mut().for_each(|container| container.source.forget_place());
@@ -314,7 +360,7 @@ impl Step {
             Self::Apparmor(step) => step.summary(),
             Self::Service(s) => format!("{} {}", s.state.verb(), s.unit),
             Self::Script(s) => format!("script: {}", s.purpose),
-            Self::Agent(a) => format!("agent {} into {}", a.source, a.venv),
+            Self::Agent(agent) => agent.summary(),
             Self::Containers { containers } => {
                 let each: Vec<_> = containers.iter().map(Container::summary).collect();
                 format!("containers in {CONTAINERS}: {}", each.join("; "))

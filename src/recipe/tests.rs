@@ -484,13 +484,16 @@ fn requests_that_make_no_sense() {
         error.to_string(),
         "recipe `trove-guest` has no option `guest_usr`; did you mean `guest_user`?"
     );
-    assert_eq!(error.hint().as_deref(), Some("its options are: guest_user"));
+    assert_eq!(
+        error.hint().as_deref(),
+        Some("its options are: constraints_url, guest_user, trove_repository")
+    );
     assert_eq!(error.exit(), Exit::Recipe);
     let request =
         Request { agent: Some(AgentSource::Code(AgentCode::Pypi { version: None })), ..Request::new(&os) };
     let error = Library::default().load("common").unwrap().plan(&request).unwrap_err();
     assert_eq!(error.to_string(), "recipe `common` has no `[agent]`: it cannot take one");
-    let request = Request { constraints: Some("/nonexistent/c.txt".into()), ..Request::new(&os) };
+    let request = Request { constraints: Some("/nonexistent/c.txt".parse().unwrap()), ..Request::new(&os) };
     let error = crate::error::Failure::from(recipe.plan(&request).unwrap_err());
     assert!(error.to_string().contains("/nonexistent/c.txt"), "{error}");
 }

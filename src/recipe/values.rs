@@ -91,6 +91,11 @@ impl Values {
         Ok(Self { environment, names, options })
     }
 
+    /// Lets templates name the release of OpenStack that packages come from: `{{ release }}`.
+    pub(super) fn name_release(&mut self, release: &str) {
+        self.names.insert("release".to_owned(), Value::from(release));
+    }
+
     /// The value of every option.
     pub(super) fn options(&self) -> &BTreeMap<String, String> {
         &self.options

@@ -11,6 +11,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::agent_source::{AgentPackage, AgentSource};
 use super::contract::Contract;
 use crate::distro::{Arch, Family, OsRelease};
 
@@ -26,8 +27,8 @@ pub(super) struct When {
     release: Option<OneOrMany<Release>>,
     /// `x86_64` or `aarch64`.
     arch: Option<OneOrMany<Arch>>,
-    /// Whether an agent is installed.
-    agent: Option<bool>,
+    /// Whether an agent is installed, or how: `code` in an environment of its own, as a `package`, as a package of `rdo`.
+    agent: Option<AgentWanted>,
     /// What the recipe that is built promises its agent.
     contract: Option<Contract>,
     /// Values of the recipe's options: `{ origin = "vendor" }`.
@@ -38,7 +39,7 @@ pub(super) struct When {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation<'a> {
     pub(super) os: &'a OsRelease,
-    pub(super) agent: bool,
+    pub(super) agent: AgentKind,
     pub(super) contract: Option<Contract>,
     /// The value of every option.
     pub(super) options: &'a BTreeMap<String, String>,
@@ -53,7 +54,7 @@ impl When {
             && any(&self.family, |family| *family == now.os.family)
             && any(&self.release, |release| release.holds(now.os.release()))
             && any(&self.arch, |arch| *arch == now.os.arch)
-            && self.agent.is_none_or(|agent| agent == now.agent)
+            && self.agent.as_ref().is_none_or(|agent| agent.holds(now.agent))
             && self.contract.is_none_or(|contract| Some(contract) == now.contract)
             && self
                 .asked()
@@ -67,6 +68,61 @@ impl When {
 
     fn asked(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
         self.option.iter().flatten().map(|(name, values)| (name, &values.0))
+    }
+}
+
+/// How an agent is installed, if one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AgentKind {
+    None,
+    Code,
+    /// By the package manager, from wherever it has it.
+    Package,
+    /// The same, from a repository of RDO.
+    Rdo,
+}
+
+impl AgentKind {
+    pub(super) fn of(source: &AgentSource) -> Self {
+        match source {
+            AgentSource::None => Self::None,
+            AgentSource::Code(_) => Self::Code,
+            AgentSource::Package(AgentPackage { rdo: None }) => Self::Package,
+            AgentSource::Package(AgentPackage { rdo: Some(_) }) => Self::Rdo,
+        }
+    }
+}
+
+/// Which agents a condition is about.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum AgentWanted {
+    /// Any, or none.
+    Any(bool),
+    /// One that is installed that way.
+    How(AgentHow),
+}
+
+/// A way in which an agent is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum AgentHow {
+    /// Its code, in an environment of its own.
+    Code,
+    /// By the package manager.
+    Package,
+    /// By the package manager, from a repository of RDO.
+    Rdo,
+}
+
+impl AgentWanted {
+    fn holds(&self, now: AgentKind) -> bool {
+        match self {
+            Self::Any(any) => *any == (now != AgentKind::None),
+            Self::How(AgentHow::Code) => now == AgentKind::Code,
+            Self::How(AgentHow::Package) => matches!(now, AgentKind::Package | AgentKind::Rdo),
+            Self::How(AgentHow::Rdo) => now == AgentKind::Rdo,
+        }
     }
 }
 
@@ -196,6 +252,9 @@ mod tests {
             ("arch = 'aarch64'", false, false, false),
             ("agent = true", true, true, true),
             ("agent = false", false, false, false),
+            ("agent = 'code'", false, false, false),
+            ("agent = 'package'", true, true, true),
+            ("agent = 'rdo'", false, false, false),
             ("contract = 'classic'", true, true, true),
             ("contract = 'container'", false, false, false),
             ("option.origin = 'vendor'", true, true, true),
@@ -210,7 +269,7 @@ mod tests {
             for (label, wanted) in [("debian-12", debian), ("ubuntu-24.04", ubuntu), ("rocky-9", rocky)] {
                 let os = well_known(label).unwrap();
                 let contract = Some(Contract::Classic);
-                let now = Situation { os: &os, agent: true, contract, options: &options };
+                let now = Situation { os: &os, agent: AgentKind::Package, contract, options: &options };
                 assert_eq!(when.holds(&now), wanted, "{text} on {label}");
             }
         }
@@ -220,7 +279,7 @@ mod tests {
     fn a_release_without_a_number_is_newer_than_all() {
         let mut os = well_known("debian-13").unwrap();
         os.version = "sid".to_owned();
-        let now = Situation { os: &os, agent: false, contract: None, options: &BTreeMap::new() };
+        let now = Situation { os: &os, agent: AgentKind::None, contract: None, options: &BTreeMap::new() };
         for (text, wanted) in
             [("release = '>=12'", true), ("release = '12'", false), ("release = '<14'", false)]
         {

@@ -22,6 +22,9 @@ fn step(source: &str) -> AgentStep {
         owner: "root".to_owned(),
         extra: Vec::new(),
         constraints: None,
+        constraints_from: None,
+        requirements: None,
+        commit: None,
     }
 }
 
@@ -106,7 +109,7 @@ fn the_newest_that_fits_then_from_the_cache_and_offline() {
     );
     let left: Vec<_> =
         fs::read_dir(cache.path().join("v1/agents")).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(left.len(), 3, "no working directory is left: {left:?}");
+    assert_eq!(left.len(), 4, "no working directory is left: {left:?}");
 }
 
 #[test]

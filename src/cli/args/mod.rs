@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::agent::Release;
 use crate::base::BaseSpec;
-use crate::recipe::{AgentSource, EmbedContainer};
+use crate::recipe::{AgentSource, ConstraintsSource, EmbedContainer};
 use crate::size::Size;
 use crate::trust::checksum::Checksum;
 
@@ -197,6 +197,9 @@ const BUILD_HELP: &str = "Examples:
   tib build mariadb --base bootstrap:debian-12
   tib build mariadb --base ./debian-12-generic-amd64.qcow2 -o mariadb.qcow2
   tib build trove-guest --agent pypi:26.0.0 --ssh-key ~/.ssh/id_ed25519.pub
+  tib build trove-guest --agent git:stable/2026.1 --target-release 2026.1 --strict
+  tib build trove-guest --agent git:https://git.example.com/trove@my-fix --constraints upper.txt
+  tib build trove-guest --agent package
   tib build redis --agent path:$HOME/src/my-agent --size 6G
   tib build trove-guest --embed-container mariadb:11.4 --embed-container mysql:8.4=oci:mysql:8.4
   tib build postgresql --dry-run
@@ -223,17 +226,27 @@ pub(in crate::cli) struct BuildArgs {
     #[arg(long, conflicts_with = "checksum")]
     pub(in crate::cli) insecure_skip_verify: bool,
 
-    /// Trove guest agent: `pypi`, `pypi:VERSION`, `path:DIR|FILE` or `none` [default: the recipe's]
+    /// Trove guest agent: `pypi`, `pypi:VERSION`, `git:BRANCH`, `git:URL[@REF]`, `package`, `package:rdo@RELEASE`,
+    /// `path:DIR|FILE` or `none` [default: the recipe's]
     #[arg(long, value_name = "AGENT")]
     pub(in crate::cli) agent: Option<AgentSource>,
 
-    /// Constraints for the agent's requirements, in pip's format
+    /// Constraints for the agent's requirements, in pip's format: a file, a URL (`@sha256:…` at its end is verified), `auto`
+    /// for those of the agent's release, or `none` [default: the recipe's, which is `auto` for agents from git]
+    #[arg(long, value_name = "CONSTRAINTS")]
+    pub(in crate::cli) constraints: Option<ConstraintsSource>,
+
+    /// Requirements to install in the place of those that the agent states, one a line
     #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) constraints: Option<PathBuf>,
+    pub(in crate::cli) requirements: Option<PathBuf>,
 
     /// Release of the control plane, such as `2025.1`: warns if the agent is of another
     #[arg(long, value_name = "RELEASE")]
     pub(in crate::cli) target_release: Option<Release>,
+
+    /// Build nothing if the plan has warnings
+    #[arg(long)]
+    pub(in crate::cli) strict: bool,
 
     /// Container image of a database to put into the image, so that instances need no registry: what the agent asks
     /// docker for, and where it comes from if that is elsewhere (`docker://NAME`, `oci:DIR`, `docker-archive:FILE`); may be

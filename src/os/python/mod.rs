@@ -2,4 +2,5 @@
 
 pub(crate) mod environment;
 pub(crate) mod metadata;
+pub(crate) mod own;
 pub(crate) mod requirement;

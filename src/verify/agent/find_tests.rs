@@ -11,6 +11,9 @@ fn wanted(venv: &str) -> AgentStep {
         owner: "trove".to_owned(),
         extra: Vec::new(),
         constraints: None,
+        constraints_from: None,
+        requirements: None,
+        commit: None,
     }
 }
 

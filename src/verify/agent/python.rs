@@ -7,9 +7,10 @@ use super::unit::{Agent, interpreter, not_executable};
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
 use crate::os::access::{ENTER, Identity, READ};
-use crate::os::files::{base_name, is_directory, join, names, optional, read_start, show};
+use crate::os::files::{base_name, is_directory, join, names, optional, read_optional, read_start, show};
 use crate::os::python::environment::{Settings, system_directories};
 use crate::os::python::metadata::{Distribution, distributions};
+use crate::os::python::own;
 use crate::os::python::requirement::{Environment, Requirement};
 
 /// Where Trove's own images, and tib's, have the agent.
@@ -140,7 +141,12 @@ fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
         return Ok(Some(format!("{} does not exist: the environment is for another Python", show(&site))));
     }
     let environment = environment(tree, root, &settings, &short)?;
-    let installed = distributions(tree, &site)?;
+    let mut installed = distributions(tree, &site)?;
+    let list = join(root, own::FILE.as_bytes());
+    if let Some(text) = read_optional(tree, &list)? {
+        let applied = own::apply(&String::from_utf8_lossy(&text), &mut installed);
+        applied.map_err(|reason| ReadError::malformed(&list, reason))?;
+    }
     let mut provided = Vec::new();
     if settings.system {
         for directory in system_directories(tree, &short)? {
