@@ -12,6 +12,51 @@ use fs_err as fs;
 /// Pairs of checks that differ in what the key asks: the first passes on [`image`], the second fails. Where it stands in
 /// the table, `SHA256` is the digest of /etc/redis.conf.
 const CHECKS: &[(&str, &str, &str)] = &[
+    (
+        "apparmor.profile",
+        "check = 'apparmor'\nprofile = 'usr.sbin.mysqld'",
+        "check = 'apparmor'\nprofile = 'usr.sbin.none'",
+    ),
+    (
+        "apparmor.exists",
+        "check = 'apparmor'\nprofile = 'none'\nexists = false",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nexists = false",
+    ),
+    (
+        "apparmor.local",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nlocal = '/tmp/** rwk,'",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nlocal = '/srv/** rwk,'",
+    ),
+    (
+        "apparmor.mode",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nmode = 'enforce'",
+        "check = 'apparmor'\nprofile = 'complain'\nmode = 'enforce'",
+    ),
+    (
+        "apparmor.mode",
+        "check = 'apparmor'\nprofile = 'complain'\nmode = 'complain'",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nmode = 'complain'",
+    ),
+    (
+        "apparmor.mode",
+        "check = 'apparmor'\nprofile = 'kill'\nmode = 'kill'",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nmode = 'kill'",
+    ),
+    (
+        "apparmor.mode",
+        "check = 'apparmor'\nprofile = 'prompt'\nmode = 'prompt'",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nmode = 'prompt'",
+    ),
+    (
+        "apparmor.mode",
+        "check = 'apparmor'\nprofile = 'unconfined'\nmode = 'unconfined'",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nmode = 'unconfined'",
+    ),
+    (
+        "apparmor.mode",
+        "check = 'apparmor'\nprofile = 'disabled'\nmode = 'disabled'",
+        "check = 'apparmor'\nprofile = '/usr/sbin/mysqld'\nmode = 'disabled'",
+    ),
     ("package.name", "check = 'package'\nname = 'dpkg'", "check = 'package'\nname = 'rpm'"),
     (
         "package.installed",
@@ -234,6 +279,24 @@ fn image() -> Sample {
         .link("/srv/nowhere", "nothing")
         .file("/usr/bin/su", "")
         .mode("/usr/bin/su", 0o4755)
+        .file("/usr/sbin/apparmor_parser", "")
+        .file("/usr/lib/systemd/system/apparmor.service", "[Install]\nWantedBy=sysinit.target\n")
+        .link(
+            "/etc/systemd/system/sysinit.target.wants/apparmor.service",
+            "/usr/lib/systemd/system/apparmor.service",
+        )
+        .file(
+            "/etc/apparmor.d/usr.sbin.mysqld",
+            "/usr/sbin/mysqld {\n  include if exists <local/usr.sbin.mysqld>\n}\n",
+        )
+        .file("/etc/apparmor.d/local/usr.sbin.mysqld", "/tmp/ rw,\n/tmp/** rwk,\n")
+        .file(
+            "/etc/apparmor.d/others",
+            "profile complain flags=(complain) { }\nprofile kill flags=(kill) { }\n\
+             profile prompt flags=(prompt) { }\nprofile unconfined flags=(unconfined) { }\n",
+        )
+        .file("/etc/apparmor.d/off", "profile disabled { }\n")
+        .link("/etc/apparmor.d/disable/off", "/etc/apparmor.d/off")
 }
 
 struct Place {

@@ -1,5 +1,6 @@
 //! What a finished image must hold: the check language of recipes and of files for `tib verify --checks`.
 
+mod apparmor;
 mod error;
 mod file;
 mod listens;
@@ -13,6 +14,7 @@ mod version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use apparmor::{ApparmorCheck, ProfileMode, rules};
 pub use error::CheckFileError;
 pub use file::CheckFile;
 pub use listens::{Listens, ListensOn, Protocol};
@@ -135,6 +137,8 @@ pub enum Check {
         #[serde(default = "policy", skip_serializing_if = "is_policy")]
         label: String,
     },
+    /// A profile of AppArmor: that there is one, what it does, and what a site has added to it.
+    Apparmor(Box<ApparmorCheck>),
     /// Something listens on a port of the running instance: seen by `tib boot`, not at rest.
     Listens(Listens),
 }

@@ -1,7 +1,7 @@
 //! What a check asserts, in one line for people and reports.
 
 use super::ServiceState;
-use super::{Check, ConfigCheck, PathCheck, PathKind, UserCheck, Wins};
+use super::{ApparmorCheck, Check, ConfigCheck, PathCheck, PathKind, UserCheck, Wins, rules};
 
 impl Check {
     /// One line for people and reports: `package mariadb-server is installed`.
@@ -48,6 +48,7 @@ impl Check {
                 format!("{path} has SELinux label {label}")
             }
             Self::SelinuxLabel { path, label } => format!("{path} has SELinux type {label}"),
+            Self::Apparmor(check) => apparmor(check),
             Self::Listens(listens) => listens.to_string(),
         }
     }
@@ -103,6 +104,20 @@ fn config(check: &ConfigCheck) -> String {
     let order = if *wins == Wins::First { " (the first counts)" } else { "" };
     let sections: String = section.iter().map(|name| format!("[{name}] ")).collect();
     format!("{sections}{key} {what} in {}{order}", path.join(", "))
+}
+
+fn apparmor(check: &ApparmorCheck) -> String {
+    let ApparmorCheck { profile, exists, mode, local } = check;
+    if !exists {
+        return format!("there is no AppArmor profile {profile}");
+    }
+    let mut wants = vec!["exists".to_owned()];
+    wants.extend(mode.map(|mode| format!("is in mode {}", mode.name())));
+    wants.extend(local.as_ref().map(|text| {
+        let rules: Vec<_> = rules(text).map(|rule| format!("`{rule}`")).collect();
+        format!("has the local rules {}", rules.join(" "))
+    }));
+    format!("AppArmor profile {profile} {}", wants.join(", "))
 }
 
 fn place(below: &[String]) -> String {

@@ -2,7 +2,7 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{Check, ConfigCheck, PathCheck, UserCheck, VersionWanted};
+use super::{ApparmorCheck, Check, ConfigCheck, PathCheck, UserCheck, VersionWanted, rules};
 use crate::shown::escape;
 use crate::valid;
 
@@ -91,6 +91,7 @@ impl Check {
                 absolute([path])?;
                 valid::selinux_label(label.clone()).map(drop)
             }
+            Self::Apparmor(check) => apparmor(check),
             Self::Listens(listens) if listens.port == 0 => Err("0 is no port".to_owned()),
             Self::Listens(_) | Self::IdFree { .. } | Self::Datasources { .. } | Self::UnitLinks {} => Ok(()),
         }
@@ -130,6 +131,22 @@ fn user(check: &UserCheck) -> Result<(), String> {
         return Err("a user that does not exist has no further keys".to_owned());
     }
     Ok(())
+}
+
+fn apparmor(check: &ApparmorCheck) -> Result<(), String> {
+    valid::line(check.profile.clone(), "profile")?;
+    if check.profile.trim().is_empty() {
+        return Err("`profile` is empty".to_owned());
+    }
+    if !check.exists
+        && *check != (ApparmorCheck { exists: false, ..ApparmorCheck::new(check.profile.as_str()) })
+    {
+        return Err("a profile that does not exist has no further keys".to_owned());
+    }
+    match &check.local {
+        Some(text) if rules(text).next().is_none() => Err("`local` has no rule".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 fn config(check: &ConfigCheck) -> Result<(), String> {

@@ -4,7 +4,9 @@
 //! very build has brought, and the language of the release that will load it.
 
 use super::EngineError;
+use crate::check::ProfileMode;
 use crate::guest::{Access, Guest, Script};
+use crate::inspect::apparmor::headers;
 use crate::recipe::{ApparmorMode, ApparmorStep};
 use crate::shell::quote;
 
@@ -20,9 +22,19 @@ pub(super) fn apply(guest: &mut dyn Guest, step: &ApparmorStep) -> Result<(), En
             "it has no {path}; install the package that brings it, or give its `text`"
         )));
     }
+    let declared = headers(&guest.read(&path)?).map_err(|reason| unable(format!("{path}: {reason}")))?;
+    let own = declared.iter().find(|header| !header.nested && header.mode() != ProfileMode::Enforce);
+    if let Some(own) = own
+        && step.mode == Some(ApparmorMode::Enforce)
+    {
+        return Err(unable(format!(
+            "the flags of {} in {path} make its mode {}, which no link changes; leave `mode` out, or give its `text` without them",
+            own.name,
+            own.mode().name()
+        )));
+    }
     if let Some(local) = &step.local {
-        let text = guest.read(&path)?;
-        if !includes(&String::from_utf8_lossy(&text), &step.profile) {
+        if !declared.iter().any(|header| header.local().any(|name| name == step.profile)) {
             return Err(unable(format!(
                 "{path} does not include local/{}: additions would do nothing",
                 step.profile
@@ -65,15 +77,6 @@ fn parse_script(path: &str) -> String {
         quote(&format!("{path} was not parsed: the image has no apparmor_parser")),
         path = quote(path),
     )
-}
-
-/// Whether a profile includes its local additions: `include <local/x>`, `#include if exists <local/x>`, in quotes too.
-fn includes(text: &str, profile: &str) -> bool {
-    let ends = [format!("<local/{profile}>"), format!("\"local/{profile}\""), format!("/local/{profile}\"")];
-    text.lines().map(str::trim).any(|line| {
-        line.trim_start_matches('#').starts_with("include ")
-            && line.split_whitespace().any(|word| ends.iter().any(|end| word.ends_with(end.as_str())))
-    })
 }
 
 /// Adds rules at the end of a file, unless it has them. Owner and mode stay.
@@ -161,10 +164,22 @@ mod tests {
         let error = apply(&mut FakeGuest::new(), &step(None, Some(ApparmorMode::Disable))).unwrap_err();
         assert!(error.to_string().contains("has no /etc/apparmor.d/m"), "{error}");
         let mut guest = guest();
-        guest.put("/etc/apparmor.d/m", "# include <local/m> is what it lacks\n/bin/x {}\n", 0o644);
-        let error = apply(&mut guest, &step(Some("/tmp/ r,\n"), None)).unwrap_err();
-        assert!(error.to_string().contains("does not include local/m"), "{error}");
+        for lacks in [
+            "# include <local/m> is what it lacks\n/bin/x {}\n",
+            "include <local/m>\n/bin/x { include <local/mm> \n}\n",
+        ] {
+            guest.put("/etc/apparmor.d/m", lacks, 0o644);
+            let error = apply(&mut guest, &step(Some("/tmp/ r,\n"), None)).unwrap_err();
+            assert!(error.to_string().contains("does not include local/m"), "{error}");
+        }
         assert_eq!(guest.text("/etc/apparmor.d/local/m"), None);
+        guest.put("/etc/apparmor.d/m", "/bin/x flags=(attach_disconnected, complain) {\n}\n", 0o644);
+        let error = apply(&mut guest, &step(None, Some(ApparmorMode::Enforce))).unwrap_err();
+        assert!(error.to_string().contains("make its mode complain"), "{error}");
+        apply(&mut guest, &step(None, Some(ApparmorMode::Complain))).unwrap();
+        guest.put("/etc/apparmor.d/m", "/bin/x {\n", 0o644);
+        let error = apply(&mut guest, &step(None, Some(ApparmorMode::Complain))).unwrap_err();
+        assert!(error.to_string().contains("a block does not end"), "{error}");
     }
 
     /// The script is run for real, by the parser of this host.

@@ -38,7 +38,7 @@ use crate::os::ReadError;
 use crate::os::files::show;
 
 pub use accounts::{Accounts, GroupAccount, SudoGrant, UserAccount};
-pub use apparmor::{Apparmor, Profile, ProfileMode};
+pub use apparmor::{Apparmor, Profile};
 pub use boot::{Boot, BootEntry, Firmware};
 pub use cloud::{CloudInit, Datasources, DefaultUser, DsIdentify};
 pub use containers::{ContainerImage, ContainerStore, Containers};

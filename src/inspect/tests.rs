@@ -59,7 +59,11 @@ fn tree() -> MemTree {
         .file("/etc/cloud/cloud.cfg", "datasource_list: [ NoCloud ]\n")
         .file("/etc/cloud/cloud.cfg.d/90-trove.cfg", "datasource_list: [ ConfigDrive, OpenStack ]\n")
         .file("/etc/selinux/config", "SELINUX=permissive\nSELINUXTYPE=targeted\n")
-        .file("/etc/apparmor.d/usr.sbin.mariadbd", "/usr/sbin/mariadbd flags=(complain) {\n}\n")
+        .file(
+            "/etc/apparmor.d/usr.sbin.mariadbd",
+            "/usr/sbin/mariadbd flags=(complain) {\n  include if exists <local/usr.sbin.mariadbd>\n}\n",
+        )
+        .file("/etc/apparmor.d/local/usr.sbin.mariadbd", "/tmp/ rw,\n/tmp/** rwk,\n")
         .program("/usr/bin/python3.11", "")
         .file("/opt/agent/pyvenv.cfg", "home = /usr/bin\nversion = 3.11.2\n")
         .link("/opt/agent/bin/python3", "/usr/bin/python3.11")

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::when::When;
-use crate::check::{Check, PathCheck, PathKind};
+use crate::check::{ApparmorCheck, Check, ProfileMode};
 
 /// A profile of AppArmor, for guests that have AppArmor.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub(super) struct Apparmor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApparmorMode {
-    /// As it is written: no link says otherwise.
+    /// It forbids: no link says otherwise, and its own flags must not.
     Enforce,
     /// It only logs: a link in `force-complain`.
     Complain,
@@ -43,6 +43,15 @@ impl ApparmorMode {
             Self::Enforce => "enforce",
             Self::Complain => "complain",
             Self::Disable => "disable",
+        }
+    }
+
+    /// What the profile does then.
+    fn wanted(self) -> ProfileMode {
+        match self {
+            Self::Enforce => ProfileMode::Enforce,
+            Self::Complain => ProfileMode::Complain,
+            Self::Disable => ProfileMode::Disabled,
         }
     }
 }
@@ -100,23 +109,8 @@ impl ApparmorStep {
 
     /// What the finished image must hold of it.
     pub(super) fn checks(&self) -> Vec<Check> {
-        let file = |path: String| PathCheck { kind: Some(PathKind::File), ..PathCheck::new(path) };
-        let mut checks = vec![file(self.path())];
-        checks.extend(
-            self.local
-                .as_ref()
-                .map(|text| PathCheck { contains: Some(text.clone()), ..file(self.local_path()) }),
-        );
-        let link = |path, there| match there {
-            true => {
-                PathCheck { kind: Some(PathKind::Symlink), target: Some(self.path()), ..PathCheck::new(path) }
-            }
-            false => PathCheck { exists: false, ..PathCheck::new(path) },
-        };
-        if let Some(mode) = self.mode {
-            checks.push(link(self.disable_path(), mode == ApparmorMode::Disable));
-            checks.push(link(self.complain_path(), mode == ApparmorMode::Complain));
-        }
-        checks.into_iter().map(|check| Check::Path(Box::new(check))).collect()
+        let (mode, local) = (self.mode.map(ApparmorMode::wanted), self.local.clone());
+        let check = ApparmorCheck { mode, local, ..ApparmorCheck::new(self.profile.as_str()) };
+        vec![Check::Apparmor(Box::new(check))]
     }
 }

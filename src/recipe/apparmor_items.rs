@@ -78,10 +78,8 @@ mod tests {
         );
         let checks = serde_json::to_string(&found.checks).unwrap();
         for wanted in [
-            r#""contains":"/tmp/ rw,\n/tmp/** rwk,\n""#,
-            "/etc/apparmor.d/force-complain/usr.sbin.mysqld",
-            "/etc/apparmor.d/disable/usr.sbin.mysqld",
-            "/etc/apparmor.d/own",
+            r#""profile":"usr.sbin.mysqld","mode":"complain","local":"/tmp/ rw,\n/tmp/** rwk,\n""#,
+            r#"{"check":"apparmor","profile":"own"}"#,
         ] {
             assert!(checks.contains(wanted), "{wanted}: {checks}");
         }

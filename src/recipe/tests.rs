@@ -513,6 +513,25 @@ fn the_example_in_the_documentation_works() {
     assert_eq!(text, "[mysqld]\ninnodb_buffer_pool_size = 512M\n");
 }
 
+/// All further examples of whole items.
+#[test]
+fn every_item_shown_in_the_documentation_is_one() {
+    let page = include_str!("../../docs/recipes.md");
+    let os = well_known("ubuntu-24.04").unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let items = blocks.iter().filter(|block| block.starts_with("[["));
+    let mut steps = Vec::new();
+    for block in items {
+        let text = format!("name = 'x'\nsummary = 's'\n{block}");
+        let recipe = Recipe::from_text("x", &text).unwrap_or_else(|error| panic!("{error}: {block}"));
+        let plan = recipe.plan(&Request::new(&os)).unwrap_or_else(|error| panic!("{error}: {block}"));
+        steps.extend(plan.stages.into_iter().flat_map(|stage| stage.steps).map(|step| step.summary()));
+    }
+    let mysqld = "AppArmor profile usr.sbin.mysqld: local additions, enforce";
+    assert!(steps.iter().any(|step| step == mysqld), "{steps:?}");
+}
+
 #[test]
 fn line_ends_of_a_checkout_do_not_matter() {
     let os = well_known("debian-12").unwrap();

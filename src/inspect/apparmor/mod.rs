@@ -5,7 +5,8 @@ mod parse;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::parse::Header;
+pub(crate) use self::parse::{Header, headers};
+use crate::check::{ProfileMode, rules};
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
 use crate::os::files::{escape, join, names, optional, read_optional, show};
@@ -39,28 +40,15 @@ pub struct Profile {
     pub flags: Vec<String>,
     /// The file it is in.
     pub file: String,
+    /// The rules of a site, in the files of `local/` that it includes.
+    pub local: Vec<String>,
+    /// Whether it is within another profile.
+    #[serde(skip)]
+    pub(crate) nested: bool,
 }
 
-/// What a profile does with what it does not allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProfileMode {
-    /// Forbids it.
-    Enforce,
-    /// Logs it.
-    Complain,
-    /// Ends the program.
-    Kill,
-    /// Asks somebody.
-    Prompt,
-    /// Allows all.
-    Unconfined,
-    /// It is not loaded: a link below `disable/` says so.
-    Disabled,
-}
-
-/// Reads the profiles in `/etc/apparmor.d`; `None` when there is no such directory. Files they include are not
-/// read, so profiles declared in one of those are missing.
+/// Reads the profiles in `/etc/apparmor.d`; `None` when there is no such directory. Of what they include
+/// only files in `local/` are read, so profiles declared in others are missing.
 ///
 /// # Errors
 /// [`ReadError::Malformed`] for a file whose blocks do not end, [`ReadError::Disk`].
@@ -77,24 +65,37 @@ pub(crate) fn apparmor(tree: &mut dyn Tree) -> Result<Option<Apparmor>, ReadErro
             continue;
         }
         let Some(text) = read_optional(tree, &path)? else { continue };
-        let headers = parse::headers(&text).map_err(|reason| ReadError::malformed(&path, reason))?;
-        let disabled = tree.exists(&join(b"/etc/apparmor.d/disable", name))?;
-        let complain = tree.exists(&join(b"/etc/apparmor.d/force-complain", name))?;
-        profiles.extend(headers.into_iter().map(|header| profile(&header, disabled, complain, &path)));
+        let headers = headers(&text).map_err(|reason| ReadError::malformed(&path, reason))?;
+        // The parser follows these links: one that leads nowhere counts for nothing.
+        let disabled = optional(tree.stat(&join(b"/etc/apparmor.d/disable", name)))?.is_some();
+        let complain = optional(tree.stat(&join(b"/etc/apparmor.d/force-complain", name)))?.is_some();
+        for header in headers {
+            let local = additions(tree, &header)?;
+            profiles.push(profile(&header, local, disabled, complain, &path));
+        }
     }
     let service = unit_state(tree, "apparmor.service")?.to_string();
     Ok(Some(Apparmor { parser, service, profiles }))
 }
 
-fn profile(header: &Header, disabled: bool, complain: bool, path: &[u8]) -> Profile {
-    let has = |flag: &str| header.flags.iter().any(|own| own == flag || own.starts_with(&format!("{flag}.")));
-    let mode = match () {
-        () if disabled => ProfileMode::Disabled,
-        () if complain || has("complain") => ProfileMode::Complain,
-        () if has("kill") => ProfileMode::Kill,
-        () if has("unconfined") => ProfileMode::Unconfined,
-        () if has("prompt") => ProfileMode::Prompt,
-        () => ProfileMode::Enforce,
+/// The rules in the files of `local/` that a profile includes.
+fn additions(tree: &mut dyn Tree, header: &Header) -> Result<Vec<String>, ReadError> {
+    let mut found = Vec::new();
+    for name in header.local() {
+        let path = join(b"/etc/apparmor.d/local", name.as_bytes());
+        if optional(tree.stat(&path))?.is_some_and(|stat| stat.kind == FileKind::File) {
+            let text = read_optional(tree, &path)?.unwrap_or_default();
+            found.extend(rules(&String::from_utf8_lossy(&text)));
+        }
+    }
+    Ok(found)
+}
+
+fn profile(header: &Header, local: Vec<String>, disabled: bool, complain: bool, path: &[u8]) -> Profile {
+    let mode = match header.mode() {
+        _ if disabled => ProfileMode::Disabled,
+        _ if complain => ProfileMode::Complain,
+        mode => mode,
     };
     Profile {
         name: escape(&header.name),
@@ -102,6 +103,8 @@ fn profile(header: &Header, disabled: bool, complain: bool, path: &[u8]) -> Prof
         mode,
         flags: header.flags.iter().map(|flag| escape(flag)).collect(),
         file: show(path),
+        nested: header.nested,
+        local: local.iter().map(|rule| escape(rule)).collect(),
     }
 }
 
@@ -129,7 +132,7 @@ fn is_leftover(name: &[u8]) -> bool {
 /// For the fuzzer: reads any text as a file of profiles.
 #[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) fn any_text(text: &[u8]) {
-    let _ = parse::headers(text);
+    let _ = headers(text);
 }
 
 #[cfg(test)]

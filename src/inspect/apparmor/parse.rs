@@ -1,10 +1,13 @@
-//! The first lines of profiles, and the blocks in between.
+//! The first lines of profiles, what they include, and the blocks in between.
+
+use crate::check::ProfileMode;
 
 /// How deeply profiles, hats and conditions may be nested.
 const DEPTH_LIMIT: usize = 64;
 
-/// The most profiles of a file, and the longest name of one.
+/// The most profiles of a file, the most that one includes, and the longest name of one.
 const PROFILE_LIMIT: usize = 10_000;
+const INCLUDE_LIMIT: usize = 1000;
 const NAME_LIMIT: usize = 4096;
 
 /// How a profile is declared.
@@ -16,6 +19,33 @@ pub(crate) struct Header {
     pub(crate) attachment: Option<String>,
     /// Its flags.
     pub(crate) flags: Vec<String>,
+    /// What it includes: `local/usr.sbin.mysqld`, below `/etc/apparmor.d`, or an absolute path.
+    pub(crate) includes: Vec<String>,
+    /// Whether it is within another one.
+    pub(crate) nested: bool,
+}
+
+impl Header {
+    /// What its flags make of it, without what links beside it say.
+    pub(crate) fn mode(&self) -> ProfileMode {
+        let has =
+            |flag: &str| self.flags.iter().any(|own| own == flag || own.starts_with(&format!("{flag}.")));
+        match () {
+            () if has("complain") => ProfileMode::Complain,
+            () if has("kill") => ProfileMode::Kill,
+            () if has("unconfined") => ProfileMode::Unconfined,
+            () if has("prompt") => ProfileMode::Prompt,
+            () => ProfileMode::Enforce,
+        }
+    }
+
+    /// The names of the files in `local/` that it includes.
+    pub(crate) fn local(&self) -> impl Iterator<Item = &str> {
+        self.includes.iter().filter_map(|path| {
+            let path = path.strip_prefix("/etc/apparmor.d/").unwrap_or(path);
+            path.strip_prefix("local/").filter(|name| !name.is_empty() && !name.contains('/'))
+        })
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,18 +63,25 @@ enum Token<'a> {
 /// The profiles declared in a file, those within others after them.
 pub(crate) fn headers(text: &[u8]) -> Result<Vec<Header>, String> {
     let text = String::from_utf8_lossy(text);
-    let mut lexer = Lexer { text: &text, at: 0, statement: Vec::new() };
+    let mut lexer = Lexer { text: &text, at: 0, statement: Vec::new(), includes: Vec::new() };
     let mut found: Vec<Header> = Vec::new();
-    // The profile each open block belongs to; none for conditions.
-    let mut open: Vec<Option<String>> = Vec::new();
+    // The profile each open block belongs to, as its place in `found`; none for conditions.
+    let mut open: Vec<Option<usize>> = Vec::new();
     while let Some(token) = lexer.next() {
+        let parent = open.iter().rev().flatten().next().copied();
+        if let Some(parent) = parent {
+            found[parent].includes.append(&mut lexer.includes);
+            if found[parent].includes.len() > INCLUDE_LIMIT {
+                return Err("a profile includes too many files".to_owned());
+            }
+        }
+        lexer.includes.clear();
         match token {
             Token::End => lexer.statement.clear(),
             Token::Open => {
                 let statement = std::mem::take(&mut lexer.statement);
-                let parent = open.iter().rev().flatten().next();
-                let header = header(&statement, parent.map(String::as_str));
-                open.push(header.as_ref().map(|header| header.name.clone()));
+                let header = header(&statement, parent.map(|parent| found[parent].name.as_str()));
+                open.push(header.as_ref().map(|_| found.len()));
                 found.extend(header);
                 if open.len() > DEPTH_LIMIT || found.len() > PROFILE_LIMIT {
                     return Err("it has too many profiles, or nested too deeply".to_owned());
@@ -92,11 +129,12 @@ fn header(statement: &[Token], parent: Option<&str>) -> Option<Header> {
         },
         _ => return None,
     };
+    let (attachment, includes) = (attachment.map(str::to_owned), Vec::new());
     let name = match parent {
         Some(parent) => format!("{parent}//{name}"),
         None => name.to_owned(),
     };
-    Some(Header { name, attachment: attachment.map(str::to_owned), flags })
+    Some(Header { name, attachment, flags, includes, nested: parent.is_some() })
 }
 
 fn is_path(name: &str) -> bool {
@@ -108,6 +146,8 @@ struct Lexer<'a> {
     at: usize,
     /// The tokens since the last statement ended: what a character means depends on them.
     statement: Vec<Token<'a>>,
+    /// What was included since the last token.
+    includes: Vec<String>,
 }
 
 impl<'a> Lexer<'a> {
@@ -118,6 +158,8 @@ impl<'a> Lexer<'a> {
             self.at += rest.len() - trimmed.len();
             let first = trimmed.chars().next()?;
             if self.statement.is_empty() && is_line(trimmed) || first == '#' {
+                let line = trimmed.lines().next().unwrap_or_default();
+                self.includes.extend(included(line));
                 self.at += trimmed.find('\n').unwrap_or(trimmed.len());
                 continue;
             }
@@ -154,6 +196,26 @@ fn is_line(text: &str) -> bool {
         _ => None,
     };
     rest.map(|rest| rest.trim_start_matches([' ', '\t'])).is_some_and(|rest| rest.starts_with(['=', '+']))
+}
+
+/// What a line includes: `include <local/x>`, `#include if exists "local/x"`; the number sign stands right before the word.
+fn included(line: &str) -> Option<String> {
+    let rest = line.strip_prefix('#').unwrap_or(line).strip_prefix("include")?;
+    if !rest.starts_with([' ', '\t', '<', '"']) {
+        return None;
+    }
+    let rest = rest.trim_start();
+    let rest = match rest.strip_prefix("if").map(str::trim_start).and_then(|rest| rest.strip_prefix("exists"))
+    {
+        Some(path) if path.starts_with([' ', '\t', '<', '"']) => path.trim_start(),
+        _ => rest,
+    };
+    let path = match (rest.strip_prefix('<'), rest.strip_prefix('"')) {
+        (Some(path), _) => path.split_once('>')?.0,
+        (_, Some(path)) => path.split_once('"')?.0,
+        (None, None) => rest.split([' ', '\t', '#', ',']).next().unwrap_or_default(),
+    };
+    Some(path.to_owned()).filter(|path| !path.is_empty() && path.len() <= NAME_LIMIT)
 }
 
 fn skip_name(text: &str) -> &str {
@@ -230,6 +292,19 @@ mod tests {
             dbus (send) bus=system peer=(name=org.x, label=\"{a}\"),\n  /b Cx -> sub,\n  if $x { /c r, } else { /d r, }\n\
             profile sub { /e r, }\n  ^hat flags=(complain) { /f r, }\n  hat h2 { }\n}\n/z{1,2} { /g r,}\n";
         assert_eq!(short(text), ["a|/a|", "a//sub|-|", "a//hat|-|complain", "a//h2|-|", "/z{1,2}|/z{1,2}|"]);
+    }
+
+    #[test]
+    fn what_profiles_include_is_theirs() {
+        let text = "#include <tunables/global>\ninclude if exists <local/before>\nprofile a /a {\n\
+            include <abstractions/base>\n #include if exists <local/a>\n# include <local/comment>\n/x r, # include <local/late>\n\
+            profile sub { include \"local/sub\" \n}\n  if $x {\n include /etc/apparmor.d/local/if\n}\n\
+            #included <local/word>\n include if exists<local/tight>\n include <local/deep/er>\n}\ninclude <local/after>\n";
+        let found = headers(text.as_bytes()).unwrap();
+        let local: Vec<(&str, Vec<&str>)> =
+            found.iter().map(|header| (header.name.as_str(), header.local().collect())).collect();
+        assert_eq!(local, [("a", vec!["a", "if", "tight"]), ("a//sub", vec!["sub"])]);
+        assert_eq!(found.iter().map(|header| header.nested).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

@@ -107,3 +107,41 @@ fn links_and_flags_make_the_mode() {
         assert!(apparmor(&mut bad.clone()).is_err());
     }
 }
+
+#[test]
+fn links_that_lead_nowhere_count_for_nothing() {
+    let mut tree = MemTree::new()
+        .file("/etc/apparmor.d/one", "/one { }\n")
+        .link("/etc/apparmor.d/disable/one", "/etc/apparmor.d/gone");
+    assert_eq!(apparmor(&mut tree).unwrap().unwrap().profiles[0].mode, ProfileMode::Enforce);
+    // As for the parser itself.
+    let parser = Path::new("/usr/sbin/apparmor_parser");
+    if !parser.exists() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("one"), directory.path().join("disable/one"));
+    fs_err::write(&file, "profile one /one { }\n").unwrap();
+    fs_err::create_dir(link.parent().unwrap()).unwrap();
+    for (target, skipped) in [("gone", false), ("../one", true)] {
+        let _ = fs_err::remove_file(&link);
+        fs_err::os::unix::fs::symlink(target, &link).unwrap();
+        let mut command = Command::new(parser);
+        command.arg("-b").arg(directory.path()).args(["-Q", "-K"]).arg(&file);
+        let told = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        assert_eq!(told.contains("Skipping profile"), skipped, "{target}: {told}");
+    }
+}
+
+#[test]
+fn rules_of_the_site_are_shown() {
+    let mut tree = MemTree::new()
+        .file(
+            "/etc/apparmor.d/usr.sbin.mysqld",
+            "/usr/sbin/mysqld {\n  #include <local/usr.sbin.mysqld>\n}\n/other { }\n",
+        )
+        .file("/etc/apparmor.d/local/usr.sbin.mysqld", "# Site\n\n  /tmp/  rw,\n/tmp/** rwk,");
+    let found = apparmor(&mut tree).unwrap().unwrap().profiles;
+    assert_eq!(found[0].local, ["/tmp/ rw,", "/tmp/** rwk,"]);
+    assert_eq!(found[1].local, [""; 0]);
+}

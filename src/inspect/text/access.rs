@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::check::ProfileMode;
 use crate::inspect::page::{Cell, Page, Tone};
-use crate::inspect::{Accounts, Apparmor, Password, ProfileMode, Selinux, Ssh, UserAccount};
+use crate::inspect::{Accounts, Apparmor, Password, Selinux, Ssh, UserAccount};
 
 /// A word as JSON has it.
 pub(crate) fn word(value: impl Serialize) -> String {
@@ -136,7 +137,8 @@ pub(crate) fn apparmor(page: &mut Page, apparmor: &Option<Apparmor>) {
             },
             Cell::from(profile.attachment.clone().filter(|path| *path != profile.name)),
             Cell::from(profile.file.as_str()),
+            Cell::from((!profile.local.is_empty()).then(|| profile.local.join(" "))),
         ]
     });
-    page.table(&["PROFILE", "MODE", "FOR", "FILE"], rows.collect());
+    page.table(&["PROFILE", "MODE", "FOR", "FILE", "LOCAL RULES"], rows.collect());
 }

@@ -2,9 +2,8 @@
 
 use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
-use crate::check::SelinuxMode;
+use crate::check::{ProfileMode, SelinuxMode, rules};
 use crate::disk::Tree;
-use crate::inspect::ProfileMode;
 use crate::inspect::apparmor::apparmor;
 use crate::inspect::selinux::selinux;
 use crate::os::files::{optional, read_optional, show};
@@ -27,7 +26,7 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent, container: bool) -> Repo
             "AppArmor keeps the database out of /tmp",
             temporary(tree),
             "agents that drive packages restore backups by way of /tmp, and the database may not read them there",
-            "write `/tmp/ rw,` and `/tmp/** rwk,` into /etc/apparmor.d/local/usr.sbin.mysqld",
+            "write `/tmp/ rw,` and `/tmp/** rwk,` into the file of /etc/apparmor.d/local that the profile includes",
         );
     }
     part
@@ -57,7 +56,6 @@ fn labels(tree: &mut dyn Tree, agent: &Agent) -> Found {
 }
 
 fn temporary(tree: &mut dyn Tree) -> Found {
-    const PROFILE: &str = "usr.sbin.mysqld";
     let Some(found) = apparmor(tree)? else { return Ok(None) };
     let is_databases = |text: &str| text.ends_with("/mysqld") || text.ends_with("/mariadbd");
     let profile = found.profiles.iter().find(|profile| {
@@ -65,16 +63,9 @@ fn temporary(tree: &mut dyn Tree) -> Found {
             && (is_databases(&profile.name) || profile.attachment.as_deref().is_some_and(is_databases))
     });
     let Some(profile) = profile else { return Ok(None) };
-    for path in [profile.file.clone(), format!("/etc/apparmor.d/local/{PROFILE}")] {
-        let text = read_optional(tree, path.as_bytes())?.unwrap_or_default();
-        let rules = String::from_utf8_lossy(&text).into_owned();
-        if rules
-            .lines()
-            .map(str::trim)
-            .any(|line| line.starts_with("/tmp/** ") || line.starts_with("/tmp/ r"))
-        {
-            return Ok(None);
-        }
-    }
-    Ok(Some(format!("{} has no rule for /tmp/", profile.file)))
+    let text = read_optional(tree, profile.file.as_bytes())?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = rules(&text).chain(profile.local.iter().cloned());
+    let allowed = lines.any(|line| line.starts_with("/tmp/** ") || line.starts_with("/tmp/ r"));
+    Ok((!allowed).then(|| format!("{} has no rule for /tmp/", profile.file)))
 }

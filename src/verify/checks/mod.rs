@@ -1,6 +1,7 @@
 //! Runs checks of recipes and of files of checks; one file per concern.
 
 mod account;
+mod apparmor;
 mod config;
 mod package;
 mod path;
@@ -104,6 +105,7 @@ impl Image<'_> {
             Check::Setuid { allow } => self.setuid(allow),
             Check::Links { below, except } => self.links(below, except),
             Check::SelinuxLabel { path, label } => selinux::check(self.tree, path, label),
+            Check::Apparmor(check) => apparmor::check(self.tree, check),
             Check::Listens(_) => Err(unusable("only a running system shows it".to_owned())),
         }
     }

@@ -43,6 +43,20 @@ fn tree() -> MemTree {
         .program("/usr/bin/su", "")
         .access("/usr/bin/su", 0o4755, 0, 0)
         .link("/bin", "usr/bin")
+        .file(
+            "/etc/apparmor.d/usr.sbin.mysqld",
+            "/usr/sbin/mysqld {\n  #include <local/usr.sbin.mysqld>\n  profile sub flags=(complain) { }\n}\n\
+             profile soft flags=(complain) {\n  include if exists <local/none>\n}\n",
+        )
+        .file("/etc/apparmor.d/local/usr.sbin.mysqld", "# ours\n/tmp/  rw,\n  /tmp/** rwk,\n")
+        .file("/etc/apparmor.d/off", "profile off { }\n")
+        .link("/etc/apparmor.d/disable/off", "/etc/apparmor.d/off")
+        .program("/usr/sbin/apparmor_parser", "")
+        .file("/usr/lib/systemd/system/apparmor.service", "[Install]\nWantedBy=sysinit.target\n")
+        .link(
+            "/etc/systemd/system/sysinit.target.wants/apparmor.service",
+            "/usr/lib/systemd/system/apparmor.service",
+        )
 }
 
 /// `ok`, `failed: what`, or `not checked: why`.
@@ -343,4 +357,51 @@ fn results_say_whether_a_recipe_or_a_file_asks() {
     let results = run_checks(&mut tree(), Some(Family::Debian), &[group("root")], &[group("docker")]);
     let groups: Vec<_> = results.iter().map(|result| (result.group, result.passed())).collect();
     assert_eq!(groups, [(CheckGroup::Recipe, true), (CheckGroup::Checks, true)]);
+}
+
+#[test]
+fn profiles_of_apparmor() {
+    for (check, expected) in [
+        ("profile='/usr/sbin/mysqld'", "ok"),
+        ("profile='/usr/sbin/mysqld'\nmode='enforce'\nlocal='/tmp/** rwk,'", "ok"),
+        ("profile='/usr/sbin/mysqld'\nlocal=\"# as we have it\\n/tmp/ rw,\\n/tmp/**   rwk,\"", "ok"),
+        (
+            "profile='/usr/sbin/mysqld'\nmode='complain'\nlocal='/tmp/ r,'",
+            "failed: /usr/sbin/mysqld is in mode enforce, no file of local/ that /usr/sbin/mysqld includes has `/tmp/ r,`",
+        ),
+        ("profile='/usr/sbin/mysqld//sub'\nmode='complain'", "ok"),
+        // The profiles of a file, but for those within others.
+        ("profile='usr.sbin.mysqld'\nmode='enforce'", "failed: soft is in mode complain"),
+        ("profile='soft'\nmode='complain'", "ok"),
+        ("profile='soft'\nlocal='/tmp/ rw,'", "failed: no file of local/ that soft includes has `/tmp/ rw,`"),
+        ("profile='off'\nmode='disabled'", "ok"),
+        ("profile='off'\nmode='enforce'", "failed: off is in mode disabled"),
+        ("profile='none'", "failed: nothing declares it"),
+        ("profile='none'\nexists=false", "ok"),
+        ("profile='local/usr.sbin.mysqld'", "failed: nothing declares it"),
+        ("profile='soft'\nexists=false", "failed: /etc/apparmor.d/usr.sbin.mysqld declares it"),
+    ] {
+        let check = format!("check='apparmor'\n{check}");
+        assert_eq!(run(&tree(), &check), expected, "{check}");
+    }
+    let mode = |mode: &str| format!("check='apparmor'\nprofile='/usr/sbin/mysqld'\nmode='{mode}'");
+    let wants = "/etc/systemd/system/sysinit.target.wants/apparmor.service";
+    assert_eq!(
+        run(&tree().without(wants), &mode("enforce")),
+        "failed: nothing loads it: apparmor.service is disabled"
+    );
+    assert_eq!(
+        run(&tree().without("/usr/sbin/apparmor_parser"), &mode("enforce")),
+        "failed: nothing loads it: there is no apparmor_parser"
+    );
+    let complains = tree().link("/etc/apparmor.d/force-complain/usr.sbin.mysqld", "../usr.sbin.mysqld");
+    assert_eq!(run(&complains, &mode("complain")), "ok");
+    // The parser asks for what a link leads to.
+    let dangling = complains.clone().link("/etc/apparmor.d/disable/usr.sbin.mysqld", "gone");
+    assert_eq!(run(&dangling, &mode("complain")), "ok");
+    let disabled = complains.link("/etc/apparmor.d/disable/usr.sbin.mysqld", "../usr.sbin.mysqld");
+    assert_eq!(run(&disabled, &mode("complain")), "failed: /usr/sbin/mysqld is in mode disabled");
+    let damaged = tree().file("/etc/apparmor.d/other", "profile other {");
+    assert!(run(&damaged, &mode("enforce")).starts_with("not checked: "));
+    assert_eq!(run(&MemTree::new(), &mode("enforce")), "failed: the image has no AppArmor");
 }
