@@ -454,7 +454,9 @@ fn boot_with_a_registry(allowed: bool, cause: &str) {
         let write = format!("write /etc/docker/daemon.json '{{\"insecure-registries\": [\"{address}\"]}}'");
         image = place.changed(&image, &[("registry", &[&write])]).remove(0);
     }
-    let more = format!("control_exchange = trove\nstate_change_wait_time = 60\n[mariadb]\ndocker_image = {address}/silent");
+    let more = format!(
+        "control_exchange = trove\nstate_change_wait_time = 60\n[mariadb]\ndocker_image = {address}/silent"
+    );
     let conf = conf(&place, "rabbit://a:b@c/", &more);
     let arguments = ["--prepare", "--network", "open", "--conf", &conf];
     fails(&place, &image, &arguments, "healthy", cause);

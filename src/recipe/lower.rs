@@ -15,8 +15,8 @@ use super::request::check_ssh_keys;
 use super::values::Values;
 use super::when::{AgentKind, Situation};
 use super::{
-    AgentPackage, AgentSource, Container, PackagesStep, Plan, Request, Stage, StageName, Step, container_steps,
-    derive,
+    AgentPackage, AgentSource, Container, PackagesStep, Plan, Request, Stage, StageName, Step,
+    container_steps, derive,
 };
 use toml::Spanned;
 

@@ -41,8 +41,8 @@ mod tests;
 
 pub use agent_source::{AgentCode, AgentPackage, AgentSource, GitSource};
 pub use apparmor::{ApparmorMode, ApparmorStep};
-pub use containers::{CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer};
 pub use constraints::{ConstraintsFrom, ConstraintsSource, ConstraintsUrl};
+pub use containers::{CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer};
 pub use content::Content;
 pub use contract::Contract;
 pub use error::RecipeError;

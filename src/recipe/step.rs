@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::AgentCode;
 use super::apparmor::ApparmorStep;
-use super::containers::{CONTAINERS, Container};
 use super::constraints::ConstraintsFrom;
+use super::containers::{CONTAINERS, Container};
 use super::content::Content;
 use super::selinux::SelinuxStep;
 use crate::check::ServiceState;

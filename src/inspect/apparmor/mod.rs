@@ -91,7 +91,7 @@ fn additions(tree: &mut dyn Tree, header: &Header) -> Result<Vec<String>, ReadEr
     Ok(found)
 }
 
-fn profile(header: &Header, local: Vec<String>, disabled: bool, complain: bool, path: &[u8]) -> Profile {
+fn profile(header: &Header, local: &[String], disabled: bool, complain: bool, path: &[u8]) -> Profile {
     let mode = match header.mode() {
         _ if disabled => ProfileMode::Disabled,
         _ if complain => ProfileMode::Complain,
