@@ -53,7 +53,7 @@ lint: ## Check formatting, lints and shell scripts
 	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run tests/control_plane/container/*.sh tests/rpm_testbed/testbed/*.sh; \
 	else echo 'shellcheck is not here: shell scripts are not checked'; fi
 	@for tool in 'mypy' 'ruff check .' 'ruff format --check .'; do \
-		if command -v "$${tool%% *}" >/dev/null; then (cd tests/control_plane && $$tool) && (cd tests/rpm_testbed && $$tool); \
+		if command -v "$${tool%% *}" >/dev/null; then (cd tests/control_plane && $$tool) && (cd tests/rpm_testbed && $$tool) && (cd tests/standins && $$tool); \
 		else echo "$${tool%% *} is not here: \`$$tool\` is left out for the Python below tests/"; fi; \
 	done
 

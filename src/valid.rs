@@ -19,6 +19,54 @@ pub(crate) fn path(text: String) -> Result<String, String> {
     Err(format!("path `{}` {fault}", escape(&text)))
 }
 
+/// A path of which everything may be removed; `*` and `?` match within one name. Never so much that it could be a part of the
+/// system, nor what is no part of an image.
+pub(crate) fn removable(text: String) -> Result<String, String> {
+    const IN_NO_IMAGE: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+    let text = path(text)?;
+    let parts: Vec<&str> = text.split('/').skip(1).collect();
+    let fault = if IN_NO_IMAGE.contains(&parts[0]) {
+        "is in no image"
+    } else if parts.len() < 2 || parts.iter().take(2).any(|part| part.contains(['*', '?'])) {
+        "is so wide that parts of the system would be removed"
+    } else if parts.len() == 2 && ["usr", "var"].contains(&parts[0]) {
+        "is a directory of the system"
+    } else if parts.contains(&"**") {
+        "contains `**`; with a directory, all of it is removed"
+    } else {
+        return Ok(text);
+    };
+    Err(format!("path `{}` {fault}", escape(&text)))
+}
+
+/// Whether a name matches a pattern of literal bytes, `*` and `?`.
+pub(crate) fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
+    // The usual backtracking to the last star: linear in practice, never exponential.
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
 /// Permission bits, octal.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
@@ -116,6 +164,19 @@ pub(crate) fn word(text: String, what: &str) -> Result<String, String> {
 /// What [`word`] calls a kernel setting, whose name may have slashes.
 pub(crate) const SYSCTL: &str = "kernel setting";
 
+/// The name of an environment variable that is not one of those by which a shell or the package managers are steered.
+pub(crate) fn variable(text: String) -> Result<String, String> {
+    const STEERING: [&str; 8] =
+        ["PATH", "HOME", "IFS", "ENV", "BASH_ENV", "LD_PRELOAD", "LD_LIBRARY_PATH", "DPKG_ROOT"];
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plain && !STEERING.contains(&text.as_str()) {
+        Ok(text)
+    } else {
+        Err(format!("`{}` is not a variable that can be set for packages", escape(&text)))
+    }
+}
+
 /// One line without surprises: a URL, a suite, a value.
 pub(crate) fn line(text: String, what: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains(char::is_control) {
@@ -187,6 +248,28 @@ mod tests {
             ("/a\nb", "path `/a\\nb` contains a control character"),
         ] {
             assert_eq!(path(text.to_owned()), Err(fault.to_owned()));
+        }
+    }
+
+    #[test]
+    fn paths_that_may_be_removed() {
+        for good in ["/var/lib/mysql/auto.cnf", "/var/lib/mysql/*.pem", "/opt/couchdb/data/*", "/etc/hostid"]
+        {
+            assert_eq!(removable(good.to_owned()).as_deref(), Ok(good));
+        }
+        for (bad, fault) in [
+            ("/", "is the root directory"),
+            ("/*", "is so wide"),
+            ("/etc", "is so wide"),
+            ("/var/*", "is so wide"),
+            ("/*/lib/x", "is so wide"),
+            ("/var/lib", "is a directory of the system"),
+            ("/var/lib/x/**", "contains `**`"),
+            ("/var/../etc/x", "contains `..`"),
+            ("/proc/1/x", "is in no image"),
+        ] {
+            let told = removable(bad.to_owned()).unwrap_err();
+            assert!(told.contains(fault), "{bad}: {told}");
         }
     }
 

@@ -383,17 +383,31 @@ fn a_relay_passes_on_what_it_is_given() {
 /// The agent waits for a database that never answers. For `make test-all`, with the waiting.
 #[test]
 fn appliance_boot_with_a_container_that_is_never_healthy() {
-    if !common::all_combinations() {
-        return;
+    if common::all_combinations() {
+        boot_with_a_registry(true, "container-unhealthy");
     }
+}
+
+/// Docker asks a registry for TLS unless it is told not to. For `make test-all`, too.
+#[test]
+fn appliance_boot_with_a_registry_without_tls() {
+    if common::all_combinations() {
+        boot_with_a_registry(false, "registry-tls");
+    }
+}
+
+/// Boots trove-guest with a registry that has no TLS and a database that is never healthy, and expects `cause`.
+fn boot_with_a_registry(allowed: bool, cause: &str) {
     let place = Place::new();
     let registry = Registry::start(place.path());
     let address = format!("10.0.2.2:{}", registry.port());
-    let write = format!("write /etc/docker/daemon.json '{{\"insecure-registries\": [\"{address}\"]}}'");
-    let changes: [(&str, &[&str]); 1] = [("registry", &[&write])];
-    let image = &place.changed(&built_image("trove-guest"), &changes)[0];
+    let mut image = built_image("trove-guest");
+    if allowed {
+        let write = format!("write /etc/docker/daemon.json '{{\"insecure-registries\": [\"{address}\"]}}'");
+        image = place.changed(&image, &[("registry", &[&write])]).remove(0);
+    }
     let more = format!("state_change_wait_time = 60\n[mariadb]\ndocker_image = {address}/silent");
     let conf = conf(&place, "rabbit://a:b@c/", &more);
     let arguments = ["--prepare", "--network", "open", "--conf", &conf];
-    fails(&place, image, &arguments, "healthy", "container-unhealthy");
+    fails(&place, &image, &arguments, "healthy", cause);
 }

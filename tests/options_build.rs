@@ -158,7 +158,8 @@ fn package(place: &Place, name: &str, version: &str, to: &Path) {
     file(
         "DEBIAN/postinst",
         &format!(
-            "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_get {name}/answer\necho \"$RET\" >/etc/{name}.answer\n"
+            "#!/bin/sh\nset -e\n. /usr/share/debconf/confmodule\ndb_get {name}/answer\necho \"$RET\" >/etc/{name}.answer\n\
+             echo \"$TIB_VARIABLE\" >/etc/{name}.variable\n"
         ),
     );
     run("chmod", &[&"-R", &"u=rwX,go=rX", &tree]);
@@ -272,6 +273,7 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
     assert!(installed.contains_key("tib-companion"), "recommended by tib-choice");
     assert!(!installed.contains_key("rsync") && !image.is("file", "/etc/default/rsync"));
     assert_eq!(image.read("/etc/tib-choice.answer"), "forty-two\n");
+    assert_eq!(image.read("/etc/tib-choice.variable"), "seen by scripts\n");
     let source = image.read("/etc/apt/sources.list.d/everything-pool.sources");
     assert!(source.contains("Suites: stable\n") && source.contains("Components: main\n"), "{source}");
     assert!(image.is("file", "/etc/apt/keyrings/everything-flat.asc"));
@@ -284,6 +286,11 @@ fn appliance_every_key_of_a_recipe_leaves_its_mark() {
     for never in ["directory", "file", "link", "script"] {
         assert_eq!(image.glob(&format!("/srv/never-{never}")), [""; 0]);
     }
+    assert_eq!(
+        image.glob("/srv/identity/*"),
+        ["/srv/identity/stays"],
+        "sealing takes out what is one instance's"
+    );
     // Services, settings.
     assert!(!image.glob("/etc/systemd/system/*.wants/tib-on.service").is_empty());
     assert_eq!(image.glob("/etc/systemd/system/*.wants/cron.service"), [""; 0]);

@@ -222,7 +222,7 @@ fn resolve_in(
 /// What a resolution is kept under: everything that was asked for, and nothing of how it was answered.
 fn key(request: &AgentRequest<'_>, origin: &Origin, cancel: &Cancel) -> Result<Digest, AgentError> {
     let constraints = match &request.step.constraints {
-        None => String::new(),
+        None | Some(Content::Url(_)) => String::new(),
         Some(Content::Text(text)) => Digest::of(text.as_bytes()).to_string(),
         Some(Content::Host { sha256, .. }) => sha256.to_string(),
     };

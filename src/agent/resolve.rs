@@ -298,7 +298,8 @@ impl Resolver<'_> {
     fn constraints(&self, work: &Path) -> Result<Option<PathBuf>, AgentError> {
         let copy = work.join("constraints.txt");
         match &self.request.step.constraints {
-            None => return Ok(None),
+            // A person gives a file for it.
+            None | Some(Content::Url(_)) => return Ok(None),
             Some(Content::Text(text)) => fs::write(&copy, text).map_err(AgentError::io("write", &copy))?,
             Some(Content::Host { path, sha256, .. }) => {
                 fs::copy(path, &copy).map_err(AgentError::io("read", path))?;

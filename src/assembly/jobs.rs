@@ -54,7 +54,8 @@ impl<'a> Jobs<'a> {
             Job { layer, before, work: Work::Stage(stage, resolved) }
         });
         let before: Vec<_> = before.collect();
-        let digest = Digest::of(format!("seal {digest} {}", engine::seal_text(&plan.os)).as_bytes());
+        let digest =
+            Digest::of(format!("seal {digest} {}", engine::seal_text(&plan.os, &plan.identities)).as_bytes());
         let layer = LayerId { stage: "seal".to_owned(), digest };
         let last = Job { layer, before: below, work: Work::Seal };
         Self { before, last }

@@ -232,6 +232,7 @@ fn may_change_packages(plan: &Plan) -> bool {
         .any(|script| script.network || names_a_tool(family, script.text.as_bytes()))
         || files.any(|content| match content {
             Content::Text(text) => names_a_tool(family, text.as_bytes()),
+            Content::Url(_) => true,
             Content::Host { path, size, .. } => {
                 *size > LONGEST_SCRIPT
                     || fs_err::read(path).map_or(true, |content| names_a_tool(family, &content))

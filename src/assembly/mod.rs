@@ -3,6 +3,7 @@
 mod error;
 mod inspect;
 mod jobs;
+mod keys;
 mod log;
 mod materials;
 mod output;
@@ -184,7 +185,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let base = base(request, &recipe, &cache, control)?;
     let mut image = open(&base, &cache, control)?;
     let (os, disk) = inspect(&mut image)?;
-    let plan = recipe.plan(&plan_request(request, &os))?;
+    let mut plan = recipe.plan(&plan_request(request, &os))?;
     for note in &plan.notes {
         control.events.note(note.clone());
     }
@@ -194,6 +195,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     warn_of_no_boot_loader(&plan, &mut image, &control.events)?;
 
     let _shelves = cache.use_shelves(control)?;
+    keys::fetch(&mut plan, &cache, request.offline, control)?;
     let mut registration = register(request, &plan, &mut image, &cache, control)?;
     let entitled = entitled(request, &plan, registration.as_ref(), &cache);
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {

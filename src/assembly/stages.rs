@@ -202,7 +202,7 @@ impl Build<'_> {
     fn carry_out(&self, job: &Job<'_>, session: &mut Session, has_payload: bool) -> Result<(), Stop> {
         let (stage, resolved) = match job.work {
             Work::Stage(stage, resolved) => (stage, resolved),
-            Work::Seal => return Ok(engine::seal(session)?),
+            Work::Seal => return Ok(engine::seal(session, &self.plan.identities)?),
         };
         let mut scaffold = Scaffold::enter(session)?;
         if matches!(resolved.packages, StagePackages::InGuest { .. }) {

@@ -163,12 +163,11 @@ fn tools(context: &Context) -> Vec<Finding> {
             "install xorriso, or boot with `--metadata service`",
         ),
     ];
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     tools
         .into_iter()
         .map(|(program, arguments, why, missing, fix)| {
             let mut command = Command::new(program);
-            command.args(arguments).env("PATH", &path);
+            command.args(arguments);
             let (state, detail) = match process::run(&mut command, &context.control) {
                 Ok(output) => {
                     let text = String::from_utf8_lossy(&output);

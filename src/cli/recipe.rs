@@ -109,7 +109,11 @@ fn describe(recipe: &recipe::Recipe, os: &OsRelease) -> Text {
     }
     for option in options {
         let default = option.default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
-        text.line(format!("  {}  {}{default}", option.name, option.description));
+        let values = match option.values.as_slice() {
+            [] => String::new(),
+            values => format!(" [one of: {}]", values.join(", ")),
+        };
+        text.line(format!("  {}  {}{values}{default}", option.name, option.description));
     }
     text.blank();
     text
@@ -187,7 +191,7 @@ fn plan_everywhere(name: String, recipe: &recipe::Recipe) -> Checked {
         match recipe.plan(&Request::new(&OsRelease { arch, ..facts })) {
             Ok(_) if planned.last() == Some(&label) => {}
             Ok(_) => planned.push(label),
-            Err(RecipeError::Unsupported { .. }) => {}
+            Err(RecipeError::Unsupported { .. } | RecipeError::Refused { .. }) => {}
             Err(error) => _ = first.get_or_insert((format!("{label} ({arch})"), Failure::from(error))),
         }
     }

@@ -95,10 +95,7 @@ impl Payload {
         let file = file.map_err(|e| io(disk, e))?;
         file.set_len(size.next_multiple_of(1 << 20)).map_err(|e| io(disk, e))?;
         let mut command = Command::new("mke2fs");
-        // Root's sbin is not on everybody's path.
-        let path = std::env::var("PATH").unwrap_or_default();
         command
-            .env("PATH", format!("{path}:/usr/sbin:/sbin"))
             .args(["-q", "-F", "-t", "ext2", "-b", "4096", "-m", "0", "-L", "tib-payload", "-d"])
             .arg(staging)
             .arg(disk);

@@ -9,6 +9,8 @@ use crate::distro::OsRelease;
 use crate::guest::{Access, Guest, GuestError, Script};
 use crate::os::identity::IDENTITIES;
 use crate::os::selinux::{CONFIG, Config};
+use crate::recipe::IdentityRule;
+use crate::shell::quote;
 
 /// Removed wherever they are. `/run` and the temporary directories are tmpfs or empty in a running system.
 const SCRIPT: &str = r#"
@@ -56,20 +58,66 @@ fn identities() -> String {
     script
 }
 
-/// Everything that decides what sealing does to a guest, for the digest of the sealed layer.
-pub fn seal_text(os: &OsRelease) -> String {
-    format!("{} {:?} {SCRIPT}{}{}", super::SEMANTICS, os.family, identities(), super::label::RULES)
+/// Takes out what a recipe says is one instance's. `rm` follows no link, but the shell does on the way to a pattern: what lies
+/// somewhere else than the recipe says is not removed, and fails the build.
+fn identity_script(rule: &IdentityRule) -> String {
+    let patterns = shell_patterns(&rule.path).join(" ");
+    format!(
+        "for file in {patterns}; do\n    \
+         case $file in */.|*/..|*/./*|*/../*) continue;; esac\n    \
+         [ -e \"$file\" ] || [ -L \"$file\" ] || continue\n    \
+         directory=$(cd -P \"${{file%/*}}/\" && pwd -P)\n    \
+         if [ \"$directory\" != \"${{file%/*}}\" ]; then\n        \
+         echo \"tib: not removed, since a link leads to it: $file is in $directory\" >&2\n        \
+         exit 1\n    \
+         fi\n    \
+         rm -rf \"$file\"\n\
+         done\n"
+    )
 }
 
-/// Takes out what instances must not share. Nothing may be changed in the guest afterwards, but for its [`Labels`], which
+/// A pattern for the shell, quoted but for `*` and `?`. The shell's do not match a dot at the beginning of a name, and ours do,
+/// so that nothing is hidden from sealing: each name that begins with one counts with a dot in front, too.
+fn shell_patterns(path: &str) -> Vec<String> {
+    path.split('/').skip(1).fold(vec![String::new()], |patterns, part| {
+        let mut quoted = String::new();
+        for stretch in part.split_inclusive(['*', '?']) {
+            let (text, sign) = match stretch.char_indices().next_back() {
+                Some((at, sign @ ('*' | '?'))) => (&stretch[..at], Some(sign)),
+                _ => (stretch, None),
+            };
+            if !text.is_empty() {
+                quoted.push_str(&quote(text));
+            }
+            quoted.extend(sign);
+        }
+        let dotted = part.starts_with(['*', '?']);
+        let both = |before: String| {
+            let hidden = dotted.then(|| format!("{before}/.{}", quoted.strip_prefix('?').unwrap_or(&quoted)));
+            [Some(format!("{before}/{quoted}")), hidden].into_iter().flatten().collect::<Vec<_>>()
+        };
+        patterns.into_iter().flat_map(both).collect()
+    })
+}
+
+/// Everything that decides what sealing does to a guest, for the digest of the sealed layer.
+pub fn seal_text(os: &OsRelease, rules: &[IdentityRule]) -> String {
+    let rules: String = rules.iter().map(identity_script).collect();
+    format!("{} {:?} {SCRIPT}{}{}{rules}", super::SEMANTICS, os.family, identities(), super::label::RULES)
+}
+
+/// Takes out what instances must not share, and what `rules` of the recipe add to that. Nothing may be changed in the guest afterwards, but for its [`Labels`], which
 /// come last.
 ///
 /// [`Labels`]: super::Labels
 ///
 /// # Errors
 /// See [`GuestError`].
-pub fn seal(guest: &mut dyn Guest) -> Result<(), GuestError> {
+pub fn seal(guest: &mut dyn Guest, rules: &[IdentityRule]) -> Result<(), GuestError> {
     guest.run(&Script::new("sealing the image", format!("{SCRIPT}{}", identities())))?;
+    for rule in rules {
+        guest.run(&Script::new(format!("removing {}", rule.what), identity_script(rule)))?;
+    }
     // Empty, not absent: systemd then makes a new one at first boot without taking it for a factory reset.
     if guest.lstat("/etc/machine-id")?.is_some() {
         guest.write("/etc/machine-id", b"", Access::root(0o444))?;
@@ -132,12 +180,93 @@ mod tests {
         }
     }
 
+    fn rule(path: &str) -> IdentityRule {
+        IdentityRule {
+            path: path.to_owned(),
+            what: "the node's id".to_owned(),
+            renewed: "at start".to_owned(),
+        }
+    }
+
+    /// Runs what sealing does for a rule, in a directory that stands for the guest's root.
+    fn run(root: &std::path::Path, path: &str) -> std::process::Output {
+        let script = identity_script(&rule(&format!("{}{path}", root.display())));
+        std::process::Command::new("sh").args(["-euc", &script]).output().unwrap()
+    }
+
+    #[test]
+    fn what_a_recipe_names_is_taken_out_and_nothing_beside_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().canonicalize().unwrap();
+        let files = [
+            "d/auto.cnf",
+            "d/a.pem",
+            "d/.b.pem",
+            "d/it's $HOME.pem",
+            "d/c.pem2",
+            "d/sub/x",
+            "d/sub/.y",
+            "e/k",
+        ];
+        for file in files {
+            fs_err::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs_err::write(root.join(file), "an identity").unwrap();
+        }
+        std::os::unix::fs::symlink(root.join("e"), root.join("d/link.pem")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("d/dangling.pem")).unwrap();
+        let left = || -> Vec<_> { files.into_iter().filter(|file| root.join(file).exists()).collect() };
+        for (path, gone) in [
+            ("/d/none", &[][..]),
+            ("/d/auto.cnf", &["d/auto.cnf"]),
+            ("/d/it's $HOME.pem", &["d/it's $HOME.pem"]),
+            ("/d/*.pem", &["d/a.pem", "d/.b.pem"]),
+            ("/d/*/?y", &["d/sub/.y"]),
+            ("/?/sub", &["d/sub/x"]),
+        ] {
+            let before = left();
+            let done = run(&root, path);
+            assert!(done.status.success(), "{path}: {done:?}");
+            let wanted: Vec<_> = before.into_iter().filter(|file| !gone.contains(file)).collect();
+            assert_eq!(left(), wanted, "{path}");
+        }
+        assert!(!root.join("d/link.pem").is_symlink() && !root.join("d/dangling.pem").is_symlink());
+        assert_eq!(left(), ["d/c.pem2", "e/k"], "the link was removed, and not what it leads to");
+    }
+
+    #[test]
+    fn links_lead_out_of_no_rule() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().canonicalize().unwrap();
+        fs_err::create_dir_all(root.join("etc")).unwrap();
+        fs_err::write(root.join("etc/passwd"), "root").unwrap();
+        fs_err::create_dir_all(root.join("data")).unwrap();
+        std::os::unix::fs::symlink("../etc", root.join("data/db")).unwrap();
+        for path in ["/data/db/*", "/data/db/passwd", "/data/*/passwd"] {
+            let done = run(&root, path);
+            assert!(!done.status.success(), "{path}");
+            let told = String::from_utf8(done.stderr).unwrap();
+            assert!(told.contains("a link leads to it") && told.contains("/etc"), "{path}: {told}");
+            assert!(root.join("etc/passwd").exists(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_recipe_names_is_run_and_counts_for_the_digest() {
+        let os = crate::distro::well_known("debian-12").unwrap();
+        let rules = [rule("/var/lib/x/*.id")];
+        assert_ne!(seal_text(&os, &[]), seal_text(&os, &rules));
+        let mut guest = FakeGuest::new();
+        seal(&mut guest, &rules).unwrap();
+        assert!(guest.scripts.iter().all(|script| seal_text(&os, &rules).contains(script)));
+        assert!(guest.scripts.iter().any(|script| script.contains("/var/lib/x/*.id")));
+    }
+
     #[test]
     fn machine_ids() {
         let mut guest = FakeGuest::new();
         guest.put("/etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644);
         guest.put("/var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n", 0o644);
-        seal(&mut guest).unwrap();
+        seal(&mut guest, &[]).unwrap();
         assert_eq!(guest.text("/etc/machine-id").as_deref(), Some(""));
         assert_eq!(guest.text("/var/lib/dbus/machine-id"), None);
     }
@@ -160,7 +289,7 @@ mod tests {
             if contexts {
                 guest.put(CONTEXTS, "", 0o644);
             }
-            seal(&mut guest).unwrap();
+            seal(&mut guest, &[]).unwrap();
             assert_eq!(is_labelled(&mut guest).unwrap(), labelled, "{config:?}");
             assert_eq!(guest.text("/.autorelabel").is_none(), labelled, "{config:?}");
         }

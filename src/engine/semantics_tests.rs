@@ -135,6 +135,7 @@ fn steps(masks: bool) -> Vec<Step> {
             remove: vec!["nano".to_owned()],
             places: std::collections::BTreeMap::new(),
             debconf: vec!["redis redis/ask boolean false".to_owned()],
+            environment: std::collections::BTreeMap::new(),
         }),
         Step::Directory {
             path: "/etc/trove/conf.d".to_owned(),
@@ -187,7 +188,7 @@ fn build(os: &OsRelease, init: &str, packages: &StagePackages, compiled: bool) -
     let scaffold = Scaffold::enter(&mut guest).unwrap();
     run_stage(&mut guest, &stage, &materials, &Control::none()).unwrap();
     scaffold.leave(&mut guest).unwrap();
-    seal(&mut guest).unwrap();
+    seal(&mut guest, &[]).unwrap();
     assert_eq!(guest.lstat("/etc/resolv.conf").unwrap().unwrap().kind, FileKind::Symlink);
     // The key is long, and another file's business.
     guest.story.replace(KEY, "(the repository's key)\n")
@@ -231,8 +232,8 @@ fn whatever_sealing_runs_is_in_its_digest() {
         let mut guest = FakeGuest::new();
         guest.put("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n", 0o644);
         guest.write("/etc/machine-id", b"1", Access::root(0o444)).unwrap();
-        seal(&mut guest).unwrap();
-        let text = seal_text(&os);
+        seal(&mut guest, &[]).unwrap();
+        let text = seal_text(&os, &[]);
         for script in &guest.scripts {
             assert!(text.contains(script.as_str()), "{label}: not in the digest: {script}");
         }

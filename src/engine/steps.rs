@@ -190,7 +190,12 @@ impl Runner<'_> {
                 set.resolver().scripts(set, packages, &directory)
             }
         };
-        scripts.iter().try_for_each(|script| self.run(script.purpose, &script.text))
+        let variables: String = packages
+            .environment
+            .iter()
+            .map(|(name, value)| format!("export {name}={}\n", quote(value)))
+            .collect();
+        scripts.iter().try_for_each(|script| self.run(script.purpose, &format!("{variables}{}", script.text)))
     }
 
     fn user(&mut self, user: &UserStep) -> Result<(), EngineError> {
@@ -267,6 +272,10 @@ pub(crate) fn content(content: &Content) -> Result<Vec<u8>, EngineError> {
             }
             Ok(bytes)
         }
+        Content::Url(url) => Err(EngineError::Unable {
+            what: format!("write `{url}`"),
+            reason: "it was not fetched".to_owned(),
+        }),
     }
 }
 
@@ -287,6 +296,19 @@ mod tests {
 
     fn service(unit: &str, state: ServiceState) -> Step {
         Step::Service(ServiceStep { unit: unit.to_owned(), state })
+    }
+
+    #[test]
+    fn packages_find_their_variables() {
+        let mut guest = FakeGuest::new();
+        let environment = [("DONT_START".to_owned(), "it's 1".to_owned())].into();
+        let packages = PackagesStep { install: vec!["x".to_owned()], environment, ..PackagesStep::default() };
+        run(&mut guest, vec![Step::Packages(packages)]).unwrap();
+        assert!(
+            guest.scripts.iter().any(|script| script.starts_with("export DONT_START='it'\\''s 1'\n")),
+            "{:?}",
+            guest.scripts
+        );
     }
 
     #[test]

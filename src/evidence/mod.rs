@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
 use crate::os::Package;
-use crate::recipe::Plan;
+use crate::recipe::{IdentityRule, Plan};
 use crate::report::{Counts, Report};
 use crate::shown;
 
@@ -72,6 +72,9 @@ struct Document<'a> {
     checks: Counts,
     /// What an instance listens on, as far as the recipe says.
     listens: Vec<Listens>,
+    /// What sealing took out because the recipe says so.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    identities: &'a [IdentityRule],
     image: ImagePart,
     recorded: Recorded<'a>,
 }
@@ -162,6 +165,7 @@ impl Manifest {
             packages,
             checks: report.counts(),
             listens: plan.checks.iter().filter_map(listens).collect(),
+            identities: &plan.identities,
             image: ImagePart {
                 format: "qcow2",
                 compression: input.compression,

@@ -1,8 +1,10 @@
 //! Runs programs on the host: output line by line, killed with all its children when the user cancels.
 
 use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -58,6 +60,8 @@ pub fn run(command: &mut Command, control: &Control) -> Result<Vec<u8>, ProcessE
 
 /// Starts `command`, for as long as the result lives. stdin and stdout are what the command says.
 ///
+/// A program of `/usr/sbin` is found, too, whatever the user's `PATH`; so it is by what the program runs itself.
+///
 /// Each line of stderr is sent as an [`Event::Output`](crate::event::Event::Output) as it comes, and the last ones are
 /// kept for errors.
 ///
@@ -71,6 +75,12 @@ pub fn spawn(command: &mut Command, control: &Control) -> Result<Running, Proces
     let program = command.get_program().to_string_lossy().into_owned();
     let program = program.rsplit('/').next().unwrap_or(&program).to_owned();
     command.stderr(Stdio::piped());
+    if command.get_envs().all(|(name, _)| name != "PATH") {
+        command.env(
+            "PATH",
+            with_system_programs(&std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())),
+        );
+    }
     let mut group = Group::spawn(command, &control.cancel)
         .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
     let tail = Tail::default();
@@ -79,6 +89,19 @@ pub fn spawn(command: &mut Command, control: &Control) -> Result<Running, Proces
         std::thread::spawn(move || follow(stderr, &program, &tail, &events))
     });
     Ok(Running { program, group, tail, reader, cancel: control.cancel.clone() })
+}
+
+/// `path` followed by the directories of system programs that it lacks: Debian leaves them out for everybody but root,
+/// and `mke2fs` lies there.
+fn with_system_programs(path: &OsStr) -> OsString {
+    let mut directories: Vec<_> = std::env::split_paths(path).collect();
+    for more in ["/usr/sbin", "/sbin"].map(PathBuf::from) {
+        if !directories.contains(&more) {
+            directories.push(more);
+        }
+    }
+    // Only a directory with a colon in its name cannot be joined, and none comes out of a split.
+    std::env::join_paths(directories).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A program that runs, with all its children. Dropping it kills them.
@@ -282,6 +305,26 @@ mod tests {
         let error = run(&mut sh("echo why >&2; exit 3"), &none).unwrap_err();
         assert_eq!(error.tail(), ["why"]);
         assert_eq!(error.to_string(), "`sh` failed (exit status: 3)");
+    }
+
+    #[test]
+    fn system_programs_are_found_whatever_the_path_and_come_last() {
+        let table = [
+            ("/usr/local/bin:/usr/bin:/bin", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"),
+            ("/usr/sbin:/usr/bin", "/usr/sbin:/usr/bin:/sbin"),
+            ("/sbin:/usr/sbin", "/sbin:/usr/sbin"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(with_system_programs(OsStr::new(path)), expected, "{path}");
+        }
+        let none = Control::none();
+        let asked = run(&mut sh("echo $PATH"), &none).unwrap();
+        assert!(String::from_utf8(asked).unwrap().trim().split(':').any(|one| one == "/usr/sbin"));
+        assert_eq!(
+            run(sh("echo $PATH").env("PATH", "/bin"), &none).unwrap(),
+            b"/bin\n",
+            "as the caller wants it"
+        );
     }
 
     const CHILD: &str = "TIB_TEST_PROCESS_CHILD";

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use crate::digest::{Digest, Hasher};
 use crate::disk::{DiskError, FileKind, Stat, Tree};
 pub(crate) use crate::shown::{escape, show};
+pub(crate) use crate::valid::name_matches as matches;
 
 /// The longest text file (package database, unit, passwd) that is read whole.
 pub(crate) const TEXT_LIMIT: u64 = 64 << 20;
@@ -142,34 +143,6 @@ pub(crate) fn glob(tree: &mut dyn Tree, pattern: &[u8]) -> Result<Vec<Vec<u8>>, 
         found = next;
     }
     Ok(found)
-}
-
-/// Whether a name matches a pattern of literal bytes, `*` and `?`.
-pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    // The usual backtracking to the last star: linear in practice, never exponential.
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 /// Visits everything below a directory, parents before children, names in byte order, links not followed.

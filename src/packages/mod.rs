@@ -54,6 +54,21 @@ pub struct HostFile {
     pub path: PathBuf,
 }
 
+/// Fetches the key of a repository from where its owner publishes it, or from the cache when `offline`. Whether it is the
+/// right one is for [`RepositoryKey::of`] to say.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn published_key(
+    repository: &str,
+    url: &str,
+    cache: &Cache,
+    offline: bool,
+    control: &Control,
+) -> Result<String> {
+    Ok(dnf::published_key(repository, url, cache, offline, control)?)
+}
+
 /// The package manager of a family of guests.
 pub trait PackageManager: Sync {
     /// Files that configure a repository in the guest.

@@ -9,7 +9,7 @@ use crate::valid;
 
 /// Lowers the items: one step for each profile, the last recipe that speaks of it counts.
 pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.apparmor, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.apparmor, |item| item.when.as_ref())? {
         let step = step(plan, &at, item)?;
         plan.put(&at, format!("AppArmor profile {}", step.profile), Step::Apparmor(step))?;
     }

@@ -1,4 +1,4 @@
-//! What a file contains: text of a recipe, or a file of the host.
+//! What a file contains: text of a recipe, a file of the host, or what somebody publishes.
 
 use std::path::PathBuf;
 
@@ -21,4 +21,6 @@ pub enum Content {
         /// Length in bytes.
         size: u64,
     },
+    /// A file that somebody publishes: only the key of a repository can be one. It is fetched when a build starts.
+    Url(String),
 }

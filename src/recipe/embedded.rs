@@ -8,7 +8,25 @@ macro_rules! embed {
     };
 }
 
-embed!["common", "guest-agent", "mariadb", "postgresql", "redis", "trove-guest"];
+embed![
+    "cassandra",
+    "common",
+    "couchdb",
+    "datastore",
+    "guest-agent",
+    "huge-pages",
+    "mariadb",
+    "mongodb",
+    "mysql",
+    "mysql-family",
+    "percona",
+    "percona-packages",
+    "postgresql",
+    "pxc",
+    "redis",
+    "trove-guest",
+    "valkey",
+];
 
 #[cfg(test)]
 mod tests {

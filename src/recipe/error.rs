@@ -67,6 +67,28 @@ pub enum RecipeError {
         /// The operating system.
         os: String,
     },
+    /// An option cannot have this value.
+    #[error("option `{name}` of recipe `{recipe}` cannot be `{value}`")]
+    UnknownValue {
+        /// The recipe.
+        recipe: String,
+        /// The option.
+        name: String,
+        /// The value.
+        value: String,
+        /// Those that it can have.
+        known: Vec<String>,
+    },
+    /// What is asked for cannot be had, as the recipe says.
+    #[error("recipe `{recipe}` cannot be built so: {because}")]
+    Refused {
+        /// The recipe that says so.
+        recipe: String,
+        /// Why.
+        because: String,
+        /// What can be had in its place.
+        instead: String,
+    },
     /// The recipe is not made for this operating system.
     #[error("recipe `{recipe}` does not support {os}")]
     Unsupported {
@@ -115,6 +137,8 @@ impl Diagnose for RecipeError {
                 Some("it has no options at all".to_owned())
             }
             Self::UnknownOption { known, .. } => Some(format!("its options are: {}", known.join(", "))),
+            Self::UnknownValue { known, .. } => Some(format!("it can be {}", known.join(", "))),
+            Self::Refused { instead, .. } => Some(instead.clone()),
             Self::Unset { name, .. } => Some(format!("give it one with `--set {name}=VALUE`")),
             Self::Unsupported { .. } => {
                 Some("take another base image, or write a recipe of your own for it".to_owned())

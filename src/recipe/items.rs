@@ -27,7 +27,7 @@ pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
 }
 
 fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.repository, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.repository, |item| item.when.as_ref())? {
         let fault = |message: String| at.error(message);
         let line = |key: &str, text: &str| {
             plan.text(&at, key, text).and_then(|text| valid::line(text, key).map_err(fault))
@@ -38,15 +38,23 @@ fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         let suite = item.suite.as_deref().map(|suite| line("suite", suite)).transpose()?;
         let components =
             item.components.iter().map(|text| line("component", text)).collect::<Result<_, _>>()?;
-        let key = match (&item.key, &item.key_file) {
-            (Some(key), None) => {
+        let key = match (&item.key, &item.key_file, &item.key_url) {
+            (Some(key), None, None) => {
                 valid::armoured_key(key).map_err(fault)?;
                 Content::Text(key.clone())
             }
-            (None, Some(file)) => beside(&at, file)?,
-            (None, None) => return Err(at.error(format!("repository {name} has no `key` and no `key_file`"))),
-            (Some(_), Some(_)) => {
-                return Err(at.error(format!("repository {name} has both `key` and `key_file`")));
+            (None, Some(file), None) => beside(&at, file)?,
+            (None, None, Some(url)) => {
+                let url = plan.text(&at, "repository.key_url", url)?;
+                Content::Url(valid::url(url).map_err(fault)?)
+            }
+            (None, None, None) => {
+                return Err(at.error(format!("repository {name} has no `key`, `key_file` or `key_url`")));
+            }
+            _ => {
+                return Err(
+                    at.error(format!("repository {name} has several of `key`, `key_file` and `key_url`"))
+                );
             }
         };
         let fingerprint = plan.text(&at, "repository.fingerprint", &item.fingerprint)?;
@@ -59,7 +67,7 @@ fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
 }
 
 fn accounts(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.group, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.group, |item| item.when.as_ref())? {
         let name = account(plan, &at, "group.name", &item.name)?;
         let step = GroupStep { name: name.clone(), gid: item.gid, system: item.system };
         plan.put(&at, format!("group {name}"), Step::Group(step))?;
@@ -67,7 +75,7 @@ fn accounts(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     // Entries for one user add up, and the user is made in the latest of their stages: by then the groups
     // that packages bring exist.
     let mut users: BTreeMap<String, (StageName, UserStep)> = BTreeMap::new();
-    for (at, item) in plan.each(|file| &file.user, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.user, |item| item.when.as_ref())? {
         let name = account(plan, &at, "user.name", &item.name)?;
         let (stage, user) = users.entry(name.clone()).or_insert_with(|| (at.stage(), plain_user(name)));
         *stage = at.stage().max(*stage);
@@ -125,7 +133,7 @@ fn merge_user(plan: &Lowering<'_>, at: &At<'_>, user: &mut UserStep, item: &User
 }
 
 fn packages(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.packages, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.packages, |item| item.when.as_ref())? {
         for (names, install, key) in
             [(&item.install, true, "packages.install"), (&item.remove, false, "packages.remove")]
         {
@@ -141,19 +149,25 @@ fn packages(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
             let line = valid::line(line, "debconf answer").map_err(|fault| at.error(fault))?;
             plan.debconf.entry(at.stage()).or_default().push((line, at.place()));
         }
+        for (name, value) in &item.environment {
+            let name = valid::variable(name.clone()).map_err(|fault| at.error(fault))?;
+            let value = plan.text(&at, "packages.environment", value)?;
+            let value = valid::line(value, "variable's value").map_err(|fault| at.error(fault))?;
+            plan.environment.entry(at.stage()).or_default().insert(name, value);
+        }
     }
     Ok(())
 }
 
 fn files(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.directory, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.directory, |item| item.when.as_ref())? {
         let path = path(plan, &at, "directory.path", &item.path)?;
         let mode = mode(plan, &at, &path, &item.mode)?;
         let owner = account(plan, &at, "directory.owner", &item.owner)?;
         let group = account(plan, &at, "directory.group", &item.group)?;
         plan.put(&at, path.clone(), Step::Directory { path, mode, owner, group })?;
     }
-    for (at, item) in plan.each(|file| &file.file, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.file, |item| item.when.as_ref())? {
         let path = path(plan, &at, "file.path", &item.path)?;
         let step = FileStep {
             content: content(plan, &at, item, &path)?,
@@ -164,7 +178,7 @@ fn files(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         };
         plan.put(&at, path, Step::File(step))?;
     }
-    for (at, item) in plan.each(|file| &file.link, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.link, |item| item.when.as_ref())? {
         let path = path(plan, &at, "link.path", &item.path)?;
         let target = plan.text(&at, "link.target", &item.target)?;
         let target = valid::line(target, "target").map_err(|fault| at.error(fault))?;
@@ -185,7 +199,7 @@ fn content(plan: &Lowering<'_>, at: &At<'_>, item: &File, path: &str) -> Result<
 /// Kernel settings and cloud-init's datasources, each as one file for each recipe that has any.
 fn settings(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     let mut values: BTreeMap<String, (At<'_>, String)> = BTreeMap::new();
-    for (at, item) in plan.each(|file| &file.sysctl, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.sysctl, |item| item.when.as_ref())? {
         let key = plan.text(&at, "sysctl.key", &item.key)?;
         let key = valid::word(key, valid::SYSCTL).map_err(|fault| at.error(fault))?;
         let value = plan.text(&at, "sysctl.value", &item.value)?;
@@ -201,7 +215,7 @@ fn settings(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         let path = format!("/etc/sysctl.d/60-tib-{}.conf", at.source.name());
         put_text(plan, &at, path, text)?;
     }
-    let tables = plan.each(|file| file.cloud_init.as_slice(), |item| item.when.as_ref());
+    let tables = plan.each(|file| file.cloud_init.as_slice(), |item| item.when.as_ref())?;
     if let Some((at, item)) = tables.into_iter().next_back() {
         let names = plan.texts(&at, "cloud_init.datasources", &item.datasources)?;
         if let Some(bad) = names.iter().find(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
@@ -223,14 +237,14 @@ fn put_text(plan: &mut Lowering<'_>, at: &At<'_>, path: String, text: String) ->
 }
 
 fn services(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.script, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.script, |item| item.when.as_ref())? {
         let purpose = plan.text(&at, "script.purpose", &item.purpose)?;
         let purpose = valid::line(purpose, "purpose").map_err(|fault| at.error(fault))?;
         let text = plan.text(&at, "script.text", &item.text)?;
         let step = ScriptStep { purpose: purpose.clone(), text, network: item.network };
         plan.put(&at, format!("script `{purpose}`"), Step::Script(step))?;
     }
-    for (at, item) in plan.each(|file| &file.service, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.service, |item| item.when.as_ref())? {
         let unit = plan.text(&at, "service.unit", &item.unit)?;
         let unit = valid::word(unit, "unit").map_err(|fault| at.error(fault))?;
         let step = ServiceStep { unit: unit.clone(), state: item.state };
@@ -240,14 +254,14 @@ fn services(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
 }
 
 fn remarks(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
-    for (at, item) in plan.each(|file| &file.check, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.check, |item| item.when.as_ref())? {
         let mut table = toml::Value::Table(item.rest.clone());
         render_all(plan, &at, &mut table)?;
         let check: Check = table.try_into().map_err(|error: toml::de::Error| at.error(error.message()))?;
         check.validate().map_err(|fault| at.error(fault))?;
         plan.checks.push(check);
     }
-    for (at, item) in plan.each(|file| &file.note, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.note, |item| item.when.as_ref())? {
         let text = plan.text(&at, "note.text", &item.text)?;
         plan.notes.push(valid::line(text, "note").map_err(|fault| at.error(fault))?);
     }

@@ -43,6 +43,9 @@ pub struct OptionInfo {
     pub name: String,
     /// What it does.
     pub description: String,
+    /// The only values it can have; any, if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
     /// Its value on an operating system when nobody sets one.
     pub default: Option<String>,
 }
@@ -244,7 +247,9 @@ impl Recipe {
         let mut options = BTreeMap::new();
         for (name, setting) in self.sources.iter().flat_map(|source| &source.file.options) {
             let default = defaults.get(name).cloned().flatten();
-            let info = OptionInfo { name: name.clone(), description: setting.description.clone(), default };
+            let values = setting.values.clone();
+            let info =
+                OptionInfo { name: name.clone(), description: setting.description.clone(), values, default };
             options.insert(name, info);
         }
         options.into_values().collect()
@@ -296,7 +301,9 @@ mod tests {
         fs_err::write(dir.path().join("a.txt"), "hello").unwrap();
         let library = Library::new(vec![dir.path().to_owned()]);
         let names: Vec<_> = library.list().unwrap().into_iter().map(|recipe| recipe.name).collect();
-        assert_eq!(names, ["common", "guest-agent", "mariadb", "mine", "postgresql", "redis", "trove-guest"]);
+        let mut known: Vec<_> = EMBEDDED.iter().map(|(name, _)| *name).chain(["mine"]).collect();
+        known.sort_unstable();
+        assert_eq!(names, known, "each once, also one that is there twice");
         let os = well_known("debian-12").unwrap();
         let plan = library.load("mine").unwrap().plan(&Request::new(&os)).unwrap();
         let [Step::File(FileStep { content: Content::Host { path, sha256, size }, .. })] =

@@ -18,6 +18,7 @@ use super::{AgentCode, AgentSource, AgentStep, PackagesStep, Plan, Request, Stag
 use toml::Spanned;
 
 use crate::digest::{Digest, Hasher};
+use crate::distro::OsRelease;
 use crate::valid;
 
 /// Makes the plan.
@@ -27,30 +28,37 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let (agent, agent_at) = merged_agent(sources, last);
     let values = Values::new(sources, last.name(), request.os, &request.settings);
     let source = agent_source(&agent, &agent_at, request, last.name(), &values)?;
-    let now = Situation {
-        os: request.os,
-        agent: source != AgentSource::None,
-        contract: sources.iter().rev().find_map(|source| source.file.contract),
-    };
-    refuse_unsupported(sources, &now)?;
+    let has_agent = source != AgentSource::None;
+    // Told before what is wrong with the values, which may be that they are for other systems.
+    match &values {
+        Ok(values) => {
+            refuse_unsupported(sources, &situation(sources, request.os, has_agent, values.options()))?;
+        }
+        Err(_) => refuse_unsupported(sources, &situation(sources, request.os, has_agent, &BTreeMap::new()))?,
+    }
+    let values = &values?;
+    let now = situation(sources, request.os, has_agent, values.options());
     let mut lowering = Lowering {
         sources,
-        values: values?,
+        values,
         now,
         entries: Vec::new(),
         packages: BTreeMap::new(),
         debconf: BTreeMap::new(),
+        environment: BTreeMap::new(),
         checks: Vec::new(),
         notes: Vec::new(),
     };
+    super::unsupported::refuse(&lowering)?;
     items::lower(&mut lowering)?;
+    let identities = super::identity_items::lower(&mut lowering)?;
     let contract = lowering.now.contract;
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
     lowering.keys(request, agent_user, last.name())?;
     let needs = lowering.needs()?;
     let min_disk = lowering.largest(|file| file.min_disk.as_ref())?;
     let min_ram = lowering.largest(|file| file.min_ram.as_ref())?;
-    let recipe_digest = digest(sources, &lowering.values, &source);
+    let recipe_digest = digest(sources, values, &source);
     let Lowering { checks, notes, .. } = &mut lowering;
     let (explicit, notes) = (std::mem::take(checks), std::mem::take(notes));
     let stages = lowering.stages();
@@ -71,12 +79,23 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
         stages,
         checks,
+        identities,
         boots: sources.iter().rev().find_map(|source| source.file.boots).unwrap_or(true),
         needs,
         min_disk,
         min_ram,
         notes,
     })
+}
+
+fn situation<'a>(
+    sources: &[Source],
+    os: &'a OsRelease,
+    agent: bool,
+    options: &'a BTreeMap<String, String>,
+) -> Situation<'a> {
+    let contract = sources.iter().rev().find_map(|source| source.file.contract);
+    Situation { os, agent, contract, options }
 }
 
 fn refuse_unsupported(sources: &[Source], now: &Situation<'_>) -> Result<(), RecipeError> {
@@ -255,6 +274,12 @@ impl<'a> Lowering<'a> {
                 let owner = line.split_whitespace().next().unwrap_or_default().to_owned();
                 step.places.entry(owner).or_insert(place);
                 step.debconf.push(line);
+            }
+        }
+        for (stage, variables) in std::mem::take(&mut self.environment) {
+            // Without packages nothing runs that could read them.
+            if let Some(step) = merged.get_mut(&stage) {
+                step.environment = variables;
             }
         }
         for (stage, step) in merged {

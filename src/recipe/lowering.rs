@@ -12,7 +12,7 @@ use super::when::{Situation, When};
 use super::{StageName, Step};
 use crate::check::Check;
 use crate::digest::Digest;
-use crate::toml_text::Place;
+use crate::toml_text::{Place, did_you_mean, nearest};
 
 /// A file of the host, relative to the recipe that names it.
 pub(super) fn beside(at: &At<'_>, file: &str) -> Result<Content, RecipeError> {
@@ -70,32 +70,42 @@ pub(super) struct Package {
 /// Everything collected on the way to a plan.
 pub(super) struct Lowering<'a> {
     pub(super) sources: &'a [Source],
-    pub(super) values: Values,
+    pub(super) values: &'a Values,
     pub(super) now: Situation<'a>,
     pub(super) entries: Vec<Entry>,
     pub(super) packages: BTreeMap<String, Package>,
     pub(super) debconf: BTreeMap<StageName, Vec<(String, Place)>>,
+    /// Variables for the scripts of packages.
+    pub(super) environment: BTreeMap<StageName, BTreeMap<String, String>>,
     pub(super) checks: Vec<Check>,
     pub(super) notes: Vec<String>,
 }
 
 impl<'a> Lowering<'a> {
-    /// All items of one kind that count, in order.
+    /// All items of one kind that count, in order. A condition on an option that does not exist is an error, not one that
+    /// never holds.
     pub(super) fn each<T>(
         &self,
         pick: impl Fn(&'a RecipeFile) -> &'a [toml::Spanned<T>],
         when: impl Fn(&'a T) -> Option<&'a When>,
-    ) -> Vec<(At<'a>, &'a T)> {
+    ) -> Result<Vec<(At<'a>, &'a T)>, RecipeError> {
         let sources: &'a [Source] = self.sources;
         let mut found = Vec::new();
         for (index, source) in sources.iter().enumerate() {
             for item in pick(&source.file) {
-                if when(item.get_ref()).is_none_or(|when| when.holds(&self.now)) {
-                    found.push((At { source, index, span: item.span() }, item.get_ref()));
+                let at = At { source, index, span: item.span() };
+                let condition = when(item.get_ref());
+                if let Some(name) = condition.and_then(|when| when.unknown_option(self.now.options)) {
+                    let near = nearest(name, self.now.options.keys().map(String::as_str));
+                    let message = format!("there is no option `{name}`{}", did_you_mean(near.as_deref()));
+                    return Err(at.error(message));
+                }
+                if condition.is_none_or(|when| when.holds(&self.now)) {
+                    found.push((at, item.get_ref()));
                 }
             }
         }
-        found
+        Ok(found)
     }
 
     /// A value with its templates filled in.

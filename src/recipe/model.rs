@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::StageName;
 use super::apparmor::Apparmor;
 use super::contract::Contract;
+use super::identity::Identity;
 use super::selinux::Selinux;
 use super::when::When;
 use crate::check::ServiceState;
@@ -109,6 +110,14 @@ pub(super) struct RecipeFile {
     /// cloud-init.
     #[schemars(with = "Option<CloudInit>")]
     pub(super) cloud_init: Option<Spanned<CloudInit>>,
+    /// What packages and services write once and instances must not share. Sealing removes it, and the gate looks for it.
+    #[serde(default)]
+    #[schemars(with = "Vec<Identity>")]
+    pub(super) identity: Vec<Spanned<Identity>>,
+    /// What cannot be had, such as a vendor's packages for a release; refused when the plan is made.
+    #[serde(default)]
+    #[schemars(with = "Vec<Unsupported>")]
+    pub(super) unsupported: Vec<Spanned<Unsupported>>,
     /// What the finished image must hold, beyond what follows from the items above.
     #[serde(default)]
     #[schemars(with = "Vec<CheckItem>")]
@@ -135,6 +144,9 @@ pub(super) struct Setting {
     pub(super) description: String,
     /// Its value when nobody sets one.
     pub(super) default: Option<String>,
+    /// The only values it can have; any, if none are given.
+    #[serde(default)]
+    pub(super) values: Vec<String>,
     /// Values that depend on the operating system: `{ "debian-12" = "15" }`.
     #[serde(default)]
     pub(super) default_on: BTreeMap<String, String>,
@@ -158,6 +170,8 @@ pub(super) struct Repository {
     pub(super) key: Option<String>,
     /// A file that holds it, relative to the recipe.
     pub(super) key_file: Option<String>,
+    /// Where its owner publishes it. It is fetched when a build starts; which key it must be, the fingerprint says.
+    pub(super) key_url: Option<String>,
     /// Fingerprint of its primary key: 40 or 64 hexadecimal digits, spaces allowed.
     pub(super) fingerprint: String,
     /// Priority of everything in it. apt: of a pin. dnf: from 1, the first, to 99.
@@ -223,6 +237,9 @@ pub(super) struct Packages {
     /// Lines for debconf-set-selections.
     #[serde(default)]
     pub(super) debconf: Vec<String>,
+    /// Variables for the scripts of all packages of the stage, such as `{ PERCONA_TELEMETRY_DISABLE = "1" }`.
+    #[serde(default)]
+    pub(super) environment: BTreeMap<String, String>,
 }
 
 /// A directory.
@@ -346,6 +363,18 @@ pub(super) struct CloudInit {
     pub(super) when: Option<When>,
     /// Where it looks for its configuration, in order. `None` is added at the end.
     pub(super) datasources: Vec<String>,
+}
+
+/// Something that cannot be had: refused when the plan is made, before anything is fetched or changed.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unsupported {
+    /// When it is asked for.
+    pub(super) when: When,
+    /// Why it cannot be had, as in `MongoDB has no packages for Debian 13`.
+    pub(super) because: String,
+    /// What can be had in its place.
+    pub(super) instead: String,
 }
 
 /// One sentence the user should know before building.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentStep, Contract, Step};
+use super::{AgentStep, Contract, IdentityRule, Step};
 use crate::check::Check;
 use crate::digest::Digest;
 use crate::distro::OsRelease;
@@ -67,6 +67,9 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// What the finished image must hold.
     pub checks: Vec<Check>,
+    /// What sealing takes out besides what it always does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<IdentityRule>,
     /// The image starts by itself. If not, somebody gives it a kernel.
     #[serde(skip_serializing_if = "is_true")]
     pub boots: bool,

@@ -17,6 +17,9 @@ pub fn render(plan: &Plan) -> Text {
     text.blank();
     text.line("seal");
     text.line("  identities, caches and logs removed; the image is opened again and checked");
+    for rule in &plan.identities {
+        text.line(format!("  remove {} ({}): {}", rule.path, rule.what, rule.renewed));
+    }
     text.blank();
     text.line(format!("checks: {}", plan.checks.len()));
     text.line(format!("space: {} MiB beyond the base", plan.needs >> 20));

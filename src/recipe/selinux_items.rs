@@ -11,7 +11,7 @@ use crate::valid;
 /// Lowers the items: those of one stage become one step, in which the last that speaks of something counts.
 pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     let mut steps: BTreeMap<StageName, SelinuxStep> = BTreeMap::new();
-    for (at, item) in plan.each(|file| &file.selinux, |item| item.when.as_ref()) {
+    for (at, item) in plan.each(|file| &file.selinux, |item| item.when.as_ref())? {
         let step = steps.entry(at.stage()).or_default();
         step.mode = item.mode.or(step.mode);
         for rule in &item.fcontext {

@@ -98,6 +98,9 @@ pub struct PackagesStep {
     /// Debconf answers, as `debconf-set-selections` reads them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub debconf: Vec<String>,
+    /// Variables that the packages' scripts find in their environment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
     /// Where the recipe speaks of a package, by its name. Only for messages: it changes nothing in the guest.
     #[serde(skip)]
     pub places: BTreeMap<String, Place>,
@@ -281,6 +284,10 @@ impl Step {
                 if !p.debconf.is_empty() {
                     let count = p.debconf.len();
                     parts.push(format!("{count} debconf answer{}", if count == 1 { "" } else { "s" }));
+                }
+                if !p.environment.is_empty() {
+                    let set = p.environment.iter().map(|(name, value)| format!("{name}={value}"));
+                    parts.push(format!("with {}", set.collect::<Vec<_>>().join(", ")));
                 }
                 parts.join("; ")
             }

@@ -20,23 +20,161 @@ fn embedded() -> Vec<String> {
 }
 
 fn plan(name: &str, system: &str, agent: Option<&str>) -> Plan {
+    planned(name, system, agent).unwrap_or_else(|| panic!("{name} cannot be had on {system}"))
+}
+
+/// The plan, unless the recipe refuses the system.
+fn planned(name: &str, system: &str, agent: Option<&str>) -> Option<Plan> {
     let os = well_known(system).unwrap();
     let request = Request { agent: agent.map(|agent| agent.parse().unwrap()), ..Request::new(&os) };
-    Library::default().load(name).unwrap().plan(&request).unwrap()
+    match Library::default().load(name).unwrap().plan(&request) {
+        Err(RecipeError::Refused { .. }) => None,
+        plan => Some(plan.unwrap()),
+    }
 }
 
 #[test]
 fn every_recipe_on_every_system() {
     for name in embedded() {
         for system in SYSTEMS {
-            insta::assert_snapshot!(format!("{name}-{system}"), render(&plan(&name, system, None)));
+            if let Some(plan) = planned(&name, system, None) {
+                insta::assert_snapshot!(format!("{name}-{system}"), render(&plan));
+            }
         }
+    }
+}
+
+/// Every database on the systems that operators run, each on one screen; what cannot be had says so.
+#[test]
+fn every_database_on_every_system() {
+    const DATABASES: [&str; 10] = [
+        "cassandra",
+        "couchdb",
+        "mariadb",
+        "mongodb",
+        "mysql",
+        "percona",
+        "postgresql",
+        "pxc",
+        "redis",
+        "valkey",
+    ];
+    const SYSTEMS: [&str; 7] =
+        ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "rocky-8", "rocky-9", "rocky-10"];
+    for name in DATABASES {
+        let recipe = Library::default().load(name).unwrap();
+        let systems = SYSTEMS.map(|system| {
+            let os = well_known(system).unwrap();
+            match recipe.plan(&Request::new(&os)) {
+                Ok(plan) => {
+                    let text = render(&plan).to_string();
+                    // What all share is in the plans of `common` and `guest-agent`.
+                    let datastore = text.split("\ndatastore\n").nth(1).unwrap_or_default();
+                    let (datastore, rest) = datastore.split_once("\nagent\n").unwrap();
+                    let removed = rest.lines().filter(|line| line.starts_with("  remove ")).count();
+                    format!("{system}\n{datastore}  ({removed} identities removed)\n")
+                }
+                Err(error) => format!("{system}\n  {error}\n  {}\n", error.hint().unwrap_or_default()),
+            }
+        });
+        insta::assert_snapshot!(format!("{name}-everywhere"), systems.join("\n"));
+    }
+}
+
+/// What vendors do not offer is refused by name, with what can be had, before anything is fetched.
+#[test]
+fn combinations_that_cannot_be_had() {
+    type Settings = &'static [(&'static str, &'static str)];
+    let cases: [(&str, &str, Settings, &str); 12] = [
+        ("mysql", "debian-12", &[("origin", "distribution")], "Debian has no MySQL of its own"),
+        ("mysql", "ubuntu-24.04", &[("mysql_series", "8.4")], "Ubuntu 24.04 has MySQL 8.0, not 8.4"),
+        ("mysql", "rocky-10", &[("mysql_series", "9.7")], "Enterprise Linux 10 has MySQL 8.4, not 9.7"),
+        ("mysql", "debian-12", &[("mysql_series", "8.0")], "MySQL 8.0 no longer"),
+        (
+            "mysql",
+            "debian-12",
+            &[("mysql_series", "5.7")],
+            "option `mysql_series` of recipe `mysql` cannot be `5.7`",
+        ),
+        ("mongodb", "debian-13", &[], "MongoDB has no packages for Debian 13"),
+        ("mongodb", "ubuntu-24.04", &[("mongodb_series", "7.0")], "no packages of 7.0 for Ubuntu 24.04"),
+        (
+            "mongodb",
+            "rocky-9",
+            &[("mongodb_series", "7.0")],
+            "MongoDB 7.0 is slow with transparent huge pages",
+        ),
+        ("cassandra", "debian-12", &[("cassandra_series", "4.1")], "Cassandra 4.1 runs on Java 11"),
+        ("couchdb", "debian-13", &[], "Apache has no packages of CouchDB for Debian 13"),
+        ("valkey", "rocky-9", &[], "Enterprise Linux 9 has no Valkey"),
+        (
+            "percona",
+            "debian-12",
+            &[("origin", "distribution")],
+            "option `origin` of recipe `percona` cannot be",
+        ),
+    ];
+    for (name, system, settings, message) in cases {
+        let os = well_known(system).unwrap();
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let error = Library::default().load(name).unwrap().plan(&Request { settings, ..Request::new(&os) });
+        let error = error.expect_err(message);
+        assert!(error.to_string().contains(message), "{name} on {system}: {error}");
+        assert!(error.hint().is_some_and(|hint| !hint.is_empty()) && error.exit() == Exit::Recipe, "{error}");
+    }
+    let mut os = well_known("debian-12").unwrap();
+    os.arch = crate::distro::Arch::Aarch64;
+    let error = Library::default().load("mongodb").unwrap().plan(&Request::new(&os)).unwrap_err();
+    assert!(error.to_string().contains("for Debian on x86_64 alone"), "{error}");
+}
+
+/// A vendor's packages where the distribution's are the default, and the series that was asked for.
+#[test]
+fn vendors_packages_are_taken_on_request() {
+    for (name, system, settings, wanted) in [
+        (
+            "mysql",
+            "ubuntu-24.04",
+            &[("origin", "vendor"), ("mysql_series", "9.7")][..],
+            "https://repo.mysql.com/apt/ubuntu",
+        ),
+        (
+            "mysql",
+            "rocky-9",
+            &[("origin", "vendor"), ("mysql_series", "8.4")],
+            "/yum/mysql-8.4-community/el/9/x86_64",
+        ),
+        (
+            "mariadb",
+            "debian-12",
+            &[("origin", "vendor"), ("mariadb_series", "11.4")],
+            "https://deb.mariadb.org/11.4/debian",
+        ),
+        ("mariadb", "rocky-9", &[("origin", "vendor")], "https://rpm.mariadb.org/11.8/rhel/9/x86_64"),
+        ("postgresql", "debian-12", &[("origin", "vendor"), ("postgresql_version", "18")], "bookworm-pgdg"),
+        ("redis", "debian-12", &[("origin", "vendor")], "https://packages.redis.io/deb"),
+        (
+            "mongodb",
+            "ubuntu-22.04",
+            &[("mongodb_series", "7.0"), ("huge_pages", "never")],
+            "jammy/mongodb-org/7.0",
+        ),
+        ("cassandra", "ubuntu-24.04", &[("cassandra_series", "4.1")], "\"41x\""),
+    ] {
+        let os = well_known(system).unwrap();
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let request = Request { settings, ..Request::new(&os) };
+        let plan = Library::default().load(name).unwrap().plan(&request).unwrap();
+        let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+        let repositories: Vec<_> = steps.filter(|step| matches!(step, Step::Repository(_))).collect();
+        let text = serde_json::to_string(&repositories).unwrap();
+        assert!(text.contains(wanted) && text.contains("\"url\":\"https://"), "{name} on {system}: {text}");
     }
 }
 
 #[test]
 fn a_database_with_an_agent() {
-    for name in ["mariadb", "postgresql", "redis"] {
+    for name in ["couchdb", "mariadb", "mongodb", "mysql", "postgresql", "redis"] {
         insta::assert_snapshot!(
             format!("{name}-with-agent"),
             render(&plan(name, "debian-12", Some("path:agent.whl")))
@@ -46,7 +184,8 @@ fn a_database_with_an_agent() {
 
 #[test]
 fn checks_of_the_main_recipes() {
-    for name in ["trove-guest", "mariadb", "postgresql", "redis"] {
+    for name in ["trove-guest", "cassandra", "couchdb", "mariadb", "mongodb", "mysql", "postgresql", "redis"]
+    {
         let titles: Vec<_> = plan(name, "debian-12", None).checks.iter().map(Check::title).collect();
         insta::assert_snapshot!(format!("{name}-checks"), titles.join("\n"));
     }
@@ -98,7 +237,8 @@ fn no_recipe_repeats_a_known_defect() {
     for name in embedded() {
         let agent = (name != "common").then_some("pypi");
         for system in SYSTEMS {
-            let json = serde_json::to_string(&plan(&name, system, agent).stages).unwrap();
+            let Some(plan) = planned(&name, system, agent) else { continue };
+            let json = serde_json::to_string(&plan.stages).unwrap();
             for bad in ["http://", "allow-unauthenticated", "apt-key", "octavia", "image-loader", "id_rsa"] {
                 assert!(!json.contains(bad), "{name} on {system}: {bad}");
             }
@@ -175,6 +315,39 @@ fn wrong_recipes_and_their_messages() {
         ("[[file]]\ntext = ''", "x.toml:3: missing key `path`"),
         ("[[packages]]\ninstall = [1]", "x.toml:4: invalid type: integer `1`, expected a string"),
         ("a = ", "x.toml:3: string values must be quoted, expected literal string"),
+        (
+            "[[note]]\ntext = 'n'\nwhen.option = { orgin = 'x' }\n[options.origin]\ndescription = 'd'\ndefault = 'x'",
+            "x.toml:3: there is no option `orgin`; did you mean `origin`?",
+        ),
+        (
+            "[options.series]\ndescription = 'd'\ndefault = '5.7'\nvalues = ['8.4', '9.7']",
+            "option `series` of recipe `x` cannot be `5.7`",
+        ),
+        (
+            "[[unsupported]]\nwhen = { distro = 'debian', release = '12' }\nbecause = 'no packages for {{ os.codename }}'\ninstead = 'i'",
+            "recipe `x` cannot be built so: no packages for bookworm",
+        ),
+        (
+            "[[identity]]\npath = '/var/*'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: path `/var/*` is so wide that parts of the system would be removed",
+        ),
+        (
+            "[[identity]]\npath = 'var/lib/x/y'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: path `var/lib/x/y` is not absolute",
+        ),
+        ("[[identity]]\npath = '/var/lib/x/y'\nwhat = 'w'", "x.toml:3: missing key `renewed`"),
+        (
+            "[[identity]]\npath = ['/srv/x/y', '/srv/x/y']\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: identity /srv/x/y is in this recipe twice",
+        ),
+        (
+            "[[identity]]\npath = '/srv/*x/y*'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:3: path `/srv/*x/y*` is so wide that parts of the system would be removed",
+        ),
+        (
+            "[[file]]\npath = '/srv/x/y1/z'\ntext = ''\n[[identity]]\npath = '/srv/x/y*'\nwhat = 'w'\nrenewed = 'r'",
+            "x.toml:6: identity /srv/x/y* would be removed, and a step makes it: file /srv/x/y1/z (0644 root)",
+        ),
         ("extends = ['comon']", "x.toml:3: there is no recipe `comon`; did you mean `common`?"),
         ("extends = ['../common']", "x.toml:3: there is no recipe `../common`"),
         ("needs = '7 GB'", "x.toml:3: `7 GB` is not a size such as `700 MiB`"),
@@ -215,7 +388,7 @@ fn wrong_recipes_and_their_messages() {
         ("[[packages]]\ninstall = ['-y']", "x.toml:3: `-y` is not a package name"),
         (
             "[[packages]]\nwhen = { distribution = 'x' }",
-            "x.toml:4: unknown key `distribution`; it can be distro, family, release, arch, agent, contract",
+            "x.toml:4: unknown key `distribution`; it can be distro, family, release, arch, agent, contract, option",
         ),
         (
             "[[packages]]\nwhen = { family = 'redhat' }",
@@ -249,7 +422,23 @@ fn wrong_recipes_and_their_messages() {
         ),
         (
             "[[repository]]\nname = 'r'\nurl = 'https://x'\nfingerprint = 'AB'",
-            "x.toml:3: repository r has no `key` and no `key_file`",
+            "x.toml:3: repository r has no `key`, `key_file` or `key_url`",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'https://a'\nkey_file = 'k'\nkey_url = 'https://b'\nfingerprint = 'x'",
+            "x.toml:3: repository r has several of `key`, `key_file` and `key_url`",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'https://a'\nkey_url = 'ftp://b'\nfingerprint = 'x'",
+            "x.toml:3: `ftp://b` is not an http, https or file URL",
+        ),
+        (
+            "[[packages]]\ninstall = ['a']\nenvironment = { LD_PRELOAD = 'x' }",
+            "x.toml:3: `LD_PRELOAD` is not a variable that can be set for packages",
+        ),
+        (
+            "[[packages]]\ninstall = ['a']\nenvironment = { 'A;B' = 'x' }",
+            "x.toml:3: `A;B` is not a variable that can be set for packages",
         ),
         (
             "[[repository]]\nname = 'r'\nurl = 'https://x'\nkey = '-----BEGIN PGP PUBLIC KEY BLOCK-----'\nfingerprint = 'AB'",

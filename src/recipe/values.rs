@@ -48,6 +48,20 @@ pub(super) fn check_names<'a>(
     }
 }
 
+/// Refuses a value that is none of those that the last recipe which lists any allows.
+fn check_value(sources: &[Source], recipe: &str, name: &str, value: &str) -> Result<(), RecipeError> {
+    let settings = sources.iter().rev().filter_map(|source| source.file.options.get(name));
+    match settings.map(|setting| &setting.values).find(|values| !values.is_empty()) {
+        Some(values) if !values.iter().any(|known| known == value) => Err(RecipeError::UnknownValue {
+            recipe: recipe.to_owned(),
+            name: name.to_owned(),
+            value: value.to_owned(),
+            known: values.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 impl Values {
     /// Decides the value of every option: what was set, else what the last recipe that speaks of it says.
     pub(super) fn new(
@@ -63,6 +77,7 @@ impl Values {
             let Some(value) = settings.get(&name).cloned().or(default) else {
                 return Err(RecipeError::Unset { recipe: recipe.to_owned(), name, os: os.label() });
             };
+            check_value(sources, recipe, &name, &value)?;
             options.insert(name, value);
         }
         let values = options.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));

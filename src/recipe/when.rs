@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -29,6 +30,8 @@ pub(super) struct When {
     agent: Option<bool>,
     /// What the recipe that is built promises its agent.
     contract: Option<Contract>,
+    /// Values of the recipe's options: `{ origin = "vendor" }`.
+    option: Option<BTreeMap<String, OneOrMany<String>>>,
 }
 
 /// What conditions are decided by.
@@ -37,6 +40,8 @@ pub(super) struct Situation<'a> {
     pub(super) os: &'a OsRelease,
     pub(super) agent: bool,
     pub(super) contract: Option<Contract>,
+    /// The value of every option.
+    pub(super) options: &'a BTreeMap<String, String>,
 }
 
 impl When {
@@ -50,12 +55,30 @@ impl When {
             && any(&self.arch, |arch| *arch == now.os.arch)
             && self.agent.is_none_or(|agent| agent == now.agent)
             && self.contract.is_none_or(|contract| Some(contract) == now.contract)
+            && self
+                .asked()
+                .all(|(name, values)| now.options.get(name).is_some_and(|value| values.contains(value)))
+    }
+
+    /// An option that it asks for and the recipe does not have.
+    pub(super) fn unknown_option(&self, options: &BTreeMap<String, String>) -> Option<&str> {
+        self.asked().map(|(name, _)| name.as_str()).find(|name| !options.contains_key(*name))
+    }
+
+    fn asked(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
+        self.option.iter().flatten().map(|(name, values)| (name, &values.0))
     }
 }
 
 /// One value, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OneOrMany<T>(Vec<T>);
+
+impl<T> OneOrMany<T> {
+    pub(super) fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -175,12 +198,19 @@ mod tests {
             ("agent = false", false, false, false),
             ("contract = 'classic'", true, true, true),
             ("contract = 'container'", false, false, false),
+            ("option.origin = 'vendor'", true, true, true),
+            ("option.origin = ['vendor', 'x']\nrelease = '12'", true, false, false),
+            ("option = { origin = 'vendor', series = '2' }", false, false, false),
+            ("option.none = 'x'", false, false, false),
         ];
+        let options = [("origin", "vendor"), ("series", "1")];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         for (text, debian, ubuntu, rocky) in cases {
             let when: When = toml::from_str(text).unwrap();
             for (label, wanted) in [("debian-12", debian), ("ubuntu-24.04", ubuntu), ("rocky-9", rocky)] {
                 let os = well_known(label).unwrap();
-                let now = Situation { os: &os, agent: true, contract: Some(Contract::Classic) };
+                let contract = Some(Contract::Classic);
+                let now = Situation { os: &os, agent: true, contract, options: &options };
                 assert_eq!(when.holds(&now), wanted, "{text} on {label}");
             }
         }
@@ -190,7 +220,7 @@ mod tests {
     fn a_release_without_a_number_is_newer_than_all() {
         let mut os = well_known("debian-13").unwrap();
         os.version = "sid".to_owned();
-        let now = Situation { os: &os, agent: false, contract: None };
+        let now = Situation { os: &os, agent: false, contract: None, options: &BTreeMap::new() };
         for (text, wanted) in
             [("release = '>=12'", true), ("release = '12'", false), ("release = '<14'", false)]
         {

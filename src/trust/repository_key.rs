@@ -63,6 +63,7 @@ impl RepositoryKey {
             |problem: String| RepositoryKeyError::Unusable { repository: repository.name.clone(), problem };
         let armoured = match &repository.key {
             Content::Text(text) => text.clone(),
+            Content::Url(_) => return Err(unusable("was not fetched".to_owned())),
             Content::Host { path, sha256, size } => {
                 if *size > KEY_LIMIT {
                     return Err(unusable(format!("is larger than {KEY_LIMIT} bytes")));

@@ -55,7 +55,8 @@ pub fn examine(
             report.results.extend(left.results);
             report.warnings.extend(left.warnings);
             report.results.extend(run_checks(tree, Some(os.family), recipe, further));
-            report.results.extend(sealing(tree, os.family));
+            let rules = plan.map_or(&[][..], |plan| &plan.identities);
+            report.results.extend(sealing(tree, os.family, rules));
             report.warnings.extend(relabels(tree));
         }
         Err(error) => {

@@ -7,6 +7,8 @@ mod agent;
 mod bootable;
 mod checks;
 mod configuration;
+#[cfg(test)]
+mod datastore_tests;
 mod examine;
 mod goss;
 mod labels;

@@ -43,12 +43,15 @@ pub fn tib_path() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tib")), PathBuf::from)
 }
 
-/// `tib` with the shared cache and none of the caller's settings.
+/// `tib` with the shared cache, none of the caller's settings, and the `PATH` that Debian gives to plain users.
 pub fn tib() -> Command {
     let mut command = Command::new(tib_path());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TIB_")) {
         command.env_remove(name);
     }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::split_paths(&path).filter(|directory| !directory.ends_with("sbin"));
+    command.env("PATH", std::env::join_paths(path).unwrap());
     command.env("TIB_CACHE_DIR", cache().join("tib")).env("NO_COLOR", "1");
     // Found out once in a run: a processor that makes no progress costs seconds each time it is tried.
     let starts_appliances = std::thread::current().name().is_some_and(|name| name.contains("appliance_"));

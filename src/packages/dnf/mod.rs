@@ -103,6 +103,23 @@ pub(super) fn version() -> Result<String, DnfError> {
     host::HostDnf::probe().map(|host| host.version)
 }
 
+/// As [`super::published_key`].
+///
+/// # Errors
+/// [`DnfError`].
+pub(super) fn published_key(
+    repository: &str,
+    url: &str,
+    cache: &Cache,
+    offline: bool,
+    control: &Control,
+) -> Result<String, DnfError> {
+    let keys =
+        repositories::Keys { directory: archive::keys(&cache.directory(Bucket::Dnf)), offline, control };
+    // What is no text is no armoured key, which is told with the repository's name when it is looked at.
+    Ok(String::from_utf8_lossy(&keys.fetch(repository, url)?).into_owned())
+}
+
 /// The set of a stage for which there is nothing to do.
 fn nothing() -> PackageSet {
     PackageSet {

@@ -333,7 +333,7 @@ pub(crate) struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn fetch(&self, repository: &str, url: &str) -> Result<Vec<u8>, DnfError> {
+    pub(crate) fn fetch(&self, repository: &str, url: &str) -> Result<Vec<u8>, DnfError> {
         let path = self.directory.join(format!("url-{}", Digest::of(url.as_bytes())));
         let repository = repository.to_owned();
         if self.offline {

@@ -18,20 +18,21 @@ struct Database {
     configuration: [&'static str; 2],
     /// Whether the agent reads it as sections of assignments and puts files of its own into [`CONF_D`].
     sections: bool,
-    user: &'static str,
+    /// Who the data belongs to, on Debian's family and on others.
+    users: [&'static str; 2],
     data: &'static str,
 }
 
 /// Where the agent puts files that MySQL and its kin must read, on every system.
 const CONF_D: &str = "/etc/mysql/conf.d";
 
-const DATABASES: [Database; 3] = [
+const DATABASES: [Database; 7] = [
     Database {
         names: &["mysql", "mariadb", "percona", "pxc"],
         services: &["mysql", "mysqld", "mysql-server", "mariadb"],
         configuration: ["/etc/mysql/my.cnf", "/etc/my.cnf"],
         sections: true,
-        user: "mysql",
+        users: ["mysql", "mysql"],
         data: "/var/lib/mysql",
     },
     Database {
@@ -39,7 +40,7 @@ const DATABASES: [Database; 3] = [
         services: &["postgresql"],
         configuration: ["/etc/postgresql", "/var/lib/postgresql"],
         sections: false,
-        user: "postgres",
+        users: ["postgres", "postgres"],
         data: "/var/lib/postgresql",
     },
     Database {
@@ -47,8 +48,40 @@ const DATABASES: [Database; 3] = [
         services: &["redis-server", "redis"],
         configuration: ["/etc/redis/redis.conf", "/etc/redis.conf"],
         sections: false,
-        user: "redis",
+        users: ["redis", "redis"],
         data: "/var/lib/redis",
+    },
+    Database {
+        names: &["valkey"],
+        services: &["valkey-server", "valkey"],
+        configuration: ["/etc/valkey/valkey.conf"; 2],
+        sections: false,
+        users: ["valkey", "valkey"],
+        data: "/var/lib/valkey",
+    },
+    Database {
+        names: &["mongodb"],
+        services: &["mongodb", "mongod"],
+        configuration: ["/etc/mongod.conf"; 2],
+        sections: false,
+        users: ["mongodb", "mongod"],
+        data: "/var/lib/mongodb",
+    },
+    Database {
+        names: &["cassandra"],
+        services: &["cassandra"],
+        configuration: ["/etc/cassandra/cassandra.yaml", "/etc/cassandra/default.conf/cassandra.yaml"],
+        sections: false,
+        users: ["cassandra", "cassandra"],
+        data: "/var/lib/cassandra",
+    },
+    Database {
+        names: &["couchdb"],
+        services: &["couchdb"],
+        configuration: ["/etc/couchdb/local.ini"; 2],
+        sections: false,
+        users: ["couchdb", "couchdb"],
+        data: "/var/lib/couchdb",
     },
 ];
 
@@ -58,7 +91,8 @@ pub(crate) fn check(tree: &mut dyn Tree, datastore: &str, family: Family) -> Rep
     let Some(database) = DATABASES.iter().find(|database| database.names.contains(&datastore)) else {
         return part;
     };
-    let configuration = database.configuration[usize::from(family != Family::Debian)];
+    let other = usize::from(family != Family::Debian);
+    let configuration = database.configuration[other];
     part.check(
         format!("the agent finds the service of {datastore}"),
         service(tree, database),
@@ -73,7 +107,7 @@ pub(crate) fn check(tree: &mut dyn Tree, datastore: &str, family: Family) -> Rep
     );
     part.check(
         format!("the data of {datastore} is where the agent mounts its volume"),
-        data(tree, database),
+        data(tree, database, database.users[other]),
         "the agent moves this directory's content to the volume, as its owner",
         "install the database with its data directory in this place",
     );
@@ -169,14 +203,14 @@ fn reads_conf_d(tree: &mut dyn Tree, path: &str, depth: usize) -> Result<bool, R
     Ok(false)
 }
 
-fn data(tree: &mut dyn Tree, database: &Database) -> Found {
-    let owner = uid_of(&users(tree)?, database.user);
+fn data(tree: &mut dyn Tree, database: &Database, user: &str) -> Found {
+    let owner = uid_of(&users(tree)?, user);
     Ok(match optional(tree.stat(database.data.as_bytes()))? {
         None => Some(format!("{} does not exist", database.data)),
         Some(stat) if stat.kind != FileKind::Directory => Some(format!("{} is no directory", database.data)),
-        _ if owner.is_none() => Some(format!("there is no user {}", database.user)),
+        _ if owner.is_none() => Some(format!("there is no user {user}")),
         Some(stat) if owner != Some(stat.uid) => {
-            Some(format!("{} belongs to uid {}, not to {}", database.data, stat.uid, database.user))
+            Some(format!("{} belongs to uid {}, not to {user}", database.data, stat.uid))
         }
         Some(_) => None,
     })

@@ -28,6 +28,12 @@ use crate::report::CheckResult;
 
 use super::part::{self, ReportPart};
 
+/// What an agent expects of a datastore, alone.
+#[cfg(test)]
+pub(super) fn datastore_findings(tree: &mut dyn Tree, name: &str, family: Family) -> Vec<CheckResult> {
+    classic::check(tree, name, family).results
+}
+
 /// What is known of an image beside its files.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {

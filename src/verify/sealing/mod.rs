@@ -6,7 +6,8 @@ mod rules;
 use crate::disk::Tree;
 use crate::distro::Family;
 use crate::os::ReadError;
-use crate::os::files::show;
+use crate::os::files::{glob, show};
+use crate::recipe::IdentityRule;
 use crate::report::{self, CheckGroup, CheckResult};
 
 /// Stands in every file that exists only while an image is built (proxy settings, scaffolding). The gate fails
@@ -16,16 +17,27 @@ pub const BUILD_MARKER: &str = "tib: build only";
 /// Leftovers named in a result; the rest is counted.
 const SHOWN: usize = 5;
 
-/// Looks for everything that must not be left in an image of this family. One result for each kind of leftover.
-pub fn sealing(tree: &mut dyn Tree, family: Family) -> Vec<CheckResult> {
-    rules::RULES
+/// Looks for everything that must not be left in an image of this family, and what `identities` of its recipe add to that. One
+/// result for each kind of leftover.
+pub fn sealing(tree: &mut dyn Tree, family: Family, identities: &[IdentityRule]) -> Vec<CheckResult> {
+    let always = rules::RULES
         .iter()
         .filter(|rule| rule.families.is_empty() || rule.families.contains(&family))
         .map(|rule| {
             let found = rule.search.run(tree).map(|paths| summary(&paths));
             CheckResult::new(CheckGroup::Sealing, rule.title, found).why(rule.why).fix(rule.fix)
         })
-        .collect()
+        .collect::<Vec<_>>();
+    let of_recipe = identities.iter().map(|rule| identity(tree, rule));
+    always.into_iter().chain(of_recipe).collect()
+}
+
+/// What the recipe says is one instance's. Anything counts, also an empty file: there may be programs for which it is one.
+fn identity(tree: &mut dyn Tree, rule: &IdentityRule) -> CheckResult {
+    let found = glob(tree, rule.path.as_bytes()).map(|paths| summary(&paths)).map_err(ReadError::from);
+    CheckResult::new(CheckGroup::Sealing, format!("{} is taken out ({})", rule.what, rule.path), found)
+        .why("instances would share it, as the recipe says")
+        .fix(&format!("remove it; {}", rule.renewed))
 }
 
 fn summary(found: &[Vec<u8>]) -> Option<String> {

@@ -29,7 +29,11 @@ fn sealed() -> MemTree {
 }
 
 fn failures(tree: &MemTree, family: Family) -> Vec<(String, String)> {
-    sealing(&mut tree.clone(), family)
+    failures_with(tree, family, &[])
+}
+
+fn failures_with(tree: &MemTree, family: Family, rules: &[IdentityRule]) -> Vec<(String, String)> {
+    sealing(&mut tree.clone(), family, rules)
         .into_iter()
         .filter_map(|result| match result.outcome {
             Outcome::Passed => None,
@@ -64,6 +68,30 @@ fn every_identity_is_found() {
             assert_eq!(failures(&sealed().file(identity.paths[0], instead.text), Family::Debian), []);
         }
     }
+}
+
+#[test]
+fn what_the_recipe_says_is_one_instances_is_found_in_its_words() {
+    let rule = |path: &str| IdentityRule {
+        path: path.to_owned(),
+        what: "the server's UUID".to_owned(),
+        renewed: "mysqld writes a new one when it starts".to_owned(),
+    };
+    let tree = sealed().file("/srv/db/auto.cnf", "").dir("/srv/db/node").link("/srv/db/.id", "/nowhere");
+    for (path, found) in [
+        ("/srv/db/auto.cnf", Some("/srv/db/auto.cnf")),
+        ("/srv/db/nod?", Some("/srv/db/node")),
+        ("/srv/db/*d", Some("/srv/db/.id")),
+        ("/srv/db/*", Some("/srv/db/.id, /srv/db/auto.cnf, /srv/db/node")),
+        ("/srv/db/other", None),
+    ] {
+        let wanted =
+            found.map(|found| (format!("the server's UUID is taken out ({path})"), found.to_owned()));
+        let failures = failures_with(&tree, Family::Debian, &[rule(path)]);
+        assert_eq!(failures, wanted.into_iter().collect::<Vec<_>>(), "{path}");
+    }
+    let result = identity(&mut tree.clone(), &rule("/srv/db/auto.cnf"));
+    assert_eq!(result.fix.as_deref(), Some("remove it; mysqld writes a new one when it starts"));
 }
 
 #[test]

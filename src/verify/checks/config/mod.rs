@@ -11,6 +11,7 @@ use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
 use crate::os::files::{glob, is_masked};
 
+#[cfg(any(test, fuzzing, debug_assertions))]
 pub(super) use lines::assignments;
 use lines::folded;
 use program::{Program, Reading};

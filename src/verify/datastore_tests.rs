@@ -1,0 +1,223 @@
+//! What the recipes of databases promise, one by one: on the files that the packages standing in for vendors' bring
+//! (`tests/standins/data`) a recipe's steps make its checks pass, and each step that is left out makes one fail that names it.
+
+use std::collections::BTreeMap;
+
+use super::agent::datastore_findings;
+use super::{run_checks, sealing};
+use crate::check::ServiceState;
+use crate::distro::{Family, well_known};
+use crate::os::testing::MemTree;
+use crate::recipe::{Content, Library, Plan, Request, StageName, Step};
+use crate::report::{CheckResult, Outcome};
+
+/// Recipes, and the user and the data directory that their packages make.
+const RECIPES: [(&str, &str, &str); 6] = [
+    ("mysql", "mysql", "/var/lib/mysql"),
+    ("percona", "mysql", "/var/lib/mysql"),
+    ("pxc", "mysql", "/var/lib/mysql"),
+    ("mongodb", "mongodb", "/var/lib/mongodb"),
+    ("cassandra", "cassandra", "/var/lib/cassandra"),
+    ("couchdb", "couchdb", "/var/lib/couchdb"),
+];
+/// What the vendor's packages bring just so, and other packages for which the recipe is do not.
+const BROUGHT: [(&str, &str); 4] = [
+    ("mysql", "/etc/mysql/mysql.conf.d"),
+    ("percona", "/etc/mysql/mysql.conf.d"),
+    ("pxc", "/etc/mysql/mysql.conf.d"),
+    ("mongodb", "/var/lib/mongodb"),
+];
+const UID: u32 = 105;
+const AGENT: u32 = 1000;
+
+fn plan(name: &str) -> Plan {
+    let os = well_known("debian-12").unwrap();
+    Library::default().load(name).unwrap().plan(&Request::new(&os)).unwrap()
+}
+
+fn uid(owner: &str) -> u32 {
+    match owner {
+        "root" => 0,
+        "ubuntu" => AGENT,
+        _ => UID,
+    }
+}
+
+/// The files of the packages, and the effects of their scripts that checks are about.
+fn packages(name: &str, user: &str, data: &str) -> MemTree {
+    let path = format!("{}/tests/standins/data/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = fs_err::read_to_string(path).unwrap();
+    let known: BTreeMap<String, toml::Value> = toml::from_str(&text).unwrap();
+    let mut tree = MemTree::new()
+        .link("/lib", "usr/lib")
+        .link("/bin", "usr/bin")
+        .file(
+            "/etc/passwd",
+            format!("root:x:0:0::/root:/bin/sh\n{user}:x:{UID}:{UID}::/:/bin/false\nubuntu:x:{AGENT}:{AGENT}::/home/ubuntu:/bin/sh\n"),
+        )
+        .file("/etc/group", format!("root:x:0:\n{user}:x:{UID}:\nubuntu:x:{AGENT}:\n"));
+    for package in known["package"].as_array().unwrap() {
+        for (path, file) in package.get("file").and_then(toml::Value::as_table).into_iter().flatten() {
+            tree = tree.file(path, file["text"].as_str().unwrap());
+        }
+        for path in package.get("directories").and_then(toml::Value::as_array).into_iter().flatten() {
+            tree = tree.dir(path.as_str().unwrap());
+        }
+    }
+    if user == "mysql" {
+        tree = tree.link("/etc/mysql/my.cnf", "mysql.cnf");
+    }
+    for directory in [data.to_owned(), format!("/var/log/{user}")] {
+        tree = tree.dir(&directory).access(&directory, 0o755, UID, UID);
+    }
+    tree
+}
+
+/// Does a step to a tree, as the engine would.
+fn apply(tree: MemTree, step: &Step) -> MemTree {
+    match step {
+        Step::Directory { path, mode, owner, group } => {
+            tree.dir(path).access(path, *mode, uid(owner), uid(group))
+        }
+        Step::File(file) => {
+            let Content::Text(text) = &file.content else { panic!("{step:?}") };
+            tree.file(&file.path, text).access(&file.path, file.mode, uid(&file.owner), uid(&file.group))
+        }
+        Step::Link { path, target } => tree.link(path, target),
+        Step::Apparmor(step) => {
+            let path = format!("/etc/apparmor.d/local/{}", step.profile);
+            tree.file(&path, step.local.as_deref().unwrap_or_default())
+        }
+        Step::Service(service) => state(tree, &service.unit, service.state),
+        // What it takes out is what the packages would have left: `scripted` has that.
+        _ => tree,
+    }
+}
+
+fn state(tree: MemTree, unit: &str, state: ServiceState) -> MemTree {
+    let link = format!("/etc/systemd/system/multi-user.target.wants/{unit}");
+    match state {
+        ServiceState::Enabled => tree.link(&link, &format!("/usr/lib/systemd/system/{unit}")),
+        ServiceState::Disabled => tree,
+        ServiceState::Masked => tree.link(&format!("/etc/systemd/system/{unit}"), "/dev/null"),
+    }
+}
+
+/// What is there if a script of the recipe does not run, and the path that a check then names.
+fn scripted(tree: MemTree, purpose: &str) -> (MemTree, &'static str) {
+    match purpose {
+        "leave Cassandra to its unit" => (tree, "/etc/init.d/cassandra"),
+        "leave the cookie of CouchDB to its instances" => {
+            let path = "/opt/couchdb/etc/vm.args";
+            (tree.file(path, "-name couchdb@127.0.0.1\n-setcookie monster\n"), path)
+        }
+        other => panic!("nothing is known of the script `{other}`"),
+    }
+}
+
+/// The recipe's tree, with all steps but one.
+fn tree(plan: &Plan, (name, user, data): (&str, &str, &str), without: Option<&Step>) -> MemTree {
+    let mut tree = packages(name, user, data);
+    for step in steps(plan) {
+        if without == Some(step) {
+            // The packages leave a unit in the other state.
+            if let Step::Service(service) = step
+                && service.state != ServiceState::Enabled
+            {
+                tree = state(tree, &service.unit, ServiceState::Enabled);
+            }
+            continue;
+        }
+        tree = apply(tree, step);
+    }
+    let has_script = |purpose: &str| {
+        let mut scripts = steps(plan).filter(|step| without != Some(*step));
+        scripts.any(|step| matches!(step, Step::Script(script) if script.purpose == purpose))
+    };
+    if has_script("leave Cassandra to its unit") { tree.without("/etc/init.d/cassandra") } else { tree }
+}
+
+fn steps(plan: &Plan) -> impl Iterator<Item = &Step> {
+    let of_datastore = plan.stages.iter().filter(|stage| stage.name == StageName::Datastore);
+    of_datastore.flat_map(|stage| &stage.steps)
+}
+
+/// The checks of the plan that fail, and of what an agent expects.
+fn failures(plan: &Plan, tree: &MemTree, name: &str) -> Vec<String> {
+    let mut tree = tree.clone();
+    let mut results = run_checks(&mut tree, Some(Family::Debian), &plan.checks, &[]);
+    results.extend(datastore_findings(&mut tree, name, Family::Debian));
+    let failed = |result: &CheckResult| !matches!(result.outcome, Outcome::Passed);
+    results
+        .into_iter()
+        .filter(failed)
+        .map(|result| format!("{}: {:?}", result.title, result.outcome))
+        .collect()
+}
+
+/// What a step is about, as checks name it.
+fn subject(step: &Step) -> Option<String> {
+    match step {
+        Step::Directory { path, .. } | Step::Link { path, .. } => Some(path.clone()),
+        Step::File(file) => Some(file.path.clone()),
+        Step::Service(service) => Some(service.unit.clone()),
+        Step::Apparmor(step) => Some(format!("/etc/apparmor.d/local/{}", step.profile)),
+        _ => None,
+    }
+}
+
+#[test]
+fn each_path_and_unit_that_a_recipe_leaves_out_fails_a_check_that_names_it() {
+    for recipe in RECIPES {
+        let plan = plan(recipe.0);
+        let whole = failures(&plan, &tree(&plan, recipe, None), recipe.0);
+        let subjects: Vec<_> = steps(&plan).filter_map(subject).collect();
+        for failure in &whole {
+            assert!(!subjects.iter().any(|subject| failure.contains(subject)), "{}: {failure}", recipe.0);
+        }
+        let mut tried = 0;
+        for step in steps(&plan) {
+            let (tree, subject) = match step {
+                Step::Script(script) => {
+                    let (tree, path) = scripted(tree(&plan, recipe, Some(step)), &script.purpose);
+                    (tree, path.to_owned())
+                }
+                _ => match subject(step) {
+                    Some(subject) => (tree(&plan, recipe, Some(step)), subject),
+                    None => continue,
+                },
+            };
+            if BROUGHT.contains(&(recipe.0, &subject)) {
+                continue;
+            }
+            let failed = failures(&plan, &tree, recipe.0);
+            let new = failed.iter().find(|failure| !whole.contains(failure) && failure.contains(&subject));
+            assert!(new.is_some(), "{}: without `{}` nothing fails:\n{failed:#?}", recipe.0, step.summary());
+            tried += 1;
+        }
+        assert!(tried > 3, "{}: {tried}", recipe.0);
+    }
+}
+
+#[test]
+fn each_identity_that_is_left_is_found_by_its_name() {
+    for recipe in RECIPES {
+        let plan = plan(recipe.0);
+        assert!(!plan.identities.is_empty(), "{}", recipe.0);
+        let found = |tree: &MemTree| -> Vec<String> {
+            let results = sealing(&mut tree.clone(), Family::Debian, &plan.identities);
+            let failed = |result: &CheckResult| !matches!(result.outcome, Outcome::Passed);
+            results.into_iter().filter(failed).map(|result| result.title).collect()
+        };
+        let whole = tree(&plan, recipe, None);
+        assert_eq!(found(&whole), [""; 0], "{}", recipe.0);
+        for rule in &plan.identities {
+            let left = found(&whole.clone().file(&rule.path.replace(['*', '?'], "x"), "left"));
+            assert!(
+                left.contains(&format!("{} is taken out ({})", rule.what, rule.path)),
+                "{}: {left:?}",
+                rule.path
+            );
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `docs/datastores.md` says which database was planned, built and booted on which system. Its tables are made of
+//! `tests/standins/matrix.toml`, and that is held against the recipes and the tests that see it.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::run_tib;
+use fs_err as fs;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Matrix {
+    systems: Vec<String>,
+    datastore: Vec<Datastore>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Datastore {
+    name: String,
+    /// One word or two for each system.
+    offered: Vec<String>,
+    /// With packages of which kind.
+    #[serde(default)]
+    built: BTreeMap<String, Packages>,
+    #[serde(default)]
+    booted: Vec<String>,
+    source: String,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Packages {
+    Real,
+    StandIn,
+}
+
+fn matrix() -> Matrix {
+    toml::from_str(&fs::read_to_string("tests/standins/matrix.toml").unwrap()).unwrap()
+}
+
+impl Datastore {
+    fn state(&self, system: &str) -> &'static str {
+        let is_booted = self.booted.iter().any(|booted| booted == system);
+        match self.built.get(system) {
+            Some(Packages::Real) if is_booted => "booted",
+            Some(Packages::Real) => "built",
+            Some(Packages::StandIn) => "built with stand-ins",
+            None if is_planned(&self.name, system) => "planned",
+            None => "refused",
+        }
+    }
+}
+
+fn is_planned(name: &str, system: &str) -> bool {
+    let shown = run_tib(["recipe", "show", name, "--os", system]);
+    match shown.code {
+        Some(0) => true,
+        Some(3)
+            if shown.stderr.contains("cannot be built so") || shown.stderr.contains("does not support") =>
+        {
+            false
+        }
+        _ => panic!("{name} on {system}: {}", shown.stderr),
+    }
+}
+
+/// The tables of the page.
+fn tables(matrix: &Matrix) -> String {
+    let table = |title: &str, cell: &dyn Fn(&Datastore, usize) -> String| {
+        let mut text = format!(
+            "| {title} | {} |\n|---|{}\n",
+            matrix.systems.join(" | "),
+            "---|".repeat(matrix.systems.len())
+        );
+        for datastore in &matrix.datastore {
+            let cells: Vec<_> = (0..matrix.systems.len()).map(|at| cell(datastore, at)).collect();
+            text.push_str(&format!("| `{}` | {} |\n", datastore.name, cells.join(" | ")));
+        }
+        text
+    };
+    let seen = table("what was seen", &|datastore, at| datastore.state(&matrix.systems[at]).to_owned());
+    let offered = table("who has packages", &|datastore, at| datastore.offered[at].clone());
+    let sources: String = matrix
+        .datastore
+        .iter()
+        .map(|datastore| format!("| `{}` | {} |\n", datastore.name, datastore.source))
+        .collect();
+    format!("{seen}\n{offered}\n| looked up | where, when |\n|---|---|\n{sources}")
+}
+
+#[test]
+fn the_page_is_what_the_recipes_and_the_tests_say() {
+    let page = fs::read_to_string("docs/datastores.md").unwrap();
+    let tables = tables(&matrix());
+    assert!(page.contains(&tables), "docs/datastores.md must have:\n{tables}");
+}
+
+#[test]
+fn whatever_was_seen_has_a_test_that_sees_it() {
+    let test =
+        |file: &str, name: &str| fs::read_to_string(file).unwrap().contains(&format!("\nfn {name}() {{\n"));
+    for datastore in matrix().datastore {
+        let name = &datastore.name;
+        for (system, packages) in &datastore.built {
+            assert_eq!(system, "debian-12", "{name}: no test builds on other systems");
+            let (file, prefix) = match packages {
+                Packages::Real => ("tests/e2e_images.rs", "appliance_image"),
+                Packages::StandIn => ("tests/e2e_datastores.rs", "appliance_standin"),
+            };
+            assert!(test(file, &format!("{prefix}_{name}")), "{name}: {file} builds no image of it");
+        }
+        for system in &datastore.booted {
+            assert!(
+                datastore.built.get(system) == Some(&Packages::Real),
+                "{name} was booted on {system} unbuilt"
+            );
+            let boots = fs::read_to_string("tests/e2e_boot.rs").unwrap();
+            assert!(boots.contains(&format!("\"{name}\"")), "{name}: no test boots it");
+        }
+    }
+}
+
+/// A vendor that is known to have nothing is not asked, and where there is a plan somebody is known to have packages.
+#[test]
+fn plans_are_made_where_somebody_has_packages() {
+    let matrix = matrix();
+    for datastore in &matrix.datastore {
+        assert_eq!(datastore.offered.len(), matrix.systems.len(), "{}", datastore.name);
+        for (system, offered) in matrix.systems.iter().zip(&datastore.offered) {
+            let is_known = !["none", "unknown"].contains(&offered.as_str());
+            assert_eq!(
+                is_planned(&datastore.name, system),
+                is_known,
+                "{} on {system}: {offered}",
+                datastore.name
+            );
+            for word in offered.split(", ") {
+                assert!(["distribution", "vendor", "none", "unknown"].contains(&word), "{word}");
+            }
+        }
+    }
+}
