@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from testbed import archive, image, repository, state
@@ -21,6 +22,8 @@ from testbed.variant import Variant
 HERE = Path(__file__).resolve().parent
 DIST = ".el9"
 PAYLOAD = "w1.zstdio"
+# Programs that have no part in the packages.
+IMAGE_ONLY = ("disk.py", "image.py", "inside.py", "repository.py", "variant.py", "database.py")
 
 
 def main() -> None:
@@ -48,32 +51,30 @@ def main() -> None:
 
 def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say: object) -> None:
     assert callable(say)
-    packages = archive.Archive(cache / "debian")
-    if not (cache / "debian.done").exists():
-        packages = archive.fetch(cache / "debian")
-        (cache / "debian.done").touch()
+    debian = cache / "debian"
+    packages = archive.Archive(debian)
+    inputs = digest(*packages.inputs)
+    if stale(debian, inputs, keep=True):
+        packages = archive.fetch(debian)
+        done(debian, inputs)
     say("Debian's packages are there")
-    rpms, work = cache / "rpms", cache / "work"
-    if not (cache / "rpms.done").exists():
-        for directory in (rpms, work):
-            directory.mkdir(exist_ok=True)
-        converter = Converter(naming, DIST, PAYLOAD, rpms, work)
-        largest_first = sorted(packages.debs, key=lambda path: -path.stat().st_size)
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            converted = list(pool.map(partial(named, converter), largest_first))
-        say("packages are converted")
-        made = [(name, path) for name, path in converted if path is not None]
-        made += states(packages, naming, rpms, work)
-        key.sign_packages([path for _, path in made])
-        in_guest = packages.installed() | {"setup", "testbed-configured"}
-        names = [path.name for name, path in made if name in in_guest]
-        (cache / "guest.list").write_text("".join(f"{name}\n" for name in names))
-        (cache / "rpms.done").touch()
+    rpms = cache / "rpms"
+    sources = [path.read_bytes() for path in sorted((HERE / "testbed").glob("*.py")) if path.name not in IMAGE_ONLY]
+    inputs = digest(inputs.encode(), (HERE / "names.toml").read_bytes(), *sources)
+    if stale(rpms, inputs):
+        guest_names = convert(packages, naming, rpms, cache, key, say)
+        (cache / "guest.list").write_text("".join(f"{name}\n" for name in guest_names))
+        done(rpms, inputs)
         say("packages are signed")
     guest = [rpms / name for name in (cache / "guest.list").read_text().split()]
     (cache / "key.asc").write_text(key.public())
     place = cache / variant.key
-    place.mkdir(exist_ok=True)
+    every = [path.read_bytes() for path in sorted(HERE.rglob("*")) if path.suffix in (".py", ".toml", ".yaml")]
+    inputs = digest(inputs.encode(), variant.key.encode(), url.encode(), *every)
+    if not stale(place, inputs):
+        say(f"{place}/image.qcow2 is there")
+        return
+    place.mkdir()
     with tempfile.TemporaryDirectory(dir=cache, prefix="image-") as image_directory:
         here = Path(image_directory)
         root = here / "release"
@@ -81,26 +82,86 @@ def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say
         release = variant.release(url, key.public(), root).build(root, place, here, PAYLOAD)
         key.sign_packages([release])
         others = [path for path in rpms.glob("*.rpm") if path not in guest]
-        repository.make(place / "repository" / variant.repositories[0], [*guest, release], key)
-        repository.make(
-            place / "repository" / variant.repositories[1], others, key, (HERE / "modules.yaml").read_text()
-        )
+        base, *more = variant.repositories
+        modules = (HERE / "modules.yaml").read_text() if variant.modular else None
+        repository.make(place / "repository" / base, [*guest, release], key)
+        # What the guest does not consist of is in the second; real systems' others are without interest here.
+        repository.make(place / "repository" / more[0], others, key, modules)
+        for name in more[1:]:
+            repository.make(place / "repository" / name, [], key)
         say("repositories are made")
-        kernel = next(path for path in guest if path.name.startswith("kernel-core-"))
         first = [path for path in guest if path.name.startswith(("setup-", "base-files-"))]
-        query = ["rpm", "-qp", "--qf", "[%{FILENAMES}\n]", str(kernel)]
-        listed = subprocess.run(query, check=True, capture_output=True, text=True).stdout.splitlines()
-        version = next(one.removeprefix("/boot/vmlinuz-") for one in listed if one.startswith("/boot/vmlinuz-"))
         parts = image.Parts(
-            first, [path for path in [*guest, release] if path not in first], version, cache / "key.asc"
+            first, [path for path in [*guest, release] if path not in first], kernel(guest), cache / "key.asc"
         )
         output = place / "image.qcow2"
         image.make(variant, parts, here, output)
+    done(place, inputs)
     say(f"{output} is made")
 
 
-def named(converter: Converter, path: Path) -> tuple[str, Path | None]:
-    return Deb.open(path).name, converter.convert(path)
+def convert(packages: archive.Archive, naming: Naming, rpms: Path, cache: Path, key: Key, say: object) -> list[str]:
+    """Makes all RPMs and signs them. Returns the names of those that the guest consists of."""
+    assert callable(say)
+    configured = state.Configured.read(packages.directory)
+    rpms.mkdir()
+    with tempfile.TemporaryDirectory(dir=cache, prefix="rpms-") as directory:
+        work = Path(directory)
+        converter = Converter(naming, DIST, PAYLOAD, rpms, work, configured)
+        largest_first = sorted(packages.debs, key=lambda path: -path.stat().st_size)
+        with ProcessPoolExecutor(os.cpu_count(), initializer=_start, initargs=(converter,)) as pool:
+            converted = list(pool.map(_convert, largest_first))
+        say("packages are converted")
+        made = [(name, path) for name, paths in converted for path in paths]
+        made += states(packages, naming, rpms, work)
+    key.sign_packages([path for _, path in made])
+    in_guest = packages.installed() | {"setup", "testbed-configured"}
+    return [path.name for name, path in made if name in in_guest]
+
+
+_converter: Converter
+
+
+def _start(converter: Converter) -> None:
+    """Gives a process its converter, once: it knows every path of the configured system."""
+    global _converter
+    _converter = converter
+
+
+def _convert(path: Path) -> tuple[str, list[Path]]:
+    return Deb.open(path).name, _converter.convert(path)
+
+
+def digest(*inputs: bytes) -> str:
+    """What stands for all inputs."""
+    found = hashlib.sha256()
+    for one in inputs:
+        found.update(hashlib.sha256(one).digest())
+    return found.hexdigest()
+
+
+def stale(directory: Path, inputs: str, keep: bool = False) -> bool:
+    """Whether a directory has to be made; takes away what other inputs, or half a run, have left, unless told."""
+    stamp = directory.with_name(f"{directory.name}.done")
+    if stamp.exists() and stamp.read_text() == inputs:
+        return False
+    stamp.unlink(missing_ok=True)
+    if not keep and directory.exists():
+        shutil.rmtree(directory)
+    return True
+
+
+def done(directory: Path, inputs: str) -> None:
+    """Says that a directory is whole."""
+    directory.with_name(f"{directory.name}.done").write_text(inputs)
+
+
+def kernel(guest: list[Path]) -> str:
+    """The version of the guest's kernel."""
+    package = next(path for path in guest if path.name.startswith("kernel-core-"))
+    query = ["rpm", "-qp", "--qf", "[%{FILENAMES}\n]", str(package)]
+    listed = subprocess.run(query, check=True, capture_output=True, text=True).stdout.splitlines()
+    return next(one.removeprefix("/boot/vmlinuz-") for one in listed if one.startswith("/boot/vmlinuz-"))
 
 
 def states(packages: archive.Archive, naming: Naming, rpms: Path, work: Path) -> list[tuple[str, Path]]:

@@ -62,6 +62,7 @@ OFFERED = [
     "mariadb-backup",
     "mariadb-client",
     "mariadb-server",
+    "netavark",
     "podman",
     "postgresql-15",
     "postgresql-client-15",
@@ -87,6 +88,11 @@ class Archive:
     def state(self) -> Path:
         """What the maintainer scripts have made, as a tar archive."""
         return self.directory / "state.tar"
+
+    @property
+    def inputs(self) -> list[bytes]:
+        """What the archive is made of: another program or list makes another archive."""
+        return [HOOK.read_bytes(), Path(__file__).read_bytes()]
 
     def installed(self) -> frozenset[str]:
         """Debian's names of the packages in the guest."""

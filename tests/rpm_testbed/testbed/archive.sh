@@ -2,11 +2,16 @@
 set -eu
 root=$1 out=$2; shift 2
 APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -y --no-install-recommends --download-only install "$@"
-mkdir -p "$out"/debs
+# Whoever calls this may not remove what the namespace's root has made.
+rm -rf "$out"/debs
+mkdir "$out"/debs
 cp "$root"/var/cache/apt/archives/*.deb "$out"/debs/
 cd "$root"
 cat var/lib/dpkg/info/*.list | sed -E 's,^/(bin|sbin|lib|lib32|lib64|libx32)/,/usr/\1/,' | sort -u >"$out"/owned
 find . -xdev -mindepth 1 \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./var/lib/dpkg -o -path ./var/cache -o -path ./var/lib/apt -o -path ./tmp -o -path ./var/log \) -prune -o -print | sed 's/^\.//' | sort >"$out"/all
 comm -23 "$out"/all "$out"/owned >"$out"/unowned
 sed 's/^/./' "$out"/unowned | tar --no-recursion --numeric-owner -cf "$out"/state.tar -T -
+# What maintainer scripts have made of the files that packages hold: directories into links, owners, modes, capabilities.
+find . -xdev -mindepth 1 -printf '%P\0%y\0%m\0%U\0%G\0%l\0' >"$out"/attributes
+getcap -r . 2>/dev/null >"$out"/capabilities
 cp var/lib/dpkg/status "$out"/status

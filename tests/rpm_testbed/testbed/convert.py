@@ -6,12 +6,15 @@ import os
 import shutil
 import tarfile
 import tempfile
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from testbed import scriptlets
-from testbed.debian import Deb, Relation, Version
-from testbed.naming import UNITS, Naming
+from testbed.debian import Deb, Relation, Version, merged
+from testbed.naming import UNITS, Naming, is_below
 from testbed.spec import Entry, Rpm
+from testbed.state import Configured
 
 # RPM's word for each of Debian's operators.
 _OPERATORS = {"<<": "<", "<=": "<=", "=": "=", ">=": ">=", ">>": ">"}
@@ -22,27 +25,32 @@ _ANY_REBUILD = "+b+~"
 class Converter:
     """Makes RPMs of packages. `dist` is what each release ends with, such as `.el9`; `payload` as RPM names it."""
 
-    def __init__(self, naming: Naming, dist: str, payload: str, output: Path, work: Path) -> None:
+    def __init__(
+        self, naming: Naming, dist: str, payload: str, output: Path, work: Path, configured: Configured | None = None
+    ) -> None:
         self.naming = naming
         self.dist = dist
         self.payload = payload
         self.output = output
         self.work = work
+        self.configured = configured or Configured({})
 
-    def convert(self, path: Path) -> Path | None:
-        """Makes the RPM of a Debian package; None for one that the system is to be without."""
+    def convert(self, path: Path) -> list[Path]:
+        """Makes the RPMs of a Debian package, its main one first; none of one that the system is to be without."""
         deb = Deb.open(path)
         if deb.name in self.naming.dropped:
-            return None
+            return []
         with tempfile.TemporaryDirectory(dir=self.work) as directory:
             work = Path(directory)
             root = work / "root"
             root.mkdir()
             rpm = self.describe(deb)
-            rpm.entries = Files(self.naming, deb, root).unpack()
-            rpm.scriptlets = scriptlets.of(self.naming.extra(deb.name), rpm.entries, root)
+            rpm.entries = Files(self.naming, deb, root, self.configured).unpack()
+            extra = self.naming.extra(deb.name)
+            all_rpms = [rpm, *split(rpm, extra.split)]
+            rpm.scriptlets = scriptlets.of(extra, rpm.entries, root)
             os.environ["SOURCE_DATE_EPOCH"] = str(int(path.stat().st_mtime))
-            return rpm.build(root, self.output, work, self.payload)
+            return [one.build(root, self.output, work, self.payload) for one in all_rpms]
 
     def describe(self, deb: Deb) -> Rpm:
         """What a package says of itself, without its files."""
@@ -97,14 +105,33 @@ class Converter:
         return f"{relation.name} {operator} {version.rpm(self.dist if operator in ('=', '<=', '>') else '')}"
 
 
+def split(rpm: Rpm, parts: dict[str, list[str]]) -> list[Rpm]:
+    """Takes files out of a package that Red Hat has in others: patterns of their paths by the other's name."""
+    made = []
+    for name, patterns in parts.items():
+        taken = [one for one in rpm.entries if any(fnmatchcase(one.path, pattern) for pattern in patterns)]
+        if not taken:
+            raise RuntimeError(f"{rpm.name} has no file that fits {', '.join(patterns)}")
+        rpm.entries = [one for one in rpm.entries if one not in taken]
+        version = f"{rpm.epoch}:{rpm.version}" if rpm.epoch else rpm.version
+        requires = [f"{rpm.name} = {version}-{rpm.release}"]
+        other = replace(rpm, name=name, entries=taken, requires=requires, recommends=[], suggests=[], provides=[])
+        made.append(replace(other, conflicts=[], obsoletes=[], scriptlets={}, partial=True))
+        rpm.partial = True
+    return made
+
+
 class Files:
     """The files of a package, as they are unpacked below `root`."""
 
-    def __init__(self, naming: Naming, deb: Deb, root: Path) -> None:
+    def __init__(self, naming: Naming, deb: Deb, root: Path, configured: Configured) -> None:
         self.naming = naming
         self.deb = deb
         self.root = root
         self.extra = naming.extra(deb.name)
+        self.configured = configured
+        # Directories of the package that are links in the configured system.
+        self.linked: list[str] = []
         self.entries: dict[str, Entry] = {}
 
     def unpack(self) -> list[Entry]:
@@ -122,7 +149,15 @@ class Files:
         path = self.naming.path(original)
         if path is None or path == "/" or not self._wanted(path):
             return
+        if is_below(path, tuple(self.linked)):
+            return
         place = self._place(path)
+        now = self.configured.get(merged(original) or "")
+        if member.isdir() and now is not None and now.target is not None:
+            self.linked.append(path)
+            place.symlink_to(now.target)
+            self.entries[path] = Entry(path, 0o777, link=True)
+            return
         if member.isdir():
             place.mkdir(exist_ok=True)
         elif member.issym():
@@ -143,10 +178,15 @@ class Files:
             os.utime(place, (member.mtime, member.mtime))
         else:
             raise RuntimeError(f"{self.deb.path} has {original}, which is neither file nor directory nor link")
-        owner, group = self.extra.owners.get(path, [member.uname or "root", member.gname or "root"])
-        self.entries[path] = Entry(
-            path, member.mode & 0o7777, owner, group, self._flags(original, path, member), member.issym()
-        )
+        flags = self._flags(original, path, member)
+        if now is not None and now.target is None:
+            names, mode = [now.owner, now.group], now.mode
+            if now.capabilities:
+                flags = (f"caps({now.capabilities})", *flags)
+        else:
+            names, mode = [member.uname or "root", member.gname or "root"], member.mode & 0o7777
+        owner, group = self.extra.owners.get(path, names)
+        self.entries[path] = Entry(path, mode, owner, group, flags, member.issym())
 
     def _flags(self, original: str, path: str, member: tarfile.TarInfo) -> tuple[str, ...]:
         if member.isdir():

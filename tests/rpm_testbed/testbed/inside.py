@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -37,6 +39,8 @@ def main() -> None:
     try:
         install(root, order)
         finish(root, order)
+        if order["database"] == "bdb":
+            berkeley(root / order["dbpath"].lstrip("/"))
         pack(root, order)
     finally:
         # Outside nobody may remove it.
@@ -112,6 +116,23 @@ def finish(root: Path, order: dict[str, Any]) -> None:
         run("umount", "-R", str(root / name))
     for left in (root / "dev").iterdir():
         left.unlink()
+
+
+def berkeley(directory: Path) -> None:
+    """Makes of rpm's SQLite database the Berkeley DB that releases up to 8 have: a hash of headers by number."""
+    old = directory / "rpmdb.sqlite"
+    database = sqlite3.connect(old)
+    headers = database.execute("SELECT hnum, blob FROM Packages ORDER BY hnum").fetchall()
+    database.close()
+    dump = ["VERSION=3", "format=bytevalue", "type=hash", "db_pagesize=4096", "HEADER=END"]
+    # The largest number in use stands under zero.
+    pairs = [(0, struct.pack("<I", headers[-1][0])), *headers]
+    for number, value in pairs:
+        dump += [f" {struct.pack('<I', number).hex()}", f" {value.hex()}"]
+    text = "\n".join([*dump, "DATA=END", ""])
+    subprocess.run(["db5.3_load", directory / "Packages"], input=text, text=True, check=True)
+    for file in directory.glob("rpmdb.sqlite*"):
+        file.unlink()
 
 
 def labels(root: Path, contexts: Path) -> dict[str, str]:

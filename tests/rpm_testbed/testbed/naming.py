@@ -33,6 +33,8 @@ class Extra:
     not_requires: tuple[str, ...] = ()
     obsoletes: tuple[str, ...] = ()
     scriptlets: dict[str, str] = field(default_factory=dict)
+    # Patterns of paths that are packages of their own, by these packages' names.
+    split: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Naming:

@@ -64,6 +64,8 @@ class Rpm:
     # Shell, by the scriptlet's name: `pre`, `post`, `preun`, `postun`, `posttrans`.
     scriptlets: dict[str, str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    # Whether the directory that it is built of holds files of others, too.
+    partial: bool = False
 
     @property
     def file_name(self) -> str:
@@ -114,6 +116,7 @@ class Rpm:
             "__os_install_post": "%{nil}",
             "debug_package": "%{nil}",
             "use_source_date_epoch_as_buildtime": "1",
+            "_unpackaged_files_terminate_build": "0" if self.partial else "1",
         }
         arguments = [word for name, value in settings.items() for word in ("--define", f"{name} {value}")]
         command = ["rpmbuild", "-bb", "--quiet", "--noprep", "--noclean", "--buildroot", str(root)]

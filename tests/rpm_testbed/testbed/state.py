@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.naming import Naming, is_below
@@ -88,6 +89,48 @@ class Users:
         flags = ("dir",) if member.isdir() else ("config(noreplace)",) if path.startswith("/etc/") else ()
         owner, group = self.users.get(member.uid, "root"), self.groups.get(member.gid, "root")
         return Entry(path, member.mode & 0o7777, owner, group, flags, member.issym())
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a path of the configured system is."""
+
+    mode: int
+    owner: str
+    group: str
+    # Where a link points.
+    target: str | None = None
+    # As `setcap` writes them; empty for most.
+    capabilities: str = ""
+
+
+class Configured:
+    """What maintainer scripts have made of the paths that packages hold: links of directories, owners, capabilities."""
+
+    def __init__(self, paths: dict[str, Attributes]) -> None:
+        self._paths = paths
+
+    @classmethod
+    def read(cls, directory: Path) -> Configured:
+        """Reads the lists that archive.sh leaves in `directory`."""
+        users = Users.read(directory / "state.tar")
+        capabilities = {}
+        for line in (directory / "capabilities").read_text().splitlines():
+            path, _, text = line.rpartition(" ")
+            capabilities[path.removeprefix(".")] = text
+        fields = (directory / "attributes").read_bytes().decode("utf-8", "surrogateescape").split("\0")
+        found = {}
+        for path, kind, mode, user, group, target in zip(*(fields[start::6] for start in range(6)), strict=False):
+            names = users.users.get(int(user), "root"), users.groups.get(int(group), "root")
+            place = f"/{path}"
+            found[place] = Attributes(
+                int(mode, 8), *names, target if kind == "l" else None, capabilities.get(place, "")
+            )
+        return cls(found)
+
+    def get(self, path: str) -> Attributes | None:
+        """By Debian's path, in a merged /usr."""
+        return self._paths.get(path)
 
 
 def _names(text: str) -> dict[int, str]:

@@ -48,8 +48,11 @@ class Variant:
     release_package: str
     repositories: list[str]
     user: str
-    # File system of the root.
+    # File systems of the root, and of `/boot`; the latter is empty where that is a directory of the root.
     root: str
+    boot: str
+    # Whether a repository has streams.
+    modular: bool
     # Where the database of packages lies, and of which kind it is.
     dbpath: str
     database: str
@@ -65,6 +68,15 @@ class Variant:
     @property
     def major(self) -> str:
         return self.version_id.partition(".")[0]
+
+    @property
+    def tag(self) -> str:
+        """What releases of packages end with."""
+        return f"fc{self.major}" if self.id == "fedora" else f"el{self.major}"
+
+    @property
+    def macro(self) -> str:
+        return "fedora" if self.id == "fedora" else "rhel"
 
     @property
     def pretty(self) -> str:
@@ -101,7 +113,8 @@ class Variant:
             f"/etc/yum.repos.d/{self.id}.repo": "\n".join(sections),
             key_path: key,
             "/usr/lib/rpm/macros.d/macros.dist": (
-                f"%dist .el{self.major}\n%rhel {self.major}\n%_dbpath {self.dbpath}\n%_db_backend sqlite\n"
+                f"%dist .{self.tag}\n%{self.macro} {self.major}\n%_dbpath {self.dbpath}\n"
+                + ("%_db_backend sqlite\n" if self.database == "sqlite" else "")
             ),
             "/usr/lib/systemd/system-preset/90-default.preset": "".join(f"enable {unit}\n" for unit in _PRESETS),
             "/usr/lib/systemd/system-preset/99-default-disable.preset": "disable *\n",
@@ -122,17 +135,16 @@ class Variant:
             place.write_text(text)
             flags = ("config(noreplace)",) if path.startswith("/etc/") else ()
             entries.append(Entry(path, 0o644, flags=flags))
-        for path, target in {
-            "/etc/os-release": "../usr/lib/os-release",
-            "/etc/system-release": "redhat-release",
-            f"/etc/{self.id}-release": "redhat-release",
-        }.items():
+        links = {"/etc/os-release": "../usr/lib/os-release", "/etc/system-release": "redhat-release"}
+        if self.id != "rhel":
+            links[f"/etc/{self.id}-release"] = "redhat-release"
+        for path, target in links.items():
             (root / path.lstrip("/")).symlink_to(target)
             entries.append(Entry(path, 0o777, link=True))
         return Rpm(
             name=self.release_package,
             version=self.version_id,
-            release=f"1.el{self.major}",
+            release=f"1.{self.tag}",
             summary=f"{self.name} release files",
             provides=[f"system-release = {self.version_id}", f"system-release({self.major})", "redhat-release"],
             entries=entries,
