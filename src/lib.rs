@@ -55,6 +55,7 @@ pub mod event;
 pub mod evidence;
 pub mod fetch;
 pub mod filesystem;
+pub(crate) mod given;
 pub mod guest;
 pub mod host;
 pub mod image;

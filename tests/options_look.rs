@@ -126,6 +126,53 @@ fn extract_writes_where_and_what_it_is_told() {
     assert!(line(&listed, "etc/redis.conf").contains(" 1000/998 "), "{listed}");
 }
 
+/// Neither by its name, nor by another one, nor with the directory that it lies in.
+#[test]
+fn extract_never_replaces_the_image_that_it_reads() {
+    let place = Place::new(&Sample::debian());
+    fs::create_dir(place.path("etc")).unwrap();
+    let before = fs::read(place.path("db.raw")).unwrap();
+    fs::hard_link(place.path("db.raw"), place.path("etc/db.raw")).unwrap();
+    std::os::unix::fs::symlink("db.raw", place.path("link")).unwrap();
+    let file = "/etc/redis.conf";
+    for arguments in [
+        &["db.raw", file, "--output", "db.raw"][..],
+        &["db.raw", file, "--output", "db.raw", "--tar"],
+        &["link", file, "--output", "db.raw"],
+        &["db.raw", file, "--output", "etc/db.raw"],
+        &["etc/db.raw", "/etc"],
+    ] {
+        let told = place.run(&[&["extract", "--force"], arguments].concat());
+        assert_eq!(told.code, Some(2), "{arguments:?}: {}", told.stderr);
+        assert!(told.stderr.contains("the image that is read"), "{arguments:?}: {}", told.stderr);
+    }
+    assert!(fs::read(place.path("etc/db.raw")).unwrap() == before);
+}
+
+/// A pipe that nobody writes to is not waited for, and what has no end is not read to it.
+#[test]
+fn files_that_are_given_are_read_with_a_limit() {
+    let place = Place::new(&Sample::debian());
+    let fifo = place.path("fifo.toml");
+    run("mkfifo", &[&fifo]);
+    for (file, reason) in [(fifo.to_str().unwrap(), "is a named pipe"), ("/dev/zero", "is too large")] {
+        for arguments in [
+            &["verify", "db.raw", "--checks", file][..],
+            &["verify", "db.raw", "--goss", file],
+            &["verify", "db.raw", "--conf", file],
+            &["boot", "db.raw", "--conf", file],
+            &["build", "redis", "--dry-run", "--ssh-key", file],
+            &["build", "redis", "--dry-run", "--constraints", file],
+            &["build", "redis", "--dry-run", "--requirements", file],
+            &["build", file, "--dry-run"],
+        ] {
+            let told = place.run(arguments);
+            assert!(matches!(told.code, Some(2 | 3)), "{arguments:?}: {:?} {}", told.code, told.stderr);
+            assert!(told.stderr.contains(reason), "{arguments:?}: {}", told.stderr);
+        }
+    }
+}
+
 /// What is no regular file is written to, and named if that fails, however much there is to write.
 #[test]
 fn extract_names_what_it_cannot_write_to() {

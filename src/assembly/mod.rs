@@ -32,6 +32,7 @@ use crate::disk::{Compression, Policy};
 use crate::error::Result;
 use crate::event::Events;
 use crate::evidence::{Manifest, ManifestInput, StageDigest};
+use crate::given;
 use crate::image::Image;
 use crate::os;
 use crate::packages::EntitledRepository;
@@ -363,10 +364,10 @@ fn check_files(request: &BuildRequest) -> Result<()> {
         agent::check_source(code)?;
     }
     if let Some(ConstraintsSource::File(path)) = &request.constraints {
-        fs_err::read(path).map_err(RecipeError::Constraints)?;
+        given::read(path).map_err(RecipeError::Constraints)?;
     }
     if let Some(path) = &request.requirements {
-        fs_err::read(path).map_err(RecipeError::Constraints)?;
+        given::read(path).map_err(RecipeError::Constraints)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::mistake::located;
 use super::{Check, CheckFileError};
+use crate::given;
 use crate::toml_text::Place;
 use crate::toml_text::line_of;
 
@@ -42,7 +43,7 @@ impl CheckFile {
     /// # Errors
     /// [`CheckFileError::Read`], or [`CheckFileError::Invalid`] with the line of the first mistake.
     pub fn load(path: &Path) -> Result<Vec<Check>, CheckFileError> {
-        let text = fs_err::read_to_string(path).map_err(CheckFileError::Read)?;
+        let text = given::read_to_string(path).map_err(CheckFileError::Read)?;
         Self::parse(&path.display().to_string(), &text)
     }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::boot::{self, Afterwards, BootRequest};
 use crate::cache::Cache;
 use crate::error::{Diagnose, Exit, Result, io_exit};
+use crate::given;
 
 use crate::evidence;
 use crate::verify::Goss;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &BootArgs, context: &Context) -> Result<Exit> {
     let goss = args.goss.iter().map(|file| Goss::load(file)).collect::<Result<Vec<_>, _>>()?;
     let conf = match &args.conf {
         Some(path) => Some(
-            fs_err::read_to_string(path)
+            given::read_to_string(path)
                 .map_err(|source| ConfError { path: path.display().to_string(), source })?,
         ),
         None => None,

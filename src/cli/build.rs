@@ -6,6 +6,7 @@ use crate::assembly;
 use crate::assembly::{BuildError, BuildRequest, Built};
 use crate::disk::Compression;
 use crate::error::{Diagnose, Exit, Result};
+use crate::given;
 use crate::recipe;
 use crate::shell::quote;
 use crate::shown::Text;
@@ -151,7 +152,7 @@ impl Diagnose for KeyError {
 fn read_keys(path: &Path) -> Result<Vec<String>, KeyError> {
     let shown = path.display().to_string();
     let text =
-        std::fs::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
+        given::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
     let keys: Vec<String> = text
         .lines()
         .map(str::trim)

@@ -8,15 +8,31 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::disk::{FileKind, Tree};
-use crate::error::{Exit, Result, without_path};
+use crate::error::{Diagnose, Exit, Result, without_path};
 use crate::look::LookError;
 use crate::look::extract::{Extracted, to_host, to_tar};
+use crate::rename::same_file;
 use crate::shown::show;
 use crate::size::Size;
 
 use super::args::ExtractArgs;
 use super::stdout::Content;
 use super::{Context, in_image, is_stream};
+
+/// The output is the image, or a directory that it lies in.
+#[derive(Debug, thiserror::Error)]
+#[error("extracting would replace `{0}`, which is or holds the image that is read")]
+struct IsImage(String);
+
+impl Diagnose for IsImage {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("give another name with `-o`".to_owned())
+    }
+}
 
 pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
     context.with_tree(&args.image, |tree| {
@@ -33,6 +49,7 @@ pub(super) fn run(args: &ExtractArgs, context: &Context) -> Result<Exit> {
             _ => {}
         }
         let target = target(tree, &path, args.output.as_deref(), as_tar)?;
+        never_of_image(&args.image, &target)?;
         let done = if as_tar {
             tar_file(tree, &path, &target, args.force)?
         } else {
@@ -75,6 +92,15 @@ fn target(tree: &mut dyn Tree, path: &[u8], output: Option<&Path>, as_tar: bool)
         Some(output) if output.is_dir() => output.join(own()?),
         Some(output) => output.to_owned(),
     })
+}
+
+/// What is replaced is never the image itself, nor a directory above it.
+fn never_of_image(image: &Path, target: &Path) -> Result<()> {
+    let holds = |image: &Path| image.ancestors().any(|place| same_file(place, target));
+    match image.canonicalize().is_ok_and(|image| holds(&image)) || same_file(image, target) {
+        true => Err(IsImage(target.display().to_string()).into()),
+        false => Ok(()),
+    }
 }
 
 /// A tar file gets its name when it is whole.

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::ini::{DEFAULT, ParseError, Section, normalized, sections};
 use super::transport::{BadTransport, TransportUrl};
 use crate::error::{Diagnose, Exit, io_exit, without_path};
+use crate::given;
 
 /// How deeply values may refer to one another, and how often in all.
 const DEPTH_LIMIT: usize = 16;
@@ -14,9 +15,6 @@ const REFERENCE_LIMIT: usize = 1000;
 
 /// The longest value that substitution may make, in bytes.
 const VALUE_LIMIT: usize = 64 << 10;
-
-/// The largest file, in bytes. The largest sample that OpenStack ships is a tenth of it.
-const FILE_LIMIT: u64 = 4 << 20;
 
 /// A configuration file on this host that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,13 +82,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let shown = || path.display().to_string();
         let failed = |source| ConfigError::Read { path: shown(), source };
-        let mut text = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_LIMIT + 1), &mut text)
-            .map_err(|error| failed(without_path(error)))?;
-        if text.len() as u64 > FILE_LIMIT {
-            return Err(failed(std::io::Error::other("it is too large for a configuration file")));
-        }
+        let text = given::read(path).map_err(|error| failed(without_path(error)))?;
         Self::parse(&text).map_err(|source| ConfigError::Parse { path: shown(), source })
     }
 

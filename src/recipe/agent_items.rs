@@ -13,6 +13,7 @@ use super::{
     StageName, Step,
 };
 use crate::distro::{Family, OsRelease};
+use crate::given;
 use crate::valid;
 
 /// Releases that RDO has built for Enterprise Linux 9, oldest first: its builds ended in March 2026.
@@ -192,7 +193,7 @@ impl Lowering<'_> {
 fn requirements(path: &std::path::Path) -> Result<Content, RecipeError> {
     let wrong = |line, problem| RecipeError::Requirements { file: path.display().to_string(), line, problem };
     let content = Lowering::host_file(path).map_err(RecipeError::Constraints)?;
-    let text = fs_err::read_to_string(path).map_err(RecipeError::Constraints)?;
+    let text = given::read_to_string(path).map_err(RecipeError::Constraints)?;
     let mut any = false;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -9,6 +9,7 @@ use super::error::RecipeError;
 use super::parse::Source;
 use super::{EmbedContainer, Plan, Request, lower, values};
 use crate::distro::OsRelease;
+use crate::given;
 use crate::shown::escape;
 use crate::toml_text::Place;
 use crate::toml_text::nearest;
@@ -192,7 +193,7 @@ fn is_name(text: &str) -> bool {
 
 fn read(path: &Path, recipe: &str) -> Result<Found, RecipeError> {
     let failed = |source| RecipeError::Read { recipe: recipe.to_owned(), source };
-    let text = fs_err::read_to_string(path).map_err(failed)?;
+    let text = given::read_to_string(path).map_err(failed)?;
     let absolute = std::path::absolute(path).map_err(failed)?;
     let dir = absolute.parent().map(Path::to_owned);
     Ok(Found { origin: path.display().to_string(), dir, text })

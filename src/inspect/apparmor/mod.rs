@@ -71,7 +71,7 @@ pub(crate) fn apparmor(tree: &mut dyn Tree) -> Result<Option<Apparmor>, ReadErro
         let complain = optional(tree.stat(&join(b"/etc/apparmor.d/force-complain", name)))?.is_some();
         for header in headers {
             let local = additions(tree, &header)?;
-            profiles.push(profile(&header, local, disabled, complain, &path));
+            profiles.push(profile(&header, &local, disabled, complain, &path));
         }
     }
     let service = unit_state(tree, "apparmor.service")?.to_string();

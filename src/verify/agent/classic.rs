@@ -99,11 +99,21 @@ pub(crate) fn check(tree: &mut dyn Tree, datastore: &str, family: Family) -> Rep
         "the agent starts and stops the database by the first of these names that it finds, with the init it finds it in",
         "install the database's service below /lib/systemd/system, and remove what other inits left in /etc/init",
     );
+    let (why, fix) = match database.sections {
+        true => (
+            "the agent reads and replaces this file, and does not start when it has no section; what it puts into conf.d must be read",
+            "write a `[section]` into the file, and `!includedir /etc/mysql/conf.d/` below it",
+        ),
+        false => (
+            "the agent reads and replaces what lies in this place",
+            "install the database's packages, or have its configuration in this place",
+        ),
+    };
     part.check(
         format!("the agent finds the configuration of {datastore}"),
         configured(tree, database, configuration),
-        "the agent reads and replaces this file, and does not start when it has no section; what it puts into conf.d must be read",
-        "write a `[section]` into the file, and `!includedir /etc/mysql/conf.d/` below it",
+        why,
+        fix,
     );
     part.check(
         format!("the data of {datastore} is where the agent mounts its volume"),

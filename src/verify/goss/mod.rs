@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::check::{Check, PathCheck, PathKind, ServiceState, UserCheck};
 use crate::error::{Diagnose, Exit, io_exit};
+use crate::given;
 use crate::os::yaml::Yaml;
 use crate::report::{CheckGroup, CheckResult, Outcome};
 
@@ -59,7 +60,7 @@ impl Goss {
     /// # Errors
     /// [`GossError`].
     pub fn load(path: &Path) -> Result<Self, GossError> {
-        let text = fs_err::read(path).map_err(GossError::Read)?;
+        let text = given::read(path).map_err(GossError::Read)?;
         Self::parse(&text).map_err(|fault| GossError::Invalid { file: path.display().to_string(), fault })
     }
 
