@@ -16,7 +16,8 @@ const LIMIT: u64 = 16 << 20;
 /// the shell's (`<(…)`) has its writer, and is read.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let of_shell = ["/dev", "/proc"].iter().any(|place| path.starts_with(place));
-    if fs_err::metadata(path)?.file_type().is_fifo() && !of_shell {
+    // What is not there is told when it is opened.
+    if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) && !of_shell {
         return Err(io::Error::other(format!("`{}` is a named pipe, not a regular file", path.display())));
     }
     let mut bytes = Vec::new();

@@ -19,7 +19,7 @@ compiling tib|gcc libc6-dev pkg-config
 tests: other people's tools that look into the images|guestfs-tools guestfish apt-utils gnupg openssl xz-utils dosfstools mtools attr grub-common systemd apparmor selinux-utils patch skopeo sudo strace jq
 tests: a container registry|docker-registry
 tests: programs that write and read journals and RPM databases|systemd-journal-remote rpm db5.3-util
-tests: packages and repositories of Red Hat's family|createrepo-c dnf
+tests: packages and repositories of Red Hat's family|createrepo-c dnf libcap2-bin
 tests: a browser that shows reports|$(apt_browser)
 booting an image: a config drive, firmware, ssh, a message broker|xorriso ovmf openssh-client rabbitmq-server
 proving an image with Trove's control plane: its databases|$(apt_mariadb)

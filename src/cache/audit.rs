@@ -69,7 +69,11 @@ pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheErro
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
             }
             Kind::Mirror => {
-                if let Some(damage) = held(cache, &item, || mirrors::damage(&item, control))? {
+                let look = || match item.unusable {
+                    true => Ok(Some("its record is missing".to_owned())),
+                    false => mirrors::damage(&item.path, control),
+                };
+                if let Some(damage) = held(cache, &item, look)? {
                     found.push(judge(cache, item, damage)?);
                 }
             }

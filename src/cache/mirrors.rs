@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::inventory::CacheItem;
 use super::root::{META, touch, write_json};
 use super::{Bucket, Cache, CacheError, LockName, WorkDir, files};
 use crate::control::Control;
@@ -100,12 +99,9 @@ pub(super) fn meta(directory: &Path) -> Option<MirrorMeta> {
 }
 
 /// What is wrong with a mirror: every object is read and hashed by git.
-pub(super) fn damage(item: &CacheItem, control: &Control) -> Result<Option<String>, CacheError> {
-    if item.unusable {
-        return Ok(Some("its record is missing".to_owned()));
-    }
+pub(super) fn damage(mirror: &Path, control: &Control) -> Result<Option<String>, CacheError> {
     let mut command = git(&[]);
-    command.arg("-C").arg(item.path.join(REPOSITORY)).args([
+    command.arg("-C").arg(mirror.join(REPOSITORY)).args([
         "fsck",
         "--full",
         "--no-dangling",
@@ -119,6 +115,6 @@ pub(super) fn damage(item: &CacheItem, control: &Control) -> Result<Option<Strin
                 error.tail().iter().find(|line| line.starts_with("error:") || line.starts_with("fatal:"));
             Ok(Some(said.or(error.tail().last()).cloned().unwrap_or_else(|| error.to_string())))
         }
-        Err(ProcessError::Start { source, .. }) => Err(CacheError::io("check with git", &item.path)(source)),
+        Err(ProcessError::Start { source, .. }) => Err(CacheError::io("check with git", mirror)(source)),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::assembly;
 use crate::assembly::{BuildError, BuildRequest, Built};
 use crate::disk::Compression;
-use crate::error::{Diagnose, Exit, Result};
+use crate::error::{Diagnose, Exit, Result, without_path};
 use crate::given;
 use crate::recipe;
 use crate::shell::quote;
@@ -152,7 +152,7 @@ impl Diagnose for KeyError {
 fn read_keys(path: &Path) -> Result<Vec<String>, KeyError> {
     let shown = path.display().to_string();
     let text =
-        given::read_to_string(path).map_err(|source| KeyError::Read { path: shown.clone(), source })?;
+        given::read_to_string(path).map_err(|error| KeyError::Read { path: shown.clone(), source: without_path(error) })?;
     let keys: Vec<String> = text
         .lines()
         .map(str::trim)

@@ -523,7 +523,9 @@ fn every_item_shown_in_the_documentation_is_one() {
     let items = blocks.iter().filter(|block| block.starts_with("[["));
     let mut steps = Vec::new();
     for block in items {
-        let text = format!("name = 'x'\nsummary = 's'\n{block}");
+        // The option that some of them ask for.
+        let origin = "[options.origin]\ndescription = 'd'\ndefault = 'distribution'";
+        let text = format!("name = 'x'\nsummary = 's'\n{block}\n{origin}\n");
         let recipe = Recipe::from_text("x", &text).unwrap_or_else(|error| panic!("{error}: {block}"));
         let plan = recipe.plan(&Request::new(&os)).unwrap_or_else(|error| panic!("{error}: {block}"));
         steps.extend(plan.stages.into_iter().flat_map(|stage| stage.steps).map(|step| step.summary()));

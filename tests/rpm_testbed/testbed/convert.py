@@ -204,8 +204,9 @@ class Files:
             place = self._place(path)
             content = place.read_text()
             for old, new in pairs:
-                if old not in content:
-                    raise RuntimeError(f"{self.deb.name}: {path} has no {old!r}")
+                # A comment may hold the same words.
+                if (count := content.count(old)) != 1:
+                    raise RuntimeError(f"{self.deb.name}: {path} has {old!r} {count} times, not once")
                 content = content.replace(old, new)
             place.write_text(content)
         for path, content in self.extra.text.items():

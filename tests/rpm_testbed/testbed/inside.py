@@ -130,7 +130,8 @@ def berkeley(directory: Path) -> None:
     for number, value in pairs:
         dump += [f" {struct.pack('<I', number).hex()}", f" {value.hex()}"]
     text = "\n".join([*dump, "DATA=END", ""])
-    subprocess.run(["db5.3_load", directory / "Packages"], input=text, text=True, check=True)
+    load = shutil.which("db5.3_load") or "db_load"
+    subprocess.run([load, directory / "Packages"], input=text, text=True, check=True)
     for file in directory.glob("rpmdb.sqlite*"):
         file.unlink()
 

@@ -1,5 +1,6 @@
 """Files of Debian's packages become files of RPMs, as the configured system has them."""
 
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -72,3 +73,10 @@ class Converted(unittest.TestCase):
     def test_a_part_that_nothing_fits_is_told(self) -> None:
         with self.assertRaisesRegex(RuntimeError, "a has no file that fits /nowhere"):
             self.convert(["/usr/share/a"], {"split": {"a-contrib": ["/nowhere"]}}, {})
+
+    def test_what_is_replaced_is_there_once(self) -> None:
+        path = "/usr/share/aa"
+        for old, count in (("a", 3), ("nothing", 0)):
+            with self.subTest(old), self.assertRaisesRegex(RuntimeError, f"has '{old}' {count} times, not once"):
+                shutil.rmtree(self.work / "deb", ignore_errors=True)
+                self.convert([path], {"replace": {path: [[old, "b"]]}}, {})
