@@ -101,12 +101,7 @@ pub(super) fn meta(directory: &Path) -> Option<MirrorMeta> {
 /// What is wrong with a mirror: every object is read and hashed by git.
 pub(super) fn damage(mirror: &Path, control: &Control) -> Result<Option<String>, CacheError> {
     let mut command = git(&[]);
-    command.arg("-C").arg(mirror.join(REPOSITORY)).args([
-        "fsck",
-        "--full",
-        "--no-dangling",
-        "--no-progress",
-    ]);
+    command.arg("-C").arg(mirror.join(REPOSITORY)).args(["fsck", "--full", "--no-dangling", "--no-progress"]);
     match process::run(&mut command, control) {
         Ok(_) => Ok(None),
         Err(ProcessError::Cancelled(cancelled)) => Err(cancelled.into()),

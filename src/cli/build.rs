@@ -151,8 +151,8 @@ impl Diagnose for KeyError {
 /// The keys in a file in OpenSSH's one-line format. Whether they are public is the recipe's to check.
 fn read_keys(path: &Path) -> Result<Vec<String>, KeyError> {
     let shown = path.display().to_string();
-    let text =
-        given::read_to_string(path).map_err(|error| KeyError::Read { path: shown.clone(), source: without_path(error) })?;
+    let text = given::read_to_string(path)
+        .map_err(|error| KeyError::Read { path: shown.clone(), source: without_path(error) })?;
     let keys: Vec<String> = text
         .lines()
         .map(str::trim)
