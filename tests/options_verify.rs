@@ -280,7 +280,10 @@ fn image() -> Sample {
         .file("/usr/bin/su", "")
         .mode("/usr/bin/su", 0o4755)
         .file("/usr/sbin/apparmor_parser", "")
-        .file("/usr/lib/systemd/system/apparmor.service", "[Install]\nWantedBy=sysinit.target\n")
+        .file(
+            "/usr/lib/systemd/system/apparmor.service",
+            "[Service]\nExecStart=/usr/bin/test\n[Install]\nWantedBy=sysinit.target\n",
+        )
         .link(
             "/etc/systemd/system/sysinit.target.wants/apparmor.service",
             "/usr/lib/systemd/system/apparmor.service",

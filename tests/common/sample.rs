@@ -30,7 +30,7 @@ impl Sample {
     pub fn debian() -> Self {
         let os_release = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n\
                           VERSION_CODENAME=bookworm\n";
-        let unit = "[Unit]\nDescription=A test\n[Install]\nWantedBy=multi-user.target\n";
+        let unit = "[Unit]\nDescription=A test\n[Service]\nExecStart=/usr/bin/test\n[Install]\nWantedBy=multi-user.target\n";
         Self::default()
             .file("/usr/lib/os-release", os_release)
             .link("/etc/os-release", "../usr/lib/os-release")

@@ -242,6 +242,12 @@ pub(super) fn unit(missing: Milestone, seen: &Seen) -> Vec<Cause> {
         causes.push(Cause::new("unit-missing", format!("there is no {name}"), fix).with([says]));
     } else if unit.load_state == "masked" || unit.unit_file_state.starts_with("masked") {
         causes.push(Cause::new("unit-masked", format!("{name} is masked"), fix).with([says]));
+    } else if ["bad-setting", "error"].contains(&unit.load_state.as_str()) {
+        let fix = format!(
+            "`systemd-analyze verify {name}` in the guest names the setting; correct it in a drop-in"
+        );
+        let title = format!("systemd refuses {name}, because of a setting in it or in a drop-in");
+        causes.push(Cause::new("unit-refused", title, fix).with([says]));
     } else if unit.unit_file_state == "disabled" && unit.active_state != "active" {
         causes.push(
             Cause::new("unit-disabled", format!("{name} is not enabled, so nothing starts it"), fix)

@@ -115,6 +115,14 @@ fn the_state_of_units_and_files_names_the_cause() {
             Milestone::Agent,
             vec![(
                 "units",
+                unit(serde_json::json!({"LoadState": "bad-setting", "UnitFileState": "enabled"})),
+            )],
+            "unit-refused",
+        ),
+        (
+            Milestone::Agent,
+            vec![(
+                "units",
                 unit(
                     serde_json::json!({"LoadState": "loaded", "UnitFileState": "disabled", "ActiveState": "inactive"}),
                 ),

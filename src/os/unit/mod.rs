@@ -5,6 +5,7 @@ mod index;
 mod links;
 mod list;
 mod preset;
+mod refusal;
 mod state;
 mod sysv;
 

@@ -21,7 +21,10 @@ fn tree() -> MemTree {
         .link("/etc/masked.d/up", "../masked.d/../../dev/null")
         .link("/etc/masked.d/via", "a")
         .dir("/srv")
-        .file("/usr/lib/systemd/system/redis.service", "[Install]\nWantedBy=multi-user.target\n")
+        .file(
+            "/usr/lib/systemd/system/redis.service",
+            "[Service]\nExecStart=/usr/bin/redis-server\n[Install]\nWantedBy=multi-user.target\n",
+        )
         .link("/usr/lib/systemd/system/redis-server.service", "redis.service")
         .link(
             "/etc/systemd/system/multi-user.target.wants/redis.service",
@@ -217,6 +220,18 @@ fn every_check_passes_and_fails() {
     ] {
         assert_eq!(run(&tree(), check), expected, "{check}");
     }
+}
+
+#[test]
+fn an_enabled_service_that_systemd_refuses_does_not_start() {
+    let tree =
+        || tree().file("/etc/systemd/system/redis.service.d/twice.conf", "[Service]\nExecStart=/bin/true\n");
+    let check = "check='unit'\nname='redis.service'\nstate='enabled'";
+    let reason =
+        "Service has more than one ExecStart= setting, which is only allowed for Type=oneshot services";
+    assert_eq!(run(&tree(), check), format!("failed: enabled, and systemd refuses it: {reason}"));
+    let reset = tree().file("/etc/systemd/system/redis.service.d/a.conf", "[Service]\nExecStart=\n");
+    assert_eq!(run(&reset, check), "ok");
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub(super) fn check(
         Some(ServiceState::Disabled) => matches!(state, UnitState::Disabled | UnitState::Masked),
         Some(ServiceState::Masked) => state == UnitState::Masked,
     };
+    if right && wanted == Some(ServiceState::Enabled) && name.ends_with(".service") {
+        let refusal = index.load(tree, name)?.and_then(|unit| unit.refusal());
+        return Ok(refusal.map(|reason| format!("enabled, and systemd refuses it: {reason}")));
+    }
     Ok((!right).then(|| state.to_string()))
 }
 
