@@ -148,3 +148,46 @@ fn an_image_from_elsewhere_does_not_reach_into_the_cache() {
     assert_eq!(refused.code, Some(5), "{}", refused.stderr);
     assert!(refused.stderr.contains("it has a backing file"), "{}", refused.stderr);
 }
+
+/// What a listing takes must not depend on how much there is to list: images have hundreds of thousands of files.
+#[test]
+fn a_listing_of_130_000_entries_takes_less_than_100_megabytes() {
+    /// Heap, stacks and whatever else a process may write to.
+    const LIMIT: &str = "--data=100000000";
+    let directory = tempfile::tempdir().unwrap();
+    let script = "mkdir -p tree/etc tree/many
+        printf 'ID=debian\\nVERSION_ID=12\\n' >tree/etc/os-release
+        seq -f 'a-name-of-an-entry-%06g' 100000 | (cd tree/many && xargs touch)
+        for number in $(seq 1000); do
+            mkdir tree/directory-$number
+            (cd tree/directory-$number && touch $(seq -f file-%g 29))
+        done
+        truncate -s 1G xfs btrfs
+        mkfs.btrfs -q --rootdir tree btrfs
+        { printf '/dev/null\\n0 0\\nd--755 0 0\\netc d--755 0 0\\nos-release ---644 0 0 tree/etc/os-release\\n$\\nmany d--755 0 0\\n'
+          seq -f 'a-name-of-an-entry-%06g ---644 0 0 /dev/null' 100000
+          echo '$'
+          for number in $(seq 1000); do
+              echo \"directory-$number d--755 0 0\"
+              seq -f 'file-%g ---644 0 0 /dev/null' 29
+              echo '$'
+          done
+          echo '$'; } >proto
+        mkfs.xfs -q -p proto xfs";
+    let mut make = std::process::Command::new("sh");
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    make.args(["-euc", script]).current_dir(directory.path()).env("PATH", path);
+    outcome(&mut make).expect(0);
+    for name in ["xfs", "btrfs"] {
+        for options in [&["-lR"][..], &["-R", "--json", "--xattrs"], &["-lR", "--csv", "--uids"]] {
+            let mut tib = std::process::Command::new("prlimit");
+            tib.arg(LIMIT).arg(common::tib_path()).arg("ls").args(options).arg(directory.path().join(name));
+            let found = outcome(&mut tib);
+            assert_eq!(found.code, Some(0), "{name} {options:?}: {}", found.stderr);
+            let entries = found.stdout.lines().filter(|line| line.contains('/')).count();
+            // Besides these: etc, os-release, many, and the root in a long listing.
+            let expected = 100_000 + 1000 * 30 + 3 + usize::from(options[0] == "-lR");
+            assert_eq!(entries, expected, "{name} {options:?}");
+        }
+    }
+}

@@ -1,29 +1,24 @@
 //! `tib ls`
 
-use std::io::Write;
-
 use crate::error::{Exit, Result};
-use crate::look::ls;
-use crate::look::ls::ListOptions;
+use crate::look::ls::{self, Form, ListOptions, Listing};
 
 use super::args::LsArgs;
-use super::stdout::{Stdout, lines};
+use super::stdout::lines;
 use super::{Context, in_image};
 
 pub(super) fn run(args: &LsArgs, context: &Context) -> Result<Exit> {
     let options = options(args);
     context.with_tree(&args.image, |tree| {
-        let entries = ls::list(tree, &in_image(&args.path), &options)?;
         context.printer.finish();
-        let mut out = lines();
-        if args.json {
-            ls::json(&entries, &mut out)?;
-        } else if args.csv {
-            ls::csv(&entries, &options, &mut out)?;
-        } else {
-            ls::text(&entries, &options, &mut out)?;
-        }
-        Ok(out.flush().map_err(Stdout)?)
+        let form = match (args.json, args.csv) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Csv,
+            _ => Form::Text,
+        };
+        let mut listing = Listing::new(form, &options, lines());
+        let listed = ls::list(tree, &in_image(&args.path), &options, &mut |entry| listing.add(entry));
+        Ok(listed.and_then(|()| listing.finish())?)
     })?;
     Ok(Exit::Done)
 }

@@ -1,13 +1,11 @@
 //! `tib stat`
 
-use std::io::Write;
-
 use crate::error::{Exit, Result};
-use crate::look::ls;
+use crate::look::ls::{self, Form, ListOptions, Listing};
 use crate::shown::Text;
 
 use super::args::StatArgs;
-use super::stdout::{Stdout, lines, put};
+use super::stdout::{lines, put};
 use super::{Context, for_each, in_image};
 
 pub(super) fn run(args: &StatArgs, context: &Context) -> Result<Exit> {
@@ -19,9 +17,11 @@ pub(super) fn run(args: &StatArgs, context: &Context) -> Result<Exit> {
         })?;
         context.printer.finish();
         if args.json {
-            let mut out = lines();
-            ls::json(&entries, &mut out)?;
-            out.flush().map_err(Stdout)?;
+            let mut listing = Listing::new(Form::Json, &ListOptions::default(), lines());
+            for entry in entries {
+                listing.add(entry)?;
+            }
+            listing.finish()?;
             return Ok(exit);
         }
         let mut text = Text::default();

@@ -18,8 +18,8 @@ use crate::shown::escape;
 const MAX_LINKS: usize = 40;
 /// Longest path, as in Linux.
 const MAX_PATH: usize = 4096;
-/// Directories remembered by path.
-const MAX_KNOWN: usize = 1 << 16;
+/// Bytes of paths of the directories that are remembered.
+const MAX_KNOWN: usize = 4 << 20;
 
 /// A place where something is mounted.
 #[derive(Debug, Clone)]
@@ -59,6 +59,8 @@ pub(super) struct OsTree {
     points: HashMap<Vec<u8>, usize>,
     /// Directories by canonical path (the root's is empty), so that the way to them need not be gone again.
     directories: HashMap<Vec<u8>, Node>,
+    /// Bytes of their paths.
+    known: usize,
     /// Bytes of files it gives before it takes the image for a trap.
     budget: u64,
     /// What the root file system is, and the room in it, where the disk alone does not tell.
@@ -78,11 +80,27 @@ impl OsTree {
             points: HashMap::from([(Vec::new(), 0)]),
             mounts: vec![mount],
             directories: HashMap::new(),
+            known: 0,
             budget,
             kind: None,
             room: None,
             missed: Vec::new(),
         }
+    }
+
+    /// Keeps the way to a directory. All are forgotten when there are too many.
+    fn remember(&mut self, path: &[u8], node: Node) {
+        if self.known > MAX_KNOWN {
+            self.forget();
+        }
+        if self.directories.insert(path.to_vec(), node).is_none() {
+            self.known += path.len();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.directories.clear();
+        self.known = 0;
     }
 
     fn root_node(&self) -> Node {
@@ -161,9 +179,7 @@ impl OsTree {
             let stat = self.stat_of(&done, node)?;
             match stat.kind {
                 FileKind::Directory => {
-                    if self.directories.len() < MAX_KNOWN {
-                        self.directories.insert(done.clone(), node);
-                    }
+                    self.remember(&done, node);
                     way.push((done.len(), node));
                 }
                 FileKind::Symlink if follow || !parts.is_empty() => {
@@ -235,7 +251,7 @@ impl Tree for OsTree {
         if stat.kind != FileKind::Directory {
             return Err(not_directory(&path));
         }
-        self.directories.insert(path.clone(), node);
+        self.remember(&path, node);
         Ok(self.entries(&path, node)?.names().map(<[u8]>::to_vec).collect())
     }
 
@@ -299,6 +315,7 @@ impl Tree for OsTree {
             mounts: self.mounts.clone(),
             points: self.points.clone(),
             directories: HashMap::new(),
+            known: 0,
             budget: self.budget,
             kind: self.kind,
             room: self.room,

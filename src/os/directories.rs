@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::files::{DEPTH_LIMIT, ENTRY_LIMIT, join, show, too_much};
+use super::files::{DEPTH_LIMIT, ENTRY_LIMIT, join, too_much, two_parents};
 use crate::disk::{DiskError, FileKind, Stat, Tree};
 
 /// Threads at the most: each has a memory of its own of the disk's last pieces.
@@ -28,7 +28,6 @@ pub(crate) fn each_directory<S: Default + Send>(
 ) -> Result<Vec<S>, DiskError> {
     let stat = tree.stat(root)?;
     let work = Work {
-        root,
         state: Mutex::new(State {
             pending: vec![(Found { path: root.to_vec(), stat }, 1)],
             busy: 0,
@@ -53,7 +52,7 @@ pub(crate) fn each_directory<S: Default + Send>(
 fn with_forks<S: Default + Send>(
     tree: &dyn Tree,
     threads: usize,
-    work: &Work<'_>,
+    work: &Work,
     visit: &(impl Fn(&mut S, &Found, &[Found]) + Sync),
 ) -> Vec<S> {
     if threads < 2 {
@@ -71,8 +70,7 @@ fn with_forks<S: Default + Send>(
 }
 
 /// What threads have to do together.
-struct Work<'a> {
-    root: &'a [u8],
+struct Work {
     state: Mutex<State>,
     /// There is more to do, or nothing any more.
     changed: Condvar,
@@ -89,7 +87,7 @@ struct State {
     error: Option<DiskError>,
 }
 
-impl Work<'_> {
+impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,7 +127,7 @@ impl Work<'_> {
 }
 
 /// A thread that is busy. Dropped, even in a panic, it no longer is: the others must not wait for it.
-struct Turn<'a>(&'a Work<'a>);
+struct Turn<'a>(&'a Work);
 
 impl Turn<'_> {
     fn add(&self, children: Vec<Found>, depth: usize) {
@@ -138,13 +136,12 @@ impl Turn<'_> {
         // Taken from the end: neighbours, in their order, often lie beside each other.
         for found in children.into_iter().filter(|found| found.stat.kind == FileKind::Directory).rev() {
             if !state.met.insert((found.stat.device, found.stat.inode)) {
-                let damage = format!("`{}` is a directory with two parents", show(&found.path));
-                state.error.get_or_insert(DiskError::Damaged(damage));
+                state.error.get_or_insert_with(|| two_parents(&found.path));
+            }
+            if state.entries > ENTRY_LIMIT || depth > DEPTH_LIMIT {
+                state.error.get_or_insert_with(|| too_much(&found.path));
             }
             state.pending.push((found, depth + 1));
-            if state.entries > ENTRY_LIMIT || depth > DEPTH_LIMIT {
-                state.error.get_or_insert_with(|| too_much(self.0.root));
-            }
         }
     }
 
@@ -176,6 +173,7 @@ fn children(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Found>, DiskErr
 
 #[cfg(test)]
 mod tests {
+    use super::super::files::show;
     use super::super::testing::MemTree;
     use super::*;
 

@@ -11,8 +11,8 @@ pub(crate) use crate::valid::name_matches as matches;
 /// The longest text file (package database, unit, passwd) that is read whole.
 pub(crate) const TEXT_LIMIT: u64 = 64 << 20;
 
-/// The deepest directory a walk enters; far beyond real ones, and within any stack.
-pub(crate) const DEPTH_LIMIT: usize = 128;
+/// The deepest directory a walk enters; far beyond real ones.
+pub(crate) const DEPTH_LIMIT: usize = 1024;
 
 /// The most entries a pattern or a walk may visit.
 pub(crate) const ENTRY_LIMIT: usize = 5_000_000;
@@ -160,42 +160,54 @@ pub(crate) fn walk(
 }
 
 /// What [`walk_with`] hands the tree, a path and what is there to.
-pub(crate) type Visit<'a> = dyn FnMut(&mut dyn Tree, &[u8], &Stat) -> Result<(), DiskError> + 'a;
+pub(crate) type Visit<'a, E = DiskError> = dyn FnMut(&mut dyn Tree, &[u8], &Stat) -> Result<(), E> + 'a;
 
-/// As [`walk`], for those who read the tree on the way. Nothing is kept of what was visited.
-pub(crate) fn walk_with(tree: &mut dyn Tree, root: &[u8], visit: &mut Visit<'_>) -> Result<(), DiskError> {
+/// As [`walk`], for those who read the tree on the way, or have errors of their own. Nothing is kept of what was visited.
+pub(crate) fn walk_with<E: From<DiskError>>(
+    tree: &mut dyn Tree,
+    root: &[u8],
+    visit: &mut Visit<'_, E>,
+) -> Result<(), E> {
     let mut count = 0;
     let stat = tree.stat(root)?;
     let mut met = HashSet::from([(stat.device, stat.inode)]);
-    let mut pending: Vec<Vec<Vec<u8>>> = vec![children(tree, root)?];
-    while let Some(level) = pending.last_mut() {
-        let Some(path) = level.pop() else {
+    let mut pending = vec![(root.to_vec(), last_first(tree, root)?)];
+    while let Some((directory, names)) = pending.last_mut() {
+        let Some(name) = names.pop() else {
             pending.pop();
             continue;
         };
+        let path = join(directory, &name);
         count += 1;
         if count > ENTRY_LIMIT || pending.len() > DEPTH_LIMIT {
-            return Err(too_much(root));
+            return Err(too_much(&path).into());
         }
         let stat = tree.lstat(&path)?;
         visit(tree, &path, &stat)?;
         if stat.kind == FileKind::Directory {
             if !met.insert((stat.device, stat.inode)) {
-                return Err(DiskError::Damaged(format!("`{}` is a directory with two parents", show(&path))));
+                return Err(two_parents(&path).into());
             }
-            pending.push(children(tree, &path)?);
+            let names = last_first(tree, &path)?;
+            pending.push((path, names));
         }
     }
     Ok(())
 }
 
-/// The paths in a directory, last name first, so that popping takes them in order.
-fn children(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+/// The names in a directory, the last one first, so that popping takes them in order.
+fn last_first(tree: &mut dyn Tree, directory: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
     let mut names = tree.read_dir(directory)?;
     names.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(names.iter().map(|name| join(directory, name)).collect())
+    Ok(names)
 }
 
+/// What is said of a directory that is met twice.
+pub(crate) fn two_parents(path: &[u8]) -> DiskError {
+    DiskError::Damaged(format!("`{}` is a directory with two parents", show(path)))
+}
+
+/// What is said where one of the limits is passed.
 pub(crate) fn too_much(path: &[u8]) -> DiskError {
     DiskError::WrongKind { path: show(path), problem: "has too many or too deeply nested entries".to_owned() }
 }

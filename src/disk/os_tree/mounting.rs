@@ -22,7 +22,7 @@ impl OsTree {
     pub(in crate::disk) fn show(&mut self, root: u64) -> Result<(), DiskError> {
         let part = self.volumes[0].inodes.part(root)?;
         self.mounts[0] = Mount { inode: root, part, ..self.mounts[0].clone() };
-        self.directories.clear();
+        self.forget();
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl OsTree {
     fn add(&mut self, mount: Mount) {
         self.points.insert(mount.point.clone(), self.mounts.len());
         self.mounts.push(mount);
-        self.directories.clear();
+        self.forget();
     }
 
     /// Says what the root file system is and how much room it has, where the disk alone does not tell.

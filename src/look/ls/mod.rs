@@ -6,14 +6,14 @@ mod stat;
 
 pub(crate) use attributes::meaning;
 pub(crate) use render::hex;
-pub use render::{csv, json, text};
+pub use render::{Form, Listing};
 pub use stat::{describe, look_at};
 
 use std::io::Write;
 
 use crate::disk::{DiskError, FileKind, Stat, Tree, Xattr};
 use crate::look::LookError;
-use crate::os::files::{digest, join, names, walk};
+use crate::os::files::{digest, join, names, walk_with};
 use crate::os::selinux::label_of;
 
 /// What to list, and what to tell of it.
@@ -64,9 +64,16 @@ pub struct FileEntry {
 /// `recursive` and `long` the directory itself comes first, as in `virt-ls -lR`. A file lists as itself, and so does a
 /// link that leads nowhere.
 ///
+/// Each entry is handed to `take` as soon as it is known, and nothing is kept of it: images have millions.
+///
 /// # Errors
-/// [`LookError::Read`].
-pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<Vec<FileEntry>, LookError> {
+/// [`LookError::Read`], and those of `take`.
+pub fn list(
+    tree: &mut dyn Tree,
+    path: &[u8],
+    options: &ListOptions,
+    take: &mut dyn FnMut(FileEntry) -> Result<(), LookError>,
+) -> Result<(), LookError> {
     let root = match tree.stat(path) {
         Ok(root) => root,
         Err(error) => match tree.lstat(path) {
@@ -77,28 +84,26 @@ pub fn list(tree: &mut dyn Tree, path: &[u8], options: &ListOptions) -> Result<V
     if root.kind != FileKind::Directory {
         let relative = crate::os::files::base_name(path).to_vec();
         let stat = tree.lstat(path)?;
-        return Ok(vec![entry(tree, path.to_vec(), relative, stat, options)?]);
-    }
-    let mut found = Vec::new();
-    if options.recursive {
-        if options.long {
-            found.push((path.to_vec(), root));
-        }
-        walk(tree, path, &mut |path, stat| found.push((path.to_vec(), *stat)))?;
-    } else {
-        let own: &[&[u8]] = if options.all { &[b".", b".."] } else { &[] };
-        for name in own.iter().map(|name| name.to_vec()).chain(names(tree, path)?) {
-            let path = join(path, &name);
-            let stat = tree.lstat(&path)?;
-            found.push((path, stat));
-        }
+        return take(entry(tree, path.to_vec(), relative, stat, options)?);
     }
     let prefix = join(path, b"").len();
-    let entries = found.into_iter().map(|(path, stat)| {
+    let mut found = |tree: &mut dyn Tree, path: &[u8], stat: &Stat| {
         let relative = path.get(prefix..).unwrap_or_default().to_vec();
-        entry(tree, path, relative, stat, options)
-    });
-    Ok(entries.collect::<Result<_, DiskError>>()?)
+        take(entry(tree, path.to_vec(), relative, *stat, options)?)
+    };
+    if options.recursive {
+        if options.long {
+            found(tree, path, &root)?;
+        }
+        return walk_with(tree, path, &mut found);
+    }
+    let own: &[&[u8]] = if options.all { &[b".", b".."] } else { &[] };
+    for name in own.iter().map(|name| name.to_vec()).chain(names(tree, path)?) {
+        let path = join(path, &name);
+        let stat = tree.lstat(&path)?;
+        found(tree, &path, &stat)?;
+    }
+    Ok(())
 }
 
 fn entry(

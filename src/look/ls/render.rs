@@ -13,75 +13,112 @@ use crate::look::LookError;
 use crate::os::files::show;
 use crate::shown;
 
-/// Writes a listing as text: names, `ls -l` lines with what was asked for before the name (`long`), relative paths
-/// (`recursive`), or the columns of `virt-ls -lR` (both): kind, mode, size, then what was asked for, then the path.
-///
-/// # Errors
-/// [`LookError::Write`].
-pub fn text(entries: &[FileEntry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
-    let widths = Widths::of(entries, options);
-    for entry in entries {
-        let line = match (options.long, options.recursive) {
-            (false, _) => {
-                label(entry).into_iter().chain([show(&entry.relative)]).collect::<Vec<_>>().join(" ")
+/// How a listing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Names, `ls -l` lines with what was asked for before the name (`long`), relative paths (`recursive`), or the
+    /// columns of `virt-ls -lR` (both): kind, mode, size, then what was asked for, then the path.
+    Text,
+    /// Comma-separated values: the columns of `virt-ls -lR --csv`. Names are escaped as in text, and quoted where needed.
+    Csv,
+    /// An array of objects, one a line. Names that are no UTF-8 have replacement characters in them, and stand beside
+    /// that in hexadecimal (`path-hex`, `target-hex`).
+    Json,
+}
+
+/// Writes the entries of a listing as they come.
+#[derive(Debug)]
+pub struct Listing<W: Write> {
+    form: Form,
+    options: ListOptions,
+    out: W,
+    /// Entries so far.
+    count: u64,
+    /// Those whose columns are as wide as the widest of all, which is known at the end only.
+    waiting: Vec<FileEntry>,
+}
+
+impl<W: Write> Listing<W> {
+    /// A listing with nothing in it.
+    pub fn new(form: Form, options: &ListOptions, out: W) -> Self {
+        Self { form, options: *options, out, count: 0, waiting: Vec::new() }
+    }
+
+    /// Writes one entry.
+    ///
+    /// # Errors
+    /// [`LookError::Write`].
+    pub fn add(&mut self, entry: FileEntry) -> Result<(), LookError> {
+        let options = &self.options;
+        let written = match self.form {
+            Form::Text if options.long && !options.recursive => {
+                self.waiting.push(entry);
+                Ok(())
             }
-            (true, false) => like_ls(entry, options, &widths),
-            (true, true) => columns(entry, options).join(" "),
+            Form::Text => writeln!(self.out, "{}", text(&entry, options)),
+            Form::Csv => self.out.write_all(&csv(&entry, options)),
+            Form::Json => self.add_object(&entry),
         };
-        writeln!(out, "{line}").map_err(LookError::write("the listing"))?;
+        self.count += 1;
+        written.map_err(LookError::write("the listing"))
     }
-    Ok(())
+
+    fn add_object(&mut self, entry: &FileEntry) -> std::io::Result<()> {
+        self.out.write_all(if self.count == 0 { b"[\n  " } else { b",\n  " })?;
+        self.out.write_all(shown::json(&object(entry))?.as_bytes())
+    }
+
+    /// Writes what is still to write. Without it JSON lacks its end, as it shall where an error cut the listing short.
+    ///
+    /// # Errors
+    /// [`LookError::Write`].
+    pub fn finish(mut self) -> Result<(), LookError> {
+        let mut write = || -> std::io::Result<()> {
+            let widths = Widths::of(&self.waiting, &self.options);
+            for entry in &self.waiting {
+                writeln!(self.out, "{}", like_ls(entry, &self.options, &widths))?;
+            }
+            if self.form == Form::Json {
+                self.out.write_all(if self.count == 0 { b"[]\n" } else { b"\n]\n" })?;
+            }
+            self.out.flush()
+        };
+        write().map_err(LookError::write("the listing"))
+    }
 }
 
-/// Writes a listing as comma-separated values: the columns of `virt-ls -lR --csv`. Names are escaped as in text, and
-/// quoted where needed.
-///
-/// # Errors
-/// [`LookError::Write`].
-pub fn csv(entries: &[FileEntry], options: &ListOptions, out: &mut dyn Write) -> Result<(), LookError> {
-    for entry in entries {
-        let mut fields: Vec<Vec<u8>> = vec![
-            letter(entry.stat.kind).to_string().into_bytes(),
-            format!("{:04o}", entry.stat.mode).into_bytes(),
-            size(entry, options).into_bytes(),
-        ];
-        if options.uids {
-            fields.push(entry.stat.uid.to_string().into_bytes());
-            fields.push(entry.stat.gid.to_string().into_bytes());
-        }
-        if options.times {
-            fields.extend(times(&entry.stat).map(String::into_bytes));
-        }
-        if options.extra {
-            fields.extend(extra(&entry.stat).map(String::into_bytes));
-        }
-        if options.checksums {
-            fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
-        }
-        fields.extend(label(entry).map(|label| quote(label.as_bytes())));
-        fields.push(quote(show(&entry.path).as_bytes()));
-        fields.extend(entry.target.as_deref().map(|target| quote(show(target).as_bytes())));
-        let mut line = fields.join(&b',');
-        line.push(b'\n');
-        out.write_all(&line).map_err(LookError::write("the listing"))?;
+fn text(entry: &FileEntry, options: &ListOptions) -> String {
+    if options.long {
+        return columns(entry, options).join(" ");
     }
-    Ok(())
+    label(entry).into_iter().chain([show(&entry.relative)]).collect::<Vec<_>>().join(" ")
 }
 
-/// Writes a listing as JSON: an array of objects, one a line. Names that are no UTF-8 have replacement characters in
-/// them, and stand beside that in hexadecimal (`path-hex`, `target-hex`).
-///
-/// # Errors
-/// [`LookError::Write`].
-pub fn json(entries: &[FileEntry], out: &mut dyn Write) -> Result<(), LookError> {
-    let mut write = || -> std::io::Result<()> {
-        for (index, entry) in entries.iter().enumerate() {
-            out.write_all(if index == 0 { b"[\n  " } else { b",\n  " })?;
-            out.write_all(shown::json(&object(entry))?.as_bytes())?;
-        }
-        out.write_all(if entries.is_empty() { b"[]\n" } else { b"\n]\n" })
-    };
-    write().map_err(LookError::write("the listing"))
+fn csv(entry: &FileEntry, options: &ListOptions) -> Vec<u8> {
+    let mut fields: Vec<Vec<u8>> = vec![
+        letter(entry.stat.kind).to_string().into_bytes(),
+        format!("{:04o}", entry.stat.mode).into_bytes(),
+        size(entry, options).into_bytes(),
+    ];
+    if options.uids {
+        fields.push(entry.stat.uid.to_string().into_bytes());
+        fields.push(entry.stat.gid.to_string().into_bytes());
+    }
+    if options.times {
+        fields.extend(times(&entry.stat).map(String::into_bytes));
+    }
+    if options.extra {
+        fields.extend(extra(&entry.stat).map(String::into_bytes));
+    }
+    if options.checksums {
+        fields.push(entry.sha256.clone().unwrap_or_default().into_bytes());
+    }
+    fields.extend(label(entry).map(|label| quote(label.as_bytes())));
+    fields.push(quote(show(&entry.path).as_bytes()));
+    fields.extend(entry.target.as_deref().map(|target| quote(show(target).as_bytes())));
+    let mut line = fields.join(&b',');
+    line.push(b'\n');
+    line
 }
 
 /// All that is known of one entry.

@@ -32,10 +32,27 @@ fn tree() -> MemTree {
     tree.sized("/lost+found", 12288)
 }
 
-fn listed(options: ListOptions) -> String {
+/// The entries of a listing.
+fn entries(tree: &mut MemTree, path: &[u8], options: &ListOptions) -> Result<Vec<FileEntry>, LookError> {
+    let mut all = Vec::new();
+    list(tree, path, options, &mut |entry| {
+        all.push(entry);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// A listing as it is printed.
+fn printed(tree: &mut MemTree, path: &str, options: ListOptions, form: Form) -> String {
     let mut out = Vec::new();
-    text(&list(&mut tree(), b"/", &options).unwrap(), &options, &mut out).unwrap();
+    let mut listing = Listing::new(form, &options, &mut out);
+    list(tree, path.as_bytes(), &options, &mut |entry| listing.add(entry)).unwrap();
+    listing.finish().unwrap();
     String::from_utf8(out).unwrap()
+}
+
+fn listed(options: ListOptions) -> String {
+    printed(&mut tree(), "/", options, Form::Text)
 }
 
 const ALL: ListOptions = ListOptions {
@@ -70,25 +87,17 @@ fn labels_are_told_as_ls_tells_them() {
         "security.selinux",
         "u:object_r:etc_t:s0\0",
     );
-    let mut told = |options: ListOptions, write: fn(&[FileEntry], &ListOptions, &mut Vec<u8>)| {
-        let mut out = Vec::new();
-        write(&list(&mut tree, b"/d", &options).unwrap(), &options, &mut out);
-        String::from_utf8(out).unwrap()
-    };
     let labels = ListOptions { labels: true, ..ListOptions::default() };
-    let as_text = |entries: &[FileEntry], options: &ListOptions, out: &mut Vec<u8>| {
-        text(entries, options, out).unwrap();
-    };
-    assert_eq!(told(labels, as_text), "u:object_r:etc_t:s0 f\n? g\n");
-    let long = told(ListOptions { long: true, ..labels }, as_text);
+    let mut told = |options: ListOptions, form| printed(&mut tree, "/d", options, form);
+    assert_eq!(told(labels, Form::Text), "u:object_r:etc_t:s0 f\n? g\n");
+    let long = told(ListOptions { long: true, ..labels }, Form::Text);
     assert!(long.contains(" u:object_r:etc_t:s0 f\n") && long.ends_with(" ? g\n"), "{long}");
-    let table = told(labels, |entries, options, out| csv(entries, options, out).unwrap());
+    let table = told(labels, Form::Csv);
     assert_eq!(table, "-,0644,1,u:object_r:etc_t:s0,/d/f\n-,0644,0,?,/d/g\n");
-    let objects = told(labels, |entries, _, out| json(entries, out).unwrap());
-    let objects: serde_json::Value = serde_json::from_str(&objects).unwrap();
+    let objects: serde_json::Value = serde_json::from_str(&told(labels, Form::Json)).unwrap();
     assert_eq!(objects[0]["label"], "u:object_r:etc_t:s0");
     assert!(objects[1]["label"].is_null() && objects[1].get("xattrs").is_none());
-    let without = told(ListOptions::default(), |entries, _, out| json(entries, out).unwrap());
+    let without = told(ListOptions::default(), Form::Json);
     assert!(!without.contains("label"), "{without}");
 }
 
@@ -96,9 +105,7 @@ fn labels_are_told_as_ls_tells_them() {
 fn a_directory_alone_has_the_same_columns() {
     let options =
         ListOptions { recursive: false, uids: true, times: true, extra: true, checksums: true, ..ALL };
-    let mut out = Vec::new();
-    text(&list(&mut tree(), b"/etc", &options).unwrap(), &options, &mut out).unwrap();
-    let listing = String::from_utf8(out).unwrap();
+    let listing = printed(&mut tree(), "/etc", options, Form::Text);
     let line = listing.lines().find(|line| line.ends_with(" hello")).unwrap();
     let time = "2023-11-14 22:13:20";
     let (start, rest) = line.split_once(&format!(" 2023-11-14 22:13 {time} {time} {time} ")).unwrap();
@@ -116,9 +123,7 @@ fn a_directory_alone_has_the_same_columns() {
 #[test]
 fn csv_with_checksums_is_that_of_virt_ls() {
     let options = ListOptions { checksums: true, ..ALL };
-    let mut out = Vec::new();
-    csv(&list(&mut tree(), b"/", &options).unwrap(), &options, &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), include_str!("testdata/lR.csv"));
+    assert_eq!(printed(&mut tree(), "/", options, Form::Csv), include_str!("testdata/lR.csv"));
 }
 
 #[test]
@@ -142,36 +147,33 @@ fn long_listing() {
 fn json_of_a_link_and_a_file() {
     let mut tree = MemTree::new().file("/d/f", "hello\n").link("/d/l", "f");
     let options = ListOptions { checksums: true, ..ListOptions::default() };
-    let mut out = Vec::new();
-    json(&list(&mut tree, b"/d", &options).unwrap(), &mut out).unwrap();
-    let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let parsed: serde_json::Value =
+        serde_json::from_str(&printed(&mut tree, "/d", options, Form::Json)).unwrap();
     insta::assert_json_snapshot!(parsed);
-    out.clear();
-    json(&[], &mut out).unwrap();
-    assert_eq!(out, b"[]\n");
+    let mut empty = MemTree::new().dir("/d");
+    assert_eq!(printed(&mut empty, "/d", options, Form::Json), "[]\n");
 }
 
 #[test]
 fn single_files_links_and_what_is_not_there() {
     let mut tree = MemTree::new().file("/d/f", "x").link("/l", "d").link("/loop", "loop");
     let paths = |tree: &mut MemTree, path: &[u8]| -> Vec<_> {
-        list(tree, path, &ListOptions::default()).unwrap().into_iter().map(|e| e.relative).collect()
+        entries(tree, path, &ListOptions::default()).unwrap().into_iter().map(|e| e.relative).collect()
     };
     assert_eq!(paths(&mut tree, b"/d/f"), [b"f"]);
     assert_eq!(paths(&mut tree, b"/l"), [b"f"]);
     assert_eq!(paths(&mut tree, b"/l/"), [b"f"]);
     for missing in ["/none", "/loop/", "/none/"] {
-        assert!(list(&mut tree, missing.as_bytes(), &ListOptions::default()).is_err());
+        assert!(entries(&mut tree, missing.as_bytes(), &ListOptions::default()).is_err());
     }
 }
 
 #[test]
 fn names_do_not_play_tricks() {
     let mut tree = MemTree::new().file("/a\n- 4755 0 \u{1b}[1m", "");
-    let mut out = Vec::new();
-    text(&list(&mut tree, b"/", &ALL).unwrap(), &ALL, &mut out).unwrap();
-    assert_eq!(out.iter().filter(|&&byte| byte == b'\n').count(), 2);
-    assert!(!out.contains(&0x1b));
+    let out = printed(&mut tree, "/", ALL, Form::Text);
+    assert_eq!(out.lines().count(), 2);
+    assert!(!out.contains('\u{1b}'));
 }
 
 #[test]
@@ -186,13 +188,40 @@ fn cat_writes_the_bytes() {
 fn a_link_that_leads_nowhere_is_listed() {
     let mut tree = MemTree::new().link("/etc/resolv.conf", "../run/resolv.conf").link("/loop", "loop");
     for (path, target) in [("/etc/resolv.conf", "../run/resolv.conf"), ("/loop", "loop")] {
-        let entries = list(&mut tree, path.as_bytes(), &ListOptions::default()).unwrap();
+        let entries = entries(&mut tree, path.as_bytes(), &ListOptions::default()).unwrap();
         assert_eq!(entries.len(), 1);
         assert_eq!(entries[0].target.as_deref(), Some(target.as_bytes()));
         assert_eq!(entries[0].relative, base_name(path));
     }
-    assert!(list(&mut tree, b"/etc/resolv.conf/", &ListOptions::default()).is_err());
-    assert!(list(&mut tree, b"/none", &ListOptions::default()).is_err());
+    assert!(entries(&mut tree, b"/etc/resolv.conf/", &ListOptions::default()).is_err());
+    assert!(entries(&mut tree, b"/none", &ListOptions::default()).is_err());
+}
+
+#[test]
+fn what_was_found_before_an_error_has_been_told() {
+    let mut tree = MemTree::new().file("/a", "").dir("/b").file("/c", "").broken("/b");
+    let mut out = Vec::new();
+    let options = ListOptions { recursive: true, ..ListOptions::default() };
+    let mut listing = Listing::new(Form::Json, &options, &mut out);
+    let error = list(&mut tree, b"/", &options, &mut |entry| listing.add(entry)).unwrap_err();
+    assert!(matches!(error, LookError::Read(_)), "{error}");
+    let told = String::from_utf8(out).unwrap();
+    assert!(told.contains("\"/a\"") && !told.contains("\"/c\""), "{told}");
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&told).is_err(),
+        "half a listing counts as none: {told}"
+    );
+}
+
+#[test]
+fn whoever_takes_no_more_ends_the_listing() {
+    let options = ListOptions { recursive: true, ..ListOptions::default() };
+    let mut count = 0;
+    let result = list(&mut tree(), b"/", &options, &mut |_| {
+        count += 1;
+        Err(LookError::write("the listing")(std::io::ErrorKind::StorageFull.into()))
+    });
+    assert!(matches!(result, Err(LookError::Write { .. })) && count == 1);
 }
 
 fn base_name(path: &str) -> &[u8] {
