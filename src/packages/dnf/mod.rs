@@ -9,6 +9,7 @@
 //!
 //! Each stage is resolved against the package database as the stage before leaves it, which is what happens in the guest.
 
+mod answer;
 mod archive;
 mod configuration;
 mod error;
@@ -16,6 +17,7 @@ mod guest;
 mod host;
 mod install;
 mod ledger;
+mod metadata;
 mod package_file;
 mod repositories;
 pub(super) mod repository;
@@ -34,7 +36,8 @@ use crate::cache::{Bucket, Cache};
 use crate::control::Control;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
-use solve::{Removed, Solver};
+use answer::Removed;
+use solve::Solver;
 
 /// The packages of Fedora's and Red Hat's family.
 #[derive(Debug, Clone, Copy)]

@@ -1,29 +1,24 @@
 //! Stage after stage: names in, a set of verified files out.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use fs_err as fs;
-use serde::Deserialize;
 
+use super::answer::{Chosen, Installed, Removal, Removed, problem, refusal};
 use super::archive;
-use super::error::{DnfError, Fault};
-use super::host::{Dnf, HostDnf, Refused};
+use super::error::DnfError;
+use super::host::{Dnf, HostDnf};
+use super::metadata::Metadata;
 use super::package_file::{self, Identity};
 use super::repositories::{self, Keys, Repositories};
 use super::root::Root;
-use super::{PackageSet, Resolved, RpmTransaction, StageRequest, Transaction, nothing};
-use crate::cache::FileLock;
+use super::{PackageSet, RpmTransaction, StageRequest, Transaction, nothing};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
-use crate::fetch::redact_text;
 use crate::packages::EntitledRepository;
 use crate::recipe::package_name;
 use crate::trust::openpgp::Keyring;
-
-/// Written after metadata was fetched completely; without it there is nothing to work offline with.
-const COMPLETE: &str = "complete";
 
 /// Refuses what dnf would read as something other than one package: options, patterns, paths, groups.
 pub(crate) fn check_name(name: &str) -> Result<(), DnfError> {
@@ -42,65 +37,9 @@ pub(crate) struct Solver<'a> {
     root: Root,
     repositories: Repositories,
     cache: PathBuf,
+    metadata: Metadata,
     offline: bool,
-    /// What metadata is there already: of which repositories.
-    provided: HashSet<Digest>,
     control: &'a Control,
-}
-
-/// A package that goes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Removed {
-    pub(crate) name: String,
-    version: String,
-    arch: String,
-    /// It came as a dependency, and nothing needs it any more.
-    pub(crate) unneeded: bool,
-}
-
-impl Removed {
-    /// As rpm knows one package, even where others have its name.
-    pub(crate) fn full_name(&self) -> String {
-        let version = self.version.rsplit(':').next().unwrap_or(&self.version);
-        format!("{}-{version}.{}", self.name, self.arch)
-    }
-}
-
-/// What dnf answers to a request to install.
-#[derive(Debug, Deserialize)]
-struct Installed {
-    files: Vec<Chosen>,
-    present: Vec<String>,
-    replaced: Vec<String>,
-}
-
-/// A package that dnf chose.
-#[derive(Debug, Deserialize)]
-struct Chosen {
-    name: String,
-    version: String,
-    arch: String,
-    digest: String,
-    size: u64,
-    installed_size: u64,
-    url: String,
-    repository: String,
-    path: PathBuf,
-    fetched: bool,
-    requested: bool,
-    new: bool,
-    beside: bool,
-}
-
-#[derive(Deserialize)]
-struct Removal {
-    removed: Vec<Removed>,
-}
-
-#[derive(Deserialize)]
-struct Loaded {
-    #[allow(dead_code, reason = "it tells this answer from a refusal")]
-    packages: u64,
 }
 
 impl<'a> Solver<'a> {
@@ -121,9 +60,9 @@ impl<'a> Solver<'a> {
             dnf,
             root,
             repositories: Repositories::default(),
+            metadata: Metadata::new(&cache, offline),
             cache,
             offline,
-            provided: HashSet::new(),
             control,
         })
     }
@@ -151,7 +90,7 @@ impl<'a> Solver<'a> {
         if self.repositories.of(index).is_empty() {
             return Err(DnfError::NoRepositories);
         }
-        self.metadata(index)?;
+        self.metadata.provide(&self.dnf, &self.root, &self.repositories, index)?;
         let (with, without): (Vec<&str>, Vec<&str>) =
             stage.install.iter().copied().partition(|text| stage.recommends.contains(&package_name(text)));
         let mut set = nothing();
@@ -304,64 +243,6 @@ impl<'a> Solver<'a> {
         all.sort_unstable();
         Ok(all)
     }
-
-    /// Gives the private root the metadata of a stage's repositories.
-    ///
-    /// dnf asks the servers every time, unless `offline`: what has not changed costs one request. Only one process at a time
-    /// works on the cache's copy; each then goes on with hard links of its own.
-    fn metadata(&mut self, index: usize) -> Result<(), DnfError> {
-        // Those of the last stage are those of all, mostly.
-        let last = self.repositories.last_stage();
-        let all_in_last = self
-            .repositories
-            .of(index)
-            .iter()
-            .all(|known| self.repositories.of(last).iter().any(|other| other.section == known.section));
-        for stage in if all_in_last { vec![last] } else { vec![last, index] } {
-            let digest = self.repositories.digest(&self.root, stage);
-            if self.provided.insert(digest) {
-                self.provide(stage, digest)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn provide(&self, stage: usize, digest: Digest) -> Result<(), DnfError> {
-        const DOING: &str = "fetching the metadata of repositories";
-        let shared = archive::metadata(&self.cache, digest);
-        let lock = shared.with_extension("lock");
-        let _lock = FileLock::exclusive(&lock, "fetching metadata", self.control)?;
-        let complete = shared.join(COMPLETE);
-        if self.offline {
-            if !complete.exists() {
-                return Err(DnfError::NoMetadata);
-            }
-        } else {
-            fs::create_dir_all(&shared).map_err(DnfError::io("create", &shared))?;
-            let mut request = self.root.request("metadata", &format!("stage-{stage}"), &shared);
-            request["cached"] = false.into();
-            self.dnf.ask::<Loaded>(DOING, &request)?.map_err(|refused| refusal(DOING, refused))?;
-            fs::write(&complete, "").map_err(DnfError::io("write", &complete))?;
-        }
-        archive::link_all(&shared, &self.root.path().join("cache"))
-    }
-}
-
-impl Chosen {
-    fn resolved(self, digest: Digest) -> Resolved {
-        Resolved {
-            name: self.name,
-            version: self.version,
-            arch: self.arch,
-            digest,
-            size: self.size,
-            source: redact_text(&self.url),
-            repository: Some(self.repository),
-            installed_size: self.installed_size,
-            requested: self.requested,
-            new: self.new,
-        }
-    }
 }
 
 /// Adds what a second transaction does to what a first one did.
@@ -375,50 +256,6 @@ fn merge(set: &mut PackageSet, second: PackageSet) {
     first.replaced.extend(then.replaced);
     set.files.extend(second.files);
     set.present.extend(second.present);
-}
-
-/// What dnf refuses, as an error.
-fn refusal(doing: &'static str, refused: Refused) -> DnfError {
-    let Refused { kind, message, lines, unknown } = refused;
-    let message = redact_text(&message);
-    let lines: Vec<String> =
-        lines.iter().map(|line| redact_text(line.trim())).filter(|line| !line.is_empty()).collect();
-    match kind.as_str() {
-        "unknown" => DnfError::Unknown { unknown },
-        "missing" => DnfError::Missing { files: lines },
-        "base" | "checksum" => DnfError::Base(message),
-        "virtual" => {
-            let names: Vec<_> = unknown.iter().map(|package| format!("`{}`", package.name)).collect();
-            let others: Vec<_> =
-                unknown.iter().flat_map(|package| &package.similar).map(|n| format!("`{n}`")).collect();
-            DnfError::Contradiction {
-                summary: format!(
-                    "{} is no package, only a name that {} provides",
-                    names.join(", "),
-                    others.join(", ")
-                ),
-                details: Vec::new(),
-                hint: format!("write {}, which is what dnf takes for it", others.join(", ")),
-            }
-        }
-        "dependencies" => {
-            let reason = problem(&lines).unwrap_or(&message).to_owned();
-            DnfError::Failed { doing, reason, fault: Fault::Dependencies, lines }
-        }
-        _ => {
-            let all: Vec<&str> =
-                std::iter::once(message.as_str()).chain(lines.iter().map(String::as_str)).collect();
-            let fault = Fault::of(&all);
-            let reason = lines.first().unwrap_or(&message).clone();
-            DnfError::Failed { doing, reason, fault, lines }
-        }
-    }
-}
-
-/// The line of the solver's that says most.
-fn problem(lines: &[String]) -> Option<&str> {
-    let first = lines.iter().map(|line| line.trim()).find(|line| !line.is_empty())?;
-    Some(first.strip_prefix("Problem: ").unwrap_or(first))
 }
 
 fn file_digest(path: &std::path::Path) -> Result<Digest, DnfError> {
