@@ -61,6 +61,7 @@ targets! {
     partition = "../fuzz/fuzz_targets/partition.rs";
     qcow2 = "../fuzz/fuzz_targets/qcow2.rs";
     recipe = "../fuzz/fuzz_targets/recipe.rs";
+    repositories = "../fuzz/fuzz_targets/repositories.rs";
     rpmdb = "../fuzz/fuzz_targets/rpmdb.rs";
     selinux = "../fuzz/fuzz_targets/selinux.rs";
     xfs = "../fuzz/fuzz_targets/xfs.rs";

@@ -289,6 +289,20 @@ fn systemd_unit(plan: &Plan) -> Option<&str> {
     })
 }
 
+/// Tells of a plan whether its packages will take the slow way.
+///
+/// # Errors
+/// When they do, and the build is offline.
+pub(super) fn foresee_way(plan: &Plan, offline: bool, events: &Events) -> Result<()> {
+    let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
+    if !wanted.iter().all(StageRequest::is_idle)
+        && let Err(reason) = packages::resolver(plan.os.family)
+    {
+        in_guest(plan, &wanted, &reason, offline, events)?;
+    }
+    Ok(())
+}
+
 /// The slow way, for guests whose packages this host cannot resolve.
 fn in_guest(
     plan: &Plan,

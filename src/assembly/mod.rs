@@ -179,6 +179,7 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let containers = containers::find(request, &recipe, &os, &cache, control)?;
     let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
     settle(&mut plan, request, &cache, control)?;
+    materials::foresee_way(&plan, request.offline, &control.events)?;
     Ok(plan)
 }
 

@@ -208,4 +208,33 @@ mod tests {
         assert!(apply(&mut bare, &only).unwrap_err().to_string().contains("no modules"));
         assert_eq!(bare.text(CONFIG).as_deref(), Some("SELINUXTYPE=default\nSELINUX=permissive\n"));
     }
+
+    proptest::proptest! {
+        /// Whatever a file of the store holds: the new line is there once, all that speaks of something else stays, in order, and
+        /// doing it again changes nothing.
+        #[test]
+        fn what_others_have_set_stays(
+            old in "((#|/srv/db\\(/\\.\\*\\)\\?|/[a-z]{1,3}|portcon tcp [0-9]{1,2}|[a-z]{1,4}=[01]?)[ \t]{0,2}(-d|--|- [0-9]{1,2})?[ \t]?[a-z:]{0,5}\n?){0,8}",
+        ) {
+            let step = step();
+            let context = (step.fcontexts[0].key(), step.fcontexts[0].line());
+            let port = (step.ports[0].key(), step.ports[0].line());
+            let boolean = ("one".to_owned(), "one=1".to_owned());
+            let ways: [(_, fn(&str) -> String); 3] = [(context, context_key), (port, port_key), (boolean, boolean_key)];
+            for (new, key) in ways {
+                let mut guest = FakeGuest::new();
+                guest.put("/store", &old, 0o600);
+                merge(&mut guest, "/store", std::slice::from_ref(&new), key, 0o600).unwrap();
+                let text = guest.text("/store").unwrap();
+                let others = |text: &str| {
+                    let is_other = |line: &&str| line.starts_with('#') || key(line) != new.0;
+                    text.lines().filter(is_other).map(str::to_owned).collect::<Vec<_>>()
+                };
+                proptest::prop_assert_eq!(others(&text), others(&old));
+                proptest::prop_assert_eq!(text.lines().filter(|line| **line == new.1).count(), 1);
+                merge(&mut guest, "/store", std::slice::from_ref(&new), key, 0o600).unwrap();
+                proptest::prop_assert_eq!(guest.text("/store").unwrap(), text);
+            }
+        }
+    }
 }

@@ -137,6 +137,13 @@ pub fn dnf_version() -> Result<String> {
     Ok(dnf::version()?)
 }
 
+/// For the fuzzer: reads any text as a file of dnf's repositories.
+#[cfg(any(test, fuzzing, debug_assertions))]
+#[doc(hidden)]
+pub fn any_repositories(text: &[u8]) {
+    dnf::any_repositories(text);
+}
+
 /// The package manager of a family.
 pub fn manager(family: Family) -> &'static dyn PackageManager {
     match family {

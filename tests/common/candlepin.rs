@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
@@ -38,6 +39,8 @@ pub struct State {
     pub overrides: Value,
     /// What is answered instead, as often as it says, for requests that begin so: `POST /consumers`.
     pub instead: Vec<(&'static str, u32, Reply)>,
+    /// What lies below `/cdn`, for those who show an entitlement.
+    pub content: Option<PathBuf>,
     /// Everything secret that was given out: keys in PEM.
     pub secrets: Vec<String>,
 }
@@ -194,6 +197,7 @@ impl Candlepin {
             entitlements: vec![("OrgLevel", rhel9())],
             overrides: json!([]),
             instead: Vec::new(),
+            content: None,
             secrets: Vec::new(),
         }));
         let shared = Arc::clone(&state);
@@ -207,6 +211,11 @@ impl Candlepin {
     /// What `--rhsm-server` takes.
     pub fn url(&self) -> String {
         self.server.url("/subscription").replace("127.0.0.1", "localhost")
+    }
+
+    /// What `--rhsm-baseurl` takes.
+    pub fn content(&self) -> String {
+        self.server.url("/cdn").replace("127.0.0.1", "localhost")
     }
 
     /// What to trust for it, in PEM.
@@ -239,13 +248,20 @@ impl Candlepin {
 }
 
 fn reply(state: &mut State, authority: &Authority, request: &Request) -> Reply {
-    let Some(path) = request.path.strip_prefix("/subscription") else { return Reply::status(404) };
+    let path = match request.path.strip_prefix("/subscription") {
+        Some(path) => path,
+        None if request.path.starts_with("/cdn/") => &request.path,
+        None => return Reply::status(404),
+    };
     let line = format!("{} {path}", request.method);
     if let Some((_, times, reply)) =
         state.instead.iter_mut().find(|(start, times, _)| *times > 0 && line.starts_with(*start))
     {
         *times -= 1;
         return reply.clone();
+    }
+    if let Some(path) = path.strip_prefix("/cdn/") {
+        return package(state, request, path);
     }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -275,6 +291,17 @@ fn reply(state: &mut State, authority: &Authority, request: &Request) -> Reply {
             of_consumer(state, authority, method, id, rest, &request.body)
         }
         _ => refusal(404, "Runtime Error RESTEASY003210: Could not find resource for full path"),
+    }
+}
+
+/// A file of a repository.
+fn package(state: &State, request: &Request, path: &str) -> Reply {
+    if !request.peer.as_ref().is_some_and(|peer| contains(peer, b"entitlement")) {
+        return Reply::status(403);
+    }
+    match state.content.as_ref().map(|content| fs_err::read(content.join(path))) {
+        Some(Ok(content)) => Reply::new(200, content),
+        _ => Reply::status(404),
     }
 }
 

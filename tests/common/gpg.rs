@@ -21,6 +21,11 @@ impl Gpg {
         Self { home: tempfile::Builder::new().prefix("tib-gpg-").tempdir_in("/tmp").unwrap() }
     }
 
+    /// gpg's directory.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         let mut child = Command::new("gpg")
             .args([

@@ -3,6 +3,8 @@
 
 mod config;
 mod contexts;
+#[cfg(test)]
+mod judged_tests;
 mod label;
 mod pattern;
 mod policy;

@@ -43,6 +43,8 @@ pub(crate) struct Chosen {
     pub(crate) version: String,
     pub(crate) arch: String,
     pub(crate) digest: String,
+    /// What its repository knows it by, if that is no SHA-256: `sha1-…`.
+    pub(crate) alias: Option<String>,
     pub(crate) size: u64,
     pub(crate) installed_size: u64,
     pub(crate) url: String,
@@ -117,7 +119,12 @@ pub(crate) fn refusal(doing: &'static str, refused: Refused) -> DnfError {
             let all: Vec<&str> =
                 std::iter::once(message.as_str()).chain(lines.iter().map(String::as_str)).collect();
             let fault = Fault::of(&all);
-            let reason = lines.first().unwrap_or(&message).clone();
+            let reason = match (kind.as_str(), lines.first()) {
+                // The message names the repository, and the line says what happened there.
+                ("repository", Some(line)) => format!("{message}: {line}"),
+                (_, Some(line)) => line.clone(),
+                (_, None) => message,
+            };
             DnfError::Failed { doing, reason, fault, lines }
         }
     }

@@ -17,6 +17,11 @@ pub(crate) fn packages(cache: &Path) -> PathBuf {
     cache.join("packages")
 }
 
+/// Where it is noted which package files repositories know by other checksums than SHA-256.
+pub(crate) fn aliases(cache: &Path) -> PathBuf {
+    cache.join("aliases")
+}
+
 /// Where a key stands that guests get.
 pub(crate) fn key(cache: &Path, digest: Digest) -> PathBuf {
     keys(cache).join(format!("{digest}.asc"))

@@ -32,8 +32,7 @@ impl HostDnf {
     /// Looks for a dnf that can be used.
     pub(crate) fn probe() -> Result<Self, DnfError> {
         for program in ["rpm", "rpmdb"] {
-            let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-            if !output.is_ok_and(|output| output.status.success()) {
+            if !runs(program) {
                 return Err(DnfError::Unusable(format!("`{program}` does not run (package rpm)")));
             }
         }
@@ -46,8 +45,19 @@ impl HostDnf {
                 return Ok(Self { python, version });
             }
         }
-        Err(DnfError::Unusable("dnf's modules for Python are missing (package python3-dnf)".to_owned()))
+        Err(DnfError::Unusable(missing(runs("dnf5"))))
     }
+}
+
+fn runs(program: &str) -> bool {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// What is missing where Python has no dnf 4.
+fn missing(has_dnf5: bool) -> String {
+    let modules = "the modules of dnf 4 for Python are missing (package python3-dnf)";
+    if has_dnf5 { format!("{modules}; dnf 5, which is here, does not serve") } else { modules.to_owned() }
 }
 
 /// The host's dnf in a private root.
@@ -161,5 +171,21 @@ impl EventSink for Talk {
             return;
         }
         self.events.emit(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_dnf_5_alone_is_told_what_it_lacks() {
+        for (has_dnf5, told) in [(false, false), (true, true)] {
+            let said = missing(has_dnf5);
+            assert!(
+                said.contains("package python3-dnf") && said.contains("dnf 5, which is here") == told,
+                "{said}"
+            );
+        }
     }
 }

@@ -106,6 +106,12 @@ pub(super) fn version() -> Result<String, DnfError> {
     host::HostDnf::probe().map(|host| host.version)
 }
 
+/// As [`super::any_repositories`].
+#[cfg(any(test, fuzzing, debug_assertions))]
+pub(super) fn any_repositories(text: &[u8]) {
+    configuration::any_text(text);
+}
+
 /// As [`super::published_key`].
 ///
 /// # Errors

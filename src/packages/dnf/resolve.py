@@ -45,6 +45,18 @@ class OurKeys(dnf.callback.KeyImport):
         return True
 
 
+class Heard(logging.Handler):
+    """Why a repository could not be read: dnf logs it, and its error only says that all mirrors were tried."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.lines = []
+
+    def emit(self, record):
+        lines = record.getMessage().splitlines()
+        self.lines += [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
+
+
 class Progress(dnf.callback.DownloadProgress):
     def __init__(self):
         self.done, self.total = {}, 0
@@ -194,23 +206,26 @@ def install(request):
     if virtual:
         raise Refusal("virtual", "not a package", unknown=virtual)
     beside = {str(p) for p in chosen if p in set(base._get_installonly_query(base.sack.query().available()))}
-    files = []
-    missing = []
+    files, missing = [], []
     for package in chosen:
         kind, digest = package.returnIdSum()
         digest = digest.decode() if isinstance(digest, bytes) else digest
-        if kind != "sha256":
-            raise Refusal("checksum", f"repository `{package.repoid}` gives no SHA-256 of its packages, but {kind}")
+        if kind not in hashlib.algorithms_available:
+            raise Refusal("checksum", f"repository `{package.repoid}` gives checksums of its packages that nobody knows, {kind}")
         url = package.remote_location(schemes=SCHEMES)
         if url is None:
             raise Refusal("base", f"repository `{package.repoid}` has `{package.location}` elsewhere than on the web")
+        # The cache knows files by SHA-256, and those of repositories with other checksums by a note.
+        alias = None if kind == "sha256" else f"{kind}-{digest}"
+        digest = digest if alias is None else noted(request, alias)
         cached = os.path.join(request["packages"], f"{digest}.rpm")
-        at_hand = is_file(cached, digest)
+        at_hand = digest is not None and digest_of(cached) == digest
         if not at_hand:
             missing.append(package)
         files.append({
             **named(package),
-            "digest": digest,
+            "digest": digest if alias is None or at_hand else None,
+            "alias": alias,
             "size": package.downloadsize,
             "installed_size": package.installsize,
             "url": url,
@@ -222,16 +237,10 @@ def install(request):
             "beside": str(package) in beside,
         })
     if missing:
-        if request["offline"]:
-            names = [os.path.basename(package.location) for package in missing]
-            raise Refusal("missing", "package files are not in the cache", lines=names)
-        for package in missing:
-            os.makedirs(os.path.dirname(package.localPkg()), exist_ok=True)
-        progress = Progress()
-        try:
-            base.download_packages(missing, progress)
-        except dnf.exceptions.DownloadError as error:
-            raise Refusal("download", "cannot fetch packages", lines=progress.said + str(error).splitlines())
+        fetch(request, base, missing)
+    for file in files:
+        # dnf has compared it with the repository's own checksum.
+        file["digest"] = file["digest"] or digest_of(file["path"])
     present = [package for package in dependency if package.name in wanted and package.name in after]
     remember(base, present)
     return {
@@ -239,6 +248,29 @@ def install(request):
         "present": sorted({package.name for package in present}),
         "replaced": sorted(gone),
     }
+
+
+def fetch(request, base, missing):
+    """Brings package files to where dnf wants them, and compares them with what the metadata says."""
+    if request["offline"]:
+        names = [os.path.basename(package.location) for package in missing]
+        raise Refusal("missing", "package files are not in the cache", lines=names)
+    for package in missing:
+        os.makedirs(os.path.dirname(package.localPkg()), exist_ok=True)
+    progress = Progress()
+    try:
+        base.download_packages(missing, progress)
+    except dnf.exceptions.DownloadError as error:
+        raise Refusal("download", "cannot fetch packages", lines=progress.said + str(error).splitlines())
+
+
+def noted(request, alias):
+    """The SHA-256 of a package that a repository knows by another checksum, if it was fetched before."""
+    try:
+        with open(os.path.join(request["aliases"], alias), encoding="ascii") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def remove(request):
@@ -268,15 +300,15 @@ def remember(base, present):
     base.history.end("")
 
 
-def is_file(path, digest):
+def digest_of(path):
     try:
         with open(path, "rb") as file:
             found = hashlib.sha256()
             for piece in iter(lambda: file.read(1 << 20), b""):
                 found.update(piece)
-            return found.hexdigest() == digest
+            return found.hexdigest()
     except FileNotFoundError:
-        return False
+        return None
 
 
 COMMANDS = {"describe": describe, "metadata": metadata, "install": install, "remove": remove}
@@ -285,13 +317,15 @@ COMMANDS = {"describe": describe, "metadata": metadata, "install": install, "rem
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
+    heard = Heard()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("dnf").addHandler(heard)
     try:
         answer = COMMANDS[request["command"]](request)
     except Refusal as refusal:
         answer = {"error": refusal.answer}
     except dnf.exceptions.RepoError as error:
-        answer = {"error": {"kind": "repository", "message": str(error).strip()}}
+        answer = {"error": {"kind": "repository", "message": str(error).strip(), "lines": sorted(set(heard.lines))}}
     except (dnf.exceptions.Error, libdnf.error.Error, hawkey.Exception) as error:
         answer = {"error": {"kind": "other", "message": str(error)}}
     json.dump(answer, sys.stdout)

@@ -6,7 +6,7 @@ use fs_err as fs;
 
 use super::answer::{Chosen, Installed, Removal, Removed, problem, refusal};
 use super::archive;
-use super::error::DnfError;
+use super::error::{DnfError, Fault};
 use super::host::{Dnf, HostDnf};
 use super::metadata::Metadata;
 use super::package_file::{self, Identity};
@@ -113,6 +113,7 @@ impl<'a> Solver<'a> {
         request["cached"] = true.into();
         request["offline"] = self.offline.into();
         request["packages"] = archive::packages(&self.cache).display().to_string().into();
+        request["aliases"] = archive::aliases(&self.cache).display().to_string().into();
         let answer: Installed =
             self.dnf.ask("fetching packages", &request)?.map_err(|refused| refusal(DOING, refused))?;
         let mut set = nothing();
@@ -166,7 +167,16 @@ impl<'a> Solver<'a> {
                 name()
             ));
         }
-        if chosen.fetched { archive::keep(&self.cache, &chosen.path, digest) } else { Ok(()) }
+        if chosen.fetched {
+            archive::keep(&self.cache, &chosen.path, digest)?;
+        }
+        match &chosen.alias {
+            Some(alias) if alias.contains('/') => Err(DnfError::Answer(format!("checksum {alias}"))),
+            Some(alias) => {
+                repositories::keep(&archive::aliases(&self.cache).join(alias), digest.to_string().as_bytes())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Brings the private package database to what it is after a set is installed.
@@ -188,7 +198,8 @@ impl<'a> Solver<'a> {
                     "--ignoreos",
                     "--ignoresize",
                 ];
-                self.database_only(options.into_iter().chain(paths.iter().map(String::as_str)))?;
+                self.database_only(options.into_iter().chain(paths.iter().map(String::as_str)))
+                    .map_err(file_conflicts)?;
             }
         }
         Ok(())
@@ -256,6 +267,23 @@ fn merge(set: &mut PackageSet, second: PackageSet) {
     first.replaced.extend(then.replaced);
     set.files.extend(second.files);
     set.present.extend(second.present);
+}
+
+/// Two packages with one file of different content: no metadata says that, and rpm refuses it.
+fn file_conflicts(error: DnfError) -> DnfError {
+    let DnfError::Process { source, .. } = &error else { return error };
+    let lines: Vec<String> = source
+        .tail()
+        .iter()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| line.starts_with("file /") && line.contains(" conflicts "))
+        .collect();
+    match lines.first().cloned() {
+        Some(reason) => {
+            DnfError::Failed { doing: "installing packages", reason, fault: Fault::Dependencies, lines }
+        }
+        None => error,
+    }
 }
 
 fn file_digest(path: &std::path::Path) -> Result<Digest, DnfError> {

@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
-use super::parser::Parser;
+/// A pattern, and how much of it was read.
+pub(super) struct Text<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+}
 
 /// Members of a character class.
 pub(super) type Set = [bool; 256];
@@ -13,7 +17,17 @@ pub(super) enum Escape {
     Set(Box<Set>),
 }
 
-impl Parser<'_> {
+impl Text<'_> {
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    pub(super) fn take(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
     /// What stands behind a `\`.
     pub(super) fn escape(&mut self) -> Result<Escape, String> {
         let Some(byte) = self.take() else { return Err("it ends with a `\\`".to_owned()) };
@@ -67,7 +81,7 @@ impl Parser<'_> {
                 }
                 Escape::Byte(low) => low,
             };
-            let next = self.text.get(self.at + 1);
+            let next = self.bytes.get(self.at + 1);
             if self.peek() != Some(b'-') || next.is_none_or(|next| *next == b']') {
                 set[usize::from(low)] = true;
                 continue;
@@ -101,7 +115,7 @@ impl Parser<'_> {
 
     /// `[:alpha:]`, behind its first bracket; `None` if it is none.
     fn posix(&mut self) -> Result<Option<Box<Set>>, String> {
-        let rest = &self.text[self.at..];
+        let rest = &self.bytes[self.at..];
         if rest.first() != Some(&b':') {
             return Err("it has a collating element".to_owned());
         }

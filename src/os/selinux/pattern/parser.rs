@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::class::{Escape, write_set};
+use super::class::{Escape, Text, write_set};
 
 /// Groups within groups that are followed; real patterns have three.
 const DEPTH_LIMIT: usize = 32;
@@ -11,8 +11,7 @@ const COUNT_LIMIT: u32 = 65_535;
 
 /// A pattern while it is read.
 pub(super) struct Parser<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) at: usize,
+    text: Text<'a>,
     /// What was read, written anew.
     pub(super) out: String,
     /// The literal beginning, as long as `is_literal`.
@@ -31,19 +30,14 @@ enum Atom {
 impl<'a> Parser<'a> {
     /// Reads a whole pattern.
     pub(super) fn read(text: &'a [u8]) -> Result<Self, String> {
-        let mut parser = Self { text, at: 0, out: String::new(), prefix: Vec::new(), is_literal: true };
+        let mut parser = Self {
+            text: Text { bytes: text, at: 0 },
+            out: String::new(),
+            prefix: Vec::new(),
+            is_literal: true,
+        };
         parser.alternatives(0)?;
-        if parser.at < text.len() { Err("it has a `)` too many".to_owned()) } else { Ok(parser) }
-    }
-
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    pub(super) fn take(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.at += 1;
-        Some(byte)
+        if parser.text.at < text.len() { Err("it has a `)` too many".to_owned()) } else { Ok(parser) }
     }
 
     fn alternatives(&mut self, depth: usize) -> Result<(), String> {
@@ -52,10 +46,10 @@ impl<'a> Parser<'a> {
         }
         loop {
             self.sequence(depth)?;
-            if self.peek() != Some(b'|') {
+            if self.text.peek() != Some(b'|') {
                 return Ok(());
             }
-            self.at += 1;
+            self.text.at += 1;
             self.is_literal = false;
             if depth == 0 {
                 self.prefix.clear();
@@ -65,7 +59,7 @@ impl<'a> Parser<'a> {
     }
 
     fn sequence(&mut self, depth: usize) -> Result<(), String> {
-        while let Some(byte) = self.peek() {
+        while let Some(byte) = self.text.peek() {
             if matches!(byte, b'|' | b')') {
                 return Ok(());
             }
@@ -80,29 +74,29 @@ impl<'a> Parser<'a> {
     }
 
     fn atom(&mut self, depth: usize) -> Result<Atom, String> {
-        let byte = self.take().unwrap_or_default();
+        let byte = self.text.take().unwrap_or_default();
         match byte {
             b'(' => {
                 self.is_literal = false;
-                if self.peek() == Some(b'*') {
+                if self.text.peek() == Some(b'*') {
                     return Err("it has a verb, `(*`".to_owned());
                 }
-                if self.peek() == Some(b'?') {
-                    if !self.text[self.at..].starts_with(b"?:") {
+                if self.text.peek() == Some(b'?') {
+                    if !self.text.bytes[self.text.at..].starts_with(b"?:") {
                         return Err("it has a group that begins with `(?`".to_owned());
                     }
-                    self.at += 2;
+                    self.text.at += 2;
                 }
                 self.out.push_str("(?:");
                 self.alternatives(depth + 1)?;
-                if self.take() != Some(b')') {
+                if self.text.take() != Some(b')') {
                     return Err("a `)` is missing".to_owned());
                 }
                 self.out.push(')');
                 Ok(Atom::Other)
             }
             b'[' => {
-                let set = self.class()?;
+                let set = self.text.class()?;
                 write_set(&mut self.out, &set);
                 Ok(Atom::Other)
             }
@@ -115,9 +109,9 @@ impl<'a> Parser<'a> {
                 Ok(Atom::Anchor)
             }
             // At the very end it is the one that libselinux adds.
-            b'$' if self.at == self.text.len() && depth == 0 => Ok(Atom::Anchor),
+            b'$' if self.text.at == self.text.bytes.len() && depth == 0 => Ok(Atom::Anchor),
             b'$' => Err("it has a `$` before its end".to_owned()),
-            b'\\' => match self.escape()? {
+            b'\\' => match self.text.escape()? {
                 Escape::Byte(byte) => {
                     self.put(byte);
                     Ok(Atom::Byte(byte))
@@ -138,20 +132,20 @@ impl<'a> Parser<'a> {
 
     /// Whether what was read is repeated.
     fn quantifier(&mut self, atom: &Atom) -> Result<bool, String> {
-        let start = self.at;
-        match self.peek() {
+        let start = self.text.at;
+        match self.text.peek() {
             Some(byte @ (b'*' | b'+' | b'?')) => {
-                self.at += 1;
+                self.text.at += 1;
                 self.out.push(char::from(byte));
             }
             Some(b'{') => {
-                self.at += 1;
+                self.text.at += 1;
                 let Some((length, low, high)) = self.count() else {
                     // PCRE takes it as it is.
-                    self.at = start;
+                    self.text.at = start;
                     return Ok(false);
                 };
-                self.at += length;
+                self.text.at += length;
                 if low > COUNT_LIMIT || high.is_some_and(|high| high > COUNT_LIMIT || high < low) {
                     return Err("a number of repetitions makes no sense".to_owned());
                 }
@@ -163,14 +157,14 @@ impl<'a> Parser<'a> {
         if matches!(atom, Atom::Anchor) {
             return Err("an anchor is repeated".to_owned());
         }
-        match self.peek() {
+        match self.text.peek() {
             // As few as possible: the same texts match.
-            Some(b'?') => self.at += 1,
+            Some(b'?') => self.text.at += 1,
             Some(b'+') => return Err("it has a possessive quantifier".to_owned()),
             _ => {}
         }
-        let again = matches!(self.peek(), Some(b'*' | b'+' | b'?'))
-            || self.peek() == Some(b'{') && self.count_after(1).is_some();
+        let again = matches!(self.text.peek(), Some(b'*' | b'+' | b'?'))
+            || self.text.peek() == Some(b'{') && self.count_after(1).is_some();
         if again { Err("a repetition is repeated".to_owned()) } else { Ok(true) }
     }
 
@@ -180,7 +174,7 @@ impl<'a> Parser<'a> {
     }
 
     fn count_after(&self, skip: usize) -> Option<(usize, u32, Option<u32>)> {
-        let rest = self.text.get(self.at + skip..)?;
+        let rest = self.text.bytes.get(self.text.at + skip..)?;
         let end = rest.iter().position(|byte| *byte == b'}')?;
         let text = std::str::from_utf8(&rest[..end]).ok()?;
         let number = |text: &str| {

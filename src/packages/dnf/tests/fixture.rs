@@ -26,8 +26,14 @@ pub(crate) type Spec = (&'static str, &'static str, &'static str);
 
 /// Builds packages, all `noarch`. Lines that begin with `%` come after the description; `%content TEXT` gives it a file.
 pub(crate) fn build(packages: &[Spec], to: &Path) {
+    build_for("noarch", packages, to);
+}
+
+/// The same for an architecture as RPM names it.
+pub(crate) fn build_for(arch: &str, packages: &[Spec], to: &Path) {
     let lab = TempDir::new().unwrap();
-    let mut spec = "Name: tib-none\nVersion: 1\nRelease: 1\nSummary: s\nLicense: x\nBuildArch: noarch\n%description\nd\n".to_owned();
+    let mut spec =
+        "Name: tib-none\nVersion: 1\nRelease: 1\nSummary: s\nLicense: x\n%description\nd\n".to_owned();
     let mut install = "%install\nmkdir -p %{buildroot}/opt/tib\n".to_owned();
     for (index, (name, version, lines)) in packages.iter().enumerate() {
         let (epoch, rest) = version.split_once(':').unwrap_or(("", version));
@@ -64,10 +70,11 @@ pub(crate) fn build(packages: &[Spec], to: &Path) {
     let topdir = format!("_topdir {}", lab.path().display());
     run(Command::new("rpmbuild")
         .env("HOME", lab.path())
-        .args(["-bb", "--quiet", "--define", &topdir, "--define", "_build_id_links none"])
+        .args(["-bb", "--quiet", "--target", arch, "--define", &topdir, "--define", "_build_id_links none"])
+        .args(["--define", "debug_package %{nil}"])
         .arg(file));
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(lab.path().join("RPMS/noarch")).unwrap() {
+    for entry in fs::read_dir(lab.path().join("RPMS").join(arch)).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
@@ -80,6 +87,25 @@ pub(crate) fn packages_in(directory: &Path) -> Vec<PathBuf> {
         paths.filter(|path| path.extension().is_some_and(|ending| ending == "rpm")).collect();
     paths.sort();
     paths
+}
+
+/// Signs packages, with further options of rpmsign.
+pub(crate) fn sign(packages: &[PathBuf], key: &Key, options: &[&str]) {
+    let mut command = Command::new("rpmsign");
+    let home = format!("_gpg_path {}", key.home().display());
+    command.env("HOME", key.home()).args(["--define", &home, "--define", "_gpg_name test"]);
+    // rpm looks for it in no other place.
+    command.args(["--define", "__gpg /usr/bin/gpg"]);
+    if let Some(time) = key.time() {
+        let arguments = format!("_gpg_sign_cmd_extra_args --faked-system-time {time}");
+        command.args(["--define", &arguments]);
+    }
+    run(command.args(options).arg("--addsign").args(packages));
+}
+
+/// Writes the metadata of a repository.
+pub(crate) fn index(directory: &Path, options: &[&str]) {
+    run(Command::new("createrepo_c").arg("-q").args(options).arg(directory));
 }
 
 /// A repository of packages.
@@ -95,13 +121,18 @@ pub(crate) struct Repo {
 impl Repo {
     /// Packages that nobody has signed.
     pub(crate) fn new(packages: &[Spec]) -> Self {
-        let directory = TempDir::new().unwrap();
-        build(packages, &directory.path().join("Packages"));
-        let (cut, asked) = (Arc::default(), Arc::default());
-        let url = serve(directory.path().to_owned(), Arc::clone(&cut), Arc::clone(&asked));
-        let repo = Self { directory, url, cut, asked };
+        let repo = Self::empty();
+        build(packages, &repo.path("Packages"));
         repo.index();
         repo
+    }
+
+    /// A server on which nothing lies yet.
+    pub(crate) fn empty() -> Self {
+        let directory = TempDir::new().unwrap();
+        let (cut, asked) = (Arc::default(), Arc::default());
+        let url = serve(directory.path().to_owned(), Arc::clone(&cut), Arc::clone(&asked));
+        Self { directory, url, cut, asked }
     }
 
     /// The same, signed.
@@ -114,21 +145,12 @@ impl Repo {
 
     /// Signs all packages.
     pub(crate) fn sign(&self, key: &Key) {
-        let mut command = Command::new("rpmsign");
-        let home = format!("_gpg_path {}", key.home().display());
-        command.env("HOME", self.directory.path()).args(["--define", &home, "--define", "_gpg_name test"]);
-        // rpm looks for it in no other place.
-        command.args(["--define", "__gpg /usr/bin/gpg"]);
-        if let Some(time) = key.time() {
-            let arguments = format!("_gpg_sign_cmd_extra_args --faked-system-time {time}");
-            command.args(["--define", &arguments]);
-        }
-        run(command.arg("--addsign").args(packages_in(&self.path("Packages"))));
+        sign(&packages_in(&self.path("Packages")), key, &[]);
     }
 
     /// Writes the metadata.
     pub(crate) fn index(&self) {
-        run(Command::new("createrepo_c").args(["-q", "--no-database"]).arg(self.directory.path()));
+        index(self.directory.path(), &["--no-database"]);
     }
 
     /// Makes the repository modular.
@@ -166,6 +188,7 @@ pub(crate) struct Base {
     pub(crate) cache: Cache,
     /// What a subscription opens.
     pub(crate) entitled: Vec<EntitledRepository>,
+    pub(crate) arch: Arch,
     _cache: TempDir,
 }
 
@@ -182,14 +205,26 @@ const INSTALLED: [Spec; 2] = [
 impl Base {
     /// One that has `installed` beside what every base has.
     pub(crate) fn new(installed: &[Spec]) -> Self {
+        let all: Vec<Spec> = INSTALLED.into_iter().chain(installed.iter().copied()).collect();
+        let base = Self::only(&all);
+        base.write("/etc/os-release", "ID=rocky\nVERSION_ID=\"9.4\"\nPLATFORM_ID=\"platform:el9\"\n");
+        base
+    }
+
+    /// One that has nothing else.
+    pub(crate) fn only(installed: &[Spec]) -> Self {
         let place = TempDir::new().unwrap();
         let cache = Cache::open(Some(place.path().to_owned())).unwrap();
-        let base = Self { directory: TempDir::new().unwrap(), cache, entitled: Vec::new(), _cache: place };
+        let base = Self {
+            directory: TempDir::new().unwrap(),
+            cache,
+            entitled: Vec::new(),
+            arch: Arch::X86_64,
+            _cache: place,
+        };
         let built = TempDir::new().unwrap();
-        let all: Vec<Spec> = INSTALLED.into_iter().chain(installed.iter().copied()).collect();
-        build(&all, built.path());
+        build(installed, built.path());
         run(base.rpm().args(["--justdb", "--nodeps", "-i"]).args(packages_in(built.path())));
-        base.write("/etc/os-release", "ID=rocky\nVERSION_ID=\"9.4\"\nPLATFORM_ID=\"platform:el9\"\n");
         base
     }
 
@@ -244,7 +279,7 @@ impl Base {
         let mut tree = HostTree(self.directory.path().to_owned());
         let request = ResolveRequest {
             tree: &mut tree,
-            arch: Arch::X86_64,
+            arch: self.arch,
             stages,
             needed,
             boots: true,

@@ -5,7 +5,9 @@ mod entitled;
 mod fixture;
 mod guest;
 mod image;
+mod judge;
 mod plan;
+mod shapes;
 
 use fs_err as fs;
 
@@ -143,6 +145,26 @@ fn packages_that_do_not_fit_together() {
         assert!(matches!(error, DnfError::Failed { fault: Fault::Dependencies, .. }), "{error}");
         assert!(error.context().iter().any(|line| line.contains(reason)), "{:?}", error.context());
     }
+}
+
+/// Only their content says so, so dnf would find it while it installs.
+#[test]
+fn packages_that_bring_the_same_file() {
+    let key = Key::new();
+    let repo = Repo::empty();
+    for (name, content) in [("tib-one", "%content one\n"), ("tib-two", "%content two\n")] {
+        fixture::build(&[(name, "1.0-1", content)], &repo.path("Packages"));
+    }
+    repo.sign(&key);
+    repo.index();
+    let base = Base::of(&repo, &key);
+    let expected = "installing packages failed: file /opt/tib/0 conflicts between attempted installs of tib-one-1.0-1.noarch and \
+                    tib-two-1.0-1.noarch";
+    let error = base.fails(&["tib-one", "tib-two"]);
+    assert_eq!((error.to_string().as_str(), error.exit()), (expected, Exit::Guest), "{}", told(&error));
+    let error = base.resolve(&[install(&["tib-one"]), install(&["tib-two"])], false).unwrap_err();
+    assert!(error.to_string().contains("conflicts with file from package tib-one-1.0-1"), "{}", told(&error));
+    assert_eq!(error.exit(), Exit::Guest);
 }
 
 #[test]
