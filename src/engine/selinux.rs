@@ -220,7 +220,8 @@ mod tests {
             let context = (step.fcontexts[0].key(), step.fcontexts[0].line());
             let port = (step.ports[0].key(), step.ports[0].line());
             let boolean = ("one".to_owned(), "one=1".to_owned());
-            let ways: [(_, fn(&str) -> String); 3] = [(context, context_key), (port, port_key), (boolean, boolean_key)];
+            let by_context: fn(&str) -> String = context_key;
+            let ways = [(context, by_context), (port, port_key), (boolean, boolean_key)];
             for (new, key) in ways {
                 let mut guest = FakeGuest::new();
                 guest.put("/store", &old, 0o600);

@@ -41,7 +41,7 @@ impl Place {
                 Err(_) => Reply::status(404),
             });
         rpms::repository(&repository, &PACKAGES, &gpg);
-        let place = Self { directory, gpg, keys, server: server };
+        let place = Self { directory, gpg, keys, server };
         place.sign_metadata(0, "");
         place.base("base.raw", &[0], true);
         place.base("old.raw", &[0, 2], true);

@@ -9,7 +9,7 @@ use super::contexts::{ContextFiles, FileContexts, Wanted};
 use crate::disk::FileKind;
 
 /// Files of this host that are asked for.
-const FILES: usize = 100_000;
+const FILES: usize = 30_000;
 
 /// Takes the lists of contexts out of a directory of modules, as `semodule_unpackage` would, with homes below `/home`.
 const UNPACK: &str = r#"
@@ -62,7 +62,7 @@ fn files() -> Vec<(FileKind, String)> {
 fn of_patterns(contexts: &str) -> Vec<(FileKind, String)> {
     let mut found = Vec::new();
     for pattern in contexts.lines().filter_map(|line| line.split_whitespace().next()) {
-        for fill in ["", "x", "a/b", "lib64"] {
+        for fill in ["", "a/b"] {
             let mut path = pattern.to_owned();
             for expression in ["(/.*)?", "(.*/)?", "[^/]*", "[^/]+", ".*", ".+", "[0-9]+", "[0-9]*", "(-.*)?"]
             {
@@ -146,6 +146,5 @@ fn network_labels_are_those_that_libselinux_finds_in_debians_policy() {
             }
         }
     }
-    println!("{count} paths, {different} without a label by libselinux alone:\n{told}");
-    assert!(count > 50_000 && different * 1000 < count, "{different} of {count}: {told}");
+    assert!(count > 40_000 && different * 1000 < count, "{different} of {count}: {told}");
 }

@@ -136,7 +136,7 @@ fn packages_of_centos_7_that_are_not_what_was_signed() {
     fs::write(&file, &whole).unwrap();
     run(Command::new("rpmsign").arg("--delsign").arg(&file));
     refused("not signed");
-    sign(&[file.clone()], &other, &["--rpmv3"]);
+    sign(std::slice::from_ref(&file), &other, &["--rpmv3"]);
     refused("signed by ");
     fs::write(&file, &whole).unwrap();
     anew();
