@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::disks::{debian_of_machine, disk_with_files, elf_header, qcow2};
+use common::small::{self, Shape};
 use common::{BASE, Outcome, built_image, outcome, scratch, tib, tib_path};
 use fs_err as fs;
 
@@ -162,6 +163,25 @@ fn base_for_another_architecture() {
     let disk = debian_of_machine(place.directory.path(), machine);
     let outcome = place.build_at_rest(&["mariadb", "--base", disk.to_str().unwrap()]);
     place.refused("base_of_other_architecture", outcome, 7);
+}
+
+/// What starts the base is a shell, and dpkg has no systemd: nothing would ever start the unit.
+#[test]
+fn base_without_systemd() {
+    let place = Place::new();
+    let base = small::base(&Shape::default());
+    let service = |state: &str| format!("[[service]]\nunit = \"pebble.service\"\nstate = \"{state}\"\n");
+    place.recipe("unit", &service("enabled"));
+    let build = |recipe: &str| place.build_at_rest(&[recipe, "--base", base.to_str().unwrap()]);
+    place.refused("base_without_systemd", build("unit"), 7);
+    // What does not have to start needs nobody to start it, and what a script installs is not known.
+    place.recipe("off", &service("disabled"));
+    let script = "[[script]]\npurpose = \"a test\"\ntext = 'dpkg -i /srv/systemd.deb'\n";
+    place.recipe("script", &format!("{}{script}", service("enabled")));
+    for recipe in ["off", "script"] {
+        let found = build(recipe);
+        assert!(found.stderr.contains("appliance"), "{recipe}: {}", found.stderr);
+    }
 }
 
 #[test]

@@ -492,6 +492,32 @@ fn a_limit_on_the_size_of_files_is_an_error() {
     assert!(!names.iter().any(|name| name.starts_with(".tib-") || name == "large"), "{names:?}");
 }
 
+/// Neither is a limit of open files that is too low: a library would crash, or an image be taken for a damaged one.
+#[test]
+fn a_limit_of_open_files_is_an_error() {
+    let place = Place::new();
+    let image = Sample::debian().write(place.directory.path(), "image");
+    let limited = |limit: u64, arguments: &[&str]| {
+        let mut limited = Command::new("bash");
+        limited.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "bash"]).arg(common::tib_path());
+        outcome(limited.args(arguments).arg(&image).current_dir(place.directory.path()))
+    };
+    for limit in [4, 6, 7, 20, 127] {
+        for arguments in
+            [&["ls"][..], &["inspect"], &["verify"], &["build", "common", "-o", "x.qcow2", "--base"]]
+        {
+            let found = limited(limit, arguments);
+            let expected = format!(
+                "error: the limit of open files is {limit}, and tib may need 128 at once\n\
+                 hint: raise the limit of open files: `ulimit -n 4096`\n"
+            );
+            assert_eq!((found.code, found.stderr), (Some(7), expected), "{arguments:?}");
+        }
+    }
+    limited(128, &["ls"]).expect(0);
+    assert!(!place.path("x.qcow2").exists());
+}
+
 /// Offline, what is missing is told, and what needs a network is refused before anything starts.
 #[test]
 fn offline_nobody_is_asked() {

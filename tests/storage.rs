@@ -214,29 +214,42 @@ fn without(place: &Path, packages: &[&str]) -> PathBuf {
     place.to_owned()
 }
 
+/// LVM needs its tools in any case, to be found; XFS and Btrfs need theirs to grow.
 #[test]
 fn tools_that_this_host_lacks_are_named_before_an_appliance_starts() {
     let (archive, place) = (small::archive(), scratch());
-    let base = small::base(&Shape { root: Root::Lvm, ..Shape::default() });
-    let path = without(place.path(), &["lvm2", "xfsprogs"]);
-    let build = |recipe: &str| {
-        let mut command = tib();
-        command.args(archive.build(recipe, &base, &place.path().join("image.qcow2")));
-        command.env("LIBGUESTFS_PATH", &path).env("LIBGUESTFS_HV", "/nonexistent/hypervisor");
-        outcome(&mut command)
-    };
-    for recipe in ["small-large", "small-site"] {
-        let found = build(recipe);
-        let words = "is on LVM, and this host's appliance has no tools for that";
-        assert!(found.stderr.contains(words), "{recipe}: {}", found.stderr);
-        assert!(found.stderr.contains("hint: install lvm2 (`make setup` does"), "{recipe}: {}", found.stderr);
-        found.expect(7);
+    let path = without(place.path(), &["lvm2", "xfsprogs", "btrfs-progs"]);
+    for (root, name, install) in [
+        (Root::Lvm, "LVM", "lvm2"),
+        (Root::Xfs, "XFS", "libguestfs-xfs and xfsprogs"),
+        (Root::Btrfs, "Btrfs", "btrfs-progs"),
+    ] {
+        let base = small::base(&Shape { root, ..Shape::default() });
+        for (recipe, grows) in [("small-large", true), ("small-site", false)] {
+            let mut command = tib();
+            command.args(archive.build(recipe, &base, &place.path().join("image.qcow2")));
+            command.env("LIBGUESTFS_PATH", &path).env("LIBGUESTFS_HV", "/nonexistent/hypervisor");
+            let found = outcome(&mut command);
+            let words = format!("is on {name}, and this host's appliance has no tools for that");
+            let hint = format!("hint: install {install} (`make setup` does");
+            let refused = found.stderr.contains(&words) && found.stderr.contains(&hint);
+            assert_eq!(refused, grows || root == Root::Lvm, "{recipe} on {name}: {}", found.stderr);
+            // Otherwise it goes on until there is no hypervisor.
+            assert_eq!(
+                refused,
+                !found.stderr.contains("appliance did not start"),
+                "{recipe}: {}",
+                found.stderr
+            );
+            found.expect(7);
+        }
     }
     let mut doctor = tib();
     doctor.arg("doctor").env("LIBGUESTFS_PATH", &path).env("LIBGUESTFS_HV", "/nonexistent/hypervisor");
     let found = outcome(&mut doctor);
-    assert!(found.stdout.contains("no tools for XFS, LVM"), "{}", found.stdout);
-    assert!(found.stdout.contains("install libguestfs-xfs and xfsprogs, lvm2"), "{}", found.stdout);
+    assert!(found.stdout.contains("no tools for XFS, Btrfs, LVM"), "{}", found.stdout);
+    let install = "install libguestfs-xfs and xfsprogs, btrfs-progs, lvm2";
+    assert!(found.stdout.contains(install), "{}", found.stdout);
     found.expect(7);
 }
 

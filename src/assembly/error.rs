@@ -141,7 +141,7 @@ pub enum BuildError {
         problem: String,
     },
     /// The recipe enables units, and what starts the base is not systemd.
-    #[error("{os} is not started by systemd (no package systemd-sysv), which `{unit}` needs")]
+    #[error("{os} is not started by systemd, which `{unit}` needs")]
     NoSystemd {
         /// The operating system.
         os: String,
@@ -255,7 +255,8 @@ impl Diagnose for BuildError {
                 Some("change the check, or what the recipe installs and removes".to_owned())
             }
             Self::NoSystemd { .. } => {
-                Some("give a base with systemd, or install `systemd-sysv` in the recipe".to_owned())
+                Some("give a base with systemd, or install it in the recipe: on Debian's family, the package `systemd-sysv`"
+                    .to_owned())
             }
             Self::OfflinePackages { .. } | Self::OfflineScript { .. } => {
                 Some("build without `--offline`".to_owned())

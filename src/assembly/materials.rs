@@ -12,6 +12,7 @@ use crate::distro::Family;
 use crate::error::Result;
 use crate::event::Events;
 use crate::image::Image;
+use crate::inspect::init;
 use crate::os;
 use crate::packages;
 use crate::packages::{EntitledRepository, Needed, ResolveRequest, StagePackages, StageRequest};
@@ -166,6 +167,7 @@ fn packages(
 ) -> Result<Vec<StagePackages>> {
     let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
     if wanted.iter().all(StageRequest::is_idle) {
+        needs_systemd_of(base, plan)?;
         return Ok(vec![StagePackages::Nothing; plan.stages.len()]);
     }
     let resolver = match packages::resolver(plan.os.family) {
@@ -276,6 +278,16 @@ fn names_a_tool(family: Family, text: &[u8]) -> bool {
         Family::Rhel | Family::Suse => &[b"dnf", b"dnf5", b"microdnf", b"rpm", b"yum", b"zypper"],
     };
     text.split(|byte| !byte.is_ascii_alphanumeric()).any(|word| tools.contains(&word))
+}
+
+/// Refuses a plan that installs nothing and starts units, on a base without systemd. Where that is only beside another first
+/// process, the kernel's command line may decide, and the finished image is asked.
+fn needs_systemd_of(base: Image, plan: &Plan) -> Result<()> {
+    let Some(unit) = systemd_unit(plan).filter(|_| !may_change_packages(plan)) else { return Ok(()) };
+    match base.read(|tree| Ok(init::has_systemd(tree)?))? {
+        true => Ok(()),
+        false => Err(BuildError::NoSystemd { os: plan.os.pretty.clone(), unit: unit.to_owned() }.into()),
+    }
 }
 
 /// A unit that the plan wants to start and that only systemd can.

@@ -36,6 +36,7 @@ use crate::cancel::Cancel;
 use crate::control::Control;
 use crate::disk::{Policy, Tree};
 use crate::error::{Exit, Result};
+use crate::host::limits;
 use crate::image::Image;
 use crate::shown::{Text, show};
 
@@ -134,9 +135,13 @@ pub fn main() -> ExitCode {
     let settings = Settings::new(&args.global);
     let printer = Printer::new(&settings);
     let cancel = Cancel::new();
-    signals::watch(&cancel);
+    let limits = limits::open_files();
+    // Watching takes some files, too.
+    if limits.is_ok() {
+        signals::watch(&cancel);
+    }
     let context = Context { control: Control::new(printer.events(), cancel), settings, printer };
-    let exit = match run(args.command, &context) {
+    let exit = match limits.map_err(Into::into).and_then(|()| run(args.command, &context)) {
         Ok(exit) => exit,
         // Whatever failed after the user interrupted, failed because of it.
         Err(_) if context.control.cancel.is_raised() => {

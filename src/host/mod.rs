@@ -1,7 +1,8 @@
-//! This machine: running programs, trying KVM.
+//! This machine: running programs, trying KVM, limits of this process.
 
 pub mod git;
 pub(crate) mod kvm;
+pub(crate) mod limits;
 pub mod process;
 pub(crate) mod space;
 

@@ -72,6 +72,16 @@ pub(crate) fn init(tree: &mut dyn Tree) -> Result<Init, ReadError> {
     Ok(Init { kind, program: Some(path), version })
 }
 
+/// Whether systemd is there, be it the first process or not.
+pub(crate) fn has_systemd(tree: &mut dyn Tree) -> Result<bool, ReadError> {
+    for program in ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"] {
+        if tree.exists(program.as_bytes())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// systemd's programs share a library that has the version in its name.
 fn systemd_version(tree: &mut dyn Tree) -> Result<Option<String>, ReadError> {
     for pattern in [

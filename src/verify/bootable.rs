@@ -7,9 +7,6 @@ use crate::inspect::boot;
 use crate::inspect::{InitKind, init};
 use crate::report::{CheckGroup, CheckResult};
 
-/// Where systemd's own program is.
-const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
-
 /// Parameters of the kernel's command line that choose another first process.
 const INIT: &str = "init=";
 
@@ -93,10 +90,8 @@ fn first_process(tree: &mut dyn Tree, command_line: Option<&str>) -> Result<Opti
     if init.kind == InitKind::Missing {
         return Ok(Some("there is no /sbin/init".to_owned()));
     }
-    for program in SYSTEMD {
-        if init.kind != InitKind::Systemd && tree.exists(program.as_bytes())? {
-            return Ok(Some(format!("/sbin/init is {}, and systemd is only beside it", init.kind.name())));
-        }
+    if init.kind != InitKind::Systemd && init::has_systemd(tree)? {
+        return Ok(Some(format!("/sbin/init is {}, and systemd is only beside it", init.kind.name())));
     }
     Ok(None)
 }

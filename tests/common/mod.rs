@@ -17,6 +17,7 @@ pub mod gpg;
 pub mod hostile;
 pub mod http;
 pub mod instance;
+pub mod linux;
 pub mod look;
 pub mod makers;
 pub mod oracle;

@@ -19,6 +19,8 @@ const AREA_HEADER: u64 = 512;
 const MAX_AREAS: usize = 8;
 /// Longest text read: that of thousands of volumes has less.
 const MAX_TEXT: u64 = 4 << 20;
+/// Bytes of text of all areas of a disk that are read: each of its physical volumes could claim as much as the longest.
+pub(super) const MAX_TEXTS: u64 = 16 << 20;
 /// The text in this area is not kept up to date.
 const IGNORED: u32 = 1;
 
@@ -68,14 +70,17 @@ impl Label {
         Ok(Self { id, areas })
     }
 
-    /// The newest metadata of the areas: `None` for a volume that keeps none, or belongs to no group.
+    /// The newest metadata of the areas: `None` for a volume that keeps none, or belongs to no group. `left` is how many bytes of
+    /// text may still be read.
     ///
     /// # Errors
-    /// [`DiskError::Damaged`] when none of the areas is whole.
-    pub(super) fn metadata(&self, window: &mut Window) -> Result<Option<Section>, DiskError> {
+    /// [`DiskError::Damaged`] when none of the areas is whole, [`DiskError::Unsupported`] when they hold more than may be read.
+    pub(super) fn metadata(&self, window: &mut Window, left: &mut u64) -> Result<Option<Section>, DiskError> {
         let (mut newest, mut damage) = (None, None);
         for (offset, size) in &self.areas {
-            match text(window, *offset, *size).and_then(|text| text.map(|text| parse(&text)).transpose()) {
+            match text(window, *offset, *size, left)
+                .and_then(|text| text.map(|text| parse(&text)).transpose())
+            {
                 Ok(Some((number, section))) => {
                     if newest.as_ref().is_none_or(|(known, _)| *known < number) {
                         newest = Some((number, section));
@@ -95,7 +100,7 @@ impl Label {
 }
 
 /// The text that a metadata area holds now.
-fn text(window: &mut Window, offset: u64, size: u64) -> Result<Option<Vec<u8>>, DiskError> {
+fn text(window: &mut Window, offset: u64, size: u64, left: &mut u64) -> Result<Option<Vec<u8>>, DiskError> {
     let mut header = [0; AREA_HEADER as usize];
     window.read_exact(offset, &mut header)?;
     if header[4..20] != *AREA || le32(&header, 20) != 1 || le64(&header, 24) != offset {
@@ -112,6 +117,11 @@ fn text(window: &mut Window, offset: u64, size: u64) -> Result<Option<Vec<u8>>, 
     if at < AREA_HEADER || at >= size || length > room.min(MAX_TEXT) || offset.checked_add(size).is_none() {
         return damaged("the metadata of LVM lies outside its area");
     }
+    let Some(rest) = left.checked_sub(length) else {
+        let reason = format!("the disk has more than {} MiB of LVM's metadata", MAX_TEXTS >> 20);
+        return Err(DiskError::Unsupported(reason));
+    };
+    *left = rest;
     let mut text = vec![0; length as usize];
     // Where the area ends, the text goes on behind the area's header.
     let first = length.min(size - at) as usize;

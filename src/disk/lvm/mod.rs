@@ -78,7 +78,7 @@ struct Physical {
 pub(super) fn find(disk: &Shared, partitions: &[&Partition]) -> Result<Vec<LogicalVolume>, DiskError> {
     let mut physical: BTreeMap<String, Physical> = BTreeMap::new();
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    let mut damage = Vec::new();
+    let (mut damage, mut left) = (Vec::new(), label::MAX_TEXTS);
     for Partition { number, start, length, .. } in partitions.iter().copied() {
         let mut window = label::window(disk, *start, *length);
         let Some(label) = Label::read(&mut window)? else {
@@ -89,7 +89,7 @@ pub(super) fn find(disk: &Shared, partitions: &[&Partition]) -> Result<Vec<Logic
         };
         let place = partition::place(*number);
         usage::check_size(&mut **lock(disk), FileSystemKind::Lvm, &place, *start, *length)?;
-        match label.metadata(&mut window) {
+        match label.metadata(&mut window, &mut left) {
             Ok(Some(text)) => {
                 let group = Group::parse(&text)?;
                 // Where a physical volume was away, it has older metadata.
@@ -133,5 +133,7 @@ pub(super) fn find(disk: &Shared, partitions: &[&Partition]) -> Result<Vec<Logic
     Ok(volumes)
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

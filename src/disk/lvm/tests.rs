@@ -8,11 +8,11 @@ use super::super::{FileKind, Policy, RootPlace, VirtualDisk};
 use super::label::sum;
 use super::*;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 /// Extents have 4 MiB, the first one begins at 1 MiB.
 const EXTENT: u64 = 4 * MIB;
 /// Two partitions of 64 MiB.
-const PARTITIONS: [u64; 2] = [MIB, 65 * MIB];
+pub(super) const PARTITIONS: [u64; 2] = [MIB, 65 * MIB];
 
 /// `my-vg`, once called `old`: `root` was enlarged twice, behind `data-x` and onto the second physical volume. Volume,
 /// partition, first extent, number of extents.
@@ -20,7 +20,7 @@ const SEGMENTS: [(&str, usize, u64, u64); 4] =
     [("root", 0, 0, 6), ("root", 0, 9, 6), ("root", 1, 0, 5), ("data-x", 0, 6, 3)];
 
 /// A disk with that group, and these in its volumes.
-fn group(lab: &Lab, root: &[u8], data: &[u8]) -> PathBuf {
+pub(super) fn group(lab: &Lab, root: &[u8], data: &[u8]) -> PathBuf {
     let path = lab.path("disk.raw");
     let _ = std::fs::remove_file(&path);
     std::fs::File::create(&path).unwrap().set_len(130 * MIB).unwrap();
@@ -48,7 +48,7 @@ fn unpacked(lab: &Lab, packed: &[u8]) -> Vec<u8> {
 }
 
 /// The same with a system on `root` and a file system on `data-x`.
-fn system(lab: &Lab, fstab: &str) -> PathBuf {
+pub(super) fn system(lab: &Lab, fstab: &str) -> PathBuf {
     std::fs::create_dir_all(lab.path("root/etc")).unwrap();
     std::fs::create_dir_all(lab.path("root/srv")).unwrap();
     std::fs::create_dir_all(lab.path("data")).unwrap();
@@ -139,7 +139,7 @@ fn logical_volumes_are_laid_out() {
 }
 
 /// The logical volumes on a raw disk.
-fn volumes(path: &std::path::Path) -> Result<Vec<LogicalVolume>, DiskError> {
+pub(super) fn volumes(path: &std::path::Path) -> Result<Vec<LogicalVolume>, DiskError> {
     let disk = super::super::cached::share(super::super::open(path, &Policy::default()).unwrap());
     let partitions = partition::list(&mut **lock(&disk)).unwrap();
     find(&disk, &partitions.iter().collect::<Vec<_>>())
@@ -227,7 +227,7 @@ fn a_physical_volume_that_is_elsewhere_is_named() {
 }
 
 /// Writes a metadata area anew: the header, and a text from `at` on that goes on at the front where the area ends.
-fn put_text(path: &std::path::Path, area: u64, at: u64, text: &[u8]) {
+pub(super) fn put_text(path: &std::path::Path, area: u64, at: u64, text: &[u8]) {
     let disk = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut header = [0; 512];
     disk.read_exact_at(&mut header, area).unwrap();
@@ -245,7 +245,7 @@ fn put_text(path: &std::path::Path, area: u64, at: u64, text: &[u8]) {
 }
 
 /// The text of the group as it is on the disk.
-fn metadata(path: &std::path::Path) -> String {
+pub(super) fn metadata(path: &std::path::Path) -> String {
     let disk = std::fs::File::open(path).unwrap();
     let mut header = [0; 512];
     disk.read_exact_at(&mut header, AREAS[0]).unwrap();
@@ -256,7 +256,7 @@ fn metadata(path: &std::path::Path) -> String {
 }
 
 /// Metadata areas of both physical volumes: in front, and one at the end of the second.
-const AREAS: [u64; 3] = [PARTITIONS[0] + 4096, PARTITIONS[1] + 4096, 128 * MIB];
+pub(super) const AREAS: [u64; 3] = [PARTITIONS[0] + 4096, PARTITIONS[1] + 4096, 128 * MIB];
 const BOTH: [&str; 2] = ["my-vg/data-x (linear) is read", "my-vg/root (linear) is read"];
 
 #[test]

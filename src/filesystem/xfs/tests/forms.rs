@@ -101,6 +101,37 @@ fn every_kind_of_file_system_is_what_xfs_db_says() {
     assert_eq!(forms.into_iter().collect::<Vec<_>>(), ["block", "leaf", "node", "short"]);
 }
 
+/// With a table of hashes of several levels. Each file is told from the others by its owner.
+#[test]
+fn a_hundred_thousand_files_in_a_directory() {
+    let lab = Lab::new();
+    let mut proto = "/dev/null\n0 0\nd--755 0 0\nmany d--755 3 4\n".to_owned();
+    for index in 0..100_000u32 {
+        writeln!(proto, "{} p--644 {index} 0", index.wrapping_mul(2_654_435_761)).unwrap();
+    }
+    make(&lab, "-b size=1024 -n size=4096", "200M", &(proto + "$\n$\n"));
+    let mut xfs = open_xfs(&lab.path("disk.img")).unwrap();
+    let many = xfs.directory(xfs.root()).unwrap().get(b"many").unwrap();
+    assert_eq!(form_of(&mut xfs, many), "node");
+    let directory = xfs.directory(many).unwrap();
+    assert_eq!(directory.len(), 100_000);
+    let mut inodes = BTreeSet::new();
+    for index in 0..100_000u32 {
+        let child = directory.get(index.wrapping_mul(2_654_435_761).to_string().as_bytes()).unwrap();
+        assert_eq!(xfs.stat(child).unwrap().uid, index);
+        assert!(inodes.insert(child), "{index}");
+    }
+    // What xfs_db finds by name and by number.
+    let said = xfs_db(&lab, &format!("inode {many}\nprint core.size core.nlinkv2\nls /many\n"));
+    assert!(said.contains(&format!("core.size = {}", xfs.stat(many).unwrap().size)), "{said}");
+    let listed: BTreeSet<u64> = said
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok())
+        .filter(|inode| *inode != many && *inode != xfs.root())
+        .collect();
+    assert!(listed == inodes, "{} of {}", listed.len(), inodes.len());
+}
+
 #[test]
 fn any_part_of_a_file_can_be_read() {
     let lab = Lab::new();
