@@ -40,6 +40,20 @@ fn wrong_recipes_and_their_messages() {
             "[[unsupported]]\nwhen = { distro = 'debian', release = '12' }\nbecause = 'no packages for {{ os.codename }}'\ninstead = 'i'",
             "recipe `x` cannot be built so: no packages for bookworm",
         ),
+        ("[artifact.a]\ndescription = 'd'", "x.toml:3: artifact a: it has no `path` and no `install`"),
+        (
+            "[artifact.a]\ndescription = 'd'\npath = '/p'\nunpack = true\ninstall = true",
+            "x.toml:3: artifact a: a package is not unpacked: `unpack` or `install`",
+        ),
+        (
+            "[artifact.a]\ndescription = 'd'\npath = '/p'\nenvironment = { A = '1' }",
+            "x.toml:3: artifact a: `environment` is for the scripts of a package: it needs `install`",
+        ),
+        (
+            "[artifact.a]\ndescription = 'd'\npath = '/p'\nlicense = 'l'",
+            "x.toml:3: artifact a: it has a `license`, and the recipe has no option `accept_license`",
+        ),
+        ("[artifact.a]\ndescription = 'd'\npath = 'p'", "x.toml:3: artifact a: path `p` is not absolute"),
         (
             "[[identity]]\npath = '/var/*'\nwhat = 'w'\nrenewed = 'r'",
             "x.toml:3: path `/var/*` is so wide that parts of the system would be removed",

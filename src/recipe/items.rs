@@ -18,6 +18,7 @@ pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     repositories(plan)?;
     accounts(plan)?;
     packages(plan)?;
+    super::artifact_items::lower(plan)?;
     files(plan)?;
     settings(plan)?;
     super::selinux_items::lower(plan)?;

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::StageName;
 use super::apparmor::Apparmor;
+use super::artifact::Artifact;
 use super::contract::Contract;
 use super::identity::Identity;
 use super::selinux::Selinux;
@@ -56,6 +57,10 @@ pub(super) struct RecipeFile {
     /// What `--set` can change.
     #[serde(default)]
     pub(super) options: BTreeMap<String, Setting>,
+    /// Files that a person brings with `--artifact`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Artifact>")]
+    pub(super) artifact: BTreeMap<String, Spanned<Artifact>>,
     /// Package repositories.
     #[serde(default)]
     #[schemars(with = "Vec<Repository>")]

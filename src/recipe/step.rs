@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::AgentCode;
 use super::apparmor::ApparmorStep;
+use super::artifact::ArtifactStep;
 use super::constraints::ConstraintsFrom;
 use super::containers::{CONTAINERS, Container};
 use super::content::Content;
@@ -22,6 +23,8 @@ pub enum Step {
     Repository(RepositoryStep),
     /// Installs and removes packages.
     Packages(PackagesStep),
+    /// Brings a file of a person's.
+    Artifact(Box<ArtifactStep>),
     /// Makes a group.
     Group(GroupStep),
     /// Makes a user.
@@ -289,6 +292,7 @@ impl Step {
         // Without `_`, so that no kind can be forgotten.
         match &mut step {
             Self::Repository(repository) => repository.key.forget_place(),
+            Self::Artifact(artifact) => artifact.forget_place(),
             Self::File(file) => file.content.forget_place(),
             Self::Apparmor(step) => {
                 if let Some(content) = &mut step.content {
@@ -346,6 +350,7 @@ impl Step {
                 }
                 parts.join("; ")
             }
+            Self::Artifact(artifact) => artifact.summary(),
             Self::Group(g) => format!("group {}", g.name),
             Self::User(u) => {
                 format!("user {}{}", u.name, if u.password_hash.is_some() { " with a password" } else { "" })
