@@ -1,6 +1,7 @@
 //! What a person brings: put in its place, unpacked, or installed.
 
 use crate::distro::Family;
+use crate::packages;
 use crate::recipe::ArtifactStep;
 use crate::shell::quote;
 
@@ -28,14 +29,7 @@ pub(crate) fn script(step: &ArtifactStep, family: Family) -> String {
         for (name, value) in &step.environment {
             text.push_str(&format!("export {name}={}\n", quote(value)));
         }
-        text.push_str(&match family {
-            Family::Debian => format!(
-                "export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true\n\
-                 dpkg --force-confdef --force-confold --force-unsafe-io -i {from}\n"
-            ),
-            // Signed by nobody that the guest knows, perhaps: its digest says what it is.
-            Family::Rhel | Family::Suse => format!("rpm -U --replacepkgs --nosignature {from}\n"),
-        });
+        text.push_str(&packages::manager(family).file_script(&from));
     }
     text
 }
