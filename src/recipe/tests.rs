@@ -90,7 +90,7 @@ fn every_database_on_every_system() {
 #[test]
 fn combinations_that_cannot_be_had() {
     type Settings = &'static [(&'static str, &'static str)];
-    let cases: [(&str, &str, Settings, &str); 16] = [
+    let cases: [(&str, &str, Settings, &str); 18] = [
         ("mysql", "debian-12", &[("origin", "distribution")], "Debian has no MySQL of its own"),
         ("mysql", "ubuntu-24.04", &[("mysql_series", "8.4")], "Ubuntu 24.04 has MySQL 8.0, not 8.4"),
         ("mysql", "rocky-10", &[("mysql_series", "9.7")], "Enterprise Linux 10 has MySQL 8.4, not 9.7"),
@@ -111,6 +111,8 @@ fn combinations_that_cannot_be_had() {
         ),
         ("cassandra", "debian-12", &[("cassandra_series", "4.1")], "Cassandra 4.1 runs on Java 11"),
         ("couchdb", "debian-13", &[], "Apache has no packages of CouchDB for Debian 13"),
+        ("valkey", "debian-12", &[("origin", "distribution")], "Debian 12 has Valkey in backports alone"),
+        ("valkey", "debian-13", &[("origin", "backports")], "Debian 13 has Valkey without backports"),
         ("valkey", "rocky-9", &[], "Enterprise Linux 9 has no Valkey"),
         ("db2", "debian-12", &[], "IBM has no Db2 for Debian"),
         ("db2", "ubuntu-24.04", &[], "Db2 is not known to run on Ubuntu 24.04"),
