@@ -1,7 +1,7 @@
 """Makes packages that stand in for a vendor's. usage: make.py --out DIR NAME
 
-DIR gets the package files and the index `Packages`; whoever serves them signs and lays them out. What a person brings is put into
-DIR/artifacts, by the name of the recipe's artifact.
+DIR gets the package files and the index `Packages`; whoever serves them signs and lays them out. What a person brings
+is put into DIR/artifacts, by the name of the recipe's artifact.
 """
 
 from __future__ import annotations

@@ -19,9 +19,11 @@ class Data(unittest.TestCase):
         self.assertGreater(len(files), 3)
         for file in files:
             datastore = Datastore.read(file)
-            for package in (*datastore.packages, *datastore.archives):
+            sources = [(package.name, package.source) for package in datastore.packages]
+            sources += [(archive.name, archive.source) for archive in datastore.archives]
+            for name, source in sources:
                 dated = r"^[\w./-]+ .*20\d\d-\d\d-\d\d|^stands in"
-                self.assertRegex(package.source, dated, f"{file.name} {package.name}")
+                self.assertRegex(source, dated, f"{file.name} {name}")
 
     def test_scripts_are_shell(self) -> None:
         for file in sorted(DATA.glob("*.toml")):
