@@ -18,6 +18,7 @@ const X86_64: u16 = 62;
 const RECIPE: &str = r#"
 name = "vendor"
 summary = "What a vendor has behind a login"
+boots = false
 
 [options.accept_license]
 description = "The vendor's licence is accepted"
