@@ -126,6 +126,28 @@ fn appliance_boot_packages() {
     place.is_clean();
 }
 
+/// Valkey from backports answers, and again as another instance.
+#[test]
+fn appliance_boot_valkey() {
+    let place = Place::new();
+    let goss = place.path().join("goss.yaml");
+    let text = "service:\n  valkey-server: {enabled: true, running: true}\n\
+                port:\n  tcp:6379: {listening: true, ip: [127.0.0.1]}\n\
+                command:\n  valkey-cli ping: {exit-status: 0, stdout: [PONG]}\n";
+    fs::write(&goss, text).unwrap();
+    let options = ["--twice", "--goss", goss.to_str().unwrap()];
+    let booted = place.booted(&built_image("valkey"), &options, 0);
+    assert!(booted.fact("Version").unwrap().starts_with("8."), "{:?}", booted.fact("Version"));
+    let titles = booted.titles("passed");
+    for title in [
+        "command `valkey-cli ping` says what it should",
+        "as another instance, command `valkey-cli ping` says what it should",
+    ] {
+        assert!(titles.contains(&title), "{title}: {titles:#?}");
+    }
+    place.is_clean();
+}
+
 /// It runs and keeps its address, and is not what it is asked to be.
 #[test]
 fn appliance_boot_packages_that_are_not_what_is_asked() {

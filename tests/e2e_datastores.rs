@@ -116,6 +116,35 @@ fn appliance_standin_couchdb() {
     });
 }
 
+#[test]
+fn appliance_standin_couchbase() {
+    check(&Expected {
+        recipe: "couchbase",
+        files: &[("/etc/tib/huge-pages", "ENABLED=never"), ("/opt/couchbase/bin/couchbase-cli", "exit 0")],
+        enabled: &["couchbase-server.service"],
+        gone: &[
+            "/opt/couchbase/was-started",
+            "/opt/couchbase/var/lib/couchbase/config/config.dat",
+            "/opt/couchbase/var/lib/couchbase/couchbase-server.babysitter.cookie",
+        ],
+    });
+}
+
+#[test]
+fn appliance_standin_vertica() {
+    check(&Expected {
+        recipe: "vertica",
+        files: &[
+            ("/vertica.deb", "!<arch>"),
+            ("/home/dbadmin/.profile", "/opt/vertica/bin"),
+            ("/etc/hosts.bkp", "127.0.0.1"),
+            ("/etc/group", "verticadba:"),
+        ],
+        enabled: &["tib-huge-pages.service"],
+        gone: &["/opt/vertica/config/share/agent.key"],
+    });
+}
+
 /// Builds the recipe with stand-ins from where the vendor has its packages, but on loopback, and looks into the image.
 fn check(expected: &Expected) {
     if !all_combinations() {
@@ -125,7 +154,18 @@ fn check(expected: &Expected) {
     let _server = serve(expected.recipe, directory.path());
     let image = directory.path().join("image.qcow2");
     let recipe = directory.path().join(format!("standin-{}.toml", expected.recipe));
-    run_tib(["build", recipe.to_str().unwrap(), "--base", BASE, "-o", image.to_str().unwrap()]).expect(0);
+    let mut arguments: Vec<String> =
+        ["build", recipe.to_str().unwrap(), "--base", BASE, "-o", image.to_str().unwrap()]
+            .map(str::to_owned)
+            .into();
+    // What a person brings, under the name of the artifact.
+    for entry in fs::read_dir(directory.path().join("packages/artifacts")).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        arguments.extend(["--artifact".to_owned(), format!("{name}={}", file.display())]);
+        arguments.extend(["--set".to_owned(), "accept_license=true".to_owned()]);
+    }
+    run_tib(arguments).expect(0);
     let look = Look::into(&image);
     for (path, part) in expected.files {
         let text = look.read(path);
@@ -154,7 +194,8 @@ fn serve(name: &str, directory: &Path) -> Server {
         .filter(|step| step["step"] == "repository")
         .map(|step| Repository::new(step, &packages, directory, (&gpg, &key, &site)))
         .collect();
-    assert!(!repositories.is_empty(), "{name} has no repository");
+    let has_artifact = fs::read_dir(packages.join("artifacts")).unwrap().next().is_some();
+    assert!(!repositories.is_empty() || has_artifact, "{name} has no repository");
     // Tildes of versions are quoted by some clients.
     let server = Server::http(move |request: &Request| {
         let path = request.path.replace("/./", "/").replace("%7e", "~");
@@ -214,6 +255,9 @@ impl Repository {
         site.put_file(&format!("{path}/{index}/Packages"), tree.join(&index).join("Packages")).unwrap();
         for entry in fs::read_dir(packages).unwrap() {
             let file = entry.unwrap().path();
+            if file.is_dir() {
+                continue;
+            }
             let name = file.file_name().unwrap().to_str().unwrap().to_owned();
             site.put_file(&format!("{path}/{name}"), file).unwrap();
         }

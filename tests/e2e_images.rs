@@ -81,6 +81,19 @@ fn appliance_image_redis() {
     assert!(image.is("file", "/etc/redis/redis.conf"));
 }
 
+/// From Debian's backports, which the recipe adds with their key.
+#[test]
+fn appliance_image_valkey() {
+    let image = check(&Expected {
+        recipe: "valkey",
+        packages: &["valkey-server", "valkey-tools"],
+        enabled: &["valkey-server.service", "tib-huge-pages.service"],
+    });
+    assert!(image.is("file", "/etc/valkey/valkey.conf"));
+    let sources = image.read("/etc/apt/sources.list.d/bookworm-backports.sources");
+    assert!(sources.contains("Suites: bookworm-backports"), "{sources}");
+}
+
 /// A seal that is broken after the build is found, and only then.
 #[test]
 fn appliance_tampering_is_found() {

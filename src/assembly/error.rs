@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cancel::Cancelled;
+use crate::digest::Digest;
 use crate::distro::Arch;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::guest;
@@ -176,6 +177,40 @@ pub enum BuildError {
         /// The full log.
         log: PathBuf,
     },
+    /// What a person brings cannot be read.
+    #[error("cannot read `{}` for the artifact `{name}`", path.display())]
+    ArtifactFile {
+        /// The artifact.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What a person brings is something else.
+    #[error("the artifact `{name}` has SHA-256 {found}, not {expected}")]
+    ArtifactDigest {
+        /// The artifact.
+        name: String,
+        /// The digest that it must have.
+        expected: Digest,
+        /// Its own.
+        found: Digest,
+    },
+    /// What a person brings is of no use.
+    #[error("the artifact `{name}` cannot be used: {problem}")]
+    Artifact {
+        /// The artifact.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What a person brings is on a server, and the build is offline.
+    #[error("the artifact `{name}` is not in the cache, and the build is offline")]
+    OfflineArtifact {
+        /// The artifact.
+        name: String,
+    },
     /// The user interrupted.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -199,7 +234,9 @@ impl Diagnose for BuildError {
             | Self::NoTools { .. }
             | Self::NoSystemd { .. } => Exit::Host,
             Self::Foreseen { .. } | Self::Strict(_) => Exit::Recipe,
-            Self::OfflineScript { .. } => Exit::Network,
+            Self::ArtifactFile { source, .. } => io_exit(source, Exit::Usage),
+            Self::Artifact { .. } | Self::ArtifactDigest { .. } => Exit::Integrity,
+            Self::OfflineArtifact { .. } | Self::OfflineScript { .. } => Exit::Network,
             Self::NoOperatingSystem { .. } | Self::Sectors { .. } => Exit::Integrity,
             Self::TooSmall { .. } | Self::CannotGrow { .. } | Self::CacheFull { .. } => Exit::Space,
             Self::Checks { .. } => Exit::Checks,
@@ -258,7 +295,12 @@ impl Diagnose for BuildError {
                 Some("give a base with systemd, or install it in the recipe: on Debian's family, the package `systemd-sysv`"
                     .to_owned())
             }
-            Self::OfflinePackages { .. } | Self::OfflineScript { .. } => {
+            Self::ArtifactFile { name, .. }
+            | Self::Artifact { name, .. }
+            | Self::ArtifactDigest { name, .. } => Some(format!(
+                "give the right file with `--artifact {name}=FILE`; `tib recipe show` tells what it is"
+            )),
+            Self::OfflineArtifact { .. } | Self::OfflinePackages { .. } | Self::OfflineScript { .. } => {
                 Some("build without `--offline`".to_owned())
             }
             Self::Checks { log, .. } => log.as_ref().map(|log| format!("the full log is {}", log.display())),

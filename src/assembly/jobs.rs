@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::engine;
-use crate::recipe::{Plan, Stage, Step};
+use crate::recipe::{ArtifactStep, Plan, Stage, Step};
 
 use super::resolution::{Resolution, ResolvedStage};
 
@@ -95,6 +95,18 @@ impl Work<'_> {
             Self::Stage(stage, _) => stage.steps.iter().any(|step| matches!(step, Step::Containers { .. })),
             Self::Seal => false,
         }
+    }
+
+    /// What a person has brought for it.
+    pub(crate) fn artifacts(&self) -> impl Iterator<Item = &ArtifactStep> {
+        let steps = match self {
+            Self::Stage(stage, _) => stage.steps.as_slice(),
+            Self::Seal => &[],
+        };
+        steps.iter().filter_map(|step| match step {
+            Step::Artifact(step) => Some(&**step),
+            _ => None,
+        })
     }
 
     /// What is going to happen, for a person.

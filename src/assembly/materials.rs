@@ -253,6 +253,9 @@ fn may_change_packages(plan: &Plan) -> bool {
         Step::File(file) => Some(&file.content),
         _ => None,
     });
+    if plan.artifacts().any(|step| step.install) {
+        return true;
+    }
     let Some(first) = scripts.next() else { return false };
     std::iter::once(first)
         .chain(scripts)

@@ -1,5 +1,6 @@
 //! The main job, readable as a story: base, plan, materials, stages, export, verification, evidence.
 
+mod artifacts;
 mod containers;
 mod error;
 mod inspect;
@@ -37,8 +38,8 @@ use crate::image::Image;
 use crate::os;
 use crate::packages::EntitledRepository;
 use crate::recipe::{
-    AgentCode, AgentSource, ConstraintsSource, Container, EmbedContainer, Library, Plan, Recipe, RecipeError,
-    Request, Step, package_name,
+    AgentCode, AgentSource, ConstraintsSource, Container, EmbedContainer, GivenArtifact, Library, Plan,
+    Recipe, RecipeError, Request, Step, package_name,
 };
 use crate::rename::same_file;
 use crate::report::Report;
@@ -78,6 +79,8 @@ pub struct BuildRequest {
     pub target_release: Option<Release>,
     /// Container images to put into the image.
     pub containers: Vec<EmbedContainer>,
+    /// Files that the recipe leaves to a person to bring; `None`: the plan is only looked at, and they may be missing.
+    pub artifacts: Option<Vec<GivenArtifact>>,
     /// Build nothing of a plan with warnings.
     pub strict: bool,
     /// The image to write; `None` names it after the recipe, in the current directory.
@@ -117,6 +120,7 @@ impl BuildRequest {
             target_release: None,
             containers: Vec::new(),
             requirements: None,
+            artifacts: Some(Vec::new()),
             strict: false,
             output: None,
             size: None,
@@ -155,6 +159,8 @@ pub struct Built {
     pub datastore: Option<String>,
     /// The agent's version, if it holds one.
     pub agent: Option<String>,
+    /// Whether the licences of what a person brought let it be passed on.
+    pub redistributable: bool,
     /// Number of packages in it.
     pub packages: usize,
     /// Number of checks it passed.
@@ -170,7 +176,7 @@ pub struct Built {
 pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let cache = Cache::open(request.cache_dir.clone())?;
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
-    check_files(request)?;
+    check_files(request, &recipe)?;
     let base = base(request, &recipe, &cache, control)?;
     let mut image = open(&base, &cache, control)?;
     let (os, _) = inspect(&mut image)?;
@@ -178,6 +184,7 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let _shelves = cache.use_shelves(control)?;
     let containers = containers::find(request, &recipe, &os, &cache, control)?;
     let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
+    artifacts::find(&mut plan, request, &recipe, &cache, control)?;
     settle(&mut plan, request, &cache, control)?;
     materials::foresee_way(&plan, request.offline, &control.events)?;
     Ok(plan)
@@ -192,7 +199,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     // What can be wrong with the request is found before anything slow happens.
     let recipe = Library::new(request.recipe_dirs.clone()).load(&request.recipe)?;
     recipe.check_settings(&request.settings)?;
-    check_files(request)?;
+    check_files(request, &recipe)?;
     let output = Output::prepare(request.output.clone(), recipe.name(), request.force, control)?;
     if let Some(BaseSpec::File(base)) = &request.base
         && same_file(base, &output.image())
@@ -209,6 +216,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let _shelves = cache.use_shelves(control)?;
     let containers = containers::find(request, &recipe, &os, &cache, control)?;
     let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
+    artifacts::find(&mut plan, request, &recipe, &cache, control)?;
     settle(&mut plan, request, &cache, control)?;
     for note in &plan.notes {
         control.events.note(note.clone());
@@ -297,6 +305,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         os: os.pretty,
         datastore: plan.datastore.clone(),
         agent: resolution.agent().map(|agent| format!("{} {}", agent.name, agent.version)),
+        redistributable: plan.is_redistributable(),
         packages: packages.len(),
         checks: report.results.len(),
         seconds: started.elapsed().as_secs_f64(),
@@ -360,7 +369,8 @@ fn open(base: &Base, cache: &Cache, control: &Control) -> Result<Image> {
 }
 
 /// Files that the request names must be there, which is found out before a base is fetched or made.
-fn check_files(request: &BuildRequest) -> Result<()> {
+fn check_files(request: &BuildRequest, recipe: &Recipe) -> Result<()> {
+    artifacts::check(request, recipe)?;
     if let Some(AgentSource::Code(code @ AgentCode::Path(_))) = &request.agent {
         agent::check_source(code)?;
     }

@@ -20,7 +20,7 @@ use super::jobs::{Job, Jobs, LayerId, Work};
 use super::materials::BuildMaterials;
 use super::size::Target;
 use super::space::{self, SpaceWatch};
-use super::{BuildError, log};
+use super::{BuildError, artifacts, log};
 
 /// The working overlay, in its directory.
 const DISK: &str = "disk.qcow2";
@@ -96,7 +96,8 @@ pub(crate) fn run(
     // Unpacked once on the disk, and once more in the copy of each layer where blocks cannot be shared.
     // Container images are there as archives as well, and on the payload disk.
     let archives: u64 = materials.containers.iter().map(|found| found.container.size).sum();
-    space::require(cache.root(), 2 * materials.installed + 2 * archives)?;
+    let brought: u64 = plan.artifacts().filter_map(|step| step.found.as_ref()).map(|found| found.size).sum();
+    space::require(cache.root(), 2 * materials.installed + 2 * archives + 2 * brought)?;
     let watch = SpaceWatch::start(cache.root(), control);
     let control = watch.control();
     let build = Build { plan, base, materials, jobs: &jobs, first, keep: !no_cache, cache, control };
@@ -158,7 +159,7 @@ impl Build<'_> {
         disk::create_overlay(&overlay, &backing, start.format, target.size)
             .map_err(|error| other(error.into()))?;
         let mut drives = vec![Drive::writable(&overlay, DriveFormat::Qcow2)];
-        let archives = work.path().join("containers");
+        let archives = work.path().join("brought");
         let payload = self.payload(&archives).map_err(other)?;
         let has_payload = !payload.is_empty();
         if has_payload {
@@ -271,6 +272,11 @@ impl Build<'_> {
                 found.write_archive(self.cache, &archive, self.control)?;
                 payload.add(PayloadPath::container(&found.container.file()), archive);
             }
+        }
+        for step in others.iter().flat_map(|job| job.work.artifacts()) {
+            fs_err::create_dir_all(directory).map_err(CacheError::io("create", directory))?;
+            let file = artifacts::stage(step, directory, self.cache, self.control)?;
+            payload.add(PayloadPath::artifact(&step.name), file);
         }
         for resolved in self.materials.resolution.stages.iter().skip(self.first) {
             if let StagePackages::Resolved(set) = &resolved.packages {

@@ -59,6 +59,14 @@ const DATABASES: &[Database] = &[
         directory: "/var/lib/redis",
         port: 6379,
     },
+    Database {
+        name: "valkey",
+        units: &["valkey-server.service", "valkey.service"],
+        version: "valkey-cli --no-auth-warning INFO server | sed -n 's/^valkey_version://p' | grep .",
+        data: "valkey-cli CONFIG GET dir | sed -n 2p | grep .",
+        directory: "/var/lib/valkey",
+        port: 6379,
+    },
 ];
 
 /// What is known of an image before it is booted.
@@ -157,6 +165,7 @@ pub(crate) fn mount_point(datastore: &str) -> &'static str {
     match datastore {
         "postgresql" => "/var/lib/postgresql",
         "redis" => "/var/lib/redis",
+        "valkey" => "/var/lib/valkey",
         "mongodb" => "/var/lib/mongodb",
         "cassandra" => "/var/lib/cassandra",
         "couchbase" => "/var/lib/couchbase",

@@ -68,6 +68,10 @@ pub fn audit(cache: &Cache, control: &Control) -> Result<Vec<Audited>, CacheErro
                 let look = || files_by_digest(cache, &item, "blobs", "part of a container image", control);
                 found.extend(held(cache, &item, look)?.unwrap_or_default());
             }
+            Kind::Artifacts => {
+                let look = || files_by_digest(cache, &item, "files", "artifact", control);
+                found.extend(held(cache, &item, look)?.unwrap_or_default());
+            }
             Kind::Mirror => {
                 let look = || match item.unusable {
                     true => Ok(Some("its record is missing".to_owned())),

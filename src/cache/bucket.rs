@@ -9,6 +9,8 @@ use crate::digest::Digest;
 pub enum Bucket {
     /// Wheels and virtual environments of agents.
     Agents,
+    /// Files that recipes leave to a person to bring, and were downloaded. Made when there is one.
+    Artifacts,
     /// Package indexes and packages, as apt has them.
     Apt,
     /// Base images.
@@ -68,7 +70,8 @@ impl Bucket {
     ];
 
     /// Those that are used, measured and removed as a whole.
-    pub(crate) const SHELVES: [Self; 5] = [Self::Agents, Self::Apt, Self::Containers, Self::Dnf, Self::Pip];
+    pub(crate) const SHELVES: [Self; 6] =
+        [Self::Agents, Self::Apt, Self::Artifacts, Self::Containers, Self::Dnf, Self::Pip];
 
     /// Those with notes that lead to bases.
     pub(crate) const NOTES: [Self; 3] = [Self::Bootstrap, Self::Catalogue, Self::Index];
@@ -78,6 +81,7 @@ impl Bucket {
         match self {
             Self::Agents => "agents",
             Self::Apt => "apt",
+            Self::Artifacts => "artifacts",
             Self::Bases => "bases",
             Self::Bootstrap => "bootstrap",
             Self::Catalogue => "catalogue",

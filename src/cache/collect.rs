@@ -98,7 +98,10 @@ fn discard(cache: &Cache, item: &CacheItem) -> Result<(), CacheError> {
         _ => {}
     }
     // Everyone expects to find the directory itself.
-    if matches!(item.kind, Kind::Packages | Kind::Agents | Kind::Containers | Kind::Pip | Kind::Logs) {
+    if matches!(
+        item.kind,
+        Kind::Packages | Kind::Agents | Kind::Artifacts | Kind::Containers | Kind::Pip | Kind::Logs
+    ) {
         fs_err::create_dir_all(&item.path).map_err(CacheError::io("create", &item.path))?;
     }
     files::remove_tree(&aside).map_err(CacheError::io("remove", &aside))

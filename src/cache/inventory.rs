@@ -29,6 +29,8 @@ pub enum Kind {
     Packages,
     /// Wheels and virtual environments of agents, all together.
     Agents,
+    /// Files that a person has brought from servers, all together.
+    Artifacts,
     /// Parts of container images, all together.
     Containers,
     /// A mirror of a git repository.
@@ -85,6 +87,7 @@ impl CacheItem {
                 shelf.map(LockName::Shelf)
             }
             Kind::Agents => Some(LockName::Shelf(Bucket::Agents)),
+            Kind::Artifacts => Some(LockName::Shelf(Bucket::Artifacts)),
             Kind::Containers => Some(LockName::Shelf(Bucket::Containers)),
             Kind::Pip => Some(LockName::Shelf(Bucket::Pip)),
             Kind::Logs | Kind::Damaged => None,
@@ -116,6 +119,7 @@ pub fn inventory(cache: &Cache) -> Result<Vec<CacheItem>, CacheError> {
     for (bucket, kind, about) in [
         (Bucket::Agents, Kind::Agents, "wheels and virtual environments"),
         (Bucket::Apt, Kind::Packages, "package indexes and packages"),
+        (Bucket::Artifacts, Kind::Artifacts, "files that recipes leave to a person to bring"),
         (Bucket::Containers, Kind::Containers, "parts of container images"),
         (Bucket::Dnf, Kind::Packages, "metadata of repositories and packages"),
         (Bucket::Pip, Kind::Pip, "pip's own cache"),

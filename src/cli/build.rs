@@ -26,6 +26,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         requirements,
         target_release,
         embed_container,
+        artifact,
         strict,
         output,
         size,
@@ -56,6 +57,7 @@ pub(super) fn run(args: BuildArgs, context: &Context) -> Result<Exit> {
         requirements,
         target_release,
         containers: embed_container,
+        artifacts: Some(artifact),
         strict,
         output,
         size,
@@ -113,13 +115,18 @@ fn summary(built: &Built) -> Text {
     let file = quote(&built.image.to_string_lossy());
     let name = quote(&built.image.file_stem().unwrap_or_default().to_string_lossy());
     let tag = built.datastore.as_deref().unwrap_or("mysql");
-    Text::from_iter([
+    let mut text = Text::from_iter([
         format!("{image}"),
         format!("  size      {} file, {} disk", Size(built.file_size), Size(built.virtual_size)),
         format!("  holds     {}, {} packages{agent}", built.os, built.packages),
         format!("  sha256    {}", built.sha256),
         format!("  manifest  {}", built.manifest.display()),
         format!("  checks    {} passed", built.checks),
+    ]);
+    if !built.redistributable {
+        text.line("  licence   not to be passed on: what it holds does not allow that");
+    }
+    let upload = Text::from_iter([
         String::new(),
         "Upload it as the user Trove's service project belongs to:".to_owned(),
         format!("  openstack image create {name} --private --disk-format qcow2 --container-format bare \\"),
@@ -127,7 +134,9 @@ fn summary(built: &Built) -> Text {
             "    --min-disk {} --min-ram {} --property hw_rng_model=virtio --tag trove --tag {tag} --file {file}",
             built.min_disk, built.min_ram
         ),
-    ])
+    ]);
+    text.append(&upload);
+    text
 }
 
 #[derive(Debug, thiserror::Error)]

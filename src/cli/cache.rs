@@ -159,6 +159,7 @@ fn singular(kind: Kind) -> &'static str {
         Kind::Download => "download",
         Kind::Packages => "packages",
         Kind::Agents => "agents",
+        Kind::Artifacts => "artifacts",
         Kind::Containers => "containers",
         Kind::Mirror => "mirror",
         Kind::Pip => "pip",

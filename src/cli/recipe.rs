@@ -58,6 +58,7 @@ pub(super) fn run(args: RecipeArgs, context: &Context) -> Result<Exit> {
                     let request = BuildRequest {
                         agent,
                         settings,
+                        artifacts: None,
                         recipe_dirs: settings_of.recipe_dirs.clone(),
                         catalogue_dirs: settings_of.catalogue_dirs.clone(),
                         cache_dir: settings_of.cache_dir.clone(),
@@ -114,6 +115,15 @@ fn describe(recipe: &recipe::Recipe, os: &OsRelease) -> Text {
             values => format!(" [one of: {}]", values.join(", ")),
         };
         text.line(format!("  {}  {}{values}{default}", option.name, option.description));
+    }
+    let artifacts: Vec<_> = recipe.artifacts().collect();
+    if !artifacts.is_empty() {
+        text.blank();
+        text.line("Artifacts (--artifact NAME=FILE|URL[@sha256:DIGEST]):");
+    }
+    for (name, description, license) in artifacts {
+        let license = license.map(|license| format!(" (licence: {license})")).unwrap_or_default();
+        text.line(format!("  {name}  {description}{license}"));
     }
     text.blank();
     text

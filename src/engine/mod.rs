@@ -5,6 +5,7 @@
 
 mod accounts;
 mod apparmor;
+mod artifact;
 mod error;
 mod init;
 mod label;

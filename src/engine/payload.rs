@@ -41,6 +41,11 @@ impl PayloadPath {
         Self(format!("containers/{file}"))
     }
 
+    /// What a person brings, by its name in the recipe.
+    pub fn artifact(name: &str) -> Self {
+        Self(format!("artifacts/{name}"))
+    }
+
     /// The directory with what is shown to servers of entitled repositories.
     pub fn subscription() -> Self {
         Self("subscription".to_owned())

@@ -16,8 +16,8 @@ use crate::distro::{Family, OsRelease, well_known};
 use crate::guest::{Access, Guest};
 use crate::packages::{PackageSet, StagePackages};
 use crate::recipe::{
-    AgentStep, ApparmorMode, ApparmorStep, Container, ContainerSource, Content, FcontextRule, FileStep,
-    GroupStep, PackagesStep, PortRule, RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage,
+    AgentStep, ApparmorMode, ApparmorStep, ArtifactStep, Container, ContainerSource, Content, FcontextRule,
+    FileStep, GroupStep, PackagesStep, PortRule, RepositoryStep, ScriptStep, SelinuxStep, ServiceStep, Stage,
     StageName, Step, UserStep,
 };
 
@@ -41,7 +41,7 @@ macro_rules! assert_story {
 const IN_GUEST: StagePackages = StagePackages::InGuest { day: 0 };
 
 /// Number of kinds that [`kind`] knows.
-const KINDS: usize = 14;
+const KINDS: usize = 15;
 
 /// A new kind of step does not compile here until it has a number, and then lacks a step in [`steps`].
 fn kind(step: &Step) -> usize {
@@ -59,6 +59,7 @@ fn kind(step: &Step) -> usize {
         Step::Selinux(_) => 10,
         Step::Apparmor(_) => 11,
         Step::Containers { .. } => 12,
+        Step::Artifact(_) => 13,
         Step::Agent(_) => KINDS - 1,
     }
 }
@@ -128,8 +129,11 @@ fn steps(masks: bool) -> Vec<Step> {
             suite: Some("bookworm-pgdg".to_owned()),
             components: vec!["main".to_owned()],
             key: Content::Text(KEY.to_owned()),
-            fingerprint: FINGERPRINT.to_owned(),
+            fingerprints: vec![FINGERPRINT.to_owned()],
+            bundle: false,
             priority: Some(700),
+            module_hotfixes: false,
+            modules: std::collections::BTreeMap::new(),
         }),
         group("trove", Some(1000)),
         group("docker", None),
@@ -176,6 +180,23 @@ fn steps(masks: bool) -> Vec<Step> {
         unpacked: 1,
     };
     steps.push(Step::Containers { containers: vec![container] });
+    let artifact = |name: &str, path: Option<&str>, unpack| {
+        Step::Artifact(Box::new(ArtifactStep {
+            name: name.to_owned(),
+            description: "a vendor's".to_owned(),
+            license: None,
+            path: path.map(str::to_owned),
+            unpack,
+            install: !unpack,
+            environment: [("DONT_START".to_owned(), "1".to_owned())].into(),
+            default: None,
+            accepted: false,
+            found: None,
+        }))
+    };
+    steps.push(artifact("archive", Some("/opt/vendor"), true));
+    steps.push(artifact("package", Some("/srv/package file"), false));
+    steps.push(artifact("only-installed", None, false));
     let kinds: BTreeSet<_> = steps.iter().map(kind).collect();
     assert!(kinds.iter().copied().eq(0..KINDS), "a kind of step is missing: {kinds:?}");
     steps

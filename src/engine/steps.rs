@@ -127,6 +127,11 @@ impl Runner<'_> {
             }
             Step::Agent(agent) => self.agent(agent),
             Step::Containers { containers } => self.containers(containers),
+            Step::Artifact(step) => {
+                self.accounts = None;
+                let script = super::artifact::script(step, self.materials.os.family);
+                self.run(&format!("bringing the artifact {}", step.name), &script)
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::disk::{Compression, ExportStats};
 use crate::distro::OsRelease;
 use crate::os::Package;
-use crate::recipe::{Container, ContainerSource, Content, IdentityRule, Plan};
+use crate::recipe::{ArtifactSource, ArtifactStep, Container, ContainerSource, Content, IdentityRule, Plan};
 use crate::report::{Counts, Report};
 use crate::shown;
 
@@ -70,6 +70,12 @@ struct Document<'a> {
     os: &'a OsRelease,
     base: BasePart,
     agent: Option<AgentPart<'a>>,
+    /// Files that a person has brought.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    artifacts: Vec<ArtifactPart<'a>>,
+    /// False where the licence of an artifact does not let the image be passed on.
+    #[serde(skip_serializing_if = "is_true")]
+    redistributable: bool,
     /// Container images of databases that are in the image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     containers: Vec<ContainerPart<'a>>,
@@ -148,6 +154,32 @@ impl<'a> AgentPart<'a> {
             requirements: None,
             files: Vec::new(),
         }
+    }
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+#[derive(Serialize)]
+struct ArtifactPart<'a> {
+    name: &'a str,
+    sha256: Digest,
+    size: u64,
+    /// A URL without what may be secret in it, or that it was a file of the host.
+    source: String,
+    license: Option<&'a str>,
+}
+
+impl<'a> ArtifactPart<'a> {
+    fn of(step: &'a ArtifactStep) -> Option<Self> {
+        let found = step.found.as_ref()?;
+        let source = match &found.source {
+            ArtifactSource::File(_) => "file".to_owned(),
+            ArtifactSource::Url(_) => found.source.shown(),
+        };
+        let license = step.license.as_deref();
+        Some(Self { name: &step.name, sha256: found.sha256, size: found.size, source, license })
     }
 }
 
@@ -233,6 +265,8 @@ impl Manifest {
                 let name = input.agent_package?;
                 packages.iter().find(|package| package.name == name).map(AgentPart::of_package)
             }),
+            artifacts: plan.artifacts().filter_map(ArtifactPart::of).collect(),
+            redistributable: plan.is_redistributable(),
             containers: plan.containers().iter().map(ContainerPart::of).collect(),
             stages,
             packages,

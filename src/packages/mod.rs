@@ -77,6 +77,9 @@ pub trait PackageManager: Sync {
     /// Shell that installs and removes packages with the guest's own package manager, over the network.
     fn script(&self, packages: &PackagesStep) -> GuestScript;
 
+    /// Shell that installs one package file of the guest, quoted for it, without a network. What it depends on must be there.
+    fn file_script(&self, file: &str) -> String;
+
     /// What resolves its packages on a host, if tib has that.
     fn resolver(&self) -> Option<&'static dyn Resolver> {
         None

@@ -17,6 +17,10 @@ impl PackageManager for ZypperPackages {
     fn script(&self, packages: &PackagesStep) -> GuestScript {
         GuestScript { purpose: "installing packages", text: script(packages) }
     }
+
+    fn file_script(&self, file: &str) -> String {
+        dnf::DnfPackages.file_script(file)
+    }
 }
 
 fn script(packages: &PackagesStep) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{AgentStep, PackagesStep, SelinuxStep, Stage, Step, UserStep};
+use super::{AgentStep, ArtifactStep, PackagesStep, SelinuxStep, Stage, Step, UserStep};
 use crate::check::{Check, ConfigCheck, PathCheck, PathKind, SelinuxMode, UserCheck, Wins};
 
 /// What an image must hold after these stages.
@@ -17,6 +17,7 @@ fn of_step(step: &Step, all: &[&Step]) -> Vec<Check> {
         // for only its author knows.
         Step::Repository(_) | Step::Script(_) => Vec::new(),
         Step::Packages(step) => of_packages(step),
+        Step::Artifact(step) => of_artifact(step),
         Step::Group(step) => vec![Check::Group { name: step.name.clone(), exists: true, gid: step.gid }],
         Step::User(step) => of_user(step),
         Step::Directory { path, mode, owner, group } => {
@@ -64,6 +65,13 @@ fn of_packages(step: &PackagesStep) -> Vec<Check> {
     };
     let install = step.install.iter().map(|text| check(text, true));
     install.chain(step.remove.iter().map(|text| check(text, false))).collect()
+}
+
+/// What is installed, only the file itself knows: its recipe has a check of it.
+fn of_artifact(step: &ArtifactStep) -> Vec<Check> {
+    // What is unpacked may be an installer, which goes again. A file's digest is known when it is found.
+    let path = step.path.iter().filter(|_| !step.unpack);
+    path.map(|path| done(owned(path, PathKind::File, 0o644, "root", "root"))).collect()
 }
 
 fn of_user(step: &UserStep) -> Vec<Check> {

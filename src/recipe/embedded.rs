@@ -11,8 +11,10 @@ macro_rules! embed {
 embed![
     "cassandra",
     "common",
+    "couchbase",
     "couchdb",
     "datastore",
+    "db2",
     "guest-agent",
     "huge-pages",
     "mariadb",
@@ -26,6 +28,7 @@ embed![
     "redis",
     "trove-guest",
     "valkey",
+    "vertica",
 ];
 
 #[cfg(test)]

@@ -143,6 +143,42 @@ pub enum RecipeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// `--artifact` does not say which artifact, or where it is.
+    #[error("what is given for an artifact makes no sense: {reason}")]
+    ArtifactText {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `--artifact` gives what the recipe has no use for.
+    #[error("recipe `{recipe}` has no artifact `{name}`{}", did_you_mean(near.as_deref()))]
+    UnknownArtifact {
+        /// The recipe.
+        recipe: String,
+        /// The name given.
+        name: String,
+        /// The nearest one there is.
+        near: Option<String>,
+        /// All artifacts there are.
+        known: Vec<String>,
+    },
+    /// The recipe needs a file that only a person can bring.
+    #[error("recipe `{recipe}` needs the artifact `{name}`: {description}")]
+    MissingArtifact {
+        /// The recipe.
+        recipe: String,
+        /// The artifact.
+        name: String,
+        /// What it is, and where a person gets it.
+        description: String,
+    },
+    /// Nobody has accepted the licence of an artifact.
+    #[error("the licence of the artifact `{name}` is not accepted: {license}")]
+    License {
+        /// The artifact.
+        name: String,
+        /// Its licence.
+        license: String,
+    },
     /// SSH keys without a user to give them to.
     #[error("recipe `{0}` makes no user that SSH keys could be for")]
     NoKeyUser(String),
@@ -173,7 +209,11 @@ impl Diagnose for RecipeError {
             | Self::NoKeyUser(_)
             | Self::NoAgent(_)
             | Self::NoContainers(_)
-            | Self::EmbedContainer { .. } => Exit::Usage,
+            | Self::EmbedContainer { .. }
+            | Self::ArtifactText { .. }
+            | Self::UnknownArtifact { .. }
+            | Self::MissingArtifact { .. }
+            | Self::License { .. } => Exit::Usage,
             _ => Exit::Recipe,
         }
     }
@@ -208,6 +248,17 @@ impl Diagnose for RecipeError {
                  `mariadb:11.4=oci:DIR:TAG`, `mariadb:11.4=docker-archive:FILE`"
                     .to_owned(),
             ),
+            Self::ArtifactText { .. } => {
+                Some("write `NAME=FILE` or `NAME=URL`, with or without `@sha256:DIGEST` at its end".to_owned())
+            }
+            Self::UnknownArtifact { known, .. } if known.is_empty() => Some("it has none at all".to_owned()),
+            Self::UnknownArtifact { known, .. } => Some(format!("its artifacts are: {}", known.join(", "))),
+            Self::MissingArtifact { name, .. } => {
+                Some(format!("bring the file, and give it with `--artifact {name}=FILE`"))
+            }
+            Self::License { .. } => {
+                Some("read it; `--set accept_license=true` accepts it, and the image is not to be passed on".to_owned())
+            }
             Self::Requirements { .. } => Some(
                 "write one requirement a line, such as `oslo.log>=5`; constraints are for `--constraints`, an index for \
                  pip's own settings"

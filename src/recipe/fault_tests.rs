@@ -41,6 +41,40 @@ fn wrong_recipes_and_their_messages() {
             "recipe `x` cannot be built so: no packages for bookworm",
         ),
         (
+            "[[repository]]\nname = 'r'\nurl = 'http://h.example/r'\nsuite = 's'\nkey_url = 'http://h.example/k'\nfingerprint = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\nmodule_hotfixes = true",
+            "x.toml:3: repository r: `module` and `module_hotfixes` are for dnf, and debian-12 has no modules: add `when = { family = \"rhel\" }`",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'http://h.example/r'\nsuite = 's'\nkey_url = 'http://h.example/k'\nfingerprint = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\nmodule.disable = ['mysql']",
+            "x.toml:3: repository r: `module` and `module_hotfixes` are for dnf, and debian-12 has no modules: add `when = { family = \"rhel\" }`",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'http://h.example/r'\nsuite = 's'\nkey_url = 'http://h.example/k'\nfingerprint = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\nmodule.enable = ['mysql']",
+            "x.toml:3: module `mysql` has no stream: write `NAME:STREAM`",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'http://h.example/r'\nsuite = 's'\nkey_url = 'http://h.example/k'\nfingerprint = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'\nmodule = { enable = ['mysql:8.4'], disable = ['mysql'] }",
+            "x.toml:3: module mysql is named twice",
+        ),
+        (
+            "[[repository]]\nname = 'r'\nurl = 'http://h.example/r'\nsuite = 's'\nkey_url = 'http://h.example/k'\nfingerprint = ['AA']",
+            "x.toml:3: fingerprint `AA` is not 40 or 64 hexadecimal digits",
+        ),
+        ("[artifact.a]\ndescription = 'd'", "x.toml:3: artifact a: it has no `path` and no `install`"),
+        (
+            "[artifact.a]\ndescription = 'd'\npath = '/p'\nunpack = true\ninstall = true",
+            "x.toml:3: artifact a: a package is not unpacked: `unpack` or `install`",
+        ),
+        (
+            "[artifact.a]\ndescription = 'd'\npath = '/p'\nenvironment = { A = '1' }",
+            "x.toml:3: artifact a: `environment` is for the scripts of a package: it needs `install`",
+        ),
+        (
+            "[artifact.a]\ndescription = 'd'\npath = '/p'\nlicense = 'l'",
+            "x.toml:3: artifact a: it has a `license`, and the recipe has no option `accept_license`",
+        ),
+        ("[artifact.a]\ndescription = 'd'\npath = 'p'", "x.toml:3: artifact a: path `p` is not absolute"),
+        (
             "[[identity]]\npath = '/var/*'\nwhat = 'w'\nrenewed = 'r'",
             "x.toml:3: path `/var/*` is so wide that parts of the system would be removed",
         ),

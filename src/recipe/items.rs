@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::error::RecipeError;
 use super::lowering::{At, Lowering, Package, beside};
-use super::model::{File, User};
+use super::model::{File, Repository, User};
 use super::step::package_name;
 use super::{
     Content, FileStep, GroupStep, RepositoryStep, ScriptStep, ServiceStep, StageName, Step, UserStep,
 };
 use crate::check::Check;
+use crate::distro::Family;
 use crate::shown::escape;
 use crate::valid;
 
@@ -18,6 +19,7 @@ pub(super) fn lower(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
     repositories(plan)?;
     accounts(plan)?;
     packages(plan)?;
+    super::artifact_items::lower(plan)?;
     files(plan)?;
     settings(plan)?;
     super::selinux_items::lower(plan)?;
@@ -57,13 +59,64 @@ fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
                 );
             }
         };
-        let fingerprint = plan.text(&at, "repository.fingerprint", &item.fingerprint)?;
-        let fingerprint = valid::fingerprint(&fingerprint).map_err(fault)?;
-        let priority = item.priority;
-        let step = RepositoryStep { name: name.clone(), url, suite, components, key, fingerprint, priority };
+        let mut fingerprints: Vec<String> = Vec::new();
+        for text in plan.texts(&at, "repository.fingerprint", item.fingerprint.as_slice())? {
+            let fingerprint = valid::fingerprint(&text).map_err(fault)?;
+            if !fingerprints.contains(&fingerprint) {
+                fingerprints.push(fingerprint);
+            }
+        }
+        let modules = modules(plan, &at, item)?;
+        if (!modules.is_empty() || item.module_hotfixes) && plan.now.os.family != Family::Rhel {
+            let os = plan.now.os.label();
+            return Err(at.error(format!(
+                "repository {name}: `module` and `module_hotfixes` are for dnf, and {os} has no modules: add `when = {{ family = \"rhel\" }}`"
+            )));
+        }
+        let step = RepositoryStep {
+            name: name.clone(),
+            url,
+            suite,
+            components,
+            key,
+            fingerprints,
+            bundle: item.bundle,
+            priority: item.priority,
+            module_hotfixes: item.module_hotfixes,
+            modules,
+        };
         plan.put(&at, format!("repository {name}"), Step::Repository(step))?;
     }
     Ok(())
+}
+
+/// What becomes of modules of the distribution: the stream that is enabled, or none.
+fn modules(
+    plan: &Lowering<'_>,
+    at: &At<'_>,
+    item: &Repository,
+) -> Result<BTreeMap<String, Option<String>>, RecipeError> {
+    let Some(asked) = &item.module else { return Ok(BTreeMap::new()) };
+    let mut modules = BTreeMap::new();
+    let mut put = |name: &str, stream: Option<&str>| {
+        for word in [Some(name), stream].into_iter().flatten() {
+            valid::word(word.to_owned(), "module").map_err(|fault| at.error(fault))?;
+        }
+        match modules.insert(name.to_owned(), stream.map(str::to_owned)) {
+            None => Ok(()),
+            Some(_) => Err(at.error(format!("module {name} is named twice"))),
+        }
+    };
+    for text in plan.texts(at, "repository.module.enable", &asked.enable)? {
+        let (name, stream) = text.split_once(':').ok_or_else(|| {
+            at.error(format!("module `{}` has no stream: write `NAME:STREAM`", escape(&text)))
+        })?;
+        put(name, Some(stream))?;
+    }
+    for name in plan.texts(at, "repository.module.disable", &asked.disable)? {
+        put(&name, None)?;
+    }
+    Ok(modules)
 }
 
 fn accounts(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {

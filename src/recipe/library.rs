@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::artifact_items;
 use super::container_steps;
 use super::embedded::EMBEDDED;
 use super::error::RecipeError;
 use super::parse::Source;
-use super::{EmbedContainer, Plan, Request, lower, values};
+use super::{ArtifactStep, EmbedContainer, GivenArtifact, Plan, Request, lower, values};
 use crate::distro::OsRelease;
 use crate::given;
 use crate::shown::escape;
@@ -274,6 +275,37 @@ impl Recipe {
     pub fn check_containers(&self, wanted: &[EmbedContainer]) -> Result<(), RecipeError> {
         let contract = self.sources.iter().rev().find_map(|source| source.file.contract);
         container_steps::check(wanted.iter().map(|asked| asked.name.familiar()), contract, self.name())
+    }
+
+    /// What it leaves to a person to bring, wherever it counts: name, description and licence, as they are written.
+    pub fn artifacts(&self) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+        let all: BTreeMap<_, _> = self.sources.iter().flat_map(|source| &source.file.artifact).collect();
+        all.into_iter().map(|(name, item)| {
+            let item = item.get_ref();
+            (name.as_str(), item.description.as_str(), item.license.as_deref())
+        })
+    }
+
+    /// Checks what is given for artifacts as far as that needs no operating system: all names, and that what is certain to be
+    /// needed is there and its licence accepted.
+    ///
+    /// # Errors
+    /// [`RecipeError::UnknownArtifact`], [`RecipeError::ArtifactText`], [`RecipeError::MissingArtifact`],
+    /// [`RecipeError::License`].
+    pub fn check_artifacts(
+        &self,
+        given: &[GivenArtifact],
+        settings: &BTreeMap<String, String>,
+    ) -> Result<(), RecipeError> {
+        artifact_items::check_given(&self.sources, self.name(), given, settings)
+    }
+
+    /// Checks that an artifact of a plan that is to be built can be had.
+    ///
+    /// # Errors
+    /// [`RecipeError::MissingArtifact`], [`RecipeError::License`].
+    pub fn demand(&self, step: &ArtifactStep, is_given: bool) -> Result<(), RecipeError> {
+        artifact_items::demand(step, self.name(), is_given)
     }
 
     /// Resolves the recipe for one operating system.

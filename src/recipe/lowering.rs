@@ -94,18 +94,21 @@ impl<'a> Lowering<'a> {
         for (index, source) in sources.iter().enumerate() {
             for item in pick(&source.file) {
                 let at = At { source, index, span: item.span() };
-                let condition = when(item.get_ref());
-                if let Some(name) = condition.and_then(|when| when.unknown_option(self.now.options)) {
-                    let near = nearest(name, self.now.options.keys().map(String::as_str));
-                    let message = format!("there is no option `{name}`{}", did_you_mean(near.as_deref()));
-                    return Err(at.error(message));
-                }
-                if condition.is_none_or(|when| when.holds(&self.now)) {
+                if self.counts(&at, when(item.get_ref()))? {
                     found.push((at, item.get_ref()));
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Whether an item counts.
+    pub(super) fn counts(&self, at: &At<'_>, condition: Option<&When>) -> Result<bool, RecipeError> {
+        if let Some(name) = condition.and_then(|when| when.unknown_option(self.now.options)) {
+            let near = nearest(name, self.now.options.keys().map(String::as_str));
+            return Err(at.error(format!("there is no option `{name}`{}", did_you_mean(near.as_deref()))));
+        }
+        Ok(condition.is_none_or(|when| when.holds(&self.now)))
     }
 
     /// A value with its templates filled in.

@@ -9,6 +9,8 @@ mod agent_items;
 mod agent_source;
 mod apparmor;
 mod apparmor_items;
+mod artifact;
+mod artifact_items;
 mod constraints;
 mod container_steps;
 mod containers;
@@ -41,6 +43,7 @@ mod tests;
 
 pub use agent_source::{AgentCode, AgentPackage, AgentSource, GitSource};
 pub use apparmor::{ApparmorMode, ApparmorStep};
+pub use artifact::{ArtifactPlace, ArtifactSource, ArtifactStep, FoundArtifact, GivenArtifact};
 pub use constraints::{ConstraintsFrom, ConstraintsSource, ConstraintsUrl};
 pub use containers::{CONTAINERS, CONTAINERS_UNIT, Container, ContainerSource, EmbedContainer};
 pub use content::Content;

@@ -8,10 +8,11 @@ use toml::Spanned;
 
 use super::StageName;
 use super::apparmor::Apparmor;
+use super::artifact::Artifact;
 use super::contract::Contract;
 use super::identity::Identity;
 use super::selinux::Selinux;
-use super::when::When;
+use super::when::{OneOrMany, When};
 use crate::check::ServiceState;
 
 /// A recipe: what a guest image shall hold.
@@ -56,6 +57,10 @@ pub(super) struct RecipeFile {
     /// What `--set` can change.
     #[serde(default)]
     pub(super) options: BTreeMap<String, Setting>,
+    /// Files that a person brings with `--artifact`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Artifact>")]
+    pub(super) artifact: BTreeMap<String, Spanned<Artifact>>,
     /// Package repositories.
     #[serde(default)]
     #[schemars(with = "Vec<Repository>")]
@@ -172,10 +177,30 @@ pub(super) struct Repository {
     pub(super) key_file: Option<String>,
     /// Where its owner publishes it. It is fetched when a build starts; which key it must be, the fingerprint says.
     pub(super) key_url: Option<String>,
-    /// Fingerprint of its primary key: 40 or 64 hexadecimal digits, spaces allowed.
-    pub(super) fingerprint: String,
+    /// Fingerprint of its primary key, or of several: 40 or 64 hexadecimal digits each, spaces allowed.
+    pub(super) fingerprint: OneOrMany<String>,
+    /// The file with the key is a bundle: it holds others, too, and only those with one of the fingerprints count.
+    #[serde(default)]
+    pub(super) bundle: bool,
     /// Priority of everything in it. apt: of a pin. dnf: from 1, the first, to 99.
     pub(super) priority: Option<i16>,
+    /// dnf: its packages count whatever modules say.
+    #[serde(default)]
+    pub(super) module_hotfixes: bool,
+    /// dnf: modules of the distribution that are enabled or disabled for it.
+    pub(super) module: Option<Modules>,
+}
+
+/// Modules of the distribution.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Modules {
+    /// To enable: `NAME:STREAM`.
+    #[serde(default)]
+    pub(super) enable: Vec<String>,
+    /// To disable, by name.
+    #[serde(default)]
+    pub(super) disable: Vec<String>,
 }
 
 /// A group.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentStep, Container, Contract, IdentityRule, Step};
-use crate::check::Check;
+use super::{AgentStep, ArtifactStep, Container, Contract, IdentityRule, Step};
+use crate::check::{Check, PathKind};
 use crate::digest::Digest;
 use crate::distro::OsRelease;
 
@@ -123,6 +123,44 @@ impl Plan {
             Step::Agent(agent) => Some(agent),
             _ => None,
         })
+    }
+
+    /// The steps that bring files of a person's.
+    pub fn artifacts(&self) -> impl Iterator<Item = &ArtifactStep> {
+        self.stages.iter().flat_map(|stage| &stage.steps).filter_map(|step| match step {
+            Step::Artifact(artifact) => Some(&**artifact),
+            _ => None,
+        })
+    }
+
+    /// The same, to complete them with what is found when a build begins.
+    pub fn artifacts_mut(&mut self) -> impl Iterator<Item = &mut ArtifactStep> {
+        self.stages.iter_mut().flat_map(|stage| &mut stage.steps).filter_map(|step| match step {
+            Step::Artifact(artifact) => Some(&mut **artifact),
+            _ => None,
+        })
+    }
+
+    /// Brings the checks up to date after files were found: they are to be the files with these digests.
+    pub fn derive_artifact_checks(&mut self) {
+        let digests: Vec<_> = self
+            .artifacts()
+            .filter_map(|step| Some((step.path.clone()?, step.found.as_ref()?.sha256.to_string())))
+            .collect();
+        for (of, digest) in digests {
+            let found = self.checks.iter_mut().find_map(|check| match check {
+                Check::Path(check) if check.path == of && check.kind == Some(PathKind::File) => Some(check),
+                _ => None,
+            });
+            if let Some(check) = found {
+                check.sha256 = Some(digest);
+            }
+        }
+    }
+
+    /// Whether the image may be passed on, as far as the licences of what a person brings tell.
+    pub fn is_redistributable(&self) -> bool {
+        self.artifacts().all(|artifact| artifact.license.is_none())
     }
 
     /// The container images that are put into the guest.

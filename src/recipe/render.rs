@@ -23,6 +23,11 @@ pub fn render(plan: &Plan) -> Text {
     text.blank();
     text.line(format!("checks: {}", plan.checks.len()));
     text.line(format!("space: {} MiB beyond the base", plan.needs >> 20));
+    for artifact in plan.artifacts() {
+        if let Some(license) = &artifact.license {
+            text.line(format!("not to be passed on: {} is under {license}", artifact.name));
+        }
+    }
     for warning in &plan.warnings {
         text.line(format!("warning: {warning}"));
     }

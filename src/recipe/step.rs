@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::AgentCode;
 use super::apparmor::ApparmorStep;
+use super::artifact::ArtifactStep;
 use super::constraints::ConstraintsFrom;
 use super::containers::{CONTAINERS, Container};
 use super::content::Content;
@@ -22,6 +23,8 @@ pub enum Step {
     Repository(RepositoryStep),
     /// Installs and removes packages.
     Packages(PackagesStep),
+    /// Brings a file of a person's.
+    Artifact(Box<ArtifactStep>),
     /// Makes a group.
     Group(GroupStep),
     /// Makes a user.
@@ -85,11 +88,32 @@ pub struct RepositoryStep {
     pub components: Vec<String>,
     /// The OpenPGP key, ASCII-armoured.
     pub key: Content,
-    /// Primary key fingerprint that the key must have: 40 or 64 hexadecimal digits, upper case.
-    pub fingerprint: String,
+    /// Fingerprints of primary keys: 40 or 64 hexadecimal digits, upper case. No other key counts.
+    #[serde(rename = "fingerprint", serialize_with = "one_or_many")]
+    pub fingerprints: Vec<String>,
+    /// The key's file holds others as well, which are left out.
+    #[serde(skip_serializing_if = "is_false")]
+    pub bundle: bool,
     /// Priority of everything from this repository. apt: of a pin. dnf: from 1, the first, to 99.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i16>,
+    /// dnf: its packages count whatever modules say.
+    #[serde(skip_serializing_if = "is_false")]
+    pub module_hotfixes: bool,
+    /// dnf: the stream of a module that is enabled from then on; `None`: the module is disabled.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub modules: BTreeMap<String, Option<String>>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+fn one_or_many<S: serde::Serializer>(values: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match values {
+        [one] => one.serialize(serializer),
+        many => many.serialize(serializer),
+    }
 }
 
 /// Packages to install and remove, in one transaction each.
@@ -289,6 +313,7 @@ impl Step {
         // Without `_`, so that no kind can be forgotten.
         match &mut step {
             Self::Repository(repository) => repository.key.forget_place(),
+            Self::Artifact(artifact) => artifact.forget_place(),
             Self::File(file) => file.content.forget_place(),
             Self::Apparmor(step) => {
                 if let Some(content) = &mut step.content {
@@ -323,7 +348,13 @@ impl Step {
     /// One line for people: `install 3 packages (mariadb-server, …)`.
     pub fn summary(&self) -> String {
         match self {
-            Self::Repository(r) => format!("add repository {} ({})", r.name, r.url),
+            Self::Repository(r) => {
+                let modules = r.modules.iter().map(|(name, stream)| match stream {
+                    Some(stream) => format!("; enable module {name}:{stream}"),
+                    None => format!("; disable module {name}"),
+                });
+                format!("add repository {} ({}){}", r.name, r.url, modules.collect::<String>())
+            }
             Self::Packages(p) => {
                 let mut parts = Vec::new();
                 if !p.install.is_empty() {
@@ -346,6 +377,7 @@ impl Step {
                 }
                 parts.join("; ")
             }
+            Self::Artifact(artifact) => artifact.summary(),
             Self::Group(g) => format!("group {}", g.name),
             Self::User(u) => {
                 format!("user {}{}", u.name, if u.password_hash.is_some() { " with a password" } else { "" })

@@ -49,9 +49,11 @@ fn every_recipe_on_every_system() {
 /// Every database on the systems that operators run, each on one screen; what cannot be had says so.
 #[test]
 fn every_database_on_every_system() {
-    const DATABASES: [&str; 10] = [
+    const DATABASES: [&str; 13] = [
         "cassandra",
+        "couchbase",
         "couchdb",
+        "db2",
         "mariadb",
         "mongodb",
         "mysql",
@@ -60,6 +62,7 @@ fn every_database_on_every_system() {
         "pxc",
         "redis",
         "valkey",
+        "vertica",
     ];
     const SYSTEMS: [&str; 7] =
         ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "rocky-8", "rocky-9", "rocky-10"];
@@ -87,7 +90,7 @@ fn every_database_on_every_system() {
 #[test]
 fn combinations_that_cannot_be_had() {
     type Settings = &'static [(&'static str, &'static str)];
-    let cases: [(&str, &str, Settings, &str); 12] = [
+    let cases: [(&str, &str, Settings, &str); 18] = [
         ("mysql", "debian-12", &[("origin", "distribution")], "Debian has no MySQL of its own"),
         ("mysql", "ubuntu-24.04", &[("mysql_series", "8.4")], "Ubuntu 24.04 has MySQL 8.0, not 8.4"),
         ("mysql", "rocky-10", &[("mysql_series", "9.7")], "Enterprise Linux 10 has MySQL 8.4, not 9.7"),
@@ -108,7 +111,13 @@ fn combinations_that_cannot_be_had() {
         ),
         ("cassandra", "debian-12", &[("cassandra_series", "4.1")], "Cassandra 4.1 runs on Java 11"),
         ("couchdb", "debian-13", &[], "Apache has no packages of CouchDB for Debian 13"),
+        ("valkey", "debian-12", &[("origin", "distribution")], "Debian 12 has Valkey in backports alone"),
+        ("valkey", "debian-13", &[("origin", "backports")], "Debian 13 has Valkey without backports"),
         ("valkey", "rocky-9", &[], "Enterprise Linux 9 has no Valkey"),
+        ("db2", "debian-12", &[], "IBM has no Db2 for Debian"),
+        ("db2", "ubuntu-24.04", &[], "Db2 is not known to run on Ubuntu 24.04"),
+        ("vertica", "rocky-10", &[], "Vertica is not known to run on Enterprise Linux 10"),
+        ("couchbase", "debian-13", &[], "Couchbase is not known to have packages for Debian 13"),
         (
             "percona",
             "debian-12",
@@ -176,7 +185,7 @@ fn vendors_packages_are_taken_on_request() {
 
 #[test]
 fn a_database_with_an_agent() {
-    for name in ["couchdb", "mariadb", "mongodb", "mysql", "postgresql", "redis"] {
+    for name in ["couchbase", "couchdb", "mariadb", "mongodb", "mysql", "postgresql", "redis"] {
         insta::assert_snapshot!(
             format!("{name}-with-agent"),
             render(&plan(name, "debian-12", Some("path:agent.whl")))
@@ -186,9 +195,21 @@ fn a_database_with_an_agent() {
 
 #[test]
 fn checks_of_the_main_recipes() {
-    for name in ["trove-guest", "cassandra", "couchdb", "mariadb", "mongodb", "mysql", "postgresql", "redis"]
-    {
-        let titles: Vec<_> = plan(name, "debian-12", None).checks.iter().map(Check::title).collect();
+    for name in [
+        "trove-guest",
+        "cassandra",
+        "couchbase",
+        "couchdb",
+        "db2",
+        "mariadb",
+        "mongodb",
+        "mysql",
+        "postgresql",
+        "redis",
+        "vertica",
+    ] {
+        let system = if name == "db2" { "ubuntu-22.04" } else { "debian-12" };
+        let titles: Vec<_> = plan(name, system, None).checks.iter().map(Check::title).collect();
         insta::assert_snapshot!(format!("{name}-checks"), titles.join("\n"));
     }
 }

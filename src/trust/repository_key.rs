@@ -1,8 +1,8 @@
-//! The keys of the package repositories that a recipe adds: each is the pinned key and nothing else.
+//! The keys of the package repositories that a recipe adds: pinned keys and nothing else.
 
 use std::path::PathBuf;
 
-use super::openpgp::{Fingerprint, KeyProblem, sole_key};
+use super::openpgp::{Fingerprint, KeyProblem, armoured, pinned_keys, pinned_of_bundle};
 use crate::digest::Digest;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::recipe::{Content, RepositoryStep};
@@ -10,11 +10,13 @@ use crate::recipe::{Content, RepositoryStep};
 /// Bytes. Keys are a few kilobytes; whoever names a bigger file means something else.
 const KEY_LIMIT: u64 = 1 << 20;
 
-/// A repository's key that has the fingerprint which the recipe pins.
+/// A repository's keys, which have fingerprints that the recipe pins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryKey {
-    /// ASCII-armoured, as the recipe has it.
+    /// ASCII-armoured in one block, as the recipe has it; of a bundle without the keys that are not pinned.
     pub armoured: String,
+    /// The same with a block for each key of a bundle, which is what rpm reads.
+    pub blocks: String,
     /// In binary form, which every package manager reads: exactly the bytes that were looked at.
     pub binary: Vec<u8>,
 }
@@ -54,14 +56,14 @@ pub enum RepositoryKeyError {
 }
 
 impl RepositoryKey {
-    /// Reads the key of a repository, and checks that it is the pinned key and nothing else.
+    /// Reads the keys of a repository, and checks that they are pinned and nothing else is there. Of a bundle, the others are left out.
     ///
     /// # Errors
     /// [`RepositoryKeyError`].
     pub fn of(repository: &RepositoryStep) -> Result<Self, RepositoryKeyError> {
         let unusable =
             |problem: String| RepositoryKeyError::Unusable { repository: repository.name.clone(), problem };
-        let armoured = match &repository.key {
+        let text = match &repository.key {
             Content::Text(text) => text.clone(),
             Content::Url(_) => return Err(unusable("was not fetched".to_owned())),
             Content::Host { path, sha256, size } => {
@@ -76,19 +78,25 @@ impl RepositoryKey {
                 String::from_utf8(bytes).map_err(|_| unusable("is not ASCII-armoured".to_owned()))?
             }
         };
-        let pinned: Fingerprint = repository
-            .fingerprint
-            .parse()
-            .map_err(|_| RepositoryKeyError::Pin(repository.fingerprint.clone()))?;
-        let binary = sole_key(&armoured, &pinned).map_err(|problem| match problem {
+        let pins = repository.fingerprints.iter();
+        let pins: Vec<Fingerprint> = pins
+            .map(|pin| pin.parse().map_err(|_| RepositoryKeyError::Pin(pin.clone())))
+            .collect::<Result<_, _>>()?;
+        let take = if repository.bundle { pinned_of_bundle } else { pinned_keys };
+        let binary = take(&text, &pins).map_err(|problem| match problem {
             KeyProblem::Malformed(problem) => unusable(problem),
             KeyProblem::OtherKey(found) => RepositoryKeyError::OtherKey {
                 repository: repository.name.clone(),
-                pinned: repository.fingerprint.clone(),
+                pinned: repository.fingerprints.join(", "),
                 found,
             },
         })?;
-        Ok(Self { armoured, binary })
+        if !repository.bundle {
+            return Ok(Self { blocks: text.clone(), armoured: text, binary });
+        }
+        let (armoured, blocks) =
+            armoured(&binary).ok_or_else(|| unusable("cannot be armoured".to_owned()))?;
+        Ok(Self { armoured, blocks, binary })
     }
 }
 
@@ -125,8 +133,11 @@ mod tests {
             suite: None,
             components: Vec::new(),
             key,
-            fingerprint: fingerprint.to_owned(),
+            fingerprints: vec![fingerprint.to_owned()],
+            bundle: false,
             priority: None,
+            module_hotfixes: false,
+            modules: std::collections::BTreeMap::new(),
         })
     }
 

@@ -12,13 +12,16 @@ use crate::recipe::{Content, Library, Plan, Request, StageName, Step};
 use crate::report::{CheckResult, Outcome};
 
 /// Recipes, and the user and the data directory that their packages make.
-const RECIPES: [(&str, &str, &str); 6] = [
+const RECIPES: [(&str, &str, &str); 9] = [
     ("mysql", "mysql", "/var/lib/mysql"),
     ("percona", "mysql", "/var/lib/mysql"),
     ("pxc", "mysql", "/var/lib/mysql"),
     ("mongodb", "mongodb", "/var/lib/mongodb"),
     ("cassandra", "cassandra", "/var/lib/cassandra"),
     ("couchdb", "couchdb", "/var/lib/couchdb"),
+    ("couchbase", "couchbase", "/opt/couchbase/var/lib/couchbase"),
+    ("vertica", "dbadmin", "/home/dbadmin"),
+    ("db2", "db2inst1", "/home/db2inst1"),
 ];
 /// What the vendor's packages bring just so, and other packages for which the recipe is do not.
 const BROUGHT: [(&str, &str); 4] = [
@@ -31,7 +34,7 @@ const UID: u32 = 105;
 const AGENT: u32 = 1000;
 
 fn plan(name: &str) -> Plan {
-    let os = well_known("debian-12").unwrap();
+    let os = well_known(if name == "db2" { "ubuntu-22.04" } else { "debian-12" }).unwrap();
     Library::default().load(name).unwrap().plan(&Request::new(&os)).unwrap()
 }
 
@@ -44,7 +47,9 @@ fn uid(owner: &str) -> u32 {
 }
 
 /// The files of the packages, and the effects of their scripts that checks are about.
-fn packages(name: &str, user: &str, data: &str) -> MemTree {
+///
+/// Without `brought`, what a person brings is missing.
+fn packages(name: &str, user: &str, data: &str, brought: bool) -> MemTree {
     let path = format!("{}/tests/standins/data/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let text = fs_err::read_to_string(path).unwrap();
     let known: BTreeMap<String, toml::Value> = toml::from_str(&text).unwrap();
@@ -56,7 +61,8 @@ fn packages(name: &str, user: &str, data: &str) -> MemTree {
             format!("root:x:0:0::/root:/bin/sh\n{user}:x:{UID}:{UID}::/:/bin/false\nubuntu:x:{AGENT}:{AGENT}::/home/ubuntu:/bin/sh\n"),
         )
         .file("/etc/group", format!("root:x:0:\n{user}:x:{UID}:\nubuntu:x:{AGENT}:\n"));
-    for package in known["package"].as_array().unwrap() {
+    let packages = known.get("package").and_then(toml::Value::as_array).into_iter().flatten();
+    for package in packages.filter(|package| brought || package.get("artifact").is_none()) {
         for (path, file) in package.get("file").and_then(toml::Value::as_table).into_iter().flatten() {
             tree = tree.file(path, file["text"].as_str().unwrap());
         }
@@ -66,6 +72,17 @@ fn packages(name: &str, user: &str, data: &str) -> MemTree {
     }
     if user == "mysql" {
         tree = tree.link("/etc/mysql/my.cnf", "mysql.cnf");
+    }
+    // What the installer makes that a person has brought.
+    if name == "db2" && brought {
+        tree = tree
+            .file("/opt/ibm/db2/V11.5/instance/db2icrt", "")
+            .file("/etc/services", "db2c_db2inst1\t50000/tcp\n");
+    }
+    if name == "vertica" {
+        let group = format!("root:x:0:\n{user}:x:{UID}:\nverticadba:x:{UID}:\nubuntu:x:{AGENT}:\n");
+        tree = tree.file("/etc/group", group);
+        tree = tree.file("/etc/hosts.bkp", "127.0.0.1 localhost\n");
     }
     for directory in [data.to_owned(), format!("/var/log/{user}")] {
         tree = tree.dir(&directory).access(&directory, 0o755, UID, UID);
@@ -88,6 +105,10 @@ fn apply(tree: MemTree, step: &Step) -> MemTree {
             let path = format!("/etc/apparmor.d/local/{}", step.profile);
             tree.file(&path, step.local.as_deref().unwrap_or_default())
         }
+        Step::Artifact(step) => match step.path.as_ref().filter(|_| !step.unpack) {
+            Some(path) => tree.file(path, "").access(path, 0o644, 0, 0),
+            None => tree,
+        },
         Step::Service(service) => state(tree, &service.unit, service.state),
         // What it takes out is what the packages would have left: `scripted` has that.
         _ => tree,
@@ -111,13 +132,26 @@ fn scripted(tree: MemTree, purpose: &str) -> (MemTree, &'static str) {
             let path = "/opt/couchdb/etc/vm.args";
             (tree.file(path, "-name couchdb@127.0.0.1\n-setcookie monster\n"), path)
         }
+        "install Db2 from its archive" => {
+            let path = "/opt/ibm/db2/V11.5/instance/db2icrt";
+            (tree.without(path), path)
+        }
+        "name Db2's port" => {
+            let path = "/etc/services";
+            (tree.file(path, "ssh\t22/tcp\n"), path)
+        }
+        "keep a copy of the hosts as the image has them" => {
+            let path = "/etc/hosts.bkp";
+            (tree.without(path), path)
+        }
         other => panic!("nothing is known of the script `{other}`"),
     }
 }
 
 /// The recipe's tree, with all steps but one.
 fn tree(plan: &Plan, (name, user, data): (&str, &str, &str), without: Option<&Step>) -> MemTree {
-    let mut tree = packages(name, user, data);
+    let is_brought = |step: &Step| matches!(step, Step::Artifact(_));
+    let mut tree = packages(name, user, data, !without.is_some_and(is_brought));
     for step in steps(plan) {
         if without == Some(step) {
             // The packages leave a unit in the other state.
@@ -162,6 +196,15 @@ fn subject(step: &Step) -> Option<String> {
         Step::File(file) => Some(file.path.clone()),
         Step::Service(service) => Some(service.unit.clone()),
         Step::Apparmor(step) => Some(format!("/etc/apparmor.d/local/{}", step.profile)),
+        Step::Artifact(step) => Some(
+            match step.name.as_str() {
+                "couchbase" => "/opt/couchbase/bin/couchbase-cli",
+                "vertica" => "/vertica.deb",
+                "db2" => "/opt/ibm/db2/V11.5/instance/db2icrt",
+                other => panic!("nothing is known of the artifact `{other}`"),
+            }
+            .to_owned(),
+        ),
         _ => None,
     }
 }

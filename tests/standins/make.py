@@ -1,6 +1,7 @@
 """Makes packages that stand in for a vendor's. usage: make.py --out DIR NAME
 
-DIR gets the package files and the index `Packages`; whoever serves them signs and lays them out.
+DIR gets the package files and the index `Packages`; whoever serves them signs and lays them out. What a person brings
+is put into DIR/artifacts, by the name of the recipe's artifact.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from standins import deb
+from standins import deb, tar
 from standins.model import Datastore
 
 HERE = Path(__file__).resolve().parent
@@ -22,8 +23,15 @@ def main() -> None:
     datastore = Datastore.read(HERE / "data" / f"{arguments.name}.toml")
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    artifacts = out / "artifacts"
+    artifacts.mkdir(exist_ok=True)
     for package in datastore.packages:
-        print(deb.build(package, out).name)
+        if package.artifact:
+            print(deb.build(package, artifacts).rename(artifacts / package.artifact).name)
+        else:
+            print(deb.build(package, out).name)
+    for archive in datastore.archives:
+        print(tar.build(archive, artifacts).name)
     deb.index(out)
 
 

@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::agent::Release;
 use crate::base::BaseSpec;
-use crate::recipe::{AgentSource, ConstraintsSource, EmbedContainer};
+use crate::recipe::{AgentSource, ConstraintsSource, EmbedContainer, GivenArtifact};
 use crate::size::Size;
 use crate::trust::checksum::Checksum;
 
@@ -202,6 +202,7 @@ const BUILD_HELP: &str = "Examples:
   tib build trove-guest --agent package
   tib build redis --agent path:$HOME/src/my-agent --size 6G
   tib build trove-guest --embed-container mariadb:11.4 --embed-container mysql:8.4=oci:mysql:8.4
+  tib build vertica --artifact vertica=vertica.deb --set accept_license=true
   tib build postgresql --dry-run
   tib build mariadb --base rhel-9 --rhsm-org 1234567 --rhsm-activation-key-file key
 
@@ -253,6 +254,11 @@ pub(in crate::cli) struct BuildArgs {
     /// given more than once
     #[arg(long, value_name = "NAME[=SOURCE]")]
     pub(in crate::cli) embed_container: Vec<EmbedContainer>,
+
+    /// File that the recipe leaves to a person to bring (`tib recipe show RECIPE` tells which), perhaps with `@sha256:…` at its
+    /// end; may be given more than once
+    #[arg(long, value_name = "NAME=FILE|URL")]
+    pub(in crate::cli) artifact: Vec<GivenArtifact>,
 
     /// Image to write [default: RECIPE.qcow2]
     #[arg(short, long, value_name = "FILE")]

@@ -34,6 +34,11 @@ pub(super) fn install_script(set: &PackageSet, directory: &str, debconf: &[Strin
     text
 }
 
+/// The script that installs one file.
+pub(super) fn file_script(file: &str) -> String {
+    format!("{PREAMBLE}run -i {file}\n")
+}
+
 /// The script that removes what a set removes, with its configuration, from the guest.
 ///
 /// dpkg is given all names at once and finds its own order.

@@ -54,6 +54,10 @@ impl PackageManager for DebianPackages {
         GuestScript { purpose: INSTALLING, text: guest::script(packages) }
     }
 
+    fn file_script(&self, file: &str) -> String {
+        install::file_script(file)
+    }
+
     fn resolver(&self) -> Option<&'static dyn Resolver> {
         Some(&Self)
     }

@@ -75,15 +75,18 @@ mod tests {
             suite: Some("bookworm-pgdg".to_owned()),
             components: vec!["main".to_owned(), "16".to_owned()],
             key: Content::Text(String::new()),
-            fingerprint: "A".repeat(40),
+            fingerprints: vec!["A".repeat(40)],
+            bundle: false,
             priority: Some(1001),
+            module_hotfixes: false,
+            modules: std::collections::BTreeMap::new(),
         }
     }
 
     #[test]
     fn files_in_the_guest() {
         let repository = repository();
-        let key = RepositoryKey { armoured: "KEY".to_owned(), binary: Vec::new() };
+        let key = RepositoryKey { armoured: "KEY".to_owned(), blocks: "KEY".to_owned(), binary: Vec::new() };
         let files = files(&repository, &key);
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(

@@ -60,6 +60,11 @@ pub(super) fn install_script(set: &PackageSet, directory: &str) -> String {
     text + CLEAN
 }
 
+/// The script that installs one file. Who has signed it is not asked: its digest says what it is.
+pub(super) fn file_script(file: &str) -> String {
+    format!("{PREAMBLE}run -U --replacepkgs --excludedocs --nosignature {file}\n{CLEAN}")
+}
+
 fn is_beside(transaction: &RpmTransaction, index: usize) -> bool {
     transaction.beside.contains(&index)
 }

@@ -54,6 +54,10 @@ impl PackageManager for DnfPackages {
         GuestScript { purpose: INSTALLING, text: guest::script(packages) }
     }
 
+    fn file_script(&self, file: &str) -> String {
+        install::file_script(file)
+    }
+
     fn resolver(&self) -> Option<&'static dyn Resolver> {
         Some(&Self)
     }
@@ -158,6 +162,7 @@ fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, D
     let mut sets = Vec::with_capacity(stages.len());
     for (index, stage) in stages.iter().enumerate() {
         control.cancel.check()?;
+        solver.modules(stage)?;
         let mut set = nothing();
         if !stage.install.is_empty() {
             set = solver.install(index, stage)?;

@@ -253,7 +253,7 @@ impl Repository {
         let key = RepositoryKey::of(step)?;
         let name = format!("the key of repository `{}`", step.name);
         let file = repository::path("/etc/yum.repos.d", step);
-        Self::new(root, repository::section(step), file, vec![(name, key.armoured.into_bytes())])
+        Self::new(root, repository::section(step), file, vec![(name, key.blocks.into_bytes())])
     }
 
     /// One that a subscription opens.

@@ -20,14 +20,31 @@ fn key_path(repository: &RepositoryStep) -> String {
 pub(crate) fn files(directory: &str, repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
     let RepositoryStep { name, url, .. } = repository;
     let priority = repository.priority.map(|priority| format!("priority={priority}\n")).unwrap_or_default();
+    let hotfixes = if repository.module_hotfixes { "module_hotfixes=1\n" } else { "" };
     let text = format!(
-        "[{name}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{}\n{priority}",
+        "[{name}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{}\n{priority}{hotfixes}",
         key_path(repository)
     );
-    vec![
+    let mut files = vec![
         GuestFile { path: path(directory, repository), text },
-        GuestFile { path: key_path(repository), text: key.armoured.clone() },
-    ]
+        GuestFile { path: key_path(repository), text: key.blocks.clone() },
+    ];
+    files.extend(modules(repository));
+    files
+}
+
+/// What dnf knows of modules that are enabled and disabled, a file for each, as `dnf module` writes it.
+pub(crate) fn modules(repository: &RepositoryStep) -> impl Iterator<Item = GuestFile> {
+    repository.modules.iter().map(|(name, stream)| {
+        let (stream, state) = match stream {
+            Some(stream) => (stream.as_str(), "enabled"),
+            None => ("", "disabled"),
+        };
+        GuestFile {
+            path: format!("/etc/dnf/modules.d/{name}.module"),
+            text: format!("[{name}]\nname={name}\nstream={stream}\nprofiles=\nstate={state}\n"),
+        }
+    })
 }
 
 /// The same for the private root.
@@ -35,6 +52,9 @@ pub(crate) fn section(repository: &RepositoryStep) -> Section {
     let mut section = Section { name: repository.name.clone(), ..Section::default() };
     section.set("baseurl", std::slice::from_ref(&repository.url));
     section.set("name", std::slice::from_ref(&repository.name));
+    if repository.module_hotfixes {
+        section.set("module_hotfixes", &["1".to_owned()]);
+    }
     section.set(
         "priority",
         &repository.priority.map(|priority| priority.to_string()).into_iter().collect::<Vec<_>>(),
@@ -77,14 +97,17 @@ mod tests {
             suite: None,
             components: Vec::new(),
             key: Content::Text("KEY".to_owned()),
-            fingerprint: "0".repeat(40),
+            fingerprints: vec!["0".repeat(40)],
+            bundle: false,
             priority: None,
+            module_hotfixes: false,
+            modules: std::collections::BTreeMap::new(),
         }
     }
 
     #[test]
     fn a_repository_never_switches_signatures_off() {
-        let key = RepositoryKey { armoured: "KEY".to_owned(), binary: Vec::new() };
+        let key = RepositoryKey { armoured: "KEY".to_owned(), blocks: "KEY".to_owned(), binary: Vec::new() };
         let files = files("/etc/yum.repos.d", &repository(), &key);
         assert_eq!(files[0].path, "/etc/yum.repos.d/vendor.repo");
         insta::assert_snapshot!(files[0].text, @r"
@@ -101,10 +124,34 @@ mod tests {
 
     #[test]
     fn a_priority_is_written() {
-        let key = RepositoryKey { armoured: "KEY".to_owned(), binary: Vec::new() };
+        let key = RepositoryKey { armoured: "KEY".to_owned(), blocks: "KEY".to_owned(), binary: Vec::new() };
         let first = RepositoryStep { priority: Some(1), ..repository() };
         assert!(files("/x", &first, &key)[0].text.ends_with("\npriority=1\n"));
         assert_eq!(section(&first).options["priority"], "1");
+    }
+
+    #[test]
+    fn modules_are_written_as_dnf_writes_them() {
+        let key = RepositoryKey { armoured: "KEY".to_owned(), blocks: "KEY".to_owned(), binary: Vec::new() };
+        let modules = [("mysql".to_owned(), None), ("pg".to_owned(), Some("16".to_owned()))].into();
+        let repository = RepositoryStep { module_hotfixes: true, modules, ..repository() };
+        let files = files("/etc/yum.repos.d", &repository, &key);
+        assert!(files[0].text.ends_with("\nmodule_hotfixes=1\n"));
+        let texts: Vec<_> = files[2..].iter().map(|file| format!("{}\n{}", file.path, file.text)).collect();
+        insta::assert_snapshot!(texts.join(""), @r"
+        /etc/dnf/modules.d/mysql.module
+        [mysql]
+        name=mysql
+        stream=
+        profiles=
+        state=disabled
+        /etc/dnf/modules.d/pg.module
+        [pg]
+        name=pg
+        stream=16
+        profiles=
+        state=enabled
+        ");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::host::{Dnf, HostDnf};
 use super::metadata::Metadata;
 use super::package_file::{self, Identity};
 use super::repositories::{self, Keys, Repositories};
+use super::repository;
 use super::root::Root;
 use super::{PackageSet, RpmTransaction, StageRequest, Transaction, nothing};
 use crate::control::Control;
@@ -82,6 +83,14 @@ impl<'a> Solver<'a> {
                 let request = root.request("describe", "described", &root.path().join("cache"));
                 dnf.ask(DOING, &request)?.map_err(|refused| refusal(DOING, refused))
             })?;
+        Ok(())
+    }
+
+    /// Enables and disables the modules that a stage does; from then on they are.
+    pub(crate) fn modules(&self, stage: &StageRequest<'_>) -> Result<(), DnfError> {
+        for file in stage.repositories.iter().flat_map(|step| repository::modules(step)) {
+            self.root.write(&format!("root{}", file.path), file.text.as_bytes())?;
+        }
         Ok(())
     }
 

@@ -32,5 +32,5 @@ mod verify;
 pub use error::OpenPgpError;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use keyring::Keyring;
-pub(crate) use sole_key::{KeyProblem, sole_key};
+pub(crate) use sole_key::{KeyProblem, armoured, pinned_keys, pinned_of_bundle};
 pub use verify::{Verified, verify_clearsigned, verify_detached, verify_detached_reader};

@@ -26,7 +26,7 @@ struct Database {
 /// Where the agent puts files that MySQL and its kin must read, on every system.
 const CONF_D: &str = "/etc/mysql/conf.d";
 
-const DATABASES: [Database; 7] = [
+const DATABASES: [Database; 8] = [
     Database {
         names: &["mysql", "mariadb", "percona", "pxc"],
         services: &["mysql", "mysqld", "mysql-server", "mariadb"],
@@ -82,6 +82,14 @@ const DATABASES: [Database; 7] = [
         sections: false,
         users: ["couchdb", "couchdb"],
         data: "/var/lib/couchdb",
+    },
+    Database {
+        names: &["couchbase"],
+        services: &["couchbase-server"],
+        configuration: ["/etc/couchbase"; 2],
+        sections: false,
+        users: ["couchbase", "couchbase"],
+        data: "/opt/couchbase/var/lib/couchbase",
     },
 ];
 

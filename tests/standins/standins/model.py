@@ -39,6 +39,8 @@ class Package:
     links: dict[str, str] = field(default_factory=dict)
     relations: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
+    # A recipe's artifact that it stands in for; such a package is in no repository.
+    artifact: str = ""
 
     @staticmethod
     def of(table: dict[str, Any]) -> Package:
@@ -58,6 +60,7 @@ class Package:
                 links=rest.pop("links", {}),
                 relations={key: rest.pop(key) for key in RELATIONS if key in rest},
                 scripts={key: rest.pop(key) for key in SCRIPTS if key in rest},
+                artifact=rest.pop("artifact", ""),
             )
         except KeyError as missing:
             raise DataError(f"package {table.get('name', '?')} has no {missing}") from missing
@@ -73,15 +76,41 @@ class Package:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A tar that a person brings."""
+
+    name: str
+    artifact: str
+    source: str
+    files: tuple[File, ...]
+
+    @staticmethod
+    def of(table: dict[str, Any]) -> Archive:
+        rest = dict(table)
+        try:
+            files = tuple(
+                File(path, entry["text"], int(entry.get("mode", "0644"), 8)) for path, entry in rest.pop("file").items()
+            )
+            archive = Archive(rest.pop("name"), rest.pop("artifact"), rest.pop("source"), files)
+        except KeyError as missing:
+            raise DataError(f"archive {table.get('name', '?')} has no {missing}") from missing
+        if rest:
+            raise DataError(f"archive {archive.name}: unknown key {sorted(rest)[0]}")
+        return archive
+
+
+@dataclass(frozen=True)
 class Datastore:
-    """The packages of a vendor's repository that a recipe installs."""
+    """The packages of a vendor's repository that a recipe installs, and what a person brings."""
 
     packages: tuple[Package, ...]
+    archives: tuple[Archive, ...] = ()
 
     @staticmethod
     def read(path: Path) -> Datastore:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         packages = tuple(Package.of(table) for table in data.pop("package", []))
-        if data or not packages:
-            raise DataError(f"{path.name} has no packages, or more than these")
-        return Datastore(packages)
+        archives = tuple(Archive.of(table) for table in data.pop("archive", []))
+        if data or not (packages or archives):
+            raise DataError(f"{path.name} has no packages and no archives, or more than these")
+        return Datastore(packages, archives)

@@ -7,8 +7,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from standins import deb
-from standins.model import DataError, Datastore, Package
+from standins import deb, tar
+from standins.model import Archive, DataError, Datastore, Package
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -18,9 +18,12 @@ class Data(unittest.TestCase):
         files = sorted(DATA.glob("*.toml"))
         self.assertGreater(len(files), 3)
         for file in files:
-            for package in Datastore.read(file).packages:
+            datastore = Datastore.read(file)
+            sources = [(package.name, package.source) for package in datastore.packages]
+            sources += [(archive.name, archive.source) for archive in datastore.archives]
+            for name, source in sources:
                 dated = r"^[\w./-]+ .*20\d\d-\d\d-\d\d|^stands in"
-                self.assertRegex(package.source, dated, f"{file.name} {package.name}")
+                self.assertRegex(source, dated, f"{file.name} {name}")
 
     def test_scripts_are_shell(self) -> None:
         for file in sorted(DATA.glob("*.toml")):
@@ -45,6 +48,19 @@ class Data(unittest.TestCase):
             table = {key: value for key, value in changed.items() if value is not None}
             with self.assertRaisesRegex(DataError, message):
                 Package.of(table)
+
+
+class Archives(unittest.TestCase):
+    def test_tar_reads_what_the_data_says(self) -> None:
+        archive = Archive.of(
+            {"name": "a", "artifact": "a", "source": "s", "file": {"d/run": {"text": "#!/bin/sh\n", "mode": "0755"}}}
+        )
+        with tempfile.TemporaryDirectory() as temporary:
+            path = tar.build(archive, Path(temporary))
+            listed = subprocess.run(["tar", "-tvzf", str(path)], check=True, capture_output=True, text=True).stdout
+        self.assertRegex(listed, r"^-rwxr-xr-x .* d/run\n$")
+        with self.assertRaisesRegex(DataError, "has no 'file'"):
+            Archive.of({"name": "a", "artifact": "a", "source": "s"})
 
 
 class Debs(unittest.TestCase):

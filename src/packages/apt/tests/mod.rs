@@ -240,8 +240,11 @@ fn repositories_of_the_recipe() {
         suite: Some("test".to_owned()),
         components: vec!["main".to_owned()],
         key: Content::Text(extra_key.armoured()),
-        fingerprint: extra_key.fingerprint(),
+        fingerprints: vec![extra_key.fingerprint()],
+        bundle: false,
         priority: Some(600),
+        module_hotfixes: false,
+        modules: std::collections::BTreeMap::new(),
     };
     let with = |repository| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-extra"]) };
@@ -252,7 +255,7 @@ fn repositories_of_the_recipe() {
     assert!(matches!(error, AptError::Unknown { .. }), "not before it was added: {error}");
 
     let pinned = "0123456789ABCDEF0123456789ABCDEF01234567";
-    let wrong = RepositoryStep { fingerprint: pinned.to_owned(), ..repository.clone() };
+    let wrong = RepositoryStep { fingerprints: vec![pinned.to_owned()], ..repository.clone() };
     let error = with(&wrong).unwrap_err();
     assert_eq!(error.exit(), Exit::Integrity);
     let fingerprint = extra_key.fingerprint();
@@ -261,7 +264,7 @@ fn repositories_of_the_recipe() {
     let other = Key::new();
     let wrong = RepositoryStep {
         key: Content::Text(other.armoured()),
-        fingerprint: other.fingerprint(),
+        fingerprints: vec![other.fingerprint()],
         ..repository.clone()
     };
     assert_eq!(
@@ -271,6 +274,40 @@ fn repositories_of_the_recipe() {
     );
     let wrong = RepositoryStep { key: Content::Text("x".to_owned()), ..repository.clone() };
     assert!(matches!(with(&wrong).unwrap_err(), AptError::Key(_)));
+
+    // A bundle, as release managers keep one: the pinned keys count, and no other gets into the image.
+    let second = Key::new();
+    let texts = [other.armoured(), second.armoured(), extra_key.armoured()];
+    let bundle = RepositoryStep {
+        key: Content::Text(format!("pub ed25519\n{}\ntalk\n", texts.join("\npub ed25519\n"))),
+        fingerprints: vec![second.fingerprint(), extra_key.fingerprint(), pinned.to_owned()],
+        bundle: true,
+        ..repository.clone()
+    };
+    assert_eq!(names(&with(&bundle).unwrap()[1]), ["tib-extra"]);
+    let listed = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut gpg = second.gpg();
+        let output = gpg.args(["--show-keys", "--with-colons"]).arg(file.path()).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.lines()
+            .filter_map(|line| line.strip_prefix("fpr:::::::::"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let key = RepositoryKey::of(&bundle).unwrap();
+    let wanted = [&second, &extra_key].map(|key| format!("{}:", key.fingerprint()));
+    assert_eq!(listed(&key.armoured), wanted);
+    assert_eq!(listed(&key.blocks), wanted);
+    assert_eq!((key.armoured.matches("BEGIN").count(), key.blocks.matches("BEGIN").count()), (1, 2));
+    // Not pinned is not trusted, also where it has signed; and what is no bundle holds pinned keys alone.
+    let unpinned = RepositoryStep { fingerprints: vec![second.fingerprint()], ..bundle.clone() };
+    assert_eq!(with(&unpinned).unwrap_err().exit(), Exit::Integrity);
+    let none = RepositoryStep { fingerprints: vec![pinned.to_owned()], ..bundle.clone() };
+    assert!(with(&none).unwrap_err().to_string().ends_with(&format!("but {pinned} is pinned")));
+    let strict = RepositoryStep { bundle: false, ..bundle.clone() };
+    assert_eq!(with(&strict).unwrap_err().exit(), Exit::Integrity);
 }
 
 #[test]

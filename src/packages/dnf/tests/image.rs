@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::fixture::{Base, Key, Repo, Spec, install, names};
 use super::*;
 use crate::event::{Event, EventSink, Events};
+use crate::recipe::Content;
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -225,5 +226,39 @@ fn modules() {
         );
         let sets = base.resolve(&[install(&["tib-db"])], false).map_err(|error| told(&error)).unwrap();
         assert_eq!(sets[0].files[0].version, version);
+    }
+
+    // The same by a recipe: a stream enabled, the module disabled, a repository that modules do not hide. None of it counts before.
+    let base = Base::of(&repo, &key);
+    let step = |hotfixes: bool, modules: &[(&str, Option<&str>)]| RepositoryStep {
+        name: "vendor".to_owned(),
+        url: elsewhere.url().to_owned(),
+        suite: None,
+        components: Vec::new(),
+        key: Content::Text(key.armoured()),
+        fingerprints: vec![key.fingerprint()],
+        bundle: false,
+        priority: None,
+        module_hotfixes: hotfixes,
+        modules: modules
+            .iter()
+            .map(|(name, stream)| ((*name).to_owned(), stream.map(str::to_owned)))
+            .collect(),
+    };
+    for (step, version) in [
+        (step(false, &[("tibdb", Some("16"))]), Some("16.0-1")),
+        (step(false, &[("tibdb", None)]), Some("17.0-1")),
+        (step(true, &[]), Some("17.0-1")),
+        (step(true, &[("tibdb", Some("16"))]), Some("17.0-1")),
+    ] {
+        let second = StageRequest { repositories: vec![&step], ..install(&["tib-db"]) };
+        let sets =
+            base.resolve(&[install(&["tib-other"]), second], false).map_err(|error| told(&error)).unwrap();
+        assert_eq!(Some(sets[1].files[0].version.as_str()), version, "{step:?}");
+        let early = base.resolve(
+            &[install(&["tib-db"]), StageRequest { repositories: vec![&step], ..install(&["tib-other"]) }],
+            false,
+        );
+        assert!(early.is_err(), "{step:?}");
     }
 }

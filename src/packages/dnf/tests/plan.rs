@@ -18,8 +18,11 @@ fn repositories_of_the_recipe() {
         suite: None,
         components: Vec::new(),
         key: Content::Text(extra_key.armoured()),
-        fingerprint: extra_key.fingerprint(),
+        fingerprints: vec![extra_key.fingerprint()],
+        bundle: false,
         priority: None,
+        module_hotfixes: false,
+        modules: std::collections::BTreeMap::new(),
     };
     let with = |repository: &RepositoryStep| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-more"]) };
@@ -49,13 +52,13 @@ fn repositories_of_the_recipe() {
     assert_eq!(with(&never).unwrap_err().exit(), Exit::Recipe);
 
     let pinned = "0123456789ABCDEF0123456789ABCDEF01234567";
-    let wrong = RepositoryStep { fingerprint: pinned.to_owned(), ..repository.clone() };
+    let wrong = RepositoryStep { fingerprints: vec![pinned.to_owned()], ..repository.clone() };
     let error = with(&wrong).unwrap_err();
     assert_eq!(error.exit(), Exit::Integrity);
     assert!(error.to_string().ends_with(&format!("but {pinned} is pinned")), "{error}");
     let wrong = RepositoryStep {
         key: Content::Text(other.armoured()),
-        fingerprint: other.fingerprint(),
+        fingerprints: vec![other.fingerprint()],
         ..repository.clone()
     };
     let error = with(&wrong).unwrap_err();
@@ -63,6 +66,18 @@ fn repositories_of_the_recipe() {
         matches!(error, DnfError::Signature { .. }),
         "signed by another key than the pinned one: {error}"
     );
+
+    // Of a bundle the pinned keys count, in rpm's form, which the guest gets.
+    let bundle = RepositoryStep {
+        key: Content::Text(format!("talk\n{}\n{}", other.armoured(), extra_key.armoured())),
+        fingerprints: vec![extra_key.fingerprint(), pinned.to_owned()],
+        bundle: true,
+        ..repository.clone()
+    };
+    let sets = with(&bundle).map_err(|error| told(&error)).unwrap();
+    assert_eq!(names(&sets[1]), ["tib-dep", "tib-more"]);
+    let unpinned = RepositoryStep { fingerprints: vec![other.fingerprint()], ..bundle.clone() };
+    assert!(matches!(with(&unpinned).unwrap_err(), DnfError::Signature { .. }));
 
     // One of the image's own name takes its place.
     let instead = RepositoryStep { name: "test".to_owned(), ..repository };

@@ -84,7 +84,9 @@ proptest! {
         prop_assert!(verify_detached(&keyring, DATA, marked("SIGNATURE", "SIGNATURE").as_bytes()).is_err());
         prop_assert!(verify_clearsigned(&keyring, marked("SIGNED MESSAGE", "SIGNATURE").as_bytes()).is_err());
         prop_assert!(Keyring::new(&[("k".to_owned(), bytes)], std::slice::from_ref(&pin)).is_err());
-        prop_assert!(sole_key(&marked("PUBLIC KEY BLOCK", "PUBLIC KEY BLOCK"), &pin).is_err());
+        let marked = marked("PUBLIC KEY BLOCK", "PUBLIC KEY BLOCK");
+        prop_assert!(pinned_keys(&marked, std::slice::from_ref(&pin)).is_err());
+        prop_assert!(pinned_of_bundle(&marked, &[pin]).is_err());
     }
 
     /// One byte changed anywhere: never another text than the signed one.
