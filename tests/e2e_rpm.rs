@@ -103,6 +103,7 @@ fn judged(expected: &Expected) {
     );
     let changed: BTreeSet<_> = changed.lines().filter_map(|line| line.split_whitespace().last()).collect();
     assert!(changed.iter().all(|path| CHANGED.contains(path)), "{changed:?}");
+    assert!(changed.contains("/etc/passwd"), "rpm has looked: {changed:?}");
     for unit in expected.enabled {
         let link = format!(".wants/{unit}");
         assert!(units.split_whitespace().any(|path| path.ends_with(&link)), "{unit}: {units}");
