@@ -35,7 +35,7 @@ test: setup ## Run the tests, as an unprivileged user
 	@scripts/test.sh full
 
 .PHONY: test-all
-test-all: setup ## The same with every file system in every combination, which takes up to half an hour longer
+test-all: setup ## The same with every file system in every combination and Red Hat's family, which takes an hour longer
 	@TIB_TEST_COMBINATIONS=all scripts/test.sh full
 
 .PHONY: test-quick

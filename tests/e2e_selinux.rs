@@ -3,8 +3,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
+use common::oracle::selinux_labels;
 use common::small::{self, Shape};
 use common::{outcome, run_tib, scratch, tib};
 use fs_err as fs;
@@ -123,20 +123,6 @@ path = "/bin/sh"
 label = "never_t"
 "#;
 
-/// The label that libselinux finds for each path, all of one kind.
-fn judged(contexts: &std::path::Path, kind: &str, paths: &[String]) -> Vec<String> {
-    let mut labels = Vec::new();
-    for paths in paths.chunks(2000) {
-        let mut judge = Command::new("matchpathcon");
-        judge.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()));
-        judge.args(["-n", "-N", "-m", kind, "-f"]).arg(contexts).args(paths);
-        let judged = outcome(&mut judge);
-        assert_eq!(judged.code, Some(0), "{}", judged.stderr);
-        labels.extend(judged.stdout.lines().map(str::to_owned));
-    }
-    labels
-}
-
 #[test]
 fn appliance_every_file_has_the_label_that_libselinux_finds() {
     let place = scratch();
@@ -199,7 +185,7 @@ fn appliance_every_file_has_the_label_that_libselinux_finds() {
     let mut count = 0;
     for (kind, entries) in &kinds {
         let paths: Vec<String> = entries.iter().map(|(path, _)| path.clone()).collect();
-        let wanted = judged(&path("contexts"), kind, &paths);
+        let wanted = selinux_labels(&path("contexts"), kind, &paths);
         assert_eq!(wanted.len(), paths.len());
         for ((path, label), wanted) in entries.iter().zip(wanted) {
             assert_eq!(label.as_deref().unwrap_or("<<none>>"), wanted, "{kind} {path}");

@@ -153,8 +153,8 @@ def system():
 
 
 def journal():
-    unit = CONFIG["agent"]
-    text = run("journalctl", "-b", "-q", "--no-pager", "-o", "cat", "-n", "60", "-u", unit)[1] if unit else ""
+    names = [word for unit in CONFIG["journal"] for word in ("-u", unit)]
+    text = run("journalctl", "-b", "-q", "--no-pager", "-o", "cat", "-n", "60", *names)[1] if names else ""
     return lines(text, 60)
 
 
@@ -221,5 +221,5 @@ while True:
             tests()
     tell("round", round)
     round += 1
-    # What is looked at needs the processor more.
-    time.sleep(max(CONFIG["pause"], 4 * (time.monotonic() - began)))
+    # What is looked at needs the processor more; but tests of somebody may take minutes, and milestones are not to wait for them.
+    time.sleep(max(CONFIG["pause"], min(4 * (time.monotonic() - began), 15)))

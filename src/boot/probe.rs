@@ -24,6 +24,8 @@ pub(crate) struct ProbeConfig {
     pub(crate) agent: Option<String>,
     /// Other units.
     pub(crate) units: Vec<String>,
+    /// Units whose journal is told where there is no agent.
+    pub(crate) services: Vec<String>,
     /// Files that are to be written by cloud-init.
     pub(crate) files: Vec<String>,
     /// The agent's own log.
@@ -40,6 +42,7 @@ impl ProbeConfig {
     /// The command that starts it, for cloud-init's `bootcmd`. It goes on in a unit of its own, so that nothing waits for it.
     pub(crate) fn command(&self) -> Vec<String> {
         let units: Vec<_> = self.agent.iter().chain(&self.units).collect();
+        let journal = self.agent.as_ref().map_or(self.services.as_slice(), std::slice::from_ref);
         let questions: Vec<_> = self
             .questions
             .iter()
@@ -52,7 +55,7 @@ impl ProbeConfig {
             .collect();
         let config = json!({
             "port": PORT,
-            "agent": self.agent.as_deref().unwrap_or(""),
+            "journal": journal,
             "units": units,
             "files": self.files,
             "volume": "/dev/vdb",

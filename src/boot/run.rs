@@ -148,6 +148,7 @@ impl<'a> Setup<'a> {
         let probe = ProbeConfig {
             agent: self.subject.agent.clone(),
             units: self.subject.units(),
+            services: self.subject.services(),
             files: files.iter().map(|file| file.path.clone()).collect(),
             log: self.subject.agent.as_ref().map(|_| "/var/log/trove/trove-guestagent.log".to_owned()),
             questions: self.subject.questions(),
@@ -221,7 +222,7 @@ impl<'a> Setup<'a> {
         Expected {
             agent: self.subject.agent.clone(),
             services: self.subject.services(),
-            data_directory: self.subject.data_directory(),
+            data_directories: self.subject.data_directories(),
             owner: self.request.owner.clone(),
             files: instance.files.iter().map(|file| file.path.clone()).collect(),
             instance: instance.id.clone(),

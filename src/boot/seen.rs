@@ -14,8 +14,8 @@ pub(crate) struct Expected {
     pub(crate) agent: Option<String>,
     /// Units of the database, one of which must run.
     pub(crate) services: Vec<String>,
-    /// The directory of the database's files.
-    pub(crate) data_directory: Option<String>,
+    /// Where the database's files belong: one of these, and anywhere if there are none.
+    pub(crate) data_directories: Vec<String>,
     /// `user:group` of injected files.
     pub(crate) owner: String,
     /// Injected files.
@@ -101,13 +101,10 @@ impl Seen {
                     .get(DATA)
                     .filter(|answer| answer.ok)
                     .and_then(|answer| answer.lines.first());
-                match (&self.expected.data_directory, found) {
-                    (Some(wanted), Some(found)) => {
-                        found.trim_end_matches('/') == wanted.trim_end_matches('/')
-                    }
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                }
+                let wanted = &self.expected.data_directories;
+                let belongs =
+                    |found: &String| wanted.iter().any(|wanted| wanted == found.trim_end_matches('/'));
+                wanted.is_empty() || found.is_some_and(belongs)
             }
         }
     }

@@ -19,8 +19,8 @@ pub(crate) struct Database {
     version: &'static str,
     /// One that prints the directory of its files.
     data: &'static str,
-    /// That directory.
-    directory: &'static str,
+    /// That directory, by distribution.
+    directories: &'static [&'static str],
     /// The port it listens on.
     port: u16,
 }
@@ -31,7 +31,7 @@ const DATABASES: &[Database] = &[
         units: &["mariadb.service"],
         version: "mysql --user=root --batch --skip-column-names --execute='SELECT VERSION()'",
         data: "mysql --user=root --batch --skip-column-names --execute='SELECT @@datadir'",
-        directory: "/var/lib/mysql",
+        directories: &["/var/lib/mysql"],
         port: 3306,
     },
     Database {
@@ -39,16 +39,17 @@ const DATABASES: &[Database] = &[
         units: &["mysql.service", "mysqld.service"],
         version: "mysql --user=root --batch --skip-column-names --execute='SELECT VERSION()'",
         data: "mysql --user=root --batch --skip-column-names --execute='SELECT @@datadir'",
-        directory: "/var/lib/mysql",
+        directories: &["/var/lib/mysql"],
         port: 3306,
     },
     Database {
         name: "postgresql",
         units: &["postgresql.service"],
         version: "cd / && sudo -n -u postgres psql -tAc 'SHOW server_version'",
-        // Debian keeps each version's files in a directory of its own.
-        data: "cd / && path=$(sudo -n -u postgres psql -tAc 'SHOW data_directory') && echo \"$path\" | sed 's,/postgresql/.*,/postgresql,'",
-        directory: "/var/lib/postgresql",
+        // Debian keeps each version's files in a directory of its own, and Red Hat's family in `data`.
+        data: "cd / && path=$(sudo -n -u postgres psql -tAc 'SHOW data_directory') && \
+               echo \"$path\" | sed -E 's,/(postgresql|pgsql)/.*,/\\1,'",
+        directories: &["/var/lib/postgresql", "/var/lib/pgsql"],
         port: 5432,
     },
     Database {
@@ -56,7 +57,7 @@ const DATABASES: &[Database] = &[
         units: &["redis-server.service", "redis.service"],
         version: "redis-cli --no-auth-warning INFO server | sed -n 's/^redis_version://p' | grep .",
         data: "redis-cli CONFIG GET dir | sed -n 2p | grep .",
-        directory: "/var/lib/redis",
+        directories: &["/var/lib/redis"],
         port: 6379,
     },
     Database {
@@ -131,8 +132,9 @@ impl Subject {
     }
 
     /// Where the database's files belong.
-    pub(crate) fn data_directory(&self) -> Option<String> {
-        self.database.map(|known| known.directory.to_owned())
+    pub(crate) fn data_directories(&self) -> Vec<String> {
+        let directories = self.database.map_or(&[][..], |known| known.directories);
+        directories.iter().map(|&directory| directory.to_owned()).collect()
     }
 
     /// Ports that may be open to everybody: ssh's, and the database's.
@@ -197,5 +199,35 @@ pub(crate) fn configuration(datastore: &str) -> &'static str {
         }
         "postgresql" => "listen_addresses = '*'\nmax_connections = 100\nshared_buffers = 128MB\n",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where PostgreSQL has its files, by what it says of itself.
+    #[test]
+    fn the_directory_of_postgresqls_files() {
+        let known = DATABASES.iter().find(|known| known.name == "postgresql").unwrap();
+        let place = tempfile::tempdir().unwrap();
+        // In place of asking a server.
+        let script = place.path().join("sudo");
+        fs_err::write(&script, "#!/bin/sh\necho \"$FOUND\"\n").unwrap();
+        fs_err::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for (found, belongs) in [
+            ("/var/lib/postgresql/15/main", true),
+            ("/var/lib/pgsql/data", true),
+            ("/var/lib/pgsql/16/data", true),
+            ("/srv/data", false),
+            ("", false),
+        ] {
+            let path = format!("{}:/usr/bin:/bin", place.path().display());
+            let mut shell = std::process::Command::new("sh");
+            let output =
+                shell.args(["-c", known.data]).env("PATH", path).env("FOUND", found).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(known.directories.contains(&said.trim_end()), belongs, "{found}: {said}");
+        }
     }
 }

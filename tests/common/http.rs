@@ -46,13 +46,18 @@ pub struct Server {
 
 impl Server {
     pub fn http(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(Arc::new(handler), None)
+        Self::start(0, Arc::new(handler), None)
+    }
+
+    /// The same on a port that clients have been told before.
+    pub fn http_at(port: u16, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(port, Arc::new(handler), None)
     }
 
     /// A server for `https://localhost` and `https://127.0.0.1`, with a certificate of an authority that nobody knows.
     pub fn https(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let (config, authority) = tls();
-        let mut server = Self::start(Arc::new(handler), Some(Arc::new(config)));
+        let mut server = Self::start(0, Arc::new(handler), Some(Arc::new(config)));
         server.authority = Some(authority);
         server
     }
@@ -62,11 +67,11 @@ impl Server {
         config: rustls::ServerConfig,
         handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Arc::new(handler), Some(Arc::new(config)))
+        Self::start(0, Arc::new(handler), Some(Arc::new(config)))
     }
 
-    fn start(handler: Handler, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    fn start(port: u16, handler: Handler, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("loopback has this port free");
         let address = listener.local_addr().expect("a listener has an address");
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (log, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));

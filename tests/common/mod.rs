@@ -29,6 +29,7 @@ pub mod sample;
 pub mod small;
 pub mod small_disk;
 pub mod terminal;
+pub mod testbed;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -136,26 +137,32 @@ pub const BASE: &str = "bootstrap:debian-12";
 /// The image of an embedded recipe, built once per run, with everything by default but for what is [`asked`] of it. Not
 /// to be changed.
 pub fn built_image(recipe: &str) -> PathBuf {
+    built_once(recipe, |image| {
+        let common = ["build", recipe, "--base", BASE, "-o", image.to_str().unwrap(), "--force"];
+        run_tib(common.iter().chain(asked(recipe))).expect(0);
+    })
+}
+
+/// An image that `build` makes, once per run. Not to be changed.
+pub fn built_once(name: &str, build: impl FnOnce(&Path)) -> PathBuf {
     let directory = cache().join("images");
     fs::create_dir_all(&directory).unwrap();
-    let image = directory.join(format!("{recipe}.qcow2"));
-    let record = directory.join(format!("{recipe}.run"));
+    let image = directory.join(format!("{name}.qcow2"));
+    let record = directory.join(format!("{name}.run"));
     // Held until the end of this function: another test of this run waits, and then finds the image.
-    let lock = std::fs::File::create(directory.join(format!("{recipe}.lock"))).unwrap();
+    let lock = std::fs::File::create(directory.join(format!("{name}.lock"))).unwrap();
     lock.lock().unwrap();
 
     let run = this_run();
     match fs::read_to_string(&record) {
         Ok(done) if done == run && image.exists() => return image,
         Ok(done) if done == format!("{run} failed") => {
-            panic!("{recipe} could not be built earlier in this run")
+            panic!("{name} could not be built earlier in this run")
         }
         _ => {}
     }
     fs::write(&record, format!("{run} failed")).unwrap();
-    let image_argument = image.to_str().unwrap();
-    let common = ["build", recipe, "--base", BASE, "-o", image_argument, "--force"];
-    run_tib(common.iter().chain(asked(recipe))).expect(0);
+    build(&image);
     fs::write(&record, run).unwrap();
     image
 }

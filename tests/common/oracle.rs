@@ -1,13 +1,14 @@
 //! Looks into images with other people's tools, so that tib is not its own judge.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fs_err as fs;
 
-use super::{kvm_works, run, scratch};
+use super::{kvm_works, outcome, run, scratch};
 
 const MARK: &str = "TIB-ORACLE-NEXT";
 
@@ -105,4 +106,17 @@ pub fn virt(program: &str, arguments: &[&str]) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{program} (make setup): {error}"));
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The label that libselinux finds for each path by a file of contexts (and those beside it), all of one kind: `f`, `d`, `l`, …
+pub fn selinux_labels(contexts: &Path, kind: &str, paths: &[impl AsRef<OsStr>]) -> Vec<String> {
+    let mut labels = Vec::new();
+    for paths in paths.chunks(2000) {
+        let mut judge = Command::new("matchpathcon");
+        judge.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()));
+        judge.args(["-n", "-N", "-m", kind, "-f"]).arg(contexts).args(paths);
+        labels.extend(outcome(&mut judge).expect(0).lines().map(str::to_owned));
+    }
+    assert_eq!(labels.len(), paths.len());
+    labels
 }

@@ -266,8 +266,12 @@ pub(super) fn unit(missing: Milestone, seen: &Seen) -> Vec<Cause> {
     } else if unit.restarts() > 0 || unit.active_state == "failed" {
         let fix = format!("`journalctl -u {name}` tells more: it is in the saved logs");
         let lines = seen.guest.agent_lines().rev().take(3).map(str::to_owned);
-        let cause = Cause::new("unit-fails", format!("{name} ends as soon as it is started"), fix);
-        causes.push(cause.with([says]).with(lines).perhaps());
+        let cause = Cause::new("unit-fails", format!("{name} ends as soon as it is started"), fix)
+            .with([says])
+            .with(lines);
+        // Neither systemd nor anything of the boot starts it again then.
+        let is_given_up = unit.active_state == "failed" && seen.guest.is_settled();
+        causes.push(if is_given_up { cause } else { cause.perhaps() });
     }
     causes
 }

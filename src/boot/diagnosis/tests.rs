@@ -151,6 +151,26 @@ fn the_state_of_units_and_files_names_the_cause() {
     }
 }
 
+/// A database whose unit failed, of which systemd says that the boot is over, has no hope left.
+#[test]
+fn a_service_that_failed_for_good_is_certain() {
+    let unit = |state: &str| serde_json::json!({ "mariadb.service": {"LoadState": "loaded", "ActiveState": state, "NRestarts": "3"} });
+    let says = serde_json::json!(["FATAL ERROR: Could not find /usr/sbin/mariadbd"]);
+    let certain = |state: &str, system: &str| {
+        let system = serde_json::json!({ "state": system });
+        let mut seen = seen(&[("units", unit(state)), ("system", system), ("journal", says.clone())]);
+        seen.expected.agent = None;
+        seen.expected.services = vec!["mariadb.service".to_owned()];
+        let causes = diagnose(Milestone::Service, &seen, &Context::default());
+        assert_eq!(causes[0].id, "unit-fails", "{causes:?}");
+        assert!(causes[0].evidence.iter().any(|line| line.starts_with("FATAL ERROR")), "{causes:?}");
+        causes[0].certain
+    };
+    assert!(certain("failed", "degraded"));
+    assert!(!certain("failed", "starting"), "something may start it yet");
+    assert!(!certain("activating", "degraded"), "systemd starts it again");
+}
+
 #[test]
 fn brokers_consoles_and_clocks_name_causes() {
     let mut instance = seen(&[]);

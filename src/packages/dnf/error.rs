@@ -168,7 +168,16 @@ impl Fault {
     }
 }
 
+/// Where a repository's metadata and files do not fit together.
+const UPDATING: &str = "the mirror may be updating: run again in some minutes";
+
 impl DnfError {
+    /// Whether a server answers, and does not have what its own metadata names.
+    fn is_gone(&self) -> bool {
+        let Self::Failed { lines, .. } = self else { return false };
+        lines.iter().any(|line| line.contains("Status code: 404") && line.contains(".rpm "))
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
@@ -229,6 +238,11 @@ impl Diagnose for DnfError {
             Self::NoKey(_) => {
                 "name the key in the base image's repository file; packages are always verified"
             }
+            Self::Signature {
+                source: PackageProblem::OpenPgp(OpenPgpError::UnknownSigner { .. }), ..
+            } => {
+                "the repository names other keys (`gpgkey`): do not use it, or, if its owner has announced a new key, put that into the base"
+            }
             Self::Signature { source: PackageProblem::OpenPgp(error), .. } => return error.hint(),
             Self::Signature { .. } => {
                 "do not use it: tell the owner of the repository, or take another mirror; packages are always verified"
@@ -241,7 +255,8 @@ impl Diagnose for DnfError {
                 Fault::Signature => {
                     "check the repository's key and the clock of this host; do not switch verification off"
                 }
-                Fault::Content => "the mirror may be updating: run again in some minutes",
+                Fault::Content => UPDATING,
+                Fault::Network if self.is_gone() => UPDATING,
                 Fault::Network => {
                     "check network and proxy; with a filled cache --offline needs neither of them"
                 }

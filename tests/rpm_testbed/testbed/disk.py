@@ -149,6 +149,14 @@ umount-all
 """
     environment = {**os.environ, "LIBGUESTFS_BACKEND": "direct"}
     command = ["guestfish", "--rw", "--format=raw", "-a", str(disk), "-a", str(archive)]
-    done = subprocess.run(command, input=script, text=True, env=environment, capture_output=True, check=False)
+
+    def filled() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, input=script, text=True, env=environment, capture_output=True, check=False)
+
+    done = filled()
+    # There are machines whose /dev/kvm can be opened, and aborts QEMU.
+    if done.returncode != 0 and "guestfs_launch failed" in done.stderr:
+        environment["LIBGUESTFS_BACKEND_SETTINGS"] = "force_tcg"
+        done = filled()
     if done.returncode != 0:
         raise RuntimeError(f"guestfish cannot fill {disk}:\n{done.stdout}{done.stderr}")

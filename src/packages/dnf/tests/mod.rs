@@ -192,6 +192,8 @@ fn packages_that_are_not_signed_as_they_should_be() {
     repo.index();
     let (_, by_other) = problem(&repo, &key);
     assert!(by_other.to_string().starts_with("signed by "), "{by_other}");
+    let hint = Base::of(&repo, &key).fails(&["tib-app"]).hint().unwrap();
+    assert!(hint.contains("gpgkey") && !hint.contains("catalogue"), "{hint}");
 
     let repo = Repo::signed(&PACKAGES, &key);
     let file = repo.package("tib-app");
@@ -232,6 +234,9 @@ fn files_that_are_not_what_the_metadata_says() {
     fs::remove_file(&dep).unwrap();
     let error = base.fails(&["tib-app"]);
     assert_eq!(error.exit(), Exit::Network, "missing: {}", told(&error));
+    assert!(error.hint().unwrap().contains("mirror"), "the server does answer: {:?}", error.hint());
+    let lines = error.context();
+    assert_eq!(lines.iter().collect::<std::collections::BTreeSet<_>>().len(), lines.len(), "{lines:?}");
     fs::write(&dep, whole).unwrap();
     let sets = base.resolve(&[install(&["tib-app"])], false).unwrap();
 
