@@ -11,6 +11,7 @@ use crate::cancel::Cancel;
 use crate::control::Control;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
+use crate::fetch::redact_text;
 use crate::host::process;
 use crate::host::process::ProcessError;
 
@@ -188,6 +189,15 @@ impl Complaint {
     }
 }
 
+/// The index that pip asks by itself.
+const INDEX: &str = "https://index.example/simple";
+
+/// Whether a server is on this host, as pip sees it.
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    ["localhost", "127.", "[::1]"].iter().any(|host| authority.starts_with(host))
+}
+
 /// How a run of pip ended, if not well.
 pub(crate) enum Failed {
     /// pip said no.
@@ -264,6 +274,19 @@ impl<'a> Pip<'a> {
         self.run("check", &[bundle.display().to_string()], control)
     }
 
+    /// The mirror of the index, if there is one.
+    fn index(&self, control: &Control) -> Result<Option<String>, AgentError> {
+        let url = self.env.get("PIP_INDEX_URL").filter(|url| !url.is_empty());
+        let url = url.unwrap_or_else(|| INDEX.to_owned());
+        let Some(mirror) = control.mirrors.fetched(&url) else { return Ok(None) };
+        // Nothing signs what an index has, and pip leaves out what it cannot believe, without saying so.
+        if !mirror.starts_with("https://") && !is_loopback(&mirror) {
+            return Err(AgentError::PlainIndex { mirror });
+        }
+        control.events.output("mirror", format!("pip: `{mirror}` in place of `{}`", redact_text(&url)));
+        Ok(Some(mirror))
+    }
+
     fn run(&self, mode: &str, arguments: &[String], control: &Control) -> Result<Vec<u8>, Failed> {
         let talk = Arc::new(Talk { lines: Mutex::default(), events: control.events.clone() });
         let mut command = self.env.command(Path::new("sh"));
@@ -282,6 +305,9 @@ impl<'a> Pip<'a> {
         let log = tempfile::NamedTempFile::new()
             .map_err(|e| Failed::Error(AgentError::io("create", &std::env::temp_dir())(e)))?;
         command.env("PIP_LOG", log.path());
+        if let Some(index) = self.index(control).map_err(Failed::Error)? {
+            command.env("PIP_INDEX_URL", index);
+        }
         let sink = Arc::clone(&talk);
         match process::run(&mut command, &control.telling(Events::new(Forward(sink)))) {
             Ok(out) => Ok(out),

@@ -2,6 +2,7 @@
 
 mod containers;
 mod error;
+mod in_image;
 mod inspect;
 mod jobs;
 mod keys;
@@ -179,6 +180,7 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let containers = containers::find(request, &recipe, &os, &cache, control)?;
     let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
     settle(&mut plan, request, &cache, control)?;
+    in_image::name_mirrors(&mut plan, &control.mirrors);
     Ok(plan)
 }
 
@@ -225,6 +227,8 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
+    // Only now: what is resolved depends on what the sources are, and not on what the image calls them.
+    in_image::name_mirrors(&mut plan, &control.mirrors);
     let gathered = gathered.with(containers, &containers::access(request, &os, &cache), control)?;
     if !gathered.is_in_guest()
         && let Some(registration) = registration.take()

@@ -6,6 +6,7 @@ mod boot;
 mod build;
 mod cache;
 mod cat;
+mod config;
 mod diff;
 mod doctor;
 mod extract;
@@ -135,8 +136,8 @@ pub fn main() -> ExitCode {
     let printer = Printer::new(&settings);
     let cancel = Cancel::new();
     signals::watch(&cancel);
-    let context = Context { control: Control::new(printer.events(), cancel), settings, printer };
-    let exit = match run(args.command, &context) {
+    let mut context = Context { control: Control::new(printer.events(), cancel), settings, printer };
+    let exit = match configure(&mut context).and_then(|()| run(args.command, &context)) {
         Ok(exit) => exit,
         // Whatever failed after the user interrupted, failed because of it.
         Err(_) if context.control.cancel.is_raised() => {
@@ -150,6 +151,12 @@ pub fn main() -> ExitCode {
     };
     context.printer.finish();
     ExitCode::from(exit as u8)
+}
+
+/// Lets what the file of settings says hold.
+fn configure(context: &mut Context) -> Result<()> {
+    context.control.mirrors = config::read(context.settings.config.as_deref())?;
+    Ok(())
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.

@@ -130,6 +130,7 @@ fn steps(masks: bool) -> Vec<Step> {
             key: Content::Text(KEY.to_owned()),
             fingerprint: FINGERPRINT.to_owned(),
             priority: Some(700),
+            in_image: None,
         }),
         group("trove", Some(1000)),
         group("docker", None),

@@ -8,6 +8,7 @@ mod apt;
 mod dnf;
 mod entitled;
 mod fault;
+mod mirrored;
 mod request;
 mod set;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
 pub use entitled::{EntitledRepository, TlsClient, repository_file};
+pub use mirrored::rename_sources;
 pub use request::{Needed, ResolveRequest, StageRequest};
 pub use set::{DpkgAction, PackageSet, Resolved, RpmTransaction, StagePackages, Transaction};
 

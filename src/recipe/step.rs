@@ -90,6 +90,16 @@ pub struct RepositoryStep {
     /// Priority of everything from this repository. apt: of a pin. dnf: from 1, the first, to 99.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i16>,
+    /// The URL that the image names in place of `url`: that of a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_image: Option<String>,
+}
+
+impl RepositoryStep {
+    /// The URL that the image names.
+    pub fn place_in_image(&self) -> &str {
+        self.in_image.as_deref().unwrap_or(&self.url)
+    }
 }
 
 /// Packages to install and remove, in one transaction each.
@@ -323,7 +333,10 @@ impl Step {
     /// One line for people: `install 3 packages (mariadb-server, …)`.
     pub fn summary(&self) -> String {
         match self {
-            Self::Repository(r) => format!("add repository {} ({})", r.name, r.url),
+            Self::Repository(r) => {
+                let mirror = r.in_image.as_ref().map(|url| format!(", in the image {url}"));
+                format!("add repository {} ({}{})", r.name, r.url, mirror.unwrap_or_default())
+            }
             Self::Packages(p) => {
                 let mut parts = Vec::new();
                 if !p.install.is_empty() {

@@ -127,6 +127,7 @@ mod tests {
             key,
             fingerprint: fingerprint.to_owned(),
             priority: None,
+            in_image: None,
         })
     }
 

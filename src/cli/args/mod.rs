@@ -95,6 +95,10 @@ pub(in crate::cli) struct GlobalArgs {
     #[arg(long, global = true, env = "TIB_CACHE_DIR", hide_env_values = true, value_name = "DIR")]
     pub(in crate::cli) cache_dir: Option<PathBuf>,
 
+    /// Read settings, such as mirrors, from here [default: $XDG_CONFIG_HOME/tib/config.toml, or ~/.config/tib/config.toml]
+    #[arg(long, global = true, env = "TIB_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
+
     /// Look for recipes here before the built-in ones; may be given more than once
     #[arg(
         long,

@@ -116,10 +116,10 @@ fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, A
         solve::check_name(name)?;
     }
     let host = host::HostApt::probe()?;
-    let root = root::Root::stage(&host, cache.work()?, tree, arch, stages, &control.events)?;
+    let root = root::Root::stage(&host, cache.work()?, tree, arch, stages, control)?;
     let temp = root.path().join("tmp");
     let cache = cache.directory(Bucket::Apt);
-    let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, control };
+    let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, replaced: &root.replaced, control };
 
     let mut status = status::Status::parse(&root.status, &root.extended_states, arch.debian());
     let mut ledger = contradiction::Ledger::new(needed, boots);

@@ -17,10 +17,13 @@ use super::host::HostApt;
 use super::repository;
 use super::sources::{SignedBy, Source, first_mirror, is_web};
 use crate::cache::WorkDir;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::event::Events;
+use crate::fetch::redact_text;
+use crate::mirror::{Mirrors, Replaced};
 use crate::os;
 use crate::trust::RepositoryKey;
 
@@ -45,6 +48,8 @@ pub(crate) struct Root {
     pub(crate) extended_states: String,
     /// debconf's databases of the image, the one of passwords included.
     pub(crate) debconf: String,
+    /// Sources that mirrors stand for.
+    pub(crate) replaced: Replaced,
     /// Whether stage `k` has any source.
     has_sources: Vec<bool>,
 }
@@ -57,12 +62,14 @@ impl Root {
         tree: &mut dyn Tree,
         arch: Arch,
         stages: &[StageRequest<'_>],
-        events: &Events,
+        control: &Control,
     ) -> Result<Self, AptError> {
+        let Control { events, mirrors, .. } = control;
         let path = work.path().join("root");
         // Passwords of the image, for repositories and in debconf's database, are copied into it.
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(AptError::io("create", &path))?;
-        let mut copy = Copy { tree, root: path.clone(), trust: Sha256::new() };
+        let (trust, replaced) = (Sha256::new(), Replaced::default());
+        let mut copy = Copy { tree, root: path.clone(), trust, mirrors, replaced };
         for sub in [
             "etc/trusted.gpg.d",
             "etc/auth.conf.d",
@@ -87,8 +94,11 @@ impl Root {
         copy.directory("/etc/apt/trusted.gpg.d", "etc/trusted.gpg.d", true)?;
         copy.file("/etc/apt/auth.conf", "etc/auth.conf", false)?;
         copy.directory("/etc/apt/auth.conf.d", "etc/auth.conf.d", false)?;
-        copy.file("/etc/apt/preferences", "etc/preferences", false)?;
         let base = copy.sources(events)?;
+        for repository in stages.iter().flat_map(|stage| &stage.repositories) {
+            copy.replaced.fetch(mirrors, &repository.url);
+        }
+        copy.preferences("/etc/apt/preferences", "etc/preferences")?;
 
         let mut repositories = Vec::new();
         let mut has_sources = Vec::new();
@@ -99,17 +109,20 @@ impl Root {
             copy.write(&format!("sources-{index}/base.sources"), base.as_bytes())?;
             let preferences = copy.root.join(format!("preferences-{index}"));
             fs::create_dir_all(&preferences).map_err(AptError::io("create", preferences))?;
-            copy.directory("/etc/apt/preferences.d", &format!("preferences-{index}"), false)?;
+            for name in copy.names("/etc/apt/preferences.d")? {
+                copy.preferences(&format!("/etc/apt/preferences.d/{name}"), &format!("preferences-{index}/{name}"))?;
+            }
             for (number, repository) in repositories.iter().enumerate() {
                 repository::check(repository)?;
                 let key = copy.key(&RepositoryKey::of(repository)?.binary, "gpg")?;
-                let stanza = repository::stanza(repository, &key);
+                let url = copy.replaced.fetch(mirrors, &repository.url);
+                let stanza = repository::stanza(repository, &url, &key);
                 let file = format!("sources-{index}/{number:02}-{}.sources", repository.name);
                 copy.write(&file, stanza.as_bytes())?;
                 if index + 1 == stages.len() {
                     copy.trust.update(stanza.replace(&key, ""));
                 }
-                if let Some(pin) = repository::preferences_entry(repository) {
+                if let Some(pin) = repository::preferences_entry(repository, &url) {
                     copy.write(&format!("preferences-{index}/{}", repository.name), pin.as_bytes())?;
                 }
             }
@@ -128,8 +141,11 @@ impl Root {
             debconf.push_str(&copy.text(&path, STATUS_LIMIT)?.unwrap_or_default());
             debconf.push_str("\n\n");
         }
-        let digest = Digest::from_bytes(copy.trust.finalize().into());
-        Ok(Self { _work: work, path, digest, status, extended_states, debconf, has_sources })
+        for (mirror, source) in copy.replaced.pairs() {
+            events.output("mirror", format!("packages: `{mirror}` in place of `{}`", redact_text(source)));
+        }
+        let (digest, replaced) = (Digest::from_bytes(copy.trust.finalize().into()), copy.replaced);
+        Ok(Self { _work: work, path, digest, status, extended_states, debconf, replaced, has_sources })
     }
 
     /// The directory itself.
@@ -155,6 +171,8 @@ struct Copy<'a> {
     root: PathBuf,
     /// Everything that decides what is trusted and from where.
     trust: Sha256,
+    mirrors: &'a Mirrors,
+    replaced: Replaced,
 }
 
 impl Copy<'_> {
@@ -216,6 +234,13 @@ impl Copy<'_> {
         Ok(())
     }
 
+    /// Copies preferences. Pins by the host of a source hold for the host of its mirror.
+    fn preferences(&mut self, from: &str, to: &str) -> Result<(), AptError> {
+        let Some(text) = self.text(from, CONFIG_LIMIT)? else { return Ok(()) };
+        let pinned = text.lines().map(|line| repinned(line, &self.replaced) + "\n").collect::<String>();
+        self.write(to, pinned.as_bytes())
+    }
+
     /// Puts a keyring into the root and returns where. One keyring has one path, however many sources name it: apt
     /// takes two paths for two opinions of who may sign a repository.
     fn key(&mut self, bytes: &[u8], extension: &str) -> Result<String, AptError> {
@@ -259,6 +284,7 @@ impl Copy<'_> {
                 }
                 for uri in &mut source.uris {
                     *uri = self.uri(&file, uri)?;
+                    *uri = self.replaced.fetch(self.mirrors, uri);
                 }
                 self.localise(&file, &mut source)?;
                 all.push(source.to_string());
@@ -302,6 +328,19 @@ impl Copy<'_> {
         }
         Ok(())
     }
+}
+
+/// `Pin: origin "deb.example.org"`, with the host of the mirror.
+fn repinned(line: &str, replaced: &Replaced) -> String {
+    let pin = || {
+        let (name, value) = line.split_once(':')?;
+        let pinned = value.trim().strip_prefix("origin").filter(|_| name.trim().eq_ignore_ascii_case("pin"))?;
+        let pinned = pinned.trim().trim_matches('"');
+        let (mirror, _) =
+            replaced.pairs().iter().find(|(_, source)| repository::host(source) == Some(pinned))?;
+        Some(format!("Pin: origin \"{}\"", repository::host(mirror)?))
+    };
+    pin().unwrap_or_else(|| line.to_owned())
 }
 
 /// apt's configuration for one stage.
@@ -359,4 +398,25 @@ Acquire::Retries "2";
         let _ = writeln!(text, "{line}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_by_host_follow_the_mirror() {
+        let mut replaced = Replaced::default();
+        replaced.remember("http://m.example:8080/a", "https://deb.example/debian");
+        for (line, expected) in [
+            ("Pin: origin \"deb.example\"", "Pin: origin \"m.example\""),
+            ("pin:origin deb.example", "Pin: origin \"m.example\""),
+            ("Pin: origin \"other.example\"", "Pin: origin \"other.example\""),
+            ("Pin: origin \"\"", "Pin: origin \"\""),
+            ("Pin: release o=deb.example", "Pin: release o=deb.example"),
+            ("Package: *", "Package: *"),
+        ] {
+            assert_eq!(repinned(line, &replaced), expected);
+        }
+    }
 }

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::event::Events;
 use crate::fetch::{self, Fetcher, Url};
+use crate::mirror::{Mirrors, Replaced};
 use crate::packages::EntitledRepository;
 use crate::recipe::RepositoryStep;
 use crate::trust::RepositoryKey;
@@ -39,6 +40,8 @@ pub(crate) struct Repository {
     pub(crate) file: String,
     /// The files with the keys that may sign its packages: name, and content.
     pub(crate) keys: Vec<(String, Vec<u8>)>,
+    /// Places that mirrors stand for.
+    pub(crate) replaced: Replaced,
 }
 
 /// What each stage can use, the base's repositories included.
@@ -78,7 +81,7 @@ impl Repositories {
             for step in &stage.repositories {
                 repository::check(step)?;
                 added.retain(|known| known.section.name != step.name);
-                added.push(Repository::added(root, step)?);
+                added.push(Repository::added(root, step, keys.control)?);
             }
             // A file of the recipe takes the place of the image's.
             let kept = base.iter().filter(|known| {
@@ -243,17 +246,17 @@ impl Found {
             };
             found.extend(bytes.map(|bytes| (url.clone(), bytes)));
         }
-        Repository::new(root, section, file, found)
+        Repository::new(root, section, file, found, keys.control)
     }
 }
 
 impl Repository {
     /// One that a recipe adds.
-    fn added(root: &Root, step: &RepositoryStep) -> Result<Self, DnfError> {
+    fn added(root: &Root, step: &RepositoryStep, control: &Control) -> Result<Self, DnfError> {
         let key = RepositoryKey::of(step)?;
         let name = format!("the key of repository `{}`", step.name);
         let file = repository::path("/etc/yum.repos.d", step);
-        Self::new(root, repository::section(step), file, vec![(name, key.armoured.into_bytes())])
+        Self::new(root, repository::section(step), file, vec![(name, key.armoured.into_bytes())], control)
     }
 
     /// One that a subscription opens.
@@ -283,7 +286,7 @@ impl Repository {
             };
             found.extend(bytes.map(|bytes| (url.clone(), bytes)));
         }
-        Self::new(root, section, ENTITLED.to_owned(), found)
+        Self::new(root, section, ENTITLED.to_owned(), found, keys.control)
     }
 
     /// What says where it is, and not who asks: that changes with every registration.
@@ -300,6 +303,7 @@ impl Repository {
         mut section: Section,
         file: String,
         keys: Vec<(String, Vec<u8>)>,
+        control: &Control,
     ) -> Result<Self, DnfError> {
         let mut copies = Vec::new();
         for (_, bytes) in &keys {
@@ -307,8 +311,47 @@ impl Repository {
         }
         section.set("gpgkey", &copies);
         section.set("enabled", &["1".to_owned()]);
-        Ok(Self { section, file, keys })
+        let replaced = from_mirrors(&mut section, &control.mirrors);
+        if let Some(place) = section.options.get("baseurl").filter(|_| replaced != Replaced::default()) {
+            let told = format!("repository `{}`: `{}`", section.name, fetch::redact_text(place));
+            control.events.output("mirror", told);
+        }
+        Ok(Self { section, file, keys, replaced })
     }
+}
+
+/// Who asks, as a repository is told.
+const SECRETS: [&str; 5] = ["username", "password", "sslcacert", "sslclientcert", "sslclientkey"];
+
+/// Lets a repository be fetched from mirrors. A list of mirrors is replaced by what stands for it as a whole.
+fn from_mirrors(section: &mut Section, mirrors: &Mirrors) -> Replaced {
+    let mut replaced = Replaced::default();
+    let urls = |section: &Section, key: &str| -> Vec<String> {
+        let value = section.options.get(key).map(String::as_str).unwrap_or_default();
+        value.split([' ', '\n', ',', '\t']).filter(|url| !url.is_empty()).map(str::to_owned).collect()
+    };
+    let before = section.options.clone();
+    for key in ["baseurl", "metalink", "mirrorlist"] {
+        let listed = urls(section, key);
+        let exact = listed.iter().find_map(|url| mirrors.of_exactly(url)).filter(|_| key != "baseurl");
+        if let Some(place) = exact {
+            for key in ["baseurl", "metalink", "mirrorlist"] {
+                section.set(key, &[]);
+            }
+            section.set("baseurl", std::slice::from_ref(&place));
+            replaced.remember(&place, &place);
+            break;
+        }
+        let fetched: Vec<String> = listed.iter().map(|url| replaced.fetch(mirrors, url)).collect();
+        if fetched != listed {
+            section.set(key, &fetched);
+        }
+    }
+    // What is meant for one server is not told to another.
+    if section.options != before {
+        section.options.retain(|key, _| !SECRETS.contains(&key.as_str()));
+    }
+    replaced
 }
 
 /// The path in the image that a setting names.

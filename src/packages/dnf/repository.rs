@@ -18,7 +18,7 @@ fn key_path(repository: &RepositoryStep) -> String {
 
 /// A repository as dnf, yum and zypper read it from `directory`.
 pub(crate) fn files(directory: &str, repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
-    let RepositoryStep { name, url, .. } = repository;
+    let (name, url) = (&repository.name, repository.place_in_image());
     let priority = repository.priority.map(|priority| format!("priority={priority}\n")).unwrap_or_default();
     let text = format!(
         "[{name}]\nname={name}\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{}\n{priority}",
@@ -79,6 +79,7 @@ mod tests {
             key: Content::Text("KEY".to_owned()),
             fingerprint: "0".repeat(40),
             priority: None,
+            in_image: None,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::fetch::redact_text;
+use crate::mirror::Replaced;
 use crate::packages::EntitledRepository;
 use crate::recipe::package_name;
 use crate::trust::openpgp::Keyring;
@@ -201,7 +202,7 @@ impl<'a> Solver<'a> {
             if chosen.beside {
                 transaction.beside.push(set.files.len());
             }
-            set.files.push(chosen.resolved(digest));
+            set.files.push(chosen.resolved(digest, &repository.replaced));
         }
         set.transaction = Transaction::Rpm(transaction);
         self.apply(&set)?;
@@ -348,14 +349,14 @@ impl<'a> Solver<'a> {
 }
 
 impl Chosen {
-    fn resolved(self, digest: Digest) -> Resolved {
+    fn resolved(self, digest: Digest, replaced: &Replaced) -> Resolved {
         Resolved {
             name: self.name,
             version: self.version,
             arch: self.arch,
             digest,
             size: self.size,
-            source: redact_text(&self.url),
+            source: redact_text(&replaced.original(&self.url)),
             repository: Some(self.repository),
             installed_size: self.installed_size,
             requested: self.requested,

@@ -242,6 +242,7 @@ fn repositories_of_the_recipe() {
         key: Content::Text(extra_key.armoured()),
         fingerprint: extra_key.fingerprint(),
         priority: Some(600),
+        in_image: None,
     };
     let with = |repository| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-extra"]) };

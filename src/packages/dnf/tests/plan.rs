@@ -20,6 +20,7 @@ fn repositories_of_the_recipe() {
         key: Content::Text(extra_key.armoured()),
         fingerprint: extra_key.fingerprint(),
         priority: None,
+        in_image: None,
     };
     let with = |repository: &RepositoryStep| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-more"]) };
