@@ -3,8 +3,9 @@
 use crate::cancel::Cancel;
 use crate::event::Events;
 use crate::mirror::Mirrors;
+use crate::netrc::Netrc;
 
-/// The receiver of events, the cancel flag and the mirrors, handed down together.
+/// The receiver of events, the cancel flag, mirrors and credentials, handed down together.
 #[derive(Debug, Clone)]
 pub struct Control {
     /// Where to tell what is done.
@@ -13,12 +14,14 @@ pub struct Control {
     pub cancel: Cancel,
     /// Where bytes come from in place of their sources.
     pub mirrors: Mirrors,
+    /// Who asks servers of packages.
+    pub netrc: Netrc,
 }
 
 impl Control {
     /// Tells `events`, and stops when `cancel` is raised.
     pub fn new(events: Events, cancel: Cancel) -> Self {
-        Self { events, cancel, mirrors: Mirrors::default() }
+        Self { events, cancel, mirrors: Mirrors::default(), netrc: Netrc::default() }
     }
 
     /// The same, with bytes from mirrors.

@@ -129,7 +129,9 @@ impl Mirrors {
 
     /// What takes the place of `url` as a whole: a list of mirrors, whose own place nothing follows.
     pub fn of_exactly(&self, url: &str) -> Option<String> {
-        self.find(url).filter(|(_, rest)| rest.trim_matches('/').is_empty()).map(|(mirror, _)| mirror.mirror.clone())
+        self.find(url)
+            .filter(|(_, rest)| rest.trim_matches('/').is_empty())
+            .map(|(mirror, _)| mirror.mirror.clone())
     }
 
     fn find(&self, url: &str) -> Option<(&Mirror, String)> {
@@ -152,12 +154,16 @@ fn normal(text: &str, schemes: &[&str]) -> Result<String, String> {
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control() || "#'\"\\|`$".contains(c)) {
+    if host.is_empty()
+        || text.contains(|c: char| c.is_whitespace() || c.is_control() || "#'\"\\|`$".contains(c))
+    {
         return Err("is no URL: it needs a host, and neither spaces nor a fragment".to_owned());
     }
     // Messages and logs tell URLs.
     if authority.contains('@') && (scheme != "ssh" || authority.contains(':')) {
-        return Err("holds credentials, which logs would tell: `--repository-auth FILE` takes them".to_owned());
+        return Err(
+            "holds credentials, which logs would tell: `--repository-auth FILE` takes them".to_owned()
+        );
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
@@ -253,7 +259,10 @@ mod tests {
         assert_eq!(mirrors.in_image("https://a.example/x"), None);
         assert_eq!(mirrors.all_in_image(), [("https://a.example/deep", "http://m.example:8080")]);
         assert_eq!(mirrors.of_exactly("https://a.example/x"), None);
-        assert_eq!(mirrors.of_exactly("https://l.example/list?repo=BaseOS-9").as_deref(), Some("http://m.example/base"));
+        assert_eq!(
+            mirrors.of_exactly("https://l.example/list?repo=BaseOS-9").as_deref(),
+            Some("http://m.example/base")
+        );
         assert_eq!(Mirrors::default().fetched("https://a.example/x"), None);
     }
 
@@ -267,7 +276,8 @@ mod tests {
         for (fetched, expected) in [
             ("http://m.example/a/debian/pool/x.deb", "https://a.example/debian/pool/x.deb"),
             ("http://m.example/a/debian/deep/x.deb", "https://c.example/x.deb"),
-            ("http://m.example/a/debians/x.deb", "http://m.example/a/debians/x.deb"),
+            ("http://m.example/a/debians/x.deb", "https://a.example/debians/x.deb"),
+            ("http://m.example/b/x.deb", "http://m.example/b/x.deb"),
             ("https://b.example/x", "https://b.example/x"),
         ] {
             assert_eq!(replaced.original(fetched), expected);
@@ -280,7 +290,10 @@ mod tests {
         let both = |first: &str, second: &str| format!("{first}{second}");
         for (text, expected) in [
             ("[[miror]]\n".to_owned(), "c:1: unknown key `miror`; did you mean `mirror`?"),
-            ("[[mirror]]\nurl = 'https://a.example'\nin_image = true\n".to_owned(), "c:3: unknown key `in_image`"),
+            (
+                "[[mirror]]\nurl = 'https://a.example'\nin_image = true\n".to_owned(),
+                "c:3: unknown key `in_image`",
+            ),
             ("[[mirror]]\nurl = 'https://a.example'\n".to_owned(), "missing key `mirror`"),
             (one("ftp://a.example", "http://m.example"), "c:2: `url` is no URL of https, http, git, ssh"),
             (one("https:///x", "http://m.example"), "c:2: `url` is no URL: it needs a host"),
@@ -289,7 +302,10 @@ mod tests {
             (one("https://a.example", "http://m.example/?x"), "c:3: `mirror` has a query"),
             (one("https://a.example", "https://A.example/m"), "c:3: `mirror` is mirrored itself"),
             (
-                both(&one("https://a.example", "http://m.example"), &one("https://a.example/", "http://n.example")),
+                both(
+                    &one("https://a.example", "http://m.example"),
+                    &one("https://a.example/", "http://n.example"),
+                ),
                 "c:5: `https://a.example` has a mirror already",
             ),
             ("url = \n".to_owned(), "c:1: "),

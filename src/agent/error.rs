@@ -23,7 +23,9 @@ pub enum AgentError {
         problem: String,
     },
     /// The mirror of the index could be anybody.
-    #[error("the mirror `{mirror}` of Python's package index is not asked: it has no TLS, and nothing signs packages")]
+    #[error(
+        "the mirror `{mirror}` of Python's package index is not asked: it has no TLS, and nothing signs packages"
+    )]
     PlainIndex {
         /// Its URL.
         mirror: String,

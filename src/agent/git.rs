@@ -266,8 +266,16 @@ fn update(
         let into =
             if is_hash(reference) { format!("refs/commits/{reference}") } else { reference.to_owned() };
         let refspec = format!("+{reference}:{into}");
-        match run(&["fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--", from, &refspec])
-        {
+        match run(&[
+            "fetch",
+            "--quiet",
+            "--force",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--",
+            from,
+            &refspec,
+        ]) {
             Ok(_) | Err(AgentError::Git { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -10,7 +10,6 @@ use crate::container::FoundContainer;
 use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
-use crate::event::Events;
 use crate::image::Image;
 use crate::os;
 use crate::packages;
@@ -170,7 +169,7 @@ fn packages(
     }
     let resolver = match packages::resolver(plan.os.family) {
         Ok(resolver) => resolver,
-        Err(reason) => return in_guest(plan, &wanted, &reason, offline, &control.events),
+        Err(reason) => return in_guest(plan, &wanted, &reason, offline, control),
     };
     let solution = base.read(|tree| {
         let request = ResolveRequest {
@@ -295,7 +294,7 @@ fn in_guest(
     wanted: &[StageRequest<'_>],
     reason: &str,
     offline: bool,
-    events: &Events,
+    control: &Control,
 ) -> Result<Vec<StagePackages>> {
     let os = plan.os.label();
     // Removing and answering needs no network.
@@ -303,9 +302,12 @@ fn in_guest(
         if offline {
             return Err(BuildError::OfflinePackages { os }.into());
         }
-        events.note(format!(
+        control.events.note(format!(
             "packages of {os} are installed from inside the guest, over the network: {reason}"
         ));
+        // Before an appliance starts, and by name.
+        let repositories: Vec<_> = wanted.iter().flat_map(|stage| &stage.repositories).copied().collect();
+        packages::probe(plan.os.family, &repositories, control)?;
     }
     let day = day_number();
     let of = |stage: &StageRequest<'_>| match stage.is_idle() {

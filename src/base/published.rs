@@ -68,7 +68,9 @@ impl Question<'_> {
         let url = beside(directory, name);
         let listed = self.fetcher.small(std::slice::from_ref(&url), SMALL)?;
         let (text, trust) = match &self.image.signed {
-            None if !self.is_protected(&url) => return Err(BaseError::Unprotected(listed.from.asked().to_owned()).into()),
+            None if !self.is_protected(&url) => {
+                return Err(BaseError::Unprotected(listed.from.asked().to_owned()).into());
+            }
             None => (listed.bytes, Trust::Tls),
             Some(signed) => {
                 let keyring = self.keyring()?;

@@ -153,9 +153,11 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Lets what the file of settings says hold.
+/// Lets what the files of settings and credentials say hold.
 fn configure(context: &mut Context) -> Result<()> {
-    context.control.mirrors = config::read(context.settings.config.as_deref())?;
+    context.control.mirrors = config::mirrors(context.settings.config.as_deref())?;
+    context.control.netrc =
+        config::credentials(context.settings.repository_auth.as_deref(), &context.control)?;
     Ok(())
 }
 

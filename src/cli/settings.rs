@@ -39,6 +39,8 @@ pub(super) struct Settings {
     pub(super) cache_dir: Option<PathBuf>,
     /// The file of settings, if it is not where it is by itself.
     pub(super) config: Option<PathBuf>,
+    /// The file of credentials.
+    pub(super) repository_auth: Option<PathBuf>,
     pub(super) recipe_dirs: Vec<PathBuf>,
     pub(super) catalogue_dirs: Vec<PathBuf>,
 }
@@ -53,6 +55,7 @@ impl Settings {
             explain,
             cache_dir,
             config,
+            repository_auth,
             recipe_dir,
             catalogue_dir,
         } = args;
@@ -84,6 +87,7 @@ impl Settings {
             explain: *explain,
             cache_dir: cache_dir.clone(),
             config: config.clone(),
+            repository_auth: repository_auth.clone(),
             recipe_dirs: recipe_dir.clone(),
             catalogue_dirs: catalogue_dir.clone(),
         }

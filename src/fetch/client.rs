@@ -16,6 +16,7 @@ use super::redact::redact;
 use super::{Authorization, FetchError, Options, Problem, Retrieved};
 use crate::cancel::{Cancelled, OnRaise};
 use crate::control::Control;
+use crate::netrc::Credentials;
 
 /// How many redirects are followed.
 const MOST_REDIRECTS: usize = 10;
@@ -138,12 +139,15 @@ impl Client {
     }
 
     async fn send(&self, method: Method, url: Url, ask: &Ask, known: bool) -> Result<Response, Problem> {
+        let credentials = self.control.netrc.find(url.as_str());
         let mut request = self.http()?.request(method, url);
         if let Some(accept) = &ask.accept {
             request = request.header(ACCEPT, accept);
         }
         if let Some(authorization) = ask.authorization.as_ref().filter(|_| known) {
             request = request.header(AUTHORIZATION, authorization.value());
+        } else if let Some(Credentials { login, password }) = credentials {
+            request = request.basic_auth(login, Some(password));
         }
         if let Some((start, end)) = ask.range {
             let last = end.map_or_else(String::new, |end| (end - 1).to_string());

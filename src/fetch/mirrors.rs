@@ -68,7 +68,10 @@ pub(crate) async fn try_all<A: Attempt>(
         };
         let failed = Tried { url: asked, attempts: retries.attempts, problem: last };
         if let Some(next) = urls.get(number + 1) {
-            client.control.events.warning(format!("{what}: {failed}; going on with `{}`", client.asked(next)));
+            client
+                .control
+                .events
+                .warning(format!("{what}: {failed}; going on with `{}`", client.asked(next)));
         }
         tried.push(failed);
     }

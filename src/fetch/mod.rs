@@ -223,6 +223,11 @@ impl Fetcher {
         self.client.run(small::head(&self.client, url))
     }
 
+    /// The URL that is asked for `url`: its mirror's, if it has one. Without what may be secret.
+    pub fn asked(&self, url: &Url) -> String {
+        self.client.server_of(url)
+    }
+
     /// Calls a service. Every status that is not about the moment is an answer; redirects are not followed. What cannot be said
     /// twice ([`Verb::Post`]) is not said again after an attempt that may have had its effect.
     ///

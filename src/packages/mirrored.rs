@@ -17,11 +17,13 @@ pub fn rename_sources(family: Family, pairs: &[(&str, &str)]) -> Option<GuestScr
         Family::Rhel => "/etc/yum.repos.d",
         Family::Suse => "/etc/zypp/repos.d",
     };
-    // In one pass a URL is replaced once: after the first that fits, `t` goes on with the next line.
+    // Until nothing is left to replace: no mirror is below a source that is mirrored, so that comes.
     let program: String = pairs
         .iter()
-        .map(|(source, mirror)| {
-            format!("s#^([^\\#]*)({})(/|[[:space:]]|$)#\\1{}\\3#\nt\n", pattern(source), replacement(mirror))
+        .enumerate()
+        .map(|(at, (source, mirror))| {
+            let (source, mirror) = (pattern(source), replacement(mirror));
+            format!(":m{at}\ns#^([^\\#]*){source}(/|[[:space:]]|$)#\\1{mirror}\\2#\ntm{at}\n")
         })
         .collect();
     let mut text = format!(
@@ -40,7 +42,9 @@ pub fn rename_sources(family: Family, pairs: &[(&str, &str)]) -> Option<GuestScr
 
 /// What matches a text alone, in an extended regular expression between `#`.
 fn pattern(text: &str) -> String {
-    text.chars().flat_map(|c| (!c.is_ascii_alphanumeric() && c != '/').then_some('\\').into_iter().chain([c])).collect()
+    text.chars()
+        .flat_map(|c| (!c.is_ascii_alphanumeric() && c != '/').then_some('\\').into_iter().chain([c]))
+        .collect()
 }
 
 /// What stands for a text alone in the place of what was matched.
@@ -69,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_are_renamed_once_and_as_a_whole() {
+    fn sources_are_renamed_as_a_whole() {
         let pairs = [
             ("http://deb.example/debian-security", "https://m.example/sec"),
             ("http://deb.example", "http://deb.example:8080/all"),
@@ -80,6 +84,7 @@ mod tests {
             deb http://deb.example bookworm main\n\
             URIs: http://deb.example/debian/\n\
             baseurl=http://deb.example\n\
+            baseurl=http://deb.example/a http://deb.example/debian-security/\thttp://deb.example/b\n\
             deb http://deb.example.org/debian bookworm main\n\
             deb http://debXexample/debian bookworm main\n";
         let after = "# deb http://deb.example/debian x main\n\
@@ -88,6 +93,7 @@ mod tests {
             deb http://deb.example:8080/all bookworm main\n\
             URIs: http://deb.example:8080/all/debian/\n\
             baseurl=http://deb.example:8080/all\n\
+            baseurl=http://deb.example:8080/all/a https://m.example/sec/\thttp://deb.example:8080/all/b\n\
             deb http://deb.example.org/debian bookworm main\n\
             deb http://debXexample/debian bookworm main\n";
         assert_eq!(renamed(&pairs, before), after);

@@ -61,8 +61,16 @@ fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
         let fingerprint = valid::fingerprint(&fingerprint).map_err(fault)?;
         let priority = item.priority;
         let in_image = None;
-        let step =
-            RepositoryStep { name: name.clone(), url, suite, components, key, fingerprint, priority, in_image };
+        let step = RepositoryStep {
+            name: name.clone(),
+            url,
+            suite,
+            components,
+            key,
+            fingerprint,
+            priority,
+            in_image,
+        };
         plan.put(&at, format!("repository {name}"), Step::Repository(step))?;
     }
     Ok(())

@@ -52,7 +52,7 @@ pub(crate) fn resolve(
     offline: bool,
     control: &Control,
 ) -> Result<Base, BaseError> {
-    let sources = sources::of_host(system, &control.events);
+    let sources = sources::of_system(system, control);
     let key = key(system, &sources);
     let note = key.to_string();
     if let Some(base) = made(cache, &note, control)? {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::System;
+use crate::control::Control;
 use crate::event::Events;
+use crate::mirror::Mirrors;
 
 /// The archive's keys, on a Debian host and in the guest.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -19,9 +21,39 @@ struct Entry {
     components: Vec<String>,
 }
 
+/// What the distribution itself names.
+const ARCHIVE: &str = "http://ftp.debian.org/debian";
+const SECURITY: &str = "http://ftp.debian.org/debian-security";
+
+/// The sources that a system is made of and that it names: the host's, or, if the person has a mirror of them, the distribution's.
+/// Empty if mmdebstrap's default is right.
+pub(crate) fn of_system(system: System, control: &Control) -> String {
+    let name = system.codename();
+    let sources = of_host(system, &control.events);
+    if !sources.is_empty() || control.mirrors.fetched(ARCHIVE).is_none() {
+        return sources;
+    }
+    let entry =
+        |uri: &str, suite: String| Entry { uri: uri.to_owned(), suite, components: vec!["main".to_owned()] };
+    render(&[
+        entry(ARCHIVE, name.to_owned()),
+        entry(ARCHIVE, format!("{name}-updates")),
+        entry(SECURITY, format!("{name}-security")),
+    ])
+}
+
+/// Sources as they are fetched: what they name in URLs is replaced by its mirror.
+pub(crate) fn from_mirrors(sources: &str, mirrors: &Mirrors) -> String {
+    let line = |line: &str| match line.strip_prefix("URIs: ") {
+        Some(uri) => format!("URIs: {}\n", mirrors.fetched(uri).unwrap_or_else(|| uri.to_owned())),
+        None => format!("{line}\n"),
+    };
+    sources.lines().map(line).collect()
+}
+
 /// The host's sources of `system` in deb822 form, usable on the host and in the guest. Empty if the host has
 /// none: then mmdebstrap's default mirror is right.
-pub(crate) fn of_host(system: System, events: &Events) -> String {
+fn of_host(system: System, events: &Events) -> String {
     let apt = Path::new("/etc/apt");
     // A host without the archive's keys could not check what it gets.
     if !Path::new(KEYRING).is_file() {
@@ -173,6 +205,18 @@ fn render(entries: &[Entry]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_fetched_comes_from_mirrors() {
+        let mirrors = "[[mirror]]\nurl = 'http://ftp.debian.org/debian'\nmirror = 'http://m.example/deb'\n";
+        let mirrors = Mirrors::parse("c", mirrors).unwrap();
+        let sources = "Types: deb\nURIs: http://ftp.debian.org/debian/\nSuites: bookworm\n\n\
+                       Types: deb\nURIs: http://ftp.debian.org/debian-security\nSuites: bookworm-security\n";
+        let fetched = sources.replace("http://ftp.debian.org/debian/", "http://m.example/deb/");
+        assert_eq!(from_mirrors(sources, &mirrors), fetched);
+        assert_eq!(from_mirrors(sources, &Mirrors::default()), sources);
+        assert_eq!(from_mirrors("", &mirrors), "");
+    }
 
     fn debian_12(entries: Vec<Entry>) -> String {
         render(&select(entries, System::parse("debian-12").unwrap()))

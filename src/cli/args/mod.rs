@@ -99,6 +99,10 @@ pub(in crate::cli) struct GlobalArgs {
     #[arg(long, global = true, env = "TIB_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub(in crate::cli) config: Option<PathBuf>,
 
+    /// Credentials for repositories and mirrors: `machine HOST login NAME password SECRET`
+    #[arg(long, global = true, env = "TIB_REPOSITORY_AUTH", hide_env_values = true, value_name = "FILE")]
+    pub(in crate::cli) repository_auth: Option<PathBuf>,
+
     /// Look for recipes here before the built-in ones; may be given more than once
     #[arg(
         long,

@@ -4,7 +4,6 @@
 //! The generated configuration names every directory itself and offers only web transports and signature
 //! checking as methods, so that nothing an image says can make the host's apt read a file of the host.
 
-use std::fmt::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,8 +11,10 @@ use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use super::StageRequest;
+use super::configuration::configuration;
 use super::error::AptError;
 use super::host::HostApt;
+use super::pins::repinned;
 use super::repository;
 use super::sources::{SignedBy, Source, first_mirror, is_web};
 use crate::cache::WorkDir;
@@ -25,6 +26,7 @@ use crate::event::Events;
 use crate::fetch::redact_text;
 use crate::mirror::{Mirrors, Replaced};
 use crate::os;
+use crate::packages::probe::Place;
 use crate::trust::RepositoryKey;
 
 /// No configuration file is bigger; a list of all packages of a big image has some megabytes.
@@ -50,6 +52,8 @@ pub(crate) struct Root {
     pub(crate) debconf: String,
     /// Sources that mirrors stand for.
     pub(crate) replaced: Replaced,
+    /// All sources, as they are named where they are from.
+    pub(crate) places: Vec<Place>,
     /// Whether stage `k` has any source.
     has_sources: Vec<bool>,
 }
@@ -69,7 +73,8 @@ impl Root {
         // Passwords of the image, for repositories and in debconf's database, are copied into it.
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(AptError::io("create", &path))?;
         let (trust, replaced) = (Sha256::new(), Replaced::default());
-        let mut copy = Copy { tree, root: path.clone(), trust, mirrors, replaced };
+        let places = Vec::new();
+        let mut copy = Copy { tree, root: path.clone(), trust, mirrors, replaced, places };
         for sub in [
             "etc/trusted.gpg.d",
             "etc/auth.conf.d",
@@ -92,11 +97,18 @@ impl Root {
         }
         copy.file("/etc/apt/trusted.gpg", "etc/trusted.gpg", true)?;
         copy.directory("/etc/apt/trusted.gpg.d", "etc/trusted.gpg.d", true)?;
-        copy.file("/etc/apt/auth.conf", "etc/auth.conf", false)?;
+        // The first that fits counts.
+        let own = copy.text("/etc/apt/auth.conf", CONFIG_LIMIT)?.unwrap_or_default();
+        copy.write("etc/auth.conf", format!("{}{own}", control.netrc.for_apt()).as_bytes())?;
         copy.directory("/etc/apt/auth.conf.d", "etc/auth.conf.d", false)?;
         let base = copy.sources(events)?;
         for repository in stages.iter().flat_map(|stage| &stage.repositories) {
             copy.replaced.fetch(mirrors, &repository.url);
+            copy.places.push(Place {
+                repository: Some(repository.name.clone()),
+                url: repository.url.clone(),
+                suite: Some(repository.suite.clone().unwrap_or_else(|| "./".to_owned())),
+            });
         }
         copy.preferences("/etc/apt/preferences", "etc/preferences")?;
 
@@ -110,7 +122,10 @@ impl Root {
             let preferences = copy.root.join(format!("preferences-{index}"));
             fs::create_dir_all(&preferences).map_err(AptError::io("create", preferences))?;
             for name in copy.names("/etc/apt/preferences.d")? {
-                copy.preferences(&format!("/etc/apt/preferences.d/{name}"), &format!("preferences-{index}/{name}"))?;
+                copy.preferences(
+                    &format!("/etc/apt/preferences.d/{name}"),
+                    &format!("preferences-{index}/{name}"),
+                )?;
             }
             for (number, repository) in repositories.iter().enumerate() {
                 repository::check(repository)?;
@@ -144,8 +159,19 @@ impl Root {
         for (mirror, source) in copy.replaced.pairs() {
             events.output("mirror", format!("packages: `{mirror}` in place of `{}`", redact_text(source)));
         }
-        let (digest, replaced) = (Digest::from_bytes(copy.trust.finalize().into()), copy.replaced);
-        Ok(Self { _work: work, path, digest, status, extended_states, debconf, replaced, has_sources })
+        let digest = Digest::from_bytes(copy.trust.finalize().into());
+        let (replaced, places) = (copy.replaced, copy.places);
+        Ok(Self {
+            _work: work,
+            path,
+            digest,
+            status,
+            extended_states,
+            debconf,
+            replaced,
+            places,
+            has_sources,
+        })
     }
 
     /// The directory itself.
@@ -173,6 +199,7 @@ struct Copy<'a> {
     trust: Sha256,
     mirrors: &'a Mirrors,
     replaced: Replaced,
+    places: Vec<Place>,
 }
 
 impl Copy<'_> {
@@ -284,6 +311,12 @@ impl Copy<'_> {
                 }
                 for uri in &mut source.uris {
                     *uri = self.uri(&file, uri)?;
+                    let place = |suite: &String| Place {
+                        repository: None,
+                        url: uri.clone(),
+                        suite: Some(suite.clone()),
+                    };
+                    self.places.extend(source.suites.iter().map(place));
                     *uri = self.replaced.fetch(self.mirrors, uri);
                 }
                 self.localise(&file, &mut source)?;
@@ -327,96 +360,5 @@ impl Copy<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// `Pin: origin "deb.example.org"`, with the host of the mirror.
-fn repinned(line: &str, replaced: &Replaced) -> String {
-    let pin = || {
-        let (name, value) = line.split_once(':')?;
-        let pinned = value.trim().strip_prefix("origin").filter(|_| name.trim().eq_ignore_ascii_case("pin"))?;
-        let pinned = pinned.trim().trim_matches('"');
-        let (mirror, _) =
-            replaced.pairs().iter().find(|(_, source)| repository::host(source) == Some(pinned))?;
-        Some(format!("Pin: origin \"{}\"", repository::host(mirror)?))
-    };
-    pin().unwrap_or_else(|| line.to_owned())
-}
-
-/// apt's configuration for one stage.
-fn configuration(
-    host: &HostApt,
-    root: &Path,
-    index: usize,
-    native: &str,
-    architectures: &[String],
-) -> String {
-    let root = root.display();
-    let mut text = format!(
-        r#"// Nothing of the host's configuration, and no command from anywhere.
-Dir::Etc::main "/dev/null";
-Dir::Etc::parts "/dev/null";
-Dir::Etc::sourcelist "/dev/null";
-Dir::Etc::sourceparts "{root}/sources-{index}";
-Dir::Etc::preferences "{root}/etc/preferences";
-Dir::Etc::preferencesparts "{root}/preferences-{index}";
-Dir::Etc::trusted "{root}/etc/trusted.gpg";
-Dir::Etc::trustedparts "{root}/etc/trusted.gpg.d";
-Dir::Etc::netrc "{root}/etc/auth.conf";
-Dir::Etc::netrcparts "{root}/etc/auth.conf.d";
-Dir::State "{root}";
-Dir::State::status "{root}/status";
-Dir::State::lists "{root}/lists";
-Dir::Cache "{root}/cache";
-Dir::Cache::archives "{root}/archives";
-Dir::Log "{root}/log";
-Dir::Bin::methods "{root}/methods";
-APT::Architecture "{native}";
-APT::Sandbox::User "";
-APT::Install-Recommends "false";
-APT::Install-Suggests "false";
-APT::NeverAutoRemove {{ "^firmware-linux.*"; "^linux-firmware$"; "^linux-image-[a-z0-9]*$"; "^linux-image-[a-z0-9]*-[a-z0-9]*$"; }};
-APT::Get::Assume-Yes "true";
-APT::Get::Allow-Downgrades "true";
-APT::Get::Always-Include-Phased-Updates "true";
-APT::Get::Show-User-Simulation-Note "false";
-APT::Update::Error-Mode "any";
-Acquire::AllowInsecureRepositories "false";
-Acquire::AllowWeakRepositories "false";
-Acquire::AllowDowngradeToInsecureRepositories "false";
-Acquire::ForceHash "SHA256";
-Acquire::Languages "none";
-Acquire::PDiffs "false";
-Acquire::Retries "2";
-"#
-    );
-    // Writing to a string cannot fail.
-    for architecture in architectures {
-        let _ = writeln!(text, "APT::Architectures:: \"{architecture}\";");
-    }
-    for line in &host.network {
-        let _ = writeln!(text, "{line}");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pins_by_host_follow_the_mirror() {
-        let mut replaced = Replaced::default();
-        replaced.remember("http://m.example:8080/a", "https://deb.example/debian");
-        for (line, expected) in [
-            ("Pin: origin \"deb.example\"", "Pin: origin \"m.example\""),
-            ("pin:origin deb.example", "Pin: origin \"m.example\""),
-            ("Pin: origin \"other.example\"", "Pin: origin \"other.example\""),
-            ("Pin: origin \"\"", "Pin: origin \"\""),
-            ("Pin: release o=deb.example", "Pin: release o=deb.example"),
-            ("Package: *", "Package: *"),
-        ] {
-            assert_eq!(repinned(line, &replaced), expected);
-        }
     }
 }

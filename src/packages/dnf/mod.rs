@@ -16,6 +16,7 @@ mod guest;
 mod host;
 mod install;
 mod ledger;
+mod mirrored;
 mod package_file;
 mod repositories;
 pub(super) mod repository;

@@ -7,15 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::configuration::{Section, is_remote, text};
 use super::error::DnfError;
+use super::mirrored::from_mirrors;
 use super::root::{Root, bytes_of, directory_of, text_of};
 use super::{StageRequest, repository};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
+use crate::distro::Arch;
 use crate::event::Events;
 use crate::fetch::{self, Fetcher, Url};
-use crate::mirror::{Mirrors, Replaced};
+use crate::mirror::Replaced;
+use crate::netrc::{Credentials, Netrc};
 use crate::packages::EntitledRepository;
+use crate::packages::probe::Place;
 use crate::recipe::RepositoryStep;
 use crate::trust::RepositoryKey;
 
@@ -42,6 +46,8 @@ pub(crate) struct Repository {
     pub(crate) keys: Vec<(String, Vec<u8>)>,
     /// Places that mirrors stand for.
     pub(crate) replaced: Replaced,
+    /// A recipe adds it.
+    added: bool,
 }
 
 /// What each stage can use, the base's repositories included.
@@ -103,6 +109,30 @@ impl Repositories {
     /// The repositories of a stage.
     pub(crate) fn of(&self, stage: usize) -> &[Repository] {
         self.stages.get(stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where the repositories of a stage are, as far as they say it themselves.
+    pub(crate) fn places(&self, stage: usize, arch: Arch) -> Vec<Place> {
+        let place = |known: &Repository| {
+            let url = known.section.options.get("baseurl")?.split([' ', '\n', ',', '\t']).next()?;
+            let url = url.replace("$basearch", arch.name()).replace("$releasever", &self.releasever);
+            let repository = known.added.then(|| known.section.name.clone());
+            Some(Place { repository, url: known.replaced.original(&url), suite: None })
+        };
+        self.of(stage).iter().filter_map(place).collect()
+    }
+
+    /// Who asks the repositories of a stage, by their names. A list of mirrors leads to servers that nobody has named.
+    pub(crate) fn logins(&self, stage: usize, netrc: &Netrc) -> serde_json::Value {
+        let login = |known: &Repository| {
+            let urls = known.section.options.get("baseurl")?;
+            let urls = urls.split([' ', '\n', ',', '\t']).filter(|url| !url.is_empty());
+            let mut found = urls.map(|url| netrc.find(url)).collect::<Option<Vec<_>>>()?;
+            let Credentials { login, password } = found.pop()?;
+            let same = found.iter().all(|other| other.login == login && other.password == password);
+            same.then(|| (known.section.name.clone(), serde_json::json!([login, password])))
+        };
+        self.of(stage).iter().filter_map(login).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// Identifies the metadata of a stage's repositories.
@@ -256,7 +286,8 @@ impl Repository {
         let key = RepositoryKey::of(step)?;
         let name = format!("the key of repository `{}`", step.name);
         let file = repository::path("/etc/yum.repos.d", step);
-        Self::new(root, repository::section(step), file, vec![(name, key.armoured.into_bytes())], control)
+        let keys = vec![(name, key.armoured.into_bytes())];
+        Ok(Self { added: true, ..Self::new(root, repository::section(step), file, keys, control)? })
     }
 
     /// One that a subscription opens.
@@ -316,42 +347,8 @@ impl Repository {
             let told = format!("repository `{}`: `{}`", section.name, fetch::redact_text(place));
             control.events.output("mirror", told);
         }
-        Ok(Self { section, file, keys, replaced })
+        Ok(Self { section, file, keys, replaced, added: false })
     }
-}
-
-/// Who asks, as a repository is told.
-const SECRETS: [&str; 5] = ["username", "password", "sslcacert", "sslclientcert", "sslclientkey"];
-
-/// Lets a repository be fetched from mirrors. A list of mirrors is replaced by what stands for it as a whole.
-fn from_mirrors(section: &mut Section, mirrors: &Mirrors) -> Replaced {
-    let mut replaced = Replaced::default();
-    let urls = |section: &Section, key: &str| -> Vec<String> {
-        let value = section.options.get(key).map(String::as_str).unwrap_or_default();
-        value.split([' ', '\n', ',', '\t']).filter(|url| !url.is_empty()).map(str::to_owned).collect()
-    };
-    let before = section.options.clone();
-    for key in ["baseurl", "metalink", "mirrorlist"] {
-        let listed = urls(section, key);
-        let exact = listed.iter().find_map(|url| mirrors.of_exactly(url)).filter(|_| key != "baseurl");
-        if let Some(place) = exact {
-            for key in ["baseurl", "metalink", "mirrorlist"] {
-                section.set(key, &[]);
-            }
-            section.set("baseurl", std::slice::from_ref(&place));
-            replaced.remember(&place, &place);
-            break;
-        }
-        let fetched: Vec<String> = listed.iter().map(|url| replaced.fetch(mirrors, url)).collect();
-        if fetched != listed {
-            section.set(key, &fetched);
-        }
-    }
-    // What is meant for one server is not told to another.
-    if section.options != before {
-        section.options.retain(|key, _| !SECRETS.contains(&key.as_str()));
-    }
-    replaced
 }
 
 /// The path in the image that a setting names.

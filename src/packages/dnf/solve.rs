@@ -173,6 +173,7 @@ impl<'a> Solver<'a> {
         request["install"] = names.into();
         request["weak"] = weak.into();
         request["cached"] = true.into();
+        request["logins"] = self.repositories.logins(index, &self.control.netrc);
         request["offline"] = self.offline.into();
         request["packages"] = archive::packages(&self.cache).display().to_string().into();
         let answer: Installed =
@@ -341,7 +342,12 @@ impl<'a> Solver<'a> {
             fs::create_dir_all(&shared).map_err(DnfError::io("create", &shared))?;
             let mut request = self.root.request("metadata", &format!("stage-{stage}"), &shared);
             request["cached"] = false.into();
-            self.dnf.ask::<Loaded>(DOING, &request)?.map_err(|refused| refusal(DOING, refused))?;
+            request["logins"] = self.repositories.logins(stage, &self.control.netrc);
+            let answer = self.dnf.ask::<Loaded>(DOING, &request)?;
+            answer.map_err(|refused| {
+                refusal(DOING, refused)
+                    .of_sources(&self.repositories.places(stage, self.root.arch()), self.control)
+            })?;
             fs::write(&complete, "").map_err(DnfError::io("write", &complete))?;
         }
         archive::link_all(&shared, &self.root.path().join("cache"))

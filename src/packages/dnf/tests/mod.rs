@@ -5,6 +5,7 @@ mod entitled;
 mod fixture;
 mod guest;
 mod image;
+mod mirrors;
 mod plan;
 
 use fs_err as fs;
