@@ -1,5 +1,6 @@
 //! pip on this host: finding it, running it for the guest's Python, and understanding what it says.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use crate::cancel::Cancel;
 use crate::control::Control;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
-use crate::fetch::redact_text;
+use crate::fetch::{Url, redact_text};
 use crate::host::process;
 use crate::host::process::ProcessError;
 
@@ -194,8 +195,10 @@ const INDEX: &str = "https://index.example/simple";
 
 /// Whether a server is on this host, as pip sees it.
 fn is_loopback(url: &str) -> bool {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    ["localhost", "127.", "[::1]"].iter().any(|host| authority.starts_with(host))
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let number = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || number.is_ok_and(|number| number.is_loopback())
 }
 
 /// How a run of pip ended, if not well.
@@ -305,7 +308,9 @@ impl<'a> Pip<'a> {
         let log = tempfile::NamedTempFile::new()
             .map_err(|e| Failed::Error(AgentError::io("create", &std::env::temp_dir())(e)))?;
         command.env("PIP_LOG", log.path());
-        if let Some(index) = self.index(control).map_err(Failed::Error)? {
+        if mode == "pip"
+            && let Some(index) = self.index(control).map_err(Failed::Error)?
+        {
             command.env("PIP_INDEX_URL", index);
         }
         let sink = Arc::clone(&talk);

@@ -2,7 +2,7 @@
 
 use crate::mirror::Mirrors;
 use crate::packages;
-use crate::recipe::{Plan, ScriptStep, StageName, Step};
+use crate::recipe::{Plan, ScriptStep, Step};
 
 /// Puts them into a plan: into the repositories that it adds, and at its end into the sources that the base has.
 pub(crate) fn name_mirrors(plan: &mut Plan, mirrors: &Mirrors) {
@@ -12,8 +12,7 @@ pub(crate) fn name_mirrors(plan: &mut Plan, mirrors: &Mirrors) {
         }
     }
     let script = packages::rename_sources(plan.os.family, &mirrors.all_in_image());
-    let last = plan.stages.iter_mut().find(|stage| stage.name == StageName::Site);
-    if let (Some(script), Some(last)) = (script, last) {
+    if let (Some(script), Some(last)) = (script, plan.stages.last_mut()) {
         let purpose = script.purpose.to_owned();
         last.steps.push(Step::Script(ScriptStep { purpose, text: script.text, network: false }));
     }
