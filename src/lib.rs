@@ -30,7 +30,7 @@
 //! | [`disk`] | the image as bytes: qcow2, partitions, volumes, the tree of its file systems, export |
 //! | [`filesystem`] | file systems as numbered inodes: ext2/3/4, XFS, Btrfs, FAT |
 //! | [`block`] | a disk as bytes at places, and what can be wrong with an image |
-//! | [`digest`], [`distro`], [`size`], [`control`], [`event`], [`cancel`], `clock`, `rename`, `shell`, `sparse`, `toml_text`, `valid`, `version`, [`error`], [`shown`] | words everyone uses |
+//! | [`digest`], [`distro`], [`size`], [`control`], [`event`], [`cancel`], `clock`, [`mirror`], [`netrc`], `rename`, `shell`, `sparse`, `toml_text`, `valid`, `version`, [`error`], [`shown`] | words everyone uses |
 //!
 //! The library is tib's own; its interface may change with any release.
 
@@ -61,6 +61,8 @@ pub mod host;
 pub mod image;
 pub mod inspect;
 pub mod look;
+pub mod mirror;
+pub mod netrc;
 pub mod os;
 pub mod oslo;
 pub mod packages;

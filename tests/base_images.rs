@@ -288,6 +288,16 @@ fn without_tls_nobody_is_believed_who_does_not_sign() {
         "{outcome:?}"
     );
     assert_eq!(machine.bases().len(), 0);
+    // Nor is a mirror without TLS, whatever the maker's own server has.
+    let own = Server::https(site.handler());
+    let mirrored = Machine::new(&toy(&own, "none", &[]), Some(own.authority()));
+    let pair = format!("[[mirror]]\nurl = '{}'\nmirror = '{}'\n", own.url(""), server.url(""));
+    fs::write(mirrored.path("config.toml"), pair).unwrap();
+    let config = mirrored.path("config.toml");
+    let refused = mirrored.tib(&["base", "fetch", "toy", "--config", config.to_str().unwrap()]);
+    let expected = format!("`{}` is neither signed nor fetched over HTTPS", server.url("/toy/SUMS"));
+    assert!(refused.code == Some(5) && refused.stderr.contains(&expected), "{refused:?}");
+    assert_eq!(mirrored.tib(&["base", "fetch", "toy"]).code, Some(0));
 
     // Only whoever insists gets it, and it is recorded.
     let forced = machine.json(&["base", "fetch", "--json", "--insecure-skip-verify", "toy"]);

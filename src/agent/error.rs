@@ -22,6 +22,14 @@ pub enum AgentError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The mirror of the index could be anybody.
+    #[error(
+        "the mirror `{mirror}` of Python's package index is not asked: it has no TLS, and nothing signs packages"
+    )]
+    PlainIndex {
+        /// Its URL.
+        mirror: String,
+    },
     /// No pip on this host.
     #[error("no python3 on this host has pip 22 or newer{}", tried_text(tried))]
     NoPip {
@@ -252,6 +260,7 @@ impl Diagnose for AgentError {
     fn exit(&self) -> Exit {
         match self {
             Self::Source { .. }
+            | Self::PlainIndex { .. }
             | Self::NoSuchVersion { .. }
             | Self::NoReference { .. }
             | Self::NoRepository { .. }
@@ -286,6 +295,7 @@ impl Diagnose for AgentError {
                 "use `pypi`, `pypi:VERSION`, `git:BRANCH`, `git:URL@REF`, or `path:` with a source tree, a .whl or a .tar.gz"
                     .to_owned()
             }
+            Self::PlainIndex { .. } => "give its https URL in the file of settings; http is for mirrors on this host".to_owned(),
             Self::NoPip { .. } => "install pip for python3 (`apt install python3-pip`, `dnf install python3-pip`)".to_owned(),
             Self::NoSuchVersion { available, .. } => match available.last() {
                 Some(newest) => format!("choose one of those; the newest is {newest}"),

@@ -238,20 +238,25 @@ fn update(
             path
         }
     };
-    control.events.note(format!("fetching {url}"));
+    let mirror = control.mirrors.fetched(url);
+    let from = mirror.as_deref().unwrap_or(url);
+    match &mirror {
+        Some(mirror) => control.events.note(format!("fetching {url} from its mirror {mirror}")),
+        None => control.events.note(format!("fetching {url}")),
+    }
     let run = |arguments: &[&str]| {
-        retried(url, patience, control, || {
-            let mut command = git(protocols(url));
+        retried(from, patience, control, || {
+            let mut command = git(protocols(from));
             command.arg("--git-dir").arg(&repository).args(arguments);
             process::run(&mut command, control)
         })
     };
     let head = match source.reference {
         Some(_) => known.and_then(|meta| meta.head),
-        None => head_of(&run(&["ls-remote", "--symref", "--", url, "HEAD"])?),
+        None => head_of(&run(&["ls-remote", "--symref", "--", from, "HEAD"])?),
     };
     let mut fetch =
-        vec!["fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head", "--", url];
+        vec!["fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head", "--", from];
     fetch.extend(EVERYTHING);
     run(&fetch)?;
     // What is neither a branch nor a tag is asked for by itself; that it is not there is told with what is.
@@ -261,8 +266,16 @@ fn update(
         let into =
             if is_hash(reference) { format!("refs/commits/{reference}") } else { reference.to_owned() };
         let refspec = format!("+{reference}:{into}");
-        match run(&["fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--", url, &refspec])
-        {
+        match run(&[
+            "fetch",
+            "--quiet",
+            "--force",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--",
+            from,
+            &refspec,
+        ]) {
             Ok(_) | Err(AgentError::Git { .. }) => {}
             Err(error) => return Err(error),
         }

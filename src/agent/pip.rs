@@ -1,5 +1,6 @@
 //! pip on this host: finding it, running it for the guest's Python, and understanding what it says.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use crate::cancel::Cancel;
 use crate::control::Control;
 use crate::distro::Arch;
 use crate::event::{Event, EventSink, Events};
+use crate::fetch::{Url, redact_text};
 use crate::host::process;
 use crate::host::process::ProcessError;
 
@@ -188,6 +190,21 @@ impl Complaint {
     }
 }
 
+/// What pip's help says of the index that it asks by itself.
+fn index_of_help(help: &str) -> Option<&str> {
+    let mut words = help.split_whitespace().skip_while(|word| *word != "--index-url");
+    words.find(|word| *word == "(default")?;
+    words.next().map(|url| url.trim_end_matches(['.', ')']))
+}
+
+/// Whether a server is on this host, as pip sees it.
+fn is_loopback(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let number = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || number.is_ok_and(|number| number.is_loopback())
+}
+
 /// How a run of pip ended, if not well.
 pub(crate) enum Failed {
     /// pip said no.
@@ -264,6 +281,34 @@ impl<'a> Pip<'a> {
         self.run("check", &[bundle.display().to_string()], control)
     }
 
+    /// The index that pip asks, by its environment, its configuration, or itself.
+    fn own_index(&self, control: &Control) -> Result<Option<String>, AgentError> {
+        if let Some(url) = self.env.get("PIP_INDEX_URL").filter(|url| !url.is_empty()) {
+            return Ok(Some(url));
+        }
+        let mut command = self.env.command(&self.python);
+        command.current_dir("/").args(["-m", "pip", "download", "--help"]);
+        // In one line each, or long URLs are broken.
+        command.env("LC_ALL", "C.UTF-8").env("COLUMNS", "4000");
+        let help = process::run(&mut command, &Control::new(Events::none(), control.cancel.clone()))?;
+        Ok(index_of_help(&String::from_utf8_lossy(&help)).map(str::to_owned))
+    }
+
+    /// The mirror of the index, if there is one.
+    fn index(&self, control: &Control) -> Result<Option<String>, AgentError> {
+        if control.mirrors.is_empty() {
+            return Ok(None);
+        }
+        let Some(url) = self.own_index(control)? else { return Ok(None) };
+        let Some(mirror) = control.mirrors.fetched(&url) else { return Ok(None) };
+        // Nothing signs what an index has, and pip leaves out what it cannot believe, without saying so.
+        if !mirror.starts_with("https://") && !is_loopback(&mirror) {
+            return Err(AgentError::PlainIndex { mirror });
+        }
+        control.events.output("mirror", format!("pip: `{mirror}` in place of `{}`", redact_text(&url)));
+        Ok(Some(mirror))
+    }
+
     fn run(&self, mode: &str, arguments: &[String], control: &Control) -> Result<Vec<u8>, Failed> {
         let talk = Arc::new(Talk { lines: Mutex::default(), events: control.events.clone() });
         let mut command = self.env.command(Path::new("sh"));
@@ -282,6 +327,11 @@ impl<'a> Pip<'a> {
         let log = tempfile::NamedTempFile::new()
             .map_err(|e| Failed::Error(AgentError::io("create", &std::env::temp_dir())(e)))?;
         command.env("PIP_LOG", log.path());
+        if mode == "pip"
+            && let Some(index) = self.index(control).map_err(Failed::Error)?
+        {
+            command.env("PIP_INDEX_URL", index);
+        }
         let sink = Arc::clone(&talk);
         match process::run(&mut command, &control.telling(Events::new(Forward(sink)))) {
             Ok(out) => Ok(out),
@@ -316,6 +366,20 @@ impl EventSink for Forward {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pip_says_which_index_it_asks() {
+        let long = format!("https://index.example/{}/simple", "a".repeat(200));
+        let own = |setting: Option<&str>| {
+            let mut pip = std::process::Command::new("python3");
+            pip.args(["-m", "pip", "download", "--help"]).env("COLUMNS", "4000").env_remove("PIP_INDEX_URL");
+            let help = pip.envs(setting.map(|url| ("PIP_INDEX_URL", url))).output().unwrap().stdout;
+            index_of_help(&String::from_utf8(help).unwrap()).unwrap().to_owned()
+        };
+        assert_eq!(own(Some(&long)), long);
+        assert!(own(None).starts_with("https://") && own(None).ends_with("/simple"), "{}", own(None));
+        assert_eq!(index_of_help("--index-url <url> without one"), None);
+    }
 
     #[test]
     fn platform_tags_follow_the_guests_glibc() {

@@ -10,7 +10,6 @@ use crate::container::FoundContainer;
 use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
-use crate::event::Events;
 use crate::image::Image;
 use crate::inspect::init;
 use crate::os;
@@ -172,7 +171,7 @@ fn packages(
     }
     let resolver = match packages::resolver(plan.os.family) {
         Ok(resolver) => resolver,
-        Err(reason) => return in_guest(plan, &wanted, &reason, offline, &control.events),
+        Err(reason) => return in_guest(plan, &wanted, &reason, offline, control),
     };
     let solution = base.read(|tree| {
         let request = ResolveRequest {
@@ -308,12 +307,12 @@ fn systemd_unit(plan: &Plan) -> Option<&str> {
 ///
 /// # Errors
 /// When they do, and the build is offline.
-pub(super) fn foresee_way(plan: &Plan, offline: bool, events: &Events) -> Result<()> {
+pub(super) fn foresee_way(plan: &Plan, offline: bool, control: &Control) -> Result<()> {
     let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
     if !wanted.iter().all(StageRequest::is_idle)
         && let Err(reason) = packages::resolver(plan.os.family)
     {
-        in_guest(plan, &wanted, &reason, offline, events)?;
+        in_guest(plan, &wanted, &reason, offline, control)?;
     }
     Ok(())
 }
@@ -324,7 +323,7 @@ fn in_guest(
     wanted: &[StageRequest<'_>],
     reason: &str,
     offline: bool,
-    events: &Events,
+    control: &Control,
 ) -> Result<Vec<StagePackages>> {
     let os = plan.os.label();
     // Removing and answering needs no network.
@@ -332,9 +331,12 @@ fn in_guest(
         if offline {
             return Err(BuildError::OfflinePackages { os }.into());
         }
-        events.note(format!(
+        control.events.note(format!(
             "packages of {os} are installed from inside the guest, over the network: {reason}"
         ));
+        // Before an appliance starts, and by name.
+        let repositories: Vec<_> = wanted.iter().flat_map(|stage| &stage.repositories).copied().collect();
+        packages::probe(plan.os.family, &repositories, control)?;
     }
     let day = day_number();
     let of = |stage: &StageRequest<'_>| match stage.is_idle() {

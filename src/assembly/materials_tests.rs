@@ -71,7 +71,7 @@ fn packages_that_only_the_guest_can_fetch_need_a_network() {
     let gathered = |text: &str, offline| {
         let plan = plan(text, "rocky-9");
         let wanted: Vec<StageRequest<'_>> = plan.stages.iter().map(StageRequest::of).collect();
-        in_guest(&plan, &wanted, "a reason", offline, &Events::none())
+        in_guest(&plan, &wanted, "a reason", offline, &Control::none())
     };
     let install = "[[packages]]\ninstall = ['hello']\n";
     let refused = gathered(install, true).unwrap_err();

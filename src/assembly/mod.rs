@@ -3,6 +3,7 @@
 mod artifacts;
 mod containers;
 mod error;
+mod in_image;
 mod inspect;
 mod jobs;
 mod keys;
@@ -186,7 +187,8 @@ pub fn plan(request: &BuildRequest, control: &Control) -> Result<Plan> {
     let mut plan = recipe.plan(&plan_request(request, &os, &containers))?;
     artifacts::find(&mut plan, request, &recipe, &cache, control)?;
     settle(&mut plan, request, &cache, control)?;
-    materials::foresee_way(&plan, request.offline, &control.events)?;
+    materials::foresee_way(&plan, request.offline, control)?;
+    in_image::name_mirrors(&mut plan, &control.mirrors);
     Ok(plan)
 }
 
@@ -234,6 +236,8 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
     let gathered = control.events.stage("resolve", "packages and agent, on the host", || {
         materials::gather(&plan, image, &cache, &entitled, request.offline, control)
     })?;
+    // Only now: what is resolved depends on what the sources are, and not on what the image calls them.
+    in_image::name_mirrors(&mut plan, &control.mirrors);
     let gathered = gathered.with(containers, &containers::access(request, &os, &cache), control)?;
     if !gathered.is_in_guest()
         && let Some(registration) = registration.take()

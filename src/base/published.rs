@@ -68,7 +68,9 @@ impl Question<'_> {
         let url = beside(directory, name);
         let listed = self.fetcher.small(std::slice::from_ref(&url), SMALL)?;
         let (text, trust) = match &self.image.signed {
-            None if url.scheme() != "https" => return Err(BaseError::Unprotected(redact(&url)).into()),
+            None if !self.is_protected(&url) => {
+                return Err(BaseError::Unprotected(listed.from.asked().to_owned()).into());
+            }
             None => (listed.bytes, Trust::Tls),
             Some(signed) => {
                 let keyring = self.keyring()?;
@@ -95,6 +97,12 @@ impl Question<'_> {
         };
         let checksum_file = Some(redact(&url));
         Ok(Published { checksum: Some(listed.checksum), size: listed.size, trust, checksum_file })
+    }
+
+    /// Whether nobody on the way can have changed what came from `url`.
+    fn is_protected(&self, url: &Url) -> bool {
+        let mirror = self.control.mirrors.fetched(url.as_str());
+        mirror.as_deref().unwrap_or(url.as_str()).starts_with("https://")
     }
 
     fn signed(&self, verified: Verified) -> Trust {

@@ -65,7 +65,7 @@ const DATABASES: &[Database] = &[
         units: &["valkey-server.service", "valkey.service"],
         version: "valkey-cli --no-auth-warning INFO server | sed -n 's/^valkey_version://p' | grep .",
         data: "valkey-cli CONFIG GET dir | sed -n 2p | grep .",
-        directory: "/var/lib/valkey",
+        directories: &["/var/lib/valkey"],
         port: 6379,
     },
 ];

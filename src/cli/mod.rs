@@ -6,6 +6,7 @@ mod boot;
 mod build;
 mod cache;
 mod cat;
+mod config;
 mod diff;
 mod doctor;
 mod extract;
@@ -140,8 +141,12 @@ pub fn main() -> ExitCode {
     if limits.is_ok() {
         signals::watch(&cancel);
     }
-    let context = Context { control: Control::new(printer.events(), cancel), settings, printer };
-    let exit = match limits.map_err(Into::into).and_then(|()| run(args.command, &context)) {
+    let mut context = Context { control: Control::new(printer.events(), cancel), settings, printer };
+    let exit = match limits
+        .map_err(Into::into)
+        .and_then(|()| configure(&mut context))
+        .and_then(|()| run(args.command, &context))
+    {
         Ok(exit) => exit,
         // Whatever failed after the user interrupted, failed because of it.
         Err(_) if context.control.cancel.is_raised() => {
@@ -155,6 +160,14 @@ pub fn main() -> ExitCode {
     };
     context.printer.finish();
     ExitCode::from(exit as u8)
+}
+
+/// Lets what the files of settings and credentials say hold.
+fn configure(context: &mut Context) -> Result<()> {
+    context.control.mirrors = config::mirrors(context.settings.config.as_deref())?;
+    context.control.netrc =
+        config::credentials(context.settings.repository_auth.as_deref(), &context.control)?;
+    Ok(())
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.

@@ -37,14 +37,28 @@ pub(super) struct Settings {
     /// Say how images are read.
     pub(super) explain: bool,
     pub(super) cache_dir: Option<PathBuf>,
+    /// The file of settings, if it is not where it is by itself.
+    pub(super) config: Option<PathBuf>,
+    /// The file of credentials.
+    pub(super) repository_auth: Option<PathBuf>,
     pub(super) recipe_dirs: Vec<PathBuf>,
     pub(super) catalogue_dirs: Vec<PathBuf>,
 }
 
 impl Settings {
     pub(super) fn new(args: &GlobalArgs) -> Self {
-        let GlobalArgs { verbose, quiet, progress, color, explain, cache_dir, recipe_dir, catalogue_dir } =
-            args;
+        let GlobalArgs {
+            verbose,
+            quiet,
+            progress,
+            color,
+            explain,
+            cache_dir,
+            config,
+            repository_auth,
+            recipe_dir,
+            catalogue_dir,
+        } = args;
         #[expect(clippy::disallowed_methods, reason = "nothing is printed")]
         let (out, terminal) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
         let progress = match progress {
@@ -72,6 +86,8 @@ impl Settings {
             verbose: *verbose,
             explain: *explain,
             cache_dir: cache_dir.clone(),
+            config: config.clone(),
+            repository_auth: repository_auth.clone(),
             recipe_dirs: recipe_dir.clone(),
             catalogue_dirs: catalogue_dir.clone(),
         }

@@ -69,7 +69,19 @@ impl<'a> Access<'a> {
     }
 
     fn registry(&self, image: &ImageReference, control: &Control) -> Result<Registry, ContainerError> {
-        Registry::new(image, self.options.clone(), logins::find(image, self.environment)?, control)
+        let found = |image: &ImageReference| {
+            Registry::new(image, self.options.clone(), logins::find(image, self.environment)?, control)
+        };
+        let Some(mirror) = control.mirrors.fetched(&format!("https://{}", image.full_name())) else {
+            return found(image);
+        };
+        let copy = image.at(&mirror).ok_or_else(|| ContainerError::Unsupported {
+            image: image.to_string(),
+            reason: format!("its mirror `{mirror}` names no repository of a registry"),
+        })?;
+        control.events.output("mirror", format!("container image {image}: `{copy}`"));
+        let registry = found(&copy)?;
+        Ok(if mirror.starts_with("http://") { registry.without_tls() } else { registry })
     }
 }
 

@@ -25,6 +25,8 @@ const TOKEN_LIMIT: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Registry {
     image: ImageReference,
+    /// Asked without TLS: on this host, or a mirror that a person has without it.
+    plain: bool,
     fetcher: Fetcher,
     known: Known,
     authorization: Option<Authorization>,
@@ -47,7 +49,13 @@ impl Registry {
         let fetcher = Fetcher::new(options, control);
         let fetcher =
             fetcher.map_err(|error| ContainerError::fetch(&image.registry, &image.to_string(), error))?;
-        Ok(Self { image: image.clone(), fetcher, known, authorization: None })
+        let plain = is_loopback(&image.registry);
+        Ok(Self { image: image.clone(), plain, fetcher, known, authorization: None })
+    }
+
+    /// The same without TLS, and without a login, which anybody could read on the way.
+    pub(crate) fn without_tls(self) -> Self {
+        Self { plain: true, known: if self.plain { self.known } else { Known::default() }, ..self }
     }
 
     /// A manifest, by digest or else by the image's own name. Its bytes have that digest.
@@ -110,7 +118,7 @@ impl Registry {
     fn url(&self, path: &str) -> Result<Url, ContainerError> {
         let registry = &self.image.registry;
         let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-        let scheme = if is_loopback(registry) { "http" } else { "https" };
+        let scheme = if self.plain { "http" } else { "https" };
         let text = match path {
             "" => format!("{scheme}://{host}/v2/"),
             path => format!("{scheme}://{host}/v2/{}/{path}", self.image.repository),

@@ -134,6 +134,7 @@ fn steps(masks: bool) -> Vec<Step> {
             priority: Some(700),
             module_hotfixes: false,
             modules: std::collections::BTreeMap::new(),
+            in_image: None,
         }),
         group("trove", Some(1000)),
         group("docker", None),

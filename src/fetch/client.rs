@@ -16,6 +16,7 @@ use super::redact::redact;
 use super::{Authorization, FetchError, Options, Problem, Retrieved};
 use crate::cancel::{Cancelled, OnRaise};
 use crate::control::Control;
+use crate::netrc::Credentials;
 
 /// How many redirects are followed.
 const MOST_REDIRECTS: usize = 10;
@@ -91,23 +92,44 @@ impl Client {
         if !is_http(url) {
             return Err(Problem::BadUrl);
         }
-        let mut chain = vec![url.clone()];
+        let mirror = self.mirror_of(url)?;
+        let mut chain = vec![mirror.clone().unwrap_or_else(|| url.clone())];
         loop {
             let current = chain[chain.len() - 1].clone();
-            // Whoever is redirected to was not meant to know who asks.
+            // Whoever is redirected to was not meant to know who asks, nor is a mirror.
             let known = current.origin() == url.origin();
             let response = self.send(method.clone(), current.clone(), ask, known).await?;
             let Some(next) = redirect(&response, &chain)? else {
                 let header = |name| text(response.headers(), &name);
                 let from = Retrieved {
                     url: redact(url),
-                    redirects: chain[1..].iter().map(redact).collect(),
+                    mirror: mirror.as_ref().map(redact),
+                    redirects: chain[1..].iter().filter(|_| mirror.is_none()).map(redact).collect(),
                     etag: header(ETAG),
                     last_modified: header(LAST_MODIFIED),
                 };
                 return Ok(Answer { response, from, url: current });
             };
-            chain.push(next);
+            chain.push(self.mirror_of(&next)?.unwrap_or(next));
+        }
+    }
+
+    /// What is asked in place of `url`, if the person has a mirror of it.
+    pub(crate) fn mirror_of(&self, url: &Url) -> Result<Option<Url>, Problem> {
+        let Some(mirror) = self.control.mirrors.fetched(url.as_str()) else { return Ok(None) };
+        mirror.parse().map(Some).map_err(|_| Problem::BadUrl)
+    }
+
+    /// The URL that is asked for `url`, without what may be secret.
+    pub(crate) fn server_of(&self, url: &Url) -> String {
+        self.mirror_of(url).ok().flatten().map_or_else(|| redact(url), |mirror| redact(&mirror))
+    }
+
+    /// The same, as messages say it.
+    pub(crate) fn asked(&self, url: &Url) -> String {
+        match self.mirror_of(url) {
+            Ok(Some(mirror)) => format!("{}` in place of `{}", redact(&mirror), redact(url)),
+            _ => redact(url),
         }
     }
 
@@ -117,12 +139,15 @@ impl Client {
     }
 
     async fn send(&self, method: Method, url: Url, ask: &Ask, known: bool) -> Result<Response, Problem> {
+        let credentials = self.control.netrc.find(url.as_str());
         let mut request = self.http()?.request(method, url);
         if let Some(accept) = &ask.accept {
             request = request.header(ACCEPT, accept);
         }
         if let Some(authorization) = ask.authorization.as_ref().filter(|_| known) {
             request = request.header(AUTHORIZATION, authorization.value());
+        } else if let Some(Credentials { login, password }) = credentials {
+            request = request.basic_auth(login, Some(password));
         }
         if let Some((start, end)) = ask.range {
             let last = end.map_or_else(String::new, |end| (end - 1).to_string());

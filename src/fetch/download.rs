@@ -55,7 +55,7 @@ fn verify(request: &Request<'_>, from: Option<&Retrieved>, digests: &Digests) ->
     match request.expected {
         Some(expected) if digests.served != *expected => Err(FetchError::WrongDigest {
             what: request.what.to_owned(),
-            url: from.map_or_else(String::new, |from| from.url.clone()),
+            url: from.map_or_else(String::new, |from| from.asked().to_owned()),
             expected: Box::new(*expected),
             found: Box::new(digests.served),
         }),

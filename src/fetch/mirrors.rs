@@ -41,6 +41,10 @@ pub(crate) async fn try_all<A: Attempt>(
     let mut tried = Vec::new();
     for (number, url) in urls.iter().enumerate() {
         let mut retries = Retries::new(&client.options);
+        let asked = client.asked(url);
+        if asked != redact(url) {
+            client.control.events.output("mirror", format!("{what}: `{asked}`"));
+        }
         let last = loop {
             retries.attempts += 1;
             let problem = match work.attempt(url).await {
@@ -55,17 +59,19 @@ pub(crate) async fn try_all<A: Attempt>(
             work.failed(&problem, wait.is_none())?;
             let Some(wait) = wait else { break problem };
             if wait >= SHORT {
-                let url = redact(url);
                 client
                     .control
                     .events
-                    .note(format!("{what}: `{url}`: {problem}; next attempt in {} s", wait.as_secs()));
+                    .note(format!("{what}: `{asked}`: {problem}; next attempt in {} s", wait.as_secs()));
             }
             tokio::time::sleep(wait).await;
         };
-        let failed = Tried { url: redact(url), attempts: retries.attempts, problem: last };
+        let failed = Tried { url: asked, attempts: retries.attempts, problem: last };
         if let Some(next) = urls.get(number + 1) {
-            client.control.events.warning(format!("{what}: {failed}; going on with `{}`", redact(next)));
+            client
+                .control
+                .events
+                .warning(format!("{what}: {failed}; going on with `{}`", client.asked(next)));
         }
         tried.push(failed);
     }

@@ -169,8 +169,11 @@ pub struct Head {
 /// Where something was got from. URLs are without user names, passwords and queries, which may hold secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retrieved {
-    /// The URL that was asked.
+    /// Where it is from. A mirror may have delivered it.
     pub url: String,
+    /// What was asked in place of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// The URLs it was redirected to, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redirects: Vec<String>,
@@ -182,7 +185,14 @@ pub struct Retrieved {
     pub last_modified: Option<String>,
 }
 
-/// Fetches files. One is enough for a process; several threads may use it at the same time.
+impl Retrieved {
+    /// The URL that was asked.
+    pub(crate) fn asked(&self) -> &str {
+        self.mirror.as_deref().unwrap_or(&self.url)
+    }
+}
+
+/// Fetches files, from mirrors where the person has some. One is enough for a process; several threads may use it at the same time.
 #[derive(Debug)]
 pub struct Fetcher {
     client: Client,
@@ -211,6 +221,11 @@ impl Fetcher {
     /// [`FetchError::Failed`] or [`FetchError::Cancelled`].
     pub fn head(&self, url: &Url) -> Result<Head, FetchError> {
         self.client.run(small::head(&self.client, url))
+    }
+
+    /// The URL that is asked for `url`: its mirror's, if it has one. Without what may be secret.
+    pub fn asked(&self, url: &Url) -> String {
+        self.client.server_of(url)
     }
 
     /// Calls a service. Every status that is not about the moment is an answer; redirects are not followed. What cannot be said

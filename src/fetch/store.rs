@@ -107,14 +107,14 @@ impl<'a> Store<'a> {
     /// Whether it makes sense to ask `url`, as it is shown, for the rest. Without a digest to compare with in the end,
     /// only a strong `ETag` vouches for the parts belonging together.
     pub(crate) fn may_resume(&self, url: &str) -> bool {
-        let same = self.from.as_ref().filter(|from| from.url == url);
+        let same = self.from.as_ref().filter(|from| from.asked() == url);
         self.request.expected.is_some() || same.is_some_and(|from| strong_etag(from).is_some())
     }
 
     /// What to send as `If-Range` when asking `url` for the rest. Where redirects may lead to another mirror with
     /// other tags, the answer is looked at instead.
     pub(crate) fn validator(&self, url: &str) -> Option<&str> {
-        let from = self.from.as_ref().filter(|from| from.url == url)?;
+        let from = self.from.as_ref().filter(|from| from.asked() == url)?;
         if !from.redirects.is_empty() && self.request.expected.is_some() {
             return None;
         }
@@ -235,7 +235,7 @@ fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
 
 /// The URL that really answered.
 fn origin(from: &Retrieved) -> &str {
-    from.redirects.last().unwrap_or(&from.url)
+    from.redirects.last().map_or(from.asked(), String::as_str)
 }
 
 /// A tag that stands for the exact bytes; weak ones stand for what they mean.

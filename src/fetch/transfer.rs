@@ -13,7 +13,6 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::client::{Answer, Ask, Client, status_problem, text};
 use super::error::Stop;
 use super::mirrors::{Attempt, try_all};
-use super::redact::redact;
 use super::spans::{ContentRange, Spans};
 use super::store::Store;
 use super::{Authorization, FetchError, Problem, Request};
@@ -106,7 +105,7 @@ impl Transfer<'_> {
     /// What to ask `url` for.
     fn ask(&self, url: &Url) -> Result<Ask, FetchError> {
         let mut store = self.store.borrow_mut();
-        let url = redact(url);
+        let url = self.client.server_of(url);
         if !self.ranges {
             store.start_over("the server does not send the rest alone")?;
         } else if !store.may_resume(&url) {
@@ -209,7 +208,7 @@ impl Transfer<'_> {
 
     /// Asks for a part in the middle of a file that has been looked at.
     async fn open_part(&self, url: &Url, wanted: &Range<u64>) -> Result<Response, Stop> {
-        let if_range = self.store.borrow().validator(&redact(url)).map(str::to_owned);
+        let if_range = self.store.borrow().validator(&self.client.server_of(url)).map(str::to_owned);
         let range = Some((wanted.start, Some(wanted.end)));
         let ask = Ask { range, if_range, authorization: self.authorization.clone(), accept: None };
         let Answer { response, from, .. } = self.client.open(Method::GET, url, &ask).await?;

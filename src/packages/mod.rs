@@ -8,6 +8,8 @@ mod apt;
 mod dnf;
 mod entitled;
 mod fault;
+mod mirrored;
+mod probe;
 mod request;
 mod set;
 #[cfg(test)]
@@ -20,10 +22,12 @@ use crate::cache::Cache;
 use crate::control::Control;
 use crate::distro::Family;
 use crate::error::Result;
+use crate::mirror::Mirrors;
 use crate::recipe::{PackagesStep, RepositoryStep};
 use crate::trust::RepositoryKey;
 
 pub use entitled::{EntitledRepository, TlsClient, repository_file};
+pub use mirrored::rename_sources;
 pub use request::{Needed, ResolveRequest, StageRequest};
 pub use set::{DpkgAction, PackageSet, Resolved, RpmTransaction, StagePackages, Transaction};
 
@@ -67,6 +71,26 @@ pub fn published_key(
     control: &Control,
 ) -> Result<String> {
     Ok(dnf::published_key(repository, url, cache, offline, control)?)
+}
+
+/// Asks whether the repositories that a recipe adds are there: for guests that fetch packages by themselves, too late to be told.
+///
+/// # Errors
+/// Which one is not, or not for us.
+pub fn probe(family: Family, repositories: &[&RepositoryStep], control: &Control) -> Result<()> {
+    let place = |step: &&RepositoryStep| probe::Place {
+        repository: Some(step.name.clone()),
+        // The guest asks what the image names.
+        url: control.mirrors.in_image(&step.url).unwrap_or_else(|| step.url.clone()),
+        suite: (family == Family::Debian).then(|| step.suite.clone().unwrap_or_else(|| "./".to_owned())),
+    };
+    let places: Vec<_> = repositories.iter().map(place).collect();
+    // The guest knows no mirror.
+    let direct = control.clone().with_mirrors(Mirrors::default());
+    match probe::find_wrong(&places, &direct) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 /// The package manager of a family of guests.

@@ -84,6 +84,7 @@ fn repositories(plan: &mut Lowering<'_>) -> Result<(), RecipeError> {
             priority: item.priority,
             module_hotfixes: item.module_hotfixes,
             modules,
+            in_image: None,
         };
         plan.put(&at, format!("repository {name}"), Step::Repository(step))?;
     }

@@ -31,6 +31,13 @@ impl ImageReference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// The same image in another place: `http://HOST:PORT/REPOSITORY`. `None` if that is none.
+    pub fn at(&self, place: &str) -> Option<Self> {
+        let (registry, repository) = place.split_once("://")?.1.split_once('/')?;
+        let at = format!("{registry}/{repository}:latest").parse::<Self>().ok()?;
+        Some(Self { tag: self.tag.clone(), digest: self.digest, ..at })
+    }
+
     /// The name as docker shows it: what it adds to short names is left out again.
     pub fn familiar(&self) -> String {
         let name = match self.registry.as_str() {
@@ -132,6 +139,16 @@ fn is_component(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_image_in_another_place() {
+        let image: ImageReference = "mariadb:11.4".parse().unwrap();
+        let copy = image.at("http://m.example:5000/hub/library/mariadb").unwrap();
+        assert_eq!(copy.to_string(), "m.example:5000/hub/library/mariadb:11.4");
+        for bad in ["http://m.example", "http://m.example/", "http://m.example/UPPER"] {
+            assert_eq!(image.at(bad), None, "{bad}");
+        }
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -103,6 +103,16 @@ pub struct RepositoryStep {
     /// dnf: the stream of a module that is enabled from then on; `None`: the module is disabled.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<String, Option<String>>,
+    /// The URL that the image names in place of `url`: that of a mirror.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_image: Option<String>,
+}
+
+impl RepositoryStep {
+    /// The URL that the image names.
+    pub fn place_in_image(&self) -> &str {
+        self.in_image.as_deref().unwrap_or(&self.url)
+    }
 }
 
 fn is_false(value: &bool) -> bool {
@@ -353,7 +363,9 @@ impl Step {
                     Some(stream) => format!("; enable module {name}:{stream}"),
                     None => format!("; disable module {name}"),
                 });
-                format!("add repository {} ({}){}", r.name, r.url, modules.collect::<String>())
+                let mirror =
+                    r.in_image.as_ref().map(|url| format!(", in the image {url}")).unwrap_or_default();
+                format!("add repository {} ({}{mirror}){}", r.name, r.url, modules.collect::<String>())
             }
             Self::Packages(p) => {
                 let mut parts = Vec::new();

@@ -138,6 +138,7 @@ mod tests {
             priority: None,
             module_hotfixes: false,
             modules: std::collections::BTreeMap::new(),
+            in_image: None,
         })
     }
 

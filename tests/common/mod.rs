@@ -139,8 +139,27 @@ pub const BASE: &str = "bootstrap:debian-12";
 pub fn built_image(recipe: &str) -> PathBuf {
     built_once(recipe, |image| {
         let common = ["build", recipe, "--base", BASE, "-o", image.to_str().unwrap(), "--force"];
-        run_tib(common.iter().chain(asked(recipe))).expect(0);
+        let mut tib = tib();
+        tib.args(common.iter().chain(asked(recipe)));
+        if let Some(config) = debian_by_host() {
+            tib.env("TIB_CONFIG", config);
+        }
+        outcome(&mut tib).expect(0);
     })
+}
+
+/// Settings with which the archive that recipes name is asked where this host asks it; `None` if the host does not.
+fn debian_by_host() -> Option<PathBuf> {
+    let mut apt = Command::new("apt-get");
+    apt.args(["indextargets", "--format", "$(RELEASE) $(SITE)", "Created-By: Packages"]);
+    let targets = outcome(&mut apt).stdout;
+    let mirror = targets.lines().find_map(|line| line.strip_prefix("bookworm "))?;
+    let config = cache().join("debian-by-host.toml");
+    let text = format!("[[mirror]]\nurl = 'http://ftp.debian.org/debian'\nmirror = '{mirror}'\n");
+    let new = cache().join(format!("debian-by-host.{}", std::process::id()));
+    fs::write(&new, text).unwrap();
+    fs::rename(&new, &config).unwrap();
+    Some(config)
 }
 
 /// An image that `build` makes, once per run. Not to be changed.

@@ -79,6 +79,54 @@ impl Desk {
     }
 }
 
+/// The repository and the index are named as what they are; only the bytes come from elsewhere.
+#[test]
+fn repository_and_index_may_have_mirrors() {
+    let desk = Desk::new();
+    let repository = Repository::new(&desk.path().join("srv"), "trove");
+    let commit = repository.commit_agent(&trove("25.0.0"));
+    desk.index.add(&Maker::new("setuptools", "80.0"));
+    let server = serve(&desk.path().join("srv"), |_| None);
+    let index = desk.env.get("PIP_INDEX_URL").unwrap();
+    let index = index.strip_suffix("/simple").unwrap();
+    let mirrors = |index: &str| {
+        let text = format!(
+            "[[mirror]]\nurl = 'https://git.invalid'\nmirror = '{}'\n[[mirror]]\nurl = 'https://pypi.invalid/'\nmirror = '{index}'\n",
+            server.url("")
+        );
+        Control::none().with_mirrors(crate::mirror::Mirrors::parse("c", &text).unwrap())
+    };
+    let mut env = desk.env.clone();
+    env.0.retain(|(name, _)| name != "PIP_INDEX_URL");
+    env.0.push(("PIP_INDEX_URL".to_owned(), Some("https://pypi.invalid/simple".to_owned())));
+
+    let mut from_git = step("git:https://git.invalid/trove@master");
+    let with = Settling { cache: &desk.cache, offline: false, target: None };
+    settle_with(&mut from_git, &with, IMPATIENT, &mirrors(index)).unwrap();
+    assert_eq!(from_git.commit.as_ref(), Some(&commit));
+    assert_eq!(from_git.source.to_string(), "git:https://git.invalid/trove@master");
+    let offline = Settling { offline: true, ..with };
+    settle_with(&mut from_git, &offline, IMPATIENT, &Control::none()).unwrap();
+
+    desk.index.add(&trove("24.0.0"));
+    let step = step("pypi:24.0.0");
+    let request = AgentRequest {
+        step: &step,
+        python_minor: 11,
+        arch: Arch::X86_64,
+        glibc: Some((2, 36)),
+        cache: &desk.cache,
+        offline: false,
+    };
+    let bundle = resolve_in(&request, &env, &mirrors(index)).unwrap();
+    assert_eq!(bundle.agent.version, "24.0.0");
+    let again = AgentStep { extra: vec!["six".to_owned()], ..step.clone() };
+    let request = AgentRequest { step: &again, ..request };
+    let error = resolve_in(&request, &env, &mirrors("http://mirror.invalid")).unwrap_err();
+    assert!(matches!(error, AgentError::PlainIndex { .. }), "{error}");
+    assert_eq!(error.exit(), Exit::Usage);
+}
+
 #[test]
 fn branches_tags_commits_and_a_branch_that_moves() {
     let desk = Desk::new();

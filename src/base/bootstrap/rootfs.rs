@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::disk::{self, BootFiles, Identity};
-use super::{BaseError, System};
+use super::{BaseError, System, sources};
 use crate::cache::CacheError;
 use crate::control::Control;
 use crate::distro::Arch;
@@ -94,7 +94,8 @@ impl Tree<'_> {
         let parent = self.path.parent().unwrap_or(Path::new("/"));
         let customize = write(&parent.join("customize.sh"), CUSTOMIZE)?;
         if !self.sources.is_empty() {
-            command.arg(write(&parent.join("debian.sources"), self.sources)?);
+            let fetched = sources::from_mirrors(self.sources, &control.mirrors);
+            command.arg(write(&parent.join("debian.sources"), &fetched)?);
         }
         command
             .env("TMPDIR", parent)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::System;
 use crate::event::Events;
+use crate::mirror::Mirrors;
 
 /// The archive's keys, on a Debian host and in the guest.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -17,6 +18,15 @@ struct Entry {
     uri: String,
     suite: String,
     components: Vec<String>,
+}
+
+/// Sources as they are fetched: what they name in URLs is replaced by its mirror.
+pub(crate) fn from_mirrors(sources: &str, mirrors: &Mirrors) -> String {
+    let line = |line: &str| match line.strip_prefix("URIs: ") {
+        Some(uri) => format!("URIs: {}\n", mirrors.fetched(uri).unwrap_or_else(|| uri.to_owned())),
+        None => format!("{line}\n"),
+    };
+    sources.lines().map(line).collect()
 }
 
 /// The host's sources of `system` in deb822 form, usable on the host and in the guest. Empty if the host has
@@ -173,6 +183,18 @@ fn render(entries: &[Entry]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_fetched_comes_from_mirrors() {
+        let mirrors = "[[mirror]]\nurl = 'http://a.example/debian'\nmirror = 'http://m.example/deb'\n";
+        let mirrors = Mirrors::parse("c", mirrors).unwrap();
+        let sources = "Types: deb\nURIs: http://a.example/debian/\nSuites: bookworm\n\n\
+                       Types: deb\nURIs: http://a.example/debian-security\nSuites: bookworm-security\n";
+        let fetched = sources.replace("http://a.example/debian/", "http://m.example/deb/");
+        assert_eq!(from_mirrors(sources, &mirrors), fetched);
+        assert_eq!(from_mirrors(sources, &Mirrors::default()), sources);
+        assert_eq!(from_mirrors("", &mirrors), "");
+    }
 
     fn debian_12(entries: Vec<Entry>) -> String {
         render(&select(entries, System::parse("debian-12").unwrap()))

@@ -95,6 +95,14 @@ pub(in crate::cli) struct GlobalArgs {
     #[arg(long, global = true, env = "TIB_CACHE_DIR", hide_env_values = true, value_name = "DIR")]
     pub(in crate::cli) cache_dir: Option<PathBuf>,
 
+    /// Read settings, such as mirrors, from here [default: $XDG_CONFIG_HOME/tib/config.toml, or ~/.config/tib/config.toml]
+    #[arg(long, global = true, env = "TIB_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
+
+    /// Credentials for repositories and mirrors: `machine HOST login NAME password SECRET`
+    #[arg(long, global = true, env = "TIB_REPOSITORY_AUTH", hide_env_values = true, value_name = "FILE")]
+    pub(in crate::cli) repository_auth: Option<PathBuf>,
+
     /// Look for recipes here before the built-in ones; may be given more than once
     #[arg(
         long,

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use crate::cache::CacheError;
 use crate::cancel::Cancelled;
+use crate::control::Control;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::host::process::ProcessError;
 pub(crate) use crate::packages::fault::Fault;
 use crate::packages::fault::abbreviate;
+use crate::packages::probe::{Place, SourceError, find_wrong};
 use crate::trust::RepositoryKeyError;
 
 /// Packages could not be resolved or fetched.
@@ -52,6 +54,9 @@ pub(crate) enum AptError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A source is not there, or not for us.
+    #[error(transparent)]
+    Wrong(#[from] SourceError),
     /// There is nowhere to get packages from.
     #[error("the base image has no package source, and the recipe adds none")]
     NoSources,
@@ -191,6 +196,17 @@ fn bare(line: &str) -> &str {
 }
 
 impl AptError {
+    /// The same as what is wrong with one of the sources, if that explains it.
+    pub(crate) fn of_sources(self, places: &[Place], control: &Control) -> Self {
+        match self {
+            // apt says of what it may not read that it is not signed.
+            Self::Failed { fault: Fault::Network | Fault::Signature | Fault::Other, .. } => {
+                find_wrong(places, control).map_or(self, Self::Wrong)
+            }
+            error => error,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
@@ -207,6 +223,7 @@ impl Diagnose for AptError {
             Self::Invalid { .. } | Self::Contradiction(_) => Exit::Recipe,
             Self::Source { .. } | Self::NoSources | Self::Unknown { .. } => Exit::Guest,
             Self::Key(error) => error.exit(),
+            Self::Wrong(error) => error.exit(),
             Self::Content(_) => Exit::Integrity,
             Self::Failed { fault, .. } => match fault {
                 Fault::Signature | Fault::Content => Exit::Integrity,
@@ -225,6 +242,7 @@ impl Diagnose for AptError {
             Self::Cache(error) => return error.hint(),
             Self::Disk(error) => return error.hint(),
             Self::Key(error) => return error.hint(),
+            Self::Wrong(error) => return error.hint(),
             Self::Contradiction(contradiction) => return Some(contradiction.hint.clone()),
             Self::Unknown { unknown } => {
                 let similar: Vec<_> = unknown.iter().flat_map(|u| &u.similar).map(String::as_str).collect();

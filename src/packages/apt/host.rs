@@ -9,6 +9,7 @@ use crate::control::Control;
 use crate::event::{Event, EventSink, Events};
 use crate::host::process;
 use crate::host::process::ProcessError;
+use crate::mirror::Replaced;
 
 /// The oldest apt that is trusted with this: same option names and answers from here on.
 const OLDEST: (u32, u32) = (2, 0);
@@ -86,6 +87,8 @@ pub(crate) struct Apt<'a> {
     pub(crate) config: PathBuf,
     /// `TMPDIR`, so that what a killed apt leaves goes with the private root.
     pub(crate) temp: &'a Path,
+    /// Sources that mirrors stand for.
+    pub(crate) replaced: &'a Replaced,
     pub(crate) control: &'a Control,
 }
 

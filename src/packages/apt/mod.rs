@@ -12,6 +12,7 @@
 
 mod answer;
 mod archive;
+mod configuration;
 mod contradiction;
 mod debconf;
 mod error;
@@ -19,6 +20,7 @@ mod guest;
 mod host;
 mod install;
 mod lists;
+mod pins;
 mod relation;
 mod repository;
 mod root;
@@ -120,10 +122,11 @@ fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, A
         solve::check_name(name)?;
     }
     let host = host::HostApt::probe()?;
-    let root = root::Root::stage(&host, cache.work()?, tree, arch, stages, &control.events)?;
+    let root = root::Root::stage(&host, cache.work()?, tree, arch, stages, control)?;
     let temp = root.path().join("tmp");
     let cache = cache.directory(Bucket::Apt);
-    let apt = |stage| host::Apt { config: root.config(stage), temp: &temp, control };
+    let apt =
+        |stage| host::Apt { config: root.config(stage), temp: &temp, replaced: &root.replaced, control };
 
     let mut status = status::Status::parse(&root.status, &root.extended_states, arch.debian());
     let mut ledger = contradiction::Ledger::new(needed, boots);
@@ -142,7 +145,8 @@ fn resolve(request: ResolveRequest<'_>, control: &Control) -> Result<Solution, A
             if !indexed {
                 // Once, for the sources of all stages.
                 let apt = host::Apt { config: root.config(None), ..apt };
-                lists::provide(&apt, &cache, root.path(), root.digest, offline)?;
+                let provided = lists::provide(&apt, &cache, root.path(), root.digest, offline);
+                provided.map_err(|error| error.of_sources(&root.places, control))?;
                 indexed = true;
             }
             solve::write(root.path(), &status)?;

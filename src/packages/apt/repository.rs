@@ -11,10 +11,10 @@ pub(crate) fn files(repository: &RepositoryStep, key: &RepositoryKey) -> Vec<Gue
     let name = &repository.name;
     let source = GuestFile {
         path: format!("/etc/apt/sources.list.d/{name}.sources"),
-        text: stanza(repository, &key_path(repository)),
+        text: stanza(repository, repository.place_in_image(), &key_path(repository)),
     };
     let key = GuestFile { path: key_path(repository), text: key.armoured.clone() };
-    let pin = preferences_entry(repository)
+    let pin = preferences_entry(repository, repository.place_in_image())
         .map(|text| GuestFile { path: format!("/etc/apt/preferences.d/{name}"), text });
     [source, key].into_iter().chain(pin).collect()
 }
@@ -24,19 +24,24 @@ fn key_path(repository: &RepositoryStep) -> String {
     format!("/etc/apt/keyrings/{}.asc", repository.name)
 }
 
-/// The preferences stanza that gives everything from the repository's host its priority.
-pub(crate) fn preferences_entry(repository: &RepositoryStep) -> Option<String> {
-    let authority = repository.url.split_once("://")?.1.split('/').next()?;
-    let host = authority.rsplit('@').next()?.split(':').next()?;
+/// The preferences stanza that gives everything from the host of `url`, where the repository is fetched from, its priority.
+pub(crate) fn preferences_entry(repository: &RepositoryStep, url: &str) -> Option<String> {
+    let host = host(url)?;
     repository
         .priority
         .map(|priority| format!("Package: *\nPin: origin \"{host}\"\nPin-Priority: {priority}\n"))
 }
 
-/// The stanza with the key at `key`, which is elsewhere on the host.
-pub(crate) fn stanza(repository: &RepositoryStep, key: &str) -> String {
+/// The host of a URL, as apt's pins name it.
+pub(crate) fn host(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    authority.rsplit('@').next()?.split(':').next()
+}
+
+/// The stanza with the repository at `url` and the key at `key`, which are elsewhere on the host.
+pub(crate) fn stanza(repository: &RepositoryStep, url: &str, key: &str) -> String {
     let suite = repository.suite.as_deref().unwrap_or("./");
-    let mut text = format!("Types: deb\nURIs: {}\nSuites: {suite}\n", repository.url);
+    let mut text = format!("Types: deb\nURIs: {url}\nSuites: {suite}\n");
     if !repository.components.is_empty() {
         text.push_str(&format!("Components: {}\n", repository.components.join(" ")));
     }
@@ -80,6 +85,7 @@ mod tests {
             priority: Some(1001),
             module_hotfixes: false,
             modules: std::collections::BTreeMap::new(),
+            in_image: None,
         }
     }
 
@@ -110,7 +116,12 @@ mod tests {
         Pin: origin "apt.example.org"
         Pin-Priority: 1001
         "#);
-        assert_eq!(preferences_entry(&RepositoryStep { priority: None, ..repository }), None);
+        let plain = RepositoryStep { priority: None, ..repository.clone() };
+        assert_eq!(preferences_entry(&plain, &plain.url), None);
+        let mirrored = RepositoryStep { in_image: Some("http://m.example/apt".to_owned()), ..repository };
+        let files = super::files(&mirrored, &key);
+        assert!(files[0].text.contains("\nURIs: http://m.example/apt\n"), "{}", files[0].text);
+        assert!(files[2].text.contains("origin \"m.example\""), "{}", files[2].text);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! The generated configuration names every directory itself and offers only web transports and signature
 //! checking as methods, so that nothing an image says can make the host's apt read a file of the host.
 
-use std::fmt::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,16 +11,22 @@ use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use super::StageRequest;
+use super::configuration::configuration;
 use super::error::AptError;
 use super::host::HostApt;
+use super::pins::repinned;
 use super::repository;
 use super::sources::{SignedBy, Source, first_mirror, is_web};
 use crate::cache::WorkDir;
+use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::event::Events;
+use crate::fetch::redact_text;
+use crate::mirror::{Mirrors, Replaced};
 use crate::os;
+use crate::packages::probe::Place;
 use crate::trust::RepositoryKey;
 
 /// No configuration file is bigger; a list of all packages of a big image has some megabytes.
@@ -45,6 +50,10 @@ pub(crate) struct Root {
     pub(crate) extended_states: String,
     /// debconf's databases of the image, the one of passwords included.
     pub(crate) debconf: String,
+    /// Sources that mirrors stand for.
+    pub(crate) replaced: Replaced,
+    /// All sources, as they are named where they are from.
+    pub(crate) places: Vec<Place>,
     /// Whether stage `k` has any source.
     has_sources: Vec<bool>,
 }
@@ -57,12 +66,15 @@ impl Root {
         tree: &mut dyn Tree,
         arch: Arch,
         stages: &[StageRequest<'_>],
-        events: &Events,
+        control: &Control,
     ) -> Result<Self, AptError> {
+        let Control { events, mirrors, .. } = control;
         let path = work.path().join("root");
         // Passwords of the image, for repositories and in debconf's database, are copied into it.
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(AptError::io("create", &path))?;
-        let mut copy = Copy { tree, root: path.clone(), trust: Sha256::new() };
+        let (trust, replaced) = (Sha256::new(), Replaced::default());
+        let places = Vec::new();
+        let mut copy = Copy { tree, root: path.clone(), trust, mirrors, replaced, places };
         for sub in [
             "etc/trusted.gpg.d",
             "etc/auth.conf.d",
@@ -85,10 +97,20 @@ impl Root {
         }
         copy.file("/etc/apt/trusted.gpg", "etc/trusted.gpg", true)?;
         copy.directory("/etc/apt/trusted.gpg.d", "etc/trusted.gpg.d", true)?;
-        copy.file("/etc/apt/auth.conf", "etc/auth.conf", false)?;
+        // The first that fits counts.
+        let own = copy.text("/etc/apt/auth.conf", CONFIG_LIMIT)?.unwrap_or_default();
+        copy.write("etc/auth.conf", format!("{}{own}", control.netrc.for_apt()).as_bytes())?;
         copy.directory("/etc/apt/auth.conf.d", "etc/auth.conf.d", false)?;
-        copy.file("/etc/apt/preferences", "etc/preferences", false)?;
         let base = copy.sources(events)?;
+        for repository in stages.iter().flat_map(|stage| &stage.repositories) {
+            copy.replaced.fetch(mirrors, &repository.url);
+            copy.places.push(Place {
+                repository: Some(repository.name.clone()),
+                url: repository.url.clone(),
+                suite: Some(repository.suite.clone().unwrap_or_else(|| "./".to_owned())),
+            });
+        }
+        copy.preferences("/etc/apt/preferences", "etc/preferences")?;
 
         let mut repositories = Vec::new();
         let mut has_sources = Vec::new();
@@ -99,17 +121,23 @@ impl Root {
             copy.write(&format!("sources-{index}/base.sources"), base.as_bytes())?;
             let preferences = copy.root.join(format!("preferences-{index}"));
             fs::create_dir_all(&preferences).map_err(AptError::io("create", preferences))?;
-            copy.directory("/etc/apt/preferences.d", &format!("preferences-{index}"), false)?;
+            for name in copy.names("/etc/apt/preferences.d")? {
+                copy.preferences(
+                    &format!("/etc/apt/preferences.d/{name}"),
+                    &format!("preferences-{index}/{name}"),
+                )?;
+            }
             for (number, repository) in repositories.iter().enumerate() {
                 repository::check(repository)?;
                 let key = copy.key(&RepositoryKey::of(repository)?.binary, "gpg")?;
-                let stanza = repository::stanza(repository, &key);
+                let url = copy.replaced.fetch(mirrors, &repository.url);
+                let stanza = repository::stanza(repository, &url, &key);
                 let file = format!("sources-{index}/{number:02}-{}.sources", repository.name);
                 copy.write(&file, stanza.as_bytes())?;
                 if index + 1 == stages.len() {
                     copy.trust.update(stanza.replace(&key, ""));
                 }
-                if let Some(pin) = repository::preferences_entry(repository) {
+                if let Some(pin) = repository::preferences_entry(repository, &url) {
                     copy.write(&format!("preferences-{index}/{}", repository.name), pin.as_bytes())?;
                 }
             }
@@ -128,8 +156,22 @@ impl Root {
             debconf.push_str(&copy.text(&path, STATUS_LIMIT)?.unwrap_or_default());
             debconf.push_str("\n\n");
         }
+        for (mirror, source) in copy.replaced.pairs() {
+            events.output("mirror", format!("packages: `{mirror}` in place of `{}`", redact_text(source)));
+        }
         let digest = Digest::from_bytes(copy.trust.finalize().into());
-        Ok(Self { _work: work, path, digest, status, extended_states, debconf, has_sources })
+        let (replaced, places) = (copy.replaced, copy.places);
+        Ok(Self {
+            _work: work,
+            path,
+            digest,
+            status,
+            extended_states,
+            debconf,
+            replaced,
+            places,
+            has_sources,
+        })
     }
 
     /// The directory itself.
@@ -155,6 +197,9 @@ struct Copy<'a> {
     root: PathBuf,
     /// Everything that decides what is trusted and from where.
     trust: Sha256,
+    mirrors: &'a Mirrors,
+    replaced: Replaced,
+    places: Vec<Place>,
 }
 
 impl Copy<'_> {
@@ -216,6 +261,13 @@ impl Copy<'_> {
         Ok(())
     }
 
+    /// Copies preferences. Pins by the host of a source hold for the host of its mirror.
+    fn preferences(&mut self, from: &str, to: &str) -> Result<(), AptError> {
+        let Some(text) = self.text(from, CONFIG_LIMIT)? else { return Ok(()) };
+        let pinned = text.lines().map(|line| repinned(line, &self.replaced) + "\n").collect::<String>();
+        self.write(to, pinned.as_bytes())
+    }
+
     /// Puts a keyring into the root and returns where. One keyring has one path, however many sources name it: apt
     /// takes two paths for two opinions of who may sign a repository.
     fn key(&mut self, bytes: &[u8], extension: &str) -> Result<String, AptError> {
@@ -259,6 +311,13 @@ impl Copy<'_> {
                 }
                 for uri in &mut source.uris {
                     *uri = self.uri(&file, uri)?;
+                    let place = |suite: &String| Place {
+                        repository: None,
+                        url: uri.clone(),
+                        suite: Some(suite.clone()),
+                    };
+                    self.places.extend(source.suites.iter().map(place));
+                    *uri = self.replaced.fetch(self.mirrors, uri);
                 }
                 self.localise(&file, &mut source)?;
                 all.push(source.to_string());
@@ -302,61 +361,4 @@ impl Copy<'_> {
         }
         Ok(())
     }
-}
-
-/// apt's configuration for one stage.
-fn configuration(
-    host: &HostApt,
-    root: &Path,
-    index: usize,
-    native: &str,
-    architectures: &[String],
-) -> String {
-    let root = root.display();
-    let mut text = format!(
-        r#"// Nothing of the host's configuration, and no command from anywhere.
-Dir::Etc::main "/dev/null";
-Dir::Etc::parts "/dev/null";
-Dir::Etc::sourcelist "/dev/null";
-Dir::Etc::sourceparts "{root}/sources-{index}";
-Dir::Etc::preferences "{root}/etc/preferences";
-Dir::Etc::preferencesparts "{root}/preferences-{index}";
-Dir::Etc::trusted "{root}/etc/trusted.gpg";
-Dir::Etc::trustedparts "{root}/etc/trusted.gpg.d";
-Dir::Etc::netrc "{root}/etc/auth.conf";
-Dir::Etc::netrcparts "{root}/etc/auth.conf.d";
-Dir::State "{root}";
-Dir::State::status "{root}/status";
-Dir::State::lists "{root}/lists";
-Dir::Cache "{root}/cache";
-Dir::Cache::archives "{root}/archives";
-Dir::Log "{root}/log";
-Dir::Bin::methods "{root}/methods";
-APT::Architecture "{native}";
-APT::Sandbox::User "";
-APT::Install-Recommends "false";
-APT::Install-Suggests "false";
-APT::NeverAutoRemove {{ "^firmware-linux.*"; "^linux-firmware$"; "^linux-image-[a-z0-9]*$"; "^linux-image-[a-z0-9]*-[a-z0-9]*$"; }};
-APT::Get::Assume-Yes "true";
-APT::Get::Allow-Downgrades "true";
-APT::Get::Always-Include-Phased-Updates "true";
-APT::Get::Show-User-Simulation-Note "false";
-APT::Update::Error-Mode "any";
-Acquire::AllowInsecureRepositories "false";
-Acquire::AllowWeakRepositories "false";
-Acquire::AllowDowngradeToInsecureRepositories "false";
-Acquire::ForceHash "SHA256";
-Acquire::Languages "none";
-Acquire::PDiffs "false";
-Acquire::Retries "2";
-"#
-    );
-    // Writing to a string cannot fail.
-    for architecture in architectures {
-        let _ = writeln!(text, "APT::Architectures:: \"{architecture}\";");
-    }
-    for line in &host.network {
-        let _ = writeln!(text, "{line}");
-    }
-    text
 }

@@ -9,6 +9,7 @@ use super::host::Apt;
 use super::status::{self, Status};
 use super::{DpkgAction, PackageSet, Resolved, StageRequest, Transaction};
 use crate::digest::Digest;
+use crate::mirror::Replaced;
 use crate::recipe::package_name;
 
 /// Names offered instead of an unknown one.
@@ -123,7 +124,7 @@ pub(crate) fn install<'a>(
     }
     let uris = arguments(&["--print-uris", "-qq", "--allow-remove-essential", "install", "--"], &names);
     let fetches = answer::fetches(&apt.call(DOING, "apt-get", uris.iter().map(String::as_str))?)?;
-    let files = Files { fetches, stanzas: stanzas(apt, &transaction)? };
+    let files = Files { fetches, stanzas: stanzas(apt, &transaction)?, replaced: apt.replaced };
     let requested = chosen.iter().map(|(_, package)| package.as_str()).collect();
     let set = apply(transaction, &files, &requested, status)?;
     Ok(Solved { set, chosen, names })
@@ -201,18 +202,20 @@ fn chosen<'a>(
 }
 
 /// Where the packages of a transaction come from, and what their index says of them.
-struct Files {
+struct Files<'a> {
     /// By the name that apt gives to the file.
     fetches: HashMap<String, Fetch>,
     /// By the SHA-256 of the file.
     stanzas: HashMap<Digest, String>,
+    /// Sources that mirrors stand for.
+    replaced: &'a Replaced,
 }
 
 /// Brings `status` to what it is after a transaction, and returns what that takes. `requested` are packages that the recipe
 /// names.
 fn apply(
     transaction: Vec<Simulated>,
-    files: &Files,
+    files: &Files<'_>,
     requested: &HashSet<&str>,
     status: &mut Status,
 ) -> Result<PackageSet, AptError> {
@@ -242,7 +245,7 @@ fn apply(
                     new: !before.contains(&name),
                     digest: fetch.digest,
                     size: fetch.size,
-                    source: fetch.url.clone(),
+                    source: files.replaced.original(&fetch.url),
                     repository: None,
                     installed_size: kib.saturating_mul(1024),
                     name,

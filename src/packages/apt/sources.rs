@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Source {
     /// Base URLs.
     pub(crate) uris: Vec<String>,
-    suites: Vec<String>,
+    /// Suites, or directories that end in `/`.
+    pub(crate) suites: Vec<String>,
     components: Vec<String>,
     /// Which keys may sign it.
     pub(crate) signed_by: SignedBy,

@@ -9,6 +9,7 @@ use super::error::{DnfError, Fault};
 use super::host::Refused;
 use crate::digest::Digest;
 use crate::fetch::redact_text;
+use crate::mirror::Replaced;
 
 /// A package that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -71,14 +72,14 @@ pub(crate) struct Loaded {
 
 impl Chosen {
     /// The package as a build knows it.
-    pub(crate) fn resolved(self, digest: Digest) -> Resolved {
+    pub(crate) fn resolved(self, digest: Digest, replaced: &Replaced) -> Resolved {
         Resolved {
             name: self.name,
             version: self.version,
             arch: self.arch,
             digest,
             size: self.size,
-            source: redact_text(&self.url),
+            source: redact_text(&replaced.original(&self.url)),
             repository: Some(self.repository),
             installed_size: self.installed_size,
             requested: self.requested,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::cache::CacheError;
 use crate::cancel::Cancelled;
+use crate::control::Control;
 use crate::disk::DiskError;
 use crate::error::{Diagnose, Exit, io_exit};
 use crate::fetch::FetchError;
@@ -11,6 +12,7 @@ use crate::host::process::ProcessError;
 use crate::os::ReadError;
 pub(crate) use crate::packages::fault::Fault;
 use crate::packages::fault::abbreviate;
+use crate::packages::probe::{Place, SourceError, find_wrong};
 use crate::trust::RepositoryKeyError;
 use crate::trust::openpgp::OpenPgpError;
 
@@ -45,6 +47,9 @@ pub(crate) enum DnfError {
     /// The base image lists a repository that must not be used from here.
     #[error("repository `{repository}` in `{file}` of the base image is refused: {problem}")]
     Repository { repository: String, file: String, problem: String },
+    /// A repository is not there, or not for us.
+    #[error(transparent)]
+    Wrong(#[from] SourceError),
     /// There is nowhere to get packages from.
     #[error("the base image has no repository that is enabled, and the recipe adds none")]
     NoRepositories,
@@ -184,6 +189,18 @@ impl DnfError {
     }
 }
 
+impl DnfError {
+    /// The same as what is wrong with one of the repositories, if that explains it.
+    pub(crate) fn of_sources(self, places: &[Place], control: &Control) -> Self {
+        match self {
+            Self::Failed { fault: Fault::Network | Fault::Other, .. } => {
+                find_wrong(places, control).map_or(self, Self::Wrong)
+            }
+            error => error,
+        }
+    }
+}
+
 impl Diagnose for DnfError {
     fn exit(&self) -> Exit {
         match self {
@@ -198,6 +215,7 @@ impl Diagnose for DnfError {
                 Exit::Guest
             }
             Self::Key(error) => error.exit(),
+            Self::Wrong(error) => error.exit(),
             Self::Content(_) | Self::NoKey(_) | Self::Signature { .. } => Exit::Integrity,
             Self::Failed { fault, .. } => match fault {
                 Fault::Signature | Fault::Content => Exit::Integrity,
@@ -217,6 +235,7 @@ impl Diagnose for DnfError {
             Self::Disk(error) => return error.hint(),
             Self::Database(error) => return error.hint(),
             Self::Key(error) => return error.hint(),
+            Self::Wrong(error) => return error.hint(),
             Self::KeyFetch { source, .. } => return source.hint(),
             Self::Contradiction { hint, .. } => return Some(hint.clone()),
             Self::Unknown { unknown } => {

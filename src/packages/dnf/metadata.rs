@@ -51,13 +51,20 @@ impl Metadata {
         for stage in if all_in_last { vec![last] } else { vec![last, stage] } {
             let digest = repositories.digest(root, stage);
             if self.provided.insert(digest) {
-                self.fetch(dnf, root, stage, digest)?;
+                self.fetch(dnf, root, repositories, stage, digest)?;
             }
         }
         Ok(())
     }
 
-    fn fetch(&self, dnf: &Dnf<'_>, root: &Root, stage: usize, digest: Digest) -> Result<(), DnfError> {
+    fn fetch(
+        &self,
+        dnf: &Dnf<'_>,
+        root: &Root,
+        repositories: &Repositories,
+        stage: usize,
+        digest: Digest,
+    ) -> Result<(), DnfError> {
         const DOING: &str = "fetching the metadata of repositories";
         let shared = archive::metadata(&self.cache, digest);
         let lock = shared.with_extension("lock");
@@ -71,7 +78,10 @@ impl Metadata {
             fs::create_dir_all(&shared).map_err(DnfError::io("create", &shared))?;
             let mut request = root.request("metadata", &format!("stage-{stage}"), &shared);
             request["cached"] = false.into();
-            dnf.ask::<Loaded>(DOING, &request)?.map_err(|refused| refusal(DOING, refused))?;
+            request["logins"] = repositories.logins(stage, &dnf.control.netrc);
+            dnf.ask::<Loaded>(DOING, &request)?.map_err(|refused| {
+                refusal(DOING, refused).of_sources(&repositories.places(stage, root.arch()), dnf.control)
+            })?;
             fs::write(&complete, "").map_err(DnfError::io("write", &complete))?;
         }
         archive::link_all(&shared, &root.path().join("cache"))

@@ -18,6 +18,7 @@ mod host;
 mod install;
 mod ledger;
 mod metadata;
+mod mirrored;
 mod package_file;
 mod repositories;
 pub(super) mod repository;

@@ -7,14 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::configuration::{Section, is_remote, text};
 use super::error::DnfError;
+use super::mirrored::from_mirrors;
 use super::root::{Root, bytes_of, directory_of, text_of};
 use super::{StageRequest, repository};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::Tree;
+use crate::distro::Arch;
 use crate::event::Events;
 use crate::fetch::{self, Fetcher, Url};
+use crate::mirror::Replaced;
+use crate::netrc::{Credentials, Netrc};
 use crate::packages::EntitledRepository;
+use crate::packages::probe::Place;
 use crate::recipe::RepositoryStep;
 use crate::trust::RepositoryKey;
 
@@ -39,6 +44,10 @@ pub(crate) struct Repository {
     pub(crate) file: String,
     /// The files with the keys that may sign its packages: name, and content.
     pub(crate) keys: Vec<(String, Vec<u8>)>,
+    /// Places that mirrors stand for.
+    pub(crate) replaced: Replaced,
+    /// A recipe adds it.
+    added: bool,
 }
 
 /// What each stage can use, the base's repositories included.
@@ -78,7 +87,7 @@ impl Repositories {
             for step in &stage.repositories {
                 repository::check(step)?;
                 added.retain(|known| known.section.name != step.name);
-                added.push(Repository::added(root, step)?);
+                added.push(Repository::added(root, step, keys.control)?);
             }
             // A file of the recipe takes the place of the image's.
             let kept = base.iter().filter(|known| {
@@ -100,6 +109,30 @@ impl Repositories {
     /// The repositories of a stage.
     pub(crate) fn of(&self, stage: usize) -> &[Repository] {
         self.stages.get(stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where the repositories of a stage are, as far as they say it themselves.
+    pub(crate) fn places(&self, stage: usize, arch: Arch) -> Vec<Place> {
+        let place = |known: &Repository| {
+            let url = known.section.options.get("baseurl")?.split([' ', '\n', ',', '\t']).next()?;
+            let url = url.replace("$basearch", arch.name()).replace("$releasever", &self.releasever);
+            let repository = known.added.then(|| known.section.name.clone());
+            Some(Place { repository, url: known.replaced.original(&url), suite: None })
+        };
+        self.of(stage).iter().filter_map(place).collect()
+    }
+
+    /// Who asks the repositories of a stage, by their names. A list of mirrors leads to servers that nobody has named.
+    pub(crate) fn logins(&self, stage: usize, netrc: &Netrc) -> serde_json::Value {
+        let login = |known: &Repository| {
+            let urls = known.section.options.get("baseurl")?;
+            let urls = urls.split([' ', '\n', ',', '\t']).filter(|url| !url.is_empty());
+            let mut found = urls.map(|url| netrc.find(url)).collect::<Option<Vec<_>>>()?;
+            let Credentials { login, password } = found.pop()?;
+            let same = found.iter().all(|other| other.login == login && other.password == password);
+            same.then(|| (known.section.name.clone(), serde_json::json!([login, password])))
+        };
+        self.of(stage).iter().filter_map(login).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// Identifies the metadata of a stage's repositories.
@@ -243,17 +276,18 @@ impl Found {
             };
             found.extend(bytes.map(|bytes| (url.clone(), bytes)));
         }
-        Repository::new(root, section, file, found)
+        Repository::new(root, section, file, found, keys.control)
     }
 }
 
 impl Repository {
     /// One that a recipe adds.
-    fn added(root: &Root, step: &RepositoryStep) -> Result<Self, DnfError> {
+    fn added(root: &Root, step: &RepositoryStep, control: &Control) -> Result<Self, DnfError> {
         let key = RepositoryKey::of(step)?;
         let name = format!("the key of repository `{}`", step.name);
         let file = repository::path("/etc/yum.repos.d", step);
-        Self::new(root, repository::section(step), file, vec![(name, key.blocks.into_bytes())])
+        let keys = vec![(name, key.blocks.into_bytes())];
+        Ok(Self { added: true, ..Self::new(root, repository::section(step), file, keys, control)? })
     }
 
     /// One that a subscription opens.
@@ -283,7 +317,7 @@ impl Repository {
             };
             found.extend(bytes.map(|bytes| (url.clone(), bytes)));
         }
-        Self::new(root, section, ENTITLED.to_owned(), found)
+        Self::new(root, section, ENTITLED.to_owned(), found, keys.control)
     }
 
     /// What says where it is, and not who asks: that changes with every registration.
@@ -300,6 +334,7 @@ impl Repository {
         mut section: Section,
         file: String,
         keys: Vec<(String, Vec<u8>)>,
+        control: &Control,
     ) -> Result<Self, DnfError> {
         let mut copies = Vec::new();
         for (_, bytes) in &keys {
@@ -307,7 +342,12 @@ impl Repository {
         }
         section.set("gpgkey", &copies);
         section.set("enabled", &["1".to_owned()]);
-        Ok(Self { section, file, keys })
+        let replaced = from_mirrors(&mut section, &control.mirrors);
+        if let Some(place) = section.options.get("baseurl").filter(|_| replaced != Replaced::default()) {
+            let told = format!("repository `{}`: `{}`", section.name, fetch::redact_text(place));
+            control.events.output("mirror", told);
+        }
+        Ok(Self { section, file, keys, replaced, added: false })
     }
 }
 

@@ -18,7 +18,7 @@ fn key_path(repository: &RepositoryStep) -> String {
 
 /// A repository as dnf, yum and zypper read it from `directory`.
 pub(crate) fn files(directory: &str, repository: &RepositoryStep, key: &RepositoryKey) -> Vec<GuestFile> {
-    let RepositoryStep { name, url, .. } = repository;
+    let (name, url) = (&repository.name, repository.place_in_image());
     let priority = repository.priority.map(|priority| format!("priority={priority}\n")).unwrap_or_default();
     let hotfixes = if repository.module_hotfixes { "module_hotfixes=1\n" } else { "" };
     let text = format!(
@@ -102,6 +102,7 @@ mod tests {
             priority: None,
             module_hotfixes: false,
             modules: std::collections::BTreeMap::new(),
+            in_image: None,
         }
     }
 

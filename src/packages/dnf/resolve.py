@@ -117,6 +117,8 @@ def with_repositories(request, base):
         repo.skip_if_unavailable = False
         repo._set_key_import(OurKeys())
         repo.pkgdir = os.path.join(request["download"], repo.id)
+        if repo.id in request["logins"]:
+            repo.username, repo.password = request["logins"][repo.id]
         if request["cached"]:
             repo._repo.setSyncStrategy(dnf.repo.SYNC_ONLY_CACHE)
         else:

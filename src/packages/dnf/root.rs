@@ -125,6 +125,11 @@ impl Root {
         self.path.join("root/rpmdb")
     }
 
+    /// The guest's architecture.
+    pub(crate) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     /// The directory itself.
     pub(crate) fn path(&self) -> &Path {
         &self.path

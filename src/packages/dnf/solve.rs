@@ -120,6 +120,7 @@ impl<'a> Solver<'a> {
         request["install"] = names.into();
         request["weak"] = weak.into();
         request["cached"] = true.into();
+        request["logins"] = self.repositories.logins(index, &self.control.netrc);
         request["offline"] = self.offline.into();
         request["packages"] = archive::packages(&self.cache).display().to_string().into();
         request["aliases"] = archive::aliases(&self.cache).display().to_string().into();
@@ -150,7 +151,7 @@ impl<'a> Solver<'a> {
             if chosen.beside {
                 transaction.beside.push(set.files.len());
             }
-            set.files.push(chosen.resolved(digest));
+            set.files.push(chosen.resolved(digest, &repository.replaced));
         }
         set.transaction = Transaction::Rpm(transaction);
         self.apply(&set)?;

@@ -2,6 +2,7 @@
 
 mod contradictions;
 mod fixture;
+mod mirrors;
 mod real;
 
 use fs_err as fs;
@@ -83,6 +84,27 @@ impl Base {
             offline,
         };
         resolve(request, &Control::new(events.clone(), Cancel::new()))
+    }
+
+    /// The same with what a person has set.
+    fn resolve_under(
+        &self,
+        stages: &[StageRequest<'_>],
+        offline: bool,
+        control: &Control,
+    ) -> Result<Vec<PackageSet>, AptError> {
+        let mut tree = HostTree(self.directory.path().to_owned());
+        let request = ResolveRequest {
+            tree: &mut tree,
+            arch: Arch::X86_64,
+            stages,
+            needed: &[],
+            boots: true,
+            entitled: &[],
+            cache: &self.cache,
+            offline,
+        };
+        resolve(request, control).map(|solution| solution.sets)
     }
 
     /// Resolves one stage that must fail.
@@ -245,6 +267,7 @@ fn repositories_of_the_recipe() {
         priority: Some(600),
         module_hotfixes: false,
         modules: std::collections::BTreeMap::new(),
+        in_image: None,
     };
     let with = |repository| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-extra"]) };

@@ -275,6 +275,26 @@ impl Base {
         offline: bool,
         events: &Events,
     ) -> Result<Solution, DnfError> {
+        self.solution(stages, needed, offline, &Control::new(events.clone(), Cancel::new()))
+    }
+
+    /// With what a person has set.
+    pub(crate) fn resolve_under(
+        &self,
+        stages: &[StageRequest<'_>],
+        offline: bool,
+        control: &Control,
+    ) -> Result<Vec<PackageSet>, DnfError> {
+        self.solution(stages, &[], offline, control).map(|solution| solution.sets)
+    }
+
+    fn solution(
+        &self,
+        stages: &[StageRequest<'_>],
+        needed: &[Needed],
+        offline: bool,
+        control: &Control,
+    ) -> Result<Solution, DnfError> {
         let before = self.content();
         let mut tree = HostTree(self.directory.path().to_owned());
         let request = ResolveRequest {
@@ -287,7 +307,7 @@ impl Base {
             cache: &self.cache,
             offline,
         };
-        let result = resolve(request, &Control::new(events.clone(), Cancel::new()));
+        let result = resolve(request, control);
         assert_eq!(self.content(), before, "the base image has been touched");
         result
     }

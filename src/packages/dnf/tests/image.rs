@@ -240,6 +240,7 @@ fn modules() {
         bundle: false,
         priority: None,
         module_hotfixes: hotfixes,
+        in_image: None,
         modules: modules
             .iter()
             .map(|(name, stream)| ((*name).to_owned(), stream.map(str::to_owned)))

@@ -6,6 +6,7 @@ mod fixture;
 mod guest;
 mod image;
 mod judge;
+mod mirrors;
 mod plan;
 mod shapes;
 

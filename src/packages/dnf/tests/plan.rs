@@ -23,6 +23,7 @@ fn repositories_of_the_recipe() {
         priority: None,
         module_hotfixes: false,
         modules: std::collections::BTreeMap::new(),
+        in_image: None,
     };
     let with = |repository: &RepositoryStep| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-more"]) };
