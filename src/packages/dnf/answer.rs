@@ -92,8 +92,10 @@ impl Chosen {
 pub(crate) fn refusal(doing: &'static str, refused: Refused) -> DnfError {
     let Refused { kind, message, lines, unknown } = refused;
     let message = redact_text(&message);
-    let lines: Vec<String> =
+    let mut lines: Vec<String> =
         lines.iter().map(|line| redact_text(line.trim())).filter(|line| !line.is_empty()).collect();
+    // Each attempt says the same.
+    lines.dedup();
     match kind.as_str() {
         "unknown" => DnfError::Unknown { unknown },
         "missing" => DnfError::Missing { files: lines },
