@@ -126,9 +126,12 @@ fn appliance_boot_packages() {
     place.is_clean();
 }
 
-/// Valkey from backports answers, and again as another instance.
+/// Valkey from backports answers, and again as another instance. Of `make test-all`, as its image is.
 #[test]
 fn appliance_boot_valkey() {
+    if !common::all_combinations() {
+        return;
+    }
     let place = Place::new();
     let goss = place.path().join("goss.yaml");
     let text = "service:\n  valkey-server: {enabled: true, running: true}\n\

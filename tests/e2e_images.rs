@@ -81,9 +81,12 @@ fn appliance_image_redis() {
     assert!(image.is("file", "/etc/redis/redis.conf"));
 }
 
-/// From Debian's backports, which the recipe adds with their key.
+/// From Debian's backports, which the recipe adds with their key. It takes minutes, so only `make test-all` does it.
 #[test]
 fn appliance_image_valkey() {
+    if !common::all_combinations() {
+        return;
+    }
     let image = check(&Expected {
         recipe: "valkey",
         packages: &["valkey-server", "valkey-tools"],

@@ -46,6 +46,25 @@ fn every_recipe_on_every_system() {
     }
 }
 
+/// Whoever has no id of their own takes the first that is free, which may be that of a user who is made later.
+#[test]
+fn no_user_takes_the_id_of_a_later_one() {
+    for name in embedded() {
+        for plan in SYSTEMS.iter().filter_map(|system| planned(&name, system, None)) {
+            let mut known: Vec<(&str, bool)> = Vec::new();
+            for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
+                let Step::User(user) = step else { continue };
+                if known.iter().any(|(other, _)| *other == user.name) {
+                    continue;
+                }
+                let taker = known.iter().find(|(_, has_id)| !has_id && user.uid.is_some());
+                assert!(taker.is_none(), "{name}: {taker:?} may take the id of {}", user.name);
+                known.push((&user.name, user.uid.is_some() || user.system));
+            }
+        }
+    }
+}
+
 /// Every database on the systems that operators run, each on one screen; what cannot be had says so.
 #[test]
 fn every_database_on_every_system() {

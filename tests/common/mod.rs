@@ -155,7 +155,7 @@ fn debian_by_host() -> Option<PathBuf> {
     let targets = outcome(&mut apt).stdout;
     let mirror = targets.lines().find_map(|line| line.strip_prefix("bookworm "))?;
     let config = cache().join("debian-by-host.toml");
-    let text = format!("[[mirror]]\nurl = 'http://ftp.debian.org/debian'\nmirror = '{mirror}'\n");
+    let text = format!("[[mirror]]\nurl = 'https://mirrors.kernel.org/debian'\nmirror = '{mirror}'\n");
     let new = cache().join(format!("debian-by-host.{}", std::process::id()));
     fs::write(&new, text).unwrap();
     fs::rename(&new, &config).unwrap();
