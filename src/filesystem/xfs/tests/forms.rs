@@ -132,6 +132,64 @@ fn a_hundred_thousand_files_in_a_directory() {
     assert!(listed == inodes, "{} of {}", listed.len(), inodes.len());
 }
 
+/// `mkfs.xfs` takes the room that is left for a whole chunk of 64 inodes; where there is none, half of one does.
+#[test]
+fn inodes_of_chunks_with_holes_are_found() {
+    const INODES: usize = 400;
+    let lab = Lab::new();
+    let mut text = format!(
+        "/dev/null\n0 0\nd--755 0 0\nlarge ---644 0 0 {}\nmany d--755 0 0\n",
+        lab.path("large").display()
+    );
+    for index in 0..INODES {
+        writeln!(text, "pipe-{index} p--644 {index} 0").unwrap();
+    }
+    write(&lab.path("proto"), (text + "$\n$\n").as_bytes());
+    // The largest file, in KiB, that leaves room for all the inodes: their last chunk is then as small as one may be.
+    let mut bounds = (30_000_u32, 38_000);
+    let make = |size: u32| {
+        let script = format!(
+            "rm -f disk.img; truncate -s 40M disk.img; yes | head -c {size}K >large; export TEST_DIR=x TEST_DEV=x QA_CHECK_FS=x
+             mkfs.xfs -q -i size=2048,sparse=1 -d agcount=1 -p proto disk.img 2>&1 || true"
+        );
+        lab.run("sh", &["-euc", &script])
+    };
+    while bounds.1 - bounds.0 > 8 {
+        let middle = bounds.0.midpoint(bounds.1);
+        *(if make(middle).is_empty() { &mut bounds.0 } else { &mut bounds.1 }) = middle;
+    }
+    assert_eq!(make(bounds.0), "");
+    // First inode, and a bit for each four that are not there.
+    let chunks = xfs_db(&lab, "agi 0\naddr root\nprint recs\n");
+    let (first, holes) = chunks
+        .lines()
+        .filter_map(|line| line.split_once(":[")?.1.strip_suffix(']'))
+        .map(|record| record.split(',').collect::<Vec<_>>())
+        .find(|fields| fields[1] != "0")
+        .map(|fields| {
+            (
+                fields[0].parse::<u64>().unwrap(),
+                u16::from_str_radix(fields[1].trim_start_matches("0x"), 16).unwrap(),
+            )
+        })
+        .unwrap_or_else(|| panic!("no chunk has holes: {chunks}"));
+
+    let mut xfs = open_xfs(&lab.path("disk.img")).unwrap();
+    let paths = paths(&mut xfs);
+    assert_eq!(paths.len(), INODES + 2);
+    let mut in_chunk = 0;
+    for index in 0..INODES {
+        let inode = paths[&format!("/many/pipe-{index}")];
+        assert_eq!(xfs.stat(inode).unwrap().uid, index as u32);
+        in_chunk += u32::from((first..first + 64).contains(&inode));
+    }
+    assert!(in_chunk > 0, "{first} {holes:x}");
+    for bit in (0..16).filter(|bit| holes & (1 << bit) != 0) {
+        let error = xfs.stat(first + 4 * bit).unwrap_err();
+        assert!(matches!(error, DiskError::Damaged(_)), "{error}");
+    }
+}
+
 #[test]
 fn any_part_of_a_file_can_be_read() {
     let lab = Lab::new();
