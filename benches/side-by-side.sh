@@ -1,25 +1,46 @@
 #!/usr/bin/env bash
 # Times `tib build mariadb` against the guestfs-tools doing the same work, in turn, and prints medians.
 #
-#   benches/side-by-side.sh [RUNS]        (default 3; each pair takes about five minutes under emulation)
+#   benches/side-by-side.sh [RUNS]               (default 3; each pair takes about five minutes under emulation)
+#   TIB_TESTBED=DIR benches/side-by-side.sh      on the testbed of Red Hat's family instead of Debian 12
 #
-# Both start from the same bootstrapped base in the cache. tib builds with `--no-cache`, so that every stage
-# runs; its package cache is as cold or warm as TIB_COLD says: with TIB_COLD=1 downloaded packages and indices
-# are thrown away before every run, as virt-customize downloads them every time.
+# Debian: both start from the same bootstrapped base in the cache. With TIB_COLD=1 downloaded packages and indices are
+# thrown away before every run, as virt-customize downloads them every time; otherwise tib has them in its cache.
+# Testbed: DIR is what tests/rpm_testbed/make.py makes of a variant, made with `--url http://localhost:8790`. Its
+# repositories are served from loopback. virt-customize is told `--selinux-relabel`, since its image has wrong labels otherwise.
+# tib builds with `--no-cache`, so that every stage runs.
 set -euo pipefail
 
 runs=${1:-3}
-tib=${TIB_BIN:-target/release/tib}
+tib=$(realpath "${TIB_BIN:-target/release/tib}")
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/tib-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+server=
+trap 'rm -rf "$work"; [ -z "$server" ] || kill "$server"' EXIT
 cache=${TIB_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tib}
-packages=$("$tib" recipe show mariadb --json |
-    python3 -c 'import json,sys; print(",".join(p for s in json.load(sys.stdin)["stages"] for t in s["steps"] if t["step"] == "packages" for p in t["install"]))')
 
-# Make sure that the base is there, and find it.
-"$tib" build mariadb --base bootstrap:debian-12 -o "$work/warm.qcow2" --no-cache --quiet >/dev/null 2>"$work/warm.log"
-base_digest=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["base"]["digest"])' "$work/warm.qcow2.manifest.json")
-base=$(ls "$cache"/v1/bases/"$base_digest"/disk.*)
+if [ -n "${TIB_TESTBED:-}" ]; then
+    base=$(realpath "$TIB_TESTBED")/image.qcow2
+    from=$base
+    python3 -m http.server --bind 127.0.0.1 --directory "$TIB_TESTBED/repository" 8790 >"$work/server.log" 2>&1 &
+    server=$!
+    sleep 1
+    # Guests of libguestfs reach this machine's loopback by another address.
+    before=(--run-command 'sed -i s/localhost:8790/169.254.2.2:8790/ /etc/yum.repos.d/*.repo')
+    after=(--run-command 'sed -i s/169.254.2.2:8790/localhost:8790/ /etc/yum.repos.d/*.repo' --selinux-relabel)
+else
+    from=bootstrap:debian-12
+    before=(--run-command 'apt-get -q update')
+    after=()
+fi
+
+# Makes sure that the base is there, and tells what is installed.
+"$tib" build mariadb --base "$from" -o "$work/warm.qcow2" --no-cache --quiet >/dev/null 2>"$work/warm.log" ||
+    { cat "$work/warm.log" >&2; exit 1; }
+field() { python3 -c "import json,sys; m = json.load(open(sys.argv[1])); print($1)" "$work/warm.qcow2.manifest.json"; }
+[ -n "${base:-}" ] || base=$(ls "$cache/v1/bases/$(field 'm["base"]["digest"]')"/disk.*)
+packages=$("$tib" build mariadb --base "$from" --dry-run --json 2>/dev/null | python3 -c 'import json, sys
+print(",".join(p for s in json.load(sys.stdin)["stages"] for t in s["steps"] if t["step"] == "packages" for p in t["install"]))')
+format=$(qemu-img info --output json "$base" | python3 -c 'import json,sys; print(json.load(sys.stdin)["format"])')
 rm -f "$work"/warm.qcow2*
 
 # virt-customize needs to be told what tib finds out by itself.
@@ -29,15 +50,15 @@ fi
 
 ours() {
     if [ -n "${TIB_COLD:-}" ]; then rm -rf "$cache"/v1/apt; fi
-    "$tib" build mariadb --base bootstrap:debian-12 --no-cache --force --quiet -o "$work/ours.qcow2" >/dev/null
+    "$tib" build mariadb --base "$from" --no-cache --force --quiet -o "$work/ours.qcow2" >/dev/null
 }
 
 theirs() {
-    qemu-img create -q -f qcow2 -b "$base" -F "${base##*.}" "$work/overlay.qcow2"
-    virt-customize -q -a "$work/overlay.qcow2" --run-command 'apt-get -q update' --install "$packages" >/dev/null
+    qemu-img create -q -f qcow2 -b "$base" -F "$format" "$work/overlay.qcow2"
+    virt-customize -q -a "$work/overlay.qcow2" "${before[@]}" --install "$packages" "${after[@]}" >/dev/null
     virt-sysprep -q -a "$work/overlay.qcow2" >/dev/null
     qemu-img convert -c -O qcow2 -o compression_type=zstd "$work/overlay.qcow2" "$work/theirs.qcow2"
-    virt-cat -a "$work/theirs.qcow2" /var/lib/dpkg/status >/dev/null
+    virt-cat -a "$work/theirs.qcow2" /etc/passwd | grep -q mysql
     rm -f "$work/overlay.qcow2"
 }
 
