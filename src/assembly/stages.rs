@@ -280,9 +280,12 @@ impl Build<'_> {
         }
         for resolved in self.materials.resolution.stages.iter().skip(self.first) {
             if let StagePackages::Resolved(set) = &resolved.packages {
-                let directory = PayloadPath::packages(set, resolved.stage);
-                for file in set.resolver().files(set, self.cache) {
-                    payload.add(directory.file(&file.name), file.path);
+                let ready = directory.join(resolved.stage.name());
+                fs_err::create_dir_all(&ready).map_err(CacheError::io("create", &ready))?;
+                let (place, resolver) = (PayloadPath::packages(set, resolved.stage), set.resolver());
+                let files = resolver.files(set, self.cache);
+                for file in resolver.ready(files, &ready, self.control)? {
+                    payload.add(place.file(&file.name), file.path);
                 }
             }
             if resolved.agent.is_some()

@@ -90,7 +90,11 @@ pub(crate) fn extract(
     Ok(hasher.finish())
 }
 
-fn decoder(from: impl Read + 'static, compression: FileCompression) -> io::Result<Box<dyn Read>> {
+/// What `from` holds, uncompressed; its end is only reached if nothing is damaged.
+///
+/// # Errors
+/// Those of setting up.
+pub(crate) fn decoder(from: impl Read + 'static, compression: FileCompression) -> io::Result<Box<dyn Read>> {
     let from = BufReader::with_capacity(CHUNK / 4, from);
     Ok(match compression {
         FileCompression::Xz => {

@@ -51,6 +51,7 @@ pub use authorization::Authorization;
 pub use call::{Call, ClientIdentity, Reply, Verb};
 pub use error::{FetchError, Tried};
 pub use extract::FileCompression;
+pub(crate) use extract::decoder;
 pub use problem::Problem;
 pub(crate) use redact::{redact, redact_text};
 pub use reqwest::Url;

@@ -16,7 +16,7 @@ mod set;
 mod testing;
 mod zypper;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cache::Cache;
 use crate::control::Control;
@@ -131,6 +131,16 @@ pub trait Resolver: Sync {
 
     /// Where the files of a set that this resolver made are in the cache.
     fn files(&self, set: &PackageSet, cache: &Cache) -> Vec<HostFile>;
+
+    /// Puts files that this resolver made into the form that a guest installs fastest, in `directory`, which exists; and says where
+    /// each is then.
+    ///
+    /// # Errors
+    /// Those of writing.
+    fn ready(&self, files: Vec<HostFile>, directory: &Path, control: &Control) -> Result<Vec<HostFile>> {
+        let _ = (directory, control);
+        Ok(files)
+    }
 
     /// Scripts that install and remove what is in a set that this resolver made, with its files in `directory` of the
     /// guest. Those that have nothing to do are left out.

@@ -21,6 +21,7 @@ mod host;
 mod install;
 mod lists;
 mod pins;
+mod plain;
 mod relation;
 mod repository;
 mod root;
@@ -29,6 +30,8 @@ mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
+
+use std::path::Path;
 
 use error::AptError;
 #[cfg(test)]
@@ -84,6 +87,15 @@ impl Resolver for DebianPackages {
             path: archive::path(&cache.directory(Bucket::Apt), file.digest),
         };
         set.files.iter().map(file).collect()
+    }
+
+    fn ready(
+        &self,
+        files: Vec<HostFile>,
+        directory: &Path,
+        control: &Control,
+    ) -> crate::error::Result<Vec<HostFile>> {
+        Ok(plain::write_all(files, directory, &control.cancel)?)
     }
 
     fn scripts(&self, set: &PackageSet, packages: &PackagesStep, directory: &str) -> Vec<GuestScript> {
