@@ -13,6 +13,8 @@ pub(super) struct Volume {
     /// As the partition table has it. A logical volume counts as one from 0 to its end.
     pub(super) partition: Partition,
     pub(super) content: Option<FileSystem>,
+    /// Nothing at all lies in it.
+    pub(super) is_blank: bool,
 }
 
 impl Volume {
@@ -44,7 +46,7 @@ impl Volume {
     /// Whether file systems may lie in it that tib does not see.
     fn may_hide(&self) -> bool {
         match self.kind() {
-            None => !self.partition.kind.is_bios_boot(),
+            None => !self.is_blank && !self.partition.kind.is_boot_code(),
             Some(kind) => matches!(kind, FileSystemKind::Lvm | FileSystemKind::Luks | FileSystemKind::Raid),
         }
     }
@@ -112,7 +114,7 @@ mod tests {
             uuid: Some(uuid.to_owned()),
             label: label.map(str::to_owned),
         });
-        Volume { place: Place::Partition(number), partition, content }
+        Volume { place: Place::Partition(number), partition, content, is_blank: false }
     }
 
     /// What is mounted where, or what is said.
@@ -229,5 +231,18 @@ mod tests {
                 ("PARTUUID=p-4 /srv auto nofail", Err("/srv holds something that tib does not know")),
             ],
         );
+        // Nothing hides where there is nothing, nor in a boot loader's code.
+        let elsewhere = &[("LABEL=data /mnt/x ext4", Ok(&[][..]))];
+        volumes[4].is_blank = true;
+        check(&volumes, elsewhere);
+        volumes[4].is_blank = false;
+        for kind in [
+            Kind::Mbr(0x41),
+            Kind::Gpt("9e1a2d38-c612-4316-aa26-8b49521e5a8b".to_owned()),
+            Kind::Gpt("21686148-6449-6e6f-744e-656564454649".to_owned()),
+        ] {
+            volumes[4].partition.kind = kind;
+            check(&volumes, elsewhere);
+        }
     }
 }

@@ -74,9 +74,9 @@ impl Kind {
         *self == Self::Mbr(0xef) || *self == Self::Gpt(GPT[0].0.to_owned())
     }
 
-    /// Whether GRUB keeps its core there.
-    pub fn is_bios_boot(&self) -> bool {
-        *self == Self::Gpt(GPT[1].0.to_owned())
+    /// Whether a boot loader keeps its code there, without a file system: GRUB's core, on PCs and on POWER.
+    pub fn is_boot_code(&self) -> bool {
+        *self == Self::Mbr(0x41) || GPT[1..3].iter().any(|(guid, _)| *self == Self::Gpt((*guid).to_owned()))
     }
 }
 

@@ -55,7 +55,9 @@ fn volumes(shared: &Shared) -> Result<Vec<Volume>, DiskError> {
         let mut disk = lock(shared);
         for partition in partition::list(&mut **disk)? {
             let content = filesystem::detect(&mut **disk, partition.start, partition.length)?;
-            volumes.push(Volume { place: Place::Partition(partition.number), partition, content });
+            let is_blank =
+                content.is_none() && filesystem::is_blank(&mut **disk, partition.start, partition.length)?;
+            volumes.push(Volume { place: Place::Partition(partition.number), partition, content, is_blank });
         }
     }
     let is_physical = |volume: &&Volume| volume.kind() == Some(FileSystemKind::Lvm);
@@ -66,11 +68,16 @@ fn volumes(shared: &Shared) -> Result<Vec<Volume>, DiskError> {
     for volume in logical {
         let partition = volume.as_partition();
         let place = Place::Logical(Arc::new(volume));
-        let content = match place.disk(shared) {
-            Ok(disk) => filesystem::detect(&mut **lock(&disk), 0, partition.length)?,
-            Err(_) => None,
+        let (content, is_blank) = match place.disk(shared) {
+            Ok(disk) => {
+                let content = filesystem::detect(&mut **lock(&disk), 0, partition.length)?;
+                let is_blank =
+                    content.is_none() && filesystem::is_blank(&mut **lock(&disk), 0, partition.length)?;
+                (content, is_blank)
+            }
+            Err(_) => (None, false),
         };
-        volumes.push(Volume { place, partition, content });
+        volumes.push(Volume { place, partition, content, is_blank });
     }
     Ok(volumes)
 }
@@ -171,7 +178,7 @@ impl Search {
             }
             Some(other) => return Err(DiskError::Unsupported(format!(" is {}", other.name()))),
             None => {
-                if length < MIN_SYSTEM || filesystem::is_blank(&mut **lock(&disk), start, length)? {
+                if length < MIN_SYSTEM || volume.is_blank {
                     return Ok(None);
                 }
                 return Err(DiskError::Unsupported(" holds something that tib does not know".to_owned()));

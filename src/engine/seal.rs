@@ -26,7 +26,10 @@ rm -rf /var/cache/dnf/* /var/cache/yum/* /var/cache/libdnf5/* /var/cache/zypp/*
 rm -rf /var/cache/apparmor/* /etc/apparmor.d/cache/* /etc/apparmor.d/cache.d/*
 rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
 rm -rf /var/lib/cloud/* /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease
-rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init /etc/udev/rules.d/70-persistent-net.rules
+# What `cloud-init clean` knows, and udev's names.
+rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /etc/udev/rules.d/70-persistent-net.rules
+rm -f /etc/NetworkManager/conf.d/99-cloud-init.conf /etc/NetworkManager/system-connections/cloud-init-*.nmconnection
+rm -f /etc/systemd/network/10-cloud-init-*.network
 rm -rf /var/crash/* /var/lib/systemd/coredump/*
 # Not /var/log/*/ themselves: daemons expect their directories, with the owners their packages gave them.
 rm -rf /var/log/journal/*

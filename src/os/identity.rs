@@ -48,7 +48,10 @@ pub(crate) const IDENTITIES: &[Identity] = &[
     of("multipath", &["/etc/multipath/wwids", "/etc/multipath/bindings", "/etc/multipath/prkeys"]),
     of("ZFS", &["/etc/zfs/zpool.cache"]),
     of("gethostid", &["/etc/hostid"]),
+    of("Gluster", &["/var/lib/glusterd/glusterd.info"]),
     // Network.
+    of("WireGuard", &["/etc/wireguard/*"]),
+    of("Consul", &["/var/lib/consul/node-id", "/opt/consul/node-id"]),
     of(
         "NetworkManager",
         &[
@@ -67,15 +70,32 @@ pub(crate) const IDENTITIES: &[Identity] = &[
     of("ntpd", &["/var/lib/ntp/ntp.drift", "/var/lib/ntp/drift", "/var/lib/ntpsec/ntp.drift"]),
     // Mail.
     of("mailboxes", &["/var/mail/*", "/var/spool/mail/*"]),
+    of("Dovecot", &["/var/lib/dovecot/*"]),
     // Security and management.
     of("systemd's credentials", &["/var/lib/systemd/credential.secret"]),
-    of("Kerberos", &["/etc/krb5.keytab"]),
+    of("Kerberos", &["/etc/krb5.keytab", "/var/kerberos/krb5kdc/principal*", "/var/lib/krb5kdc/principal*"]),
+    of(
+        "FreeIPA",
+        &[
+            "/etc/ipa/default.conf",
+            "/etc/ipa/ca.crt",
+            "/var/lib/ipa-client/sysrestore/*",
+            "/var/lib/ipa-client/pki/*",
+        ],
+    ),
     of("SSSD", &["/var/lib/sss/db/*.ldb", "/var/lib/sss/secrets/*"]),
     of("Samba", &["/var/lib/samba/private/*.tdb"]),
     of("Salt", &["/etc/salt/minion_id", "/etc/salt/pki/minion/*"]),
     of("Puppet", &["/etc/puppetlabs/puppet/ssl/*", "/var/lib/puppet/ssl/*"]),
     of("Chef", &["/etc/chef/client.pem"]),
+    of("CFEngine", &["/var/cfengine/ppkeys/localhost.*", "/var/lib/cfengine3/ppkeys/localhost.*"]),
     of("Wazuh", &["/var/ossec/etc/client.keys"]),
+    of("CrowdStrike", &["/opt/CrowdStrike/falconstore"]),
+    of("Qualys", &["/etc/qualys/hostid"]),
+    of("Tenable", &["/etc/tenable_tag"]),
+    of("Teleport", &["/var/lib/teleport/host_uuid"]),
+    of("Elastic's Beats", &["/var/lib/*beat/meta.json"]),
+    of("Netdata", &["/var/lib/netdata/registry/netdata.public.unique.id", "/var/lib/netdata/cloud.d/*"]),
     of(
         "Insights",
         &[
@@ -124,6 +144,7 @@ pub(crate) const IDENTITIES: &[Identity] = &[
     // Packages and statistics.
     of("yum", &["/var/lib/yum/uuid"]),
     of("popularity-contest", &["/etc/popularity-contest.conf"]),
+    of("Smolt", &["/etc/smolt/uuid", "/etc/smolt/hw-uuid", "/etc/sysconfig/hw-uuid"]),
     of("Whoopsie", &["/var/lib/whoopsie/whoopsie-id"]),
     of("UUIDs by time", &["/var/lib/libuuid/clock.txt"]),
     of("process accounting", &["/var/account/pacct"]),

@@ -12,6 +12,7 @@ pub(crate) mod datasource;
 pub(crate) mod directories;
 mod error;
 pub(crate) mod files;
+pub(crate) mod fnmatch;
 pub(crate) mod identity;
 pub mod journal;
 mod package;

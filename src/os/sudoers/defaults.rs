@@ -1,4 +1,4 @@
-//! Whether sudo asks for a password, by its `Defaults`.
+//! Whether sudo asks for a password, or for a terminal, by its `Defaults`.
 
 use std::cell::Cell;
 
@@ -42,7 +42,7 @@ pub(crate) struct Deed<'a> {
     pub(crate) tag: Option<bool>,
 }
 
-/// The settings that decide about passwords, in their order.
+/// The settings that decide about passwords and terminals, in their order.
 #[derive(Debug)]
 pub(crate) struct Defaults<'a> {
     settings: Vec<(Bound<'a>, Setting<'a>)>,
@@ -57,6 +57,8 @@ enum Setting<'a> {
     Authenticate(bool),
     /// `exempt_group`: nobody in it is ever asked.
     Exempt(Option<&'a str>),
+    /// `requiretty`.
+    Terminal(bool),
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl<'a> Defaults<'a> {
                 let setting = match name.trim() {
                     "authenticate" => Setting::Authenticate(signs % 2 == 0),
                     "exempt_group" => Setting::Exempt((signs % 2 == 0).then_some(value)),
+                    "requiretty" => Setting::Terminal(signs % 2 == 0),
                     "runas_default" => {
                         if *binding == Binding::Everything {
                             found.run_as = value;
@@ -126,6 +129,7 @@ impl<'a> Defaults<'a> {
                 Setting::Authenticate(false) => (&mut by_default, Ask::NEVER),
                 Setting::Exempt(Some(group)) if person.is_in(group) => (&mut by_group, Ask::NEVER),
                 Setting::Exempt(_) => (&mut by_group, Ask::ALWAYS),
+                Setting::Terminal(_) => continue,
             };
             *slot = if is_certain { found } else { slot.or(found) };
         }
@@ -135,6 +139,22 @@ impl<'a> Defaults<'a> {
             None => by_default,
         };
         Ok(Ask { asked: by_rule.asked && by_group.asked, free: by_rule.free || by_group.free })
+    }
+
+    /// Whether somebody needs a terminal for any command as root. What depends on host or command counts where it asks for one.
+    pub(crate) fn needs_terminal(&self, aliases: &Aliases, person: &Person) -> bool {
+        let root = List::one("root");
+        let deed = Deed { users: &root, as_root: true, command: "ALL", tag: None };
+        let mut needs = false;
+        for (bound, setting) in &self.settings {
+            let Setting::Terminal(on) = setting else { continue };
+            match bound.holds(aliases, person, deed) {
+                Some(true) => needs = *on,
+                Some(false) => needs |= *on,
+                None => {}
+            }
+        }
+        needs
     }
 }
 

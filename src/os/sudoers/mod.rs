@@ -11,7 +11,7 @@ mod who;
 pub(crate) use parse::{Statement, statements};
 pub use rule::Grant;
 pub(crate) use shown::{Shown, shown};
-pub(crate) use verdict::{Verdict, verdict};
+pub(crate) use verdict::{Verdict, needs_terminal, verdict};
 pub(crate) use who::Person;
 
 use super::ReadError;
@@ -95,10 +95,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether sudo takes no rules from a file or directory, because somebody but root could have written it.
+    /// Whether sudo takes no rules from a file or directory, because somebody but root could have written it (`sudo_check_secure`):
+    /// which group it belongs to is no matter as long as that may not write it.
     fn refuses(&mut self, tree: &mut dyn Tree, path: &[u8]) -> Result<bool, ReadError> {
         let stat = tree.stat(path)?;
-        let is_safe = stat.uid == 0 && stat.gid == 0 && stat.mode & 0o022 == 0;
+        let by_group = stat.gid != 0 && stat.mode & 0o020 != 0;
+        let is_safe = stat.uid == 0 && !by_group && stat.mode & 0o002 == 0;
         if !is_safe {
             let shown = show(path);
             self.refused.push(format!("{shown} has mode {:04o}, owner {}:{}", stat.mode, stat.uid, stat.gid));

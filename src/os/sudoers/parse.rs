@@ -1,6 +1,7 @@
 //! The language of sudoers files, as far as it says who may do what.
 
 use super::rule::{Rule, RunAs};
+use crate::clock;
 
 /// The most rules of one line.
 const RULE_LIMIT: usize = 64;
@@ -92,14 +93,18 @@ pub(crate) fn statements(text: &[u8]) -> Vec<(usize, Result<Statement, String>)>
             whole.push(' ');
             whole.push_str(next.trim_start());
         }
-        found.extend(parse(whole.trim()).into_iter().map(|statement| (number + 1, statement)));
+        found.extend(parse(whole.trim_end()).into_iter().map(|statement| (number + 1, statement)));
     }
     found
 }
 
 fn parse(line: &str) -> Vec<Result<Statement, String>> {
+    // Behind a blank, `#include` is a comment.
+    let old_form = line.starts_with('#');
+    let line = line.trim_start();
     for (sign, directory) in [("includedir", true), ("include", false)] {
-        let rest = line.strip_prefix(['#', '@']).and_then(|rest| rest.strip_prefix(sign));
+        let rest = if old_form { line.strip_prefix('#') } else { line.strip_prefix('@') };
+        let rest = rest.and_then(|rest| rest.strip_prefix(sign));
         if let Some(rest) = rest.filter(|rest| rest.starts_with(char::is_whitespace)) {
             let name = unescape(first_word(rest.trim()));
             let statement =
@@ -195,7 +200,7 @@ fn rules(line: &str) -> Result<Vec<Rule>, String> {
         let (mut run_as, mut free): (Option<RunAs>, Option<bool>) = (None, None);
         let mut last: Option<Rule> = None;
         for command in split(commands, ',') {
-            let command = specification(command.trim(), &mut run_as, &mut free)?;
+            let Some(command) = specification(command.trim(), &mut run_as, &mut free)? else { continue };
             match &mut last {
                 Some(rule) if rule.run_as == run_as && rule.free == free => {
                     rule.commands.push(command);
@@ -214,12 +219,12 @@ fn rules(line: &str) -> Result<Vec<Rule>, String> {
     Ok(found)
 }
 
-/// Takes `(RUNAS)`, options and tags off a command; they hold for those after it too.
+/// Takes `(RUNAS)`, options and tags off a command; they hold for those after it too. `None` for one whose time it is not.
 fn specification(
     mut text: &str,
     run_as: &mut Option<RunAs>,
     free: &mut Option<bool>,
-) -> Result<String, String> {
+) -> Result<Option<String>, String> {
     const OPTIONS: [&str; 9] =
         ["CWD", "CHROOT", "TIMEOUT", "NOTBEFORE", "NOTAFTER", "ROLE", "TYPE", "APPARMOR_PROFILE", "PRIVS"];
     if let Some(rest) = text.strip_prefix('(') {
@@ -229,6 +234,7 @@ fn specification(
         *run_as = Some(RunAs { users, groups });
         text = rest.trim_start();
     }
+    let mut is_now = true;
     loop {
         let end = text.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(text.len());
         let (word, rest) = text.split_at(end);
@@ -244,6 +250,15 @@ fn specification(
         } else if let Some(rest) = rest.strip_prefix('=').filter(|_| OPTIONS.contains(&word)) {
             let rest = rest.trim_start();
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            // A command that is not allowed any more, or not yet, is none that a rule is about.
+            let day =
+                rest[..end].trim_matches('"').get(..8).filter(|day| day.bytes().all(|b| b.is_ascii_digit()));
+            let today = clock::today().strftime("%Y%m%d").to_string();
+            is_now &= match (word, day) {
+                ("NOTAFTER", Some(day)) => *today <= *day,
+                ("NOTBEFORE", Some(day)) => *today >= *day,
+                _ => true,
+            };
             text = rest[end..].trim_start();
         } else {
             break;
@@ -255,7 +270,7 @@ fn specification(
     if !is_command(text) {
         return Err("a command is no absolute path".to_owned());
     }
-    Ok(unescape(text))
+    Ok(is_now.then(|| unescape(text)))
 }
 
 /// What sudo takes for a command: a path, an alias, a pattern, or one of its own words; behind digests of it.

@@ -129,7 +129,8 @@ fn includes_are_read_at_their_place() {
     assert_eq!(refused(&mut tree).unwrap(), Vec::<String>::new());
 }
 
-/// sudo refuses what others own or may write, files and directories alike; that others may read is no matter.
+/// sudo refuses what others own or may write, files and directories alike; that others may read, or whose group it is, is no
+/// matter. Each as sudo 1.9.13 answers `sudo -l`.
 #[test]
 fn what_others_could_have_written_says_nothing() {
     let tree = || {
@@ -147,7 +148,14 @@ fn what_others_could_have_written_says_nothing() {
         ("/etc/sudoers.d/b", 0o640, 0, 0, 2),
         ("/etc/sudoers.d/b", 0o666, 0, 0, 1),
         ("/etc/sudoers.d/b", 0o440, 1000, 0, 1),
-        ("/etc/sudoers.d/b", 0o440, 0, 1000, 1),
+        ("/etc/sudoers.d/b", 0o440, 0, 1000, 2),
+        ("/etc/sudoers.d/b", 0o640, 0, 4, 2),
+        ("/etc/sudoers.d/b", 0o660, 0, 0, 2),
+        ("/etc/sudoers.d/b", 0o460, 0, 4, 1),
+        ("/etc/sudoers.d/b", 0o664, 0, 1000, 1),
+        ("/etc/sudoers.d", 0o750, 0, 1000, 2),
+        ("/etc/sudoers.d", 0o775, 0, 0, 2),
+        ("/etc/sudoers.d", 0o775, 0, 4, 1),
         ("/etc/sudoers.d", 0o777, 0, 0, 1),
         ("/etc/sudoers.d", 0o755, 1000, 0, 1),
         ("/etc/sudoers", 0o666, 0, 0, 0),
@@ -157,6 +165,20 @@ fn what_others_could_have_written_says_nothing() {
         let expected =
             if rules == 2 { String::new() } else { format!("{path} has mode {mode:04o}, owner {uid}:{gid}") };
         assert_eq!(refused, expected);
+    }
+}
+
+#[test]
+fn the_old_form_of_an_include_is_a_comment_behind_a_blank() {
+    for (line, rules) in [
+        ("#includedir /etc/sudoers.d", 1),
+        ("#includedir\t/etc/sudoers.d", 1),
+        (" #includedir /etc/sudoers.d", 0),
+        (" @includedir /etc/sudoers.d", 1),
+        ("@includedir \"/etc/sudoers.d\"", 1),
+    ] {
+        let mut tree = MemTree::new().file("/etc/sudoers", line).file("/etc/sudoers.d/a", "a ALL=ALL\n");
+        assert_eq!(read(&mut tree).unwrap().len(), rules, "{line}");
     }
 }
 

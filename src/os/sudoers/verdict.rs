@@ -46,6 +46,15 @@ pub(crate) fn verdict(statements: &[Located], person: &Person) -> Result<Verdict
     Ok(rights.verdict())
 }
 
+/// Whether sudo refuses somebody who has no terminal, by `requiretty`.
+///
+/// # Errors
+/// [`ReadError::Malformed`] for aliases without measure.
+pub(crate) fn needs_terminal(statements: &[Located], person: &Person) -> Result<bool, ReadError> {
+    let aliases = Aliases::of(statements);
+    Ok(Defaults::of(statements, &aliases)?.needs_terminal(&aliases, person))
+}
+
 /// Where and as whom commands are run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Scope<'a> {

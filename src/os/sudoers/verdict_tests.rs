@@ -97,6 +97,31 @@ const CASES: &[(&str, Verdict)] = &[
     ("Defaults exempt_group=g\nu ALL=(ALL) PASSWD: ALL", FREE),
     ("Defaults exempt_group=h\nu ALL=(ALL) ALL", ASKED),
     ("Defaults !!!authenticate\nu ALL=(ALL) ALL", FREE),
+    // Whose case does not count, and whose time it is not.
+    ("U ALL=(ALL) ALL", ASKED),
+    ("%G ALL=(ALL) ALL", ASKED),
+    ("u ALL=(ALL) NOTAFTER=20200101000000Z NOPASSWD: ALL", NOTHING),
+    ("u ALL=(ALL) NOTBEFORE=20990101000000Z NOPASSWD: ALL", NOTHING),
+    ("u ALL=(ALL) NOTAFTER=20990101000000Z NOPASSWD: ALL", FREE),
+    ("u ALL=(ALL) NOTAFTER=20200101000000Z NOPASSWD: ALL\nu ALL=(ALL) ALL", ASKED),
+];
+
+/// Whether sudo refuses `u` who has no terminal.
+const TERMINALS: &[(&str, bool)] = &[
+    ("", false),
+    ("Defaults requiretty", true),
+    ("Defaults !!requiretty", true),
+    ("Defaults !lecture, requiretty", true),
+    ("Defaults requiretty\nDefaults !requiretty", false),
+    ("Defaults requiretty\nDefaults:u !requiretty", false),
+    ("Defaults:u !requiretty\nDefaults requiretty", true),
+    ("Defaults requiretty\nDefaults:%g !requiretty", false),
+    ("User_Alias A = u\nDefaults requiretty\nDefaults:A !requiretty", false),
+    ("Defaults requiretty\nDefaults:root !requiretty", true),
+    ("Defaults:root requiretty", false),
+    ("Defaults>root !requiretty\nDefaults requiretty", true),
+    ("Defaults requiretty\nDefaults>root !requiretty", false),
+    ("Defaults!ALL !requiretty\nDefaults requiretty", false),
 ];
 
 fn user() -> User {
@@ -121,6 +146,16 @@ fn rules_together() {
 }
 
 #[test]
+fn terminals() {
+    let (user, group) = (user(), Group { name: "g".into(), gid: 7, members: vec![] });
+    let people = Person::all(std::slice::from_ref(&user), std::slice::from_ref(&group));
+    for (sudoers, expected) in TERMINALS {
+        let statements = read(&mut MemTree::new().file("/etc/sudoers", format!("{sudoers}\n"))).unwrap();
+        assert_eq!(needs_terminal(&statements, &people[0]).unwrap(), *expected, "{sudoers}");
+    }
+}
+
+#[test]
 fn root_is_never_asked() {
     let root = User { name: "root".into(), uid: 0, gid: 0, ..user() };
     let people = Person::all(std::slice::from_ref(&root), &[]);
@@ -139,16 +174,9 @@ fn visudo_takes_the_cases() {
     }
 }
 
-/// Who may bind directories over the system's may ask sudo itself, in a mount namespace of its own.
-#[test]
-fn sudo_says_the_same() {
-    const SCRIPT: &str = r#"
-        mount --bind etc /etc && mount -t tmpfs run /run && mount -t tmpfs var /var || exit
-        may() { sudo -U u "$@" -l /bin/bash >/dev/null 2>&1 && echo yes || echo no; }
-        try() { setpriv --reuid 1000 --regid 7 --clear-groups sudo -n "$@" /bin/bash -c : 2>/dev/null && echo yes || echo no; }
-        echo $(may -u root) $(may -u postgres) $(may -g g) $(try -u root) $(try -u postgres)"#;
-    let directory = tempfile::tempdir().unwrap();
-    let etc = directory.path().join("etc");
+/// Who may bind directories over the system's may ask sudo itself, in a mount namespace of its own. `None` for who may not.
+fn asked(directory: &std::path::Path, sudoers: &str, asks: &str) -> Option<Vec<bool>> {
+    let etc = directory.join("etc");
     fs_err::create_dir_all(etc.join("pam.d")).unwrap();
     for (name, text) in [
         ("passwd", "root:x:0:0::/:/bin/sh\nu:x:1000:7::/:/bin/sh\npostgres:x:70:70::/:/bin/sh\n"),
@@ -162,18 +190,32 @@ fn sudo_says_the_same() {
     ] {
         fs_err::write(etc.join(name), text).unwrap();
     }
+    let path = etc.join("sudoers");
+    let _ = fs_err::remove_file(&path);
+    fs_err::write(&path, format!("{sudoers}\n")).unwrap();
+    let script = format!(
+        "mount --bind etc /etc && mount -t tmpfs run /run && mount -t tmpfs var /var || exit
+        may() {{ sudo -U u \"$@\" -l /bin/bash >/dev/null 2>&1 && echo yes || echo no; }}
+        try() {{ setsid setpriv --reuid 1000 --regid 7 --clear-groups sudo -n \"$@\" /bin/bash -c : 2>/dev/null && echo yes || echo no; }}
+        echo {asks}"
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    let answer = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<_> = answer.split_whitespace().map(|word| word == "yes").collect();
+    (!answers.is_empty()).then_some(answers)
+}
+
+#[test]
+fn sudo_says_the_same() {
+    const ASKS: &str = "$(may -u root) $(may -u postgres) $(may -g g) $(try -u root) $(try -u postgres)";
+    let directory = tempfile::tempdir().unwrap();
     for (sudoers, verdict) in CASES {
-        let path = etc.join("sudoers");
-        let _ = fs_err::remove_file(&path);
-        fs_err::write(&path, format!("{sudoers}\n")).unwrap();
-        let output = Command::new("unshare")
-            .args(["--mount", "sh", "-c", SCRIPT])
-            .current_dir(directory.path())
-            .output()
-            .unwrap();
-        let answer = String::from_utf8(output.stdout).unwrap();
-        let answers: Vec<_> = answer.split_whitespace().map(|word| word == "yes").collect();
-        let &[root, other, group, root_free, other_free] = &answers[..] else { return };
+        let Some(answers) = asked(directory.path(), sudoers, ASKS) else { return };
+        let &[root, other, group, root_free, other_free] = &answers[..] else { panic!("{answers:?}") };
         let fits = match verdict {
             Verdict::Nothing => !root && !other && !group,
             // bash is the command that the cases make an exception of.
@@ -182,7 +224,17 @@ fn sudo_says_the_same() {
                 root && (!root_free || *free) && (root_free || *asked) && (!other_free || *free)
             }
         };
-        assert!(fits, "{sudoers}: {verdict:?}, but sudo says {answer}");
+        assert!(fits, "{sudoers}: {verdict:?}, but sudo says {answers:?}");
+    }
+}
+
+#[test]
+fn sudo_asks_the_same_for_a_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    for (sudoers, needed) in TERMINALS {
+        let sudoers = format!("{sudoers}\nu ALL=(ALL) NOPASSWD: ALL");
+        let Some(answers) = asked(directory.path(), &sudoers, "$(try -u root)") else { return };
+        assert_eq!(answers, [!needed], "{sudoers}");
     }
 }
 

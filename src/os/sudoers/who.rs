@@ -45,7 +45,7 @@ impl<'a> Person<'a> {
 
     /// Whether they are in a group.
     pub(crate) fn is_in(&self, group: &str) -> bool {
-        self.groups.iter().any(|other| other.name == group)
+        self.groups.iter().any(|other| other.name.eq_ignore_ascii_case(group))
     }
 
     fn is(&self, name: &str) -> bool {
@@ -59,7 +59,8 @@ impl<'a> Person<'a> {
         }
         match name.strip_prefix('#') {
             Some(id) => id.parse() == Ok(self.user.uid),
-            None => name == "ALL" || name == self.user.name,
+            // As `case_insensitive_user` and `case_insensitive_group` have it, which nobody turns off.
+            None => name == "ALL" || name.eq_ignore_ascii_case(&self.user.name),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! systemd units of an image at rest: where they are, what they say, whether they start at boot.
 
+mod boot;
 mod file;
 mod index;
 mod links;
@@ -142,6 +143,11 @@ pub(crate) fn full_name(name: &str) -> String {
     } else {
         format!("{name}.service")
     }
+}
+
+/// A unit's name without its suffix, and that without its dot.
+fn split_type(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or((name, ""))
 }
 
 /// Whether systemd takes a file of this name for a unit (`unit_name_is_valid`).

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{instance, is_template};
 use crate::disk::{DiskError, FileKind, Tree};
 use crate::os::files::{join, names, optional, too_much};
+use crate::os::fnmatch::fnmatch;
 
 /// Where presets are, first match wins.
 const DIRECTORIES: [&str; 5] = [
@@ -127,67 +128,9 @@ impl Presets {
             let listed = instance.as_ref().is_some_and(|(template, instance)| {
                 rule.pattern == *template && rule.instances.iter().any(|listed| listed == instance)
             });
-            listed || matches(rule.pattern.as_bytes(), name.as_bytes())
+            listed || fnmatch(rule.pattern.as_bytes(), name.as_bytes())
         });
         found.map_or(Preset::Enabled, |rule| rule.action)
-    }
-}
-
-/// `fnmatch` with `FNM_NOESCAPE`: `*`, `?` and `[…]`.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star = None;
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some(b'?') => Some(1),
-            Some(b'[') => match bracket(&pattern[p..], name[n]) {
-                Some((length, hit)) => hit.then_some(length),
-                None => (name[n] == b'[').then_some(1),
-            },
-            Some(&byte) => (byte == name[n]).then_some(1),
-            None => None,
-        };
-        match (step, star) {
-            (Some(step), _) => {
-                p += step;
-                n += 1;
-            }
-            (None, Some((at, from))) => {
-                star = Some((at, from + 1));
-                (p, n) = (at + 1, from + 1);
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
-}
-
-/// Length of the bracket expression a pattern begins with, and whether it has a byte; `None` if it has no end.
-fn bracket(pattern: &[u8], byte: u8) -> Option<(usize, bool)> {
-    let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
-    let first = if negated { 2 } else { 1 };
-    let mut at = first;
-    let mut hit = false;
-    loop {
-        let low = *pattern.get(at)?;
-        if low == b']' && at > first {
-            return Some((at + 1, hit != negated));
-        }
-        match (pattern.get(at + 1), pattern.get(at + 2)) {
-            (Some(b'-'), Some(&high)) if high != b']' => {
-                hit |= (low..=high).contains(&byte);
-                at += 3;
-            }
-            _ => {
-                hit |= low == byte;
-                at += 1;
-            }
-        }
     }
 }
 
@@ -270,7 +213,7 @@ mod tests {
             presets.append(&text);
             presets.append(format!("enable {name}\ndisable [{name}\n").as_bytes());
             presets.of(&name);
-            prop_assert!(matches(b"*", name.as_bytes()));
+            prop_assert!(fnmatch(b"*", name.as_bytes()));
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option
         "cloud-init writes the files it is handed",
         writes(tree),
         "guest_info.conf and trove-guestagent.conf are files of its module write-files",
-        "leave `write-files` in cloud_init_modules",
+        "leave `write-files` in cloud_init_modules, and set no `allow_userdata: false`",
     );
     part
 }
@@ -145,6 +145,14 @@ fn sources(tree: &mut dyn Tree, command_line: Option<&str>) -> Found {
 
 fn writes(tree: &mut dyn Tree) -> Found {
     const KEY: &str = "cloud_init_modules";
+    const SWITCH: &str = "allow_userdata";
+    // cloud-init drops all user data then, and says so at debug level only.
+    let switch = cloud_init::settings(tree, &[SWITCH])?;
+    let value = switch.get(SWITCH).map(|value| value.text().unwrap_or_default().to_owned());
+    let yes = |value: &str| ["true", "1", "on", "yes"].iter().any(|yes| value.eq_ignore_ascii_case(yes));
+    if let Some(value) = value.filter(|value| !yes(value)) {
+        return Ok(Some(format!("{SWITCH} is {value}, so it throws away what it is handed")));
+    }
     let settings = cloud_init::settings(tree, &[KEY])?;
     // Without a list nothing of cloud-init is configured here, and its own default has the module.
     let Some(modules) = settings.get(KEY) else { return Ok(None) };

@@ -14,6 +14,7 @@ mod network;
 mod order;
 mod owner;
 pub(super) mod python;
+mod settings;
 pub(super) mod start;
 mod sudo;
 pub(super) mod unit;
@@ -138,7 +139,8 @@ fn examine(tree: &mut dyn Tree, known: &Known, part: &mut ReportPart) -> Result<
         Some(contract) => contract == Contract::Container,
         None => docker::is_there(tree, &index)?,
     };
-    part.add(start::check(tree, &index, &agent));
+    part.add(start::check(tree, &index, &agent, known.command_line));
+    part.add(settings::check(tree, &index, &agent));
     part.add(python::check(tree, &agent));
     part.add(order::check(tree, &index, &agent, container));
     part.add(directories::check(tree, &agent));

@@ -21,6 +21,7 @@ pub(crate) fn check_user(tree: &mut dyn Tree, agent: &Agent) -> Found {
     }
     if let Some(group) = agent.unit.last("Service", "Group")
         && gid_of(&groups(tree)?, group).is_none()
+        && group.parse::<u32>().is_err()
     {
         wrong.push(format!("no group {group}"));
     }

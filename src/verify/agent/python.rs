@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::part::{Found, ReportPart, joined};
-use super::unit::{Agent, interpreter, not_executable};
+use super::unit::{Agent, in_path, interpreter, not_executable};
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
 use crate::os::access::{ENTER, Identity, READ};
@@ -12,6 +12,9 @@ use crate::os::python::environment::{Settings, system_directories};
 use crate::os::python::metadata::{Distribution, distributions};
 use crate::os::python::own;
 use crate::os::python::requirement::{Environment, Requirement};
+
+/// The distribution with the agent's code.
+const AGENT: &str = "trove";
 
 /// Where Trove's own images, and tib's, have the agent.
 const USUAL: &[u8] = b"/opt/guest-agent-venv";
@@ -22,9 +25,9 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
     let (interpreter, readable, requirements) = match find(tree, agent) {
         Ok(None) => return part,
         Ok(Some(root)) => (
-            check_interpreter(tree, &root),
+            check_interpreter(tree, &root, agent),
             check_readable(tree, &root, agent),
-            check_requirements(tree, &root),
+            check_requirements(tree, &root, agent),
         ),
         Err(error) => {
             part.check(
@@ -84,16 +87,73 @@ fn grandparent(path: &[u8]) -> Option<Vec<u8>> {
     parts.nth(2).filter(|root| !root.is_empty()).map(<[u8]>::to_vec)
 }
 
-fn check_interpreter(tree: &mut dyn Tree, root: &[u8]) -> Found {
+fn check_interpreter(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
     let mut last = None;
     for name in ["bin/python3", "bin/python"] {
         let path = join(root, name.as_bytes());
         last = not_executable(tree, &path, None)?;
         if last.is_none() {
-            return other_version(tree, root, &path);
+            return match other_version(tree, root, &path)? {
+                None => other_python(tree, root, agent),
+                found => Ok(found),
+            };
         }
     }
     Ok(last)
+}
+
+/// Whether the unit sets what Python looks for modules by, so that the environment does not decide alone.
+fn has_path_of_its_own(agent: &Agent) -> bool {
+    ["Environment", "EnvironmentFile", "PassEnvironment"].into_iter().any(|key| {
+        let values = agent.unit.all("Service", key);
+        values
+            .iter()
+            .any(|value| key == "EnvironmentFile" || value.contains("PYTHONPATH") || value.contains("PATH="))
+    })
+}
+
+/// A program of the environment's that is run by a Python from outside: that one does not look into the environment.
+fn other_python(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
+    let is_python = |path: &[u8]| base_name(path).starts_with(b"python");
+    let command = agent.command();
+    let mut words = command.iter().map(|word| word.as_bytes().to_vec());
+    let Some(program) = agent.program(tree)?.filter(|_| !has_path_of_its_own(agent)) else { return Ok(None) };
+    let (script, python) = if is_python(&program) {
+        let Some(script) = words.by_ref().skip(1).find(|word| !word.starts_with(b"-")) else {
+            return Ok(None);
+        };
+        (script, program)
+    } else {
+        let start = match optional(tree.stat(&program))? {
+            Some(stat) if stat.kind == FileKind::File => read_start(tree, &program, 256)?,
+            _ => return Ok(None),
+        };
+        let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let words = line.strip_prefix(b"#!").unwrap_or_default().split(u8::is_ascii_whitespace);
+        let mut words = words.filter(|word| !word.is_empty());
+        let python = match words.next() {
+            Some(word) if base_name(word) == b"env" => match words.next() {
+                Some(name) if is_python(name) => in_path(tree, &show(name))?,
+                _ => None,
+            },
+            Some(word) if is_python(word) => Some(word.to_vec()),
+            _ => None,
+        };
+        let Some(python) = python else { return Ok(None) };
+        (program, python)
+    };
+    // Links into the environment's `bin` are the environment's; what they lead to in the end is not.
+    let within = |path: &[u8]| path.strip_prefix(root).is_some_and(|rest| rest.starts_with(b"/"));
+    let real = optional(tree.canonicalize(&script))?.unwrap_or_default();
+    if within(&python) || !(within(&script) || within(&real)) || optional(tree.stat(&python))?.is_none() {
+        return Ok(None);
+    }
+    let directory = &python[..python.len() - base_name(&python).len()];
+    let directory = optional(tree.canonicalize(directory))?.unwrap_or_default();
+    let is_its_own = optional(tree.canonicalize(root))?.is_some_and(|root| directory == join(&root, b"bin"));
+    Ok((!is_its_own).then(|| {
+        format!("{} is run by {}, which does not look into {}", show(&real), show(&python), show(root))
+    }))
 }
 
 /// Python looks for an environment's modules in a directory that bears its own version, whatever `pyvenv.cfg` says.
@@ -133,7 +193,7 @@ fn check_readable(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
     Ok(None)
 }
 
-fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
+fn check_requirements(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
     let settings = Settings::read(tree, root)?;
     let short = settings.short();
     let site = join(root, format!("lib/python{short}/site-packages").as_bytes());
@@ -153,7 +213,21 @@ fn check_requirements(tree: &mut dyn Tree, root: &[u8]) -> Found {
             provided.extend(distributions(tree, &directory)?);
         }
     }
-    Ok(joined(&unsatisfied(&installed, &provided, &environment)))
+    let mut wrong = unsatisfied(&installed, &provided, &environment);
+    let is_there = installed.iter().chain(&provided).any(|one| one.name == AGENT);
+    if !is_there && !has_path_of_its_own(agent) && !leads_elsewhere(tree, &site)? {
+        wrong.insert(0, format!("{} has no {AGENT}", show(&site)));
+    }
+    Ok(joined(&wrong))
+}
+
+/// Whether the agent's code may be there without being listed: as a directory, or by a file that names other directories.
+fn leads_elsewhere(tree: &mut dyn Tree, site: &[u8]) -> Result<bool, ReadError> {
+    let names = names(tree, site)?;
+    Ok(names.iter().any(|name| {
+        let is_hook = matches!(name.as_slice(), b"distutils-precedence.pth" | b"_virtualenv.pth");
+        name == AGENT.as_bytes() || name.ends_with(b".egg-link") || name.ends_with(b".pth") && !is_hook
+    }))
 }
 
 /// What an environment marker may ask for, under the names of today and those from before PEP 508. The kernel is the image's own;

@@ -14,16 +14,19 @@ pub(crate) const INJECTED: &str = "/etc/trove/conf.d";
 /// Programs with which images of developers get the agent's code from their controller.
 const FROM_CONTROLLER: [&str; 4] = ["rsync", "scp", "sftp", "ssh"];
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> ReportPart {
+pub(crate) fn check(
+    tree: &mut dyn Tree,
+    index: &UnitIndex,
+    agent: &Agent,
+    command_line: Option<&str>,
+) -> ReportPart {
     let mut part = ReportPart::default();
     let name = agent.name();
-    let enabled =
-        index.state_behind(tree, name).map(|state| (state != UnitState::Enabled).then(|| state.to_string()));
     part.check(
         format!("{name} starts at boot"),
-        enabled,
+        at_boot(tree, index, name, command_line),
         "without an agent the instance stays in BUILD and says nothing",
-        "enable the unit in the recipe",
+        "enable the unit in the recipe, for a target that the image boots into (`systemctl get-default`)",
     );
     part.check(
         format!("{name} runs as a user that exists"),
@@ -56,6 +59,19 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Re
         "pass --config-dir=/etc/trove/conf.d and make the directory, with the agent's user as owner",
     );
     part
+}
+
+/// Whether it is enabled, and for a target that is reached.
+fn at_boot(tree: &mut dyn Tree, index: &UnitIndex, name: &str, command_line: Option<&str>) -> Found {
+    let state = index.state_behind(tree, name)?;
+    if state != UnitState::Enabled {
+        return Ok(Some(state.to_string()));
+    }
+    let words = command_line.unwrap_or_default().split_whitespace();
+    let asked = words.filter_map(|word| word.strip_prefix("systemd.unit=")).next_back();
+    let Some(goal) = index.goal(tree, asked)? else { return Ok(None) };
+    let starts = index.starts(tree, &goal, name)?;
+    Ok((!starts).then(|| format!("enabled, but the image boots into {goal}, and nothing there starts it")))
 }
 
 fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {

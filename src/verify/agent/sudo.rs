@@ -1,11 +1,15 @@
 //! What sudo lets the agent do.
 
+use std::collections::BTreeSet;
+
 use super::part::{Found, ReportPart, joined};
+use super::settings;
 use super::unit::Agent;
+use crate::clock;
 use crate::disk::Tree;
-use crate::os::files::{optional, show};
+use crate::os::files::{optional, read_optional, show};
 use crate::os::sudoers;
-use crate::os::sudoers::{Person, Statement, Verdict, verdict};
+use crate::os::sudoers::{Located, Person, Statement, Verdict, needs_terminal, verdict};
 use crate::os::{groups, users};
 
 const PROGRAM: &[u8] = b"/usr/bin/sudo";
@@ -22,9 +26,16 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
     }
     part.check(
         "sudo can make root of its caller",
-        program(tree),
+        program(tree, agent),
         "sudo ends with a complaint whatever its rules say",
-        "install the package again, or give /usr/bin/sudo back to root with mode 4755",
+        "install the package again, or give /usr/bin/sudo back to root with mode 4755; take nosuid out of /etc/fstab, and \
+         NoNewPrivileges and DynamicUser out of the unit",
+    );
+    part.check(
+        format!("the account of {user} is open"),
+        account(tree, user),
+        "sudo asks PAM about its caller's account, and ends where that is closed",
+        "take the day out (`chage -E -1 -I -1`), or make the user again with useradd",
     );
     part.check(
         "sudo accepts the files of its rules",
@@ -41,7 +52,62 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
     part
 }
 
-fn program(tree: &mut dyn Tree) -> Found {
+/// What a unit has set-uid bits mean nothing by, for its user and all that he starts.
+fn powerless(agent: &Agent) -> Option<String> {
+    ["NoNewPrivileges", "DynamicUser"].into_iter().find_map(|key| {
+        let value = agent.unit.last("Service", key)?;
+        let is_on = ["1", "yes", "y", "true", "t", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes));
+        is_on.then(|| format!("{key}={value} in {}", agent.name()))
+    })
+}
+
+/// What PAM's `pam_unix` says of an account for which no password is asked (`check_shadow_expiry`).
+fn account(tree: &mut dyn Tree, name: &str) -> Found {
+    let passwd = read_optional(tree, b"/etc/passwd")?.unwrap_or_default();
+    let passwd = String::from_utf8_lossy(&passwd).into_owned();
+    let line = |text: &str| text.lines().map(str::to_owned).find(|line| line.split(':').next() == Some(name));
+    // Otherwise the account has no entry there, and no end.
+    let refers = line(&passwd).is_some_and(|line| matches!(line.split(':').nth(1), Some("x" | "*NP*")));
+    let Some(shadow) = read_optional(tree, b"/etc/shadow")?.filter(|_| refers) else { return Ok(None) };
+    let Some(entry) = line(&String::from_utf8_lossy(&shadow)) else {
+        return Ok(Some("/etc/shadow has no such user".to_owned()));
+    };
+    let fields: Vec<&str> = entry.trim_end().split(':').collect();
+    let day = |at: usize| fields.get(at)?.parse::<i64>().ok().filter(|day| *day >= 0);
+    let today = i64::try_from(clock::now() / clock::DAY).unwrap_or(i64::MAX);
+    let shown = |day: i64| clock::day(day).map_or_else(|| day.to_string(), |day| day.to_string());
+    if let Some(end) = day(7).filter(|end| today >= *end) {
+        return Ok(Some(format!("it ended on {}", shown(end))));
+    }
+    let changed = day(2).unwrap_or(-1);
+    if let (Some(valid), Some(grace), false) = (day(4), day(6), changed == 0)
+        && today - changed > valid.saturating_add(grace)
+    {
+        return Ok(Some(format!(
+            "its password was to be changed by {}",
+            shown(changed.saturating_add(valid))
+        )));
+    }
+    Ok(None)
+}
+
+fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {
+    if let Some(setting) = powerless(agent) {
+        return Ok(Some(setting));
+    }
+    let entries = settings::entries(tree)?;
+    if let Some(real) = optional(tree.canonicalize(PROGRAM))?
+        && let Some(entry) = settings::forbidding(
+            &entries,
+            &show(&real),
+            "nosuid",
+            "suid",
+            &["user", "users", "owner", "group"],
+        )
+    {
+        let point = settings::point(entry);
+        return Ok(Some(format!("{} lies on {point}, which /etc/fstab mounts with nosuid", show(PROGRAM))));
+    }
     Ok(match optional(tree.stat(PROGRAM))? {
         None => Some("sudo is not installed".to_owned()),
         Some(stat) if stat.uid != 0 => Some(format!("{} belongs to uid {}", show(PROGRAM), stat.uid)),
@@ -70,12 +136,15 @@ fn may(tree: &mut dyn Tree, name: &str) -> Found {
     };
     let statements = sudoers::read(tree)?;
     let mut wrong = Vec::new();
-    for located in &statements {
-        if let Statement::Defaults { settings, .. } = &located.statement
-            && settings.iter().any(|setting| setting == "requiretty")
-        {
-            wrong.push(format!("requiretty in {}", show(&located.file)));
-        }
+    if needs_terminal(&statements, person)? {
+        let asks = |located: &&Located| match &located.statement {
+            Statement::Defaults { settings, .. } => {
+                settings.iter().any(|setting| setting.ends_with("requiretty"))
+            }
+            _ => false,
+        };
+        let files: BTreeSet<_> = statements.iter().filter(asks).map(|located| show(&located.file)).collect();
+        wrong.extend(files.iter().map(|file| format!("requiretty in {file}")));
     }
     if !matches!(verdict(&statements, person)?, Verdict::Everything { asked: false, .. }) {
         wrong.insert(0, format!("nothing lets {name} use sudo without password"));

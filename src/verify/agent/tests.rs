@@ -74,7 +74,7 @@ fn failures(tree: &MemTree) -> Vec<(String, String)> {
 #[test]
 fn a_good_image_passes_and_one_without_agent_is_not_asked() {
     assert_eq!(failures(&good()), []);
-    assert_eq!(checked(&good()).len(), 28);
+    assert_eq!(checked(&good()).len(), 31);
     assert_eq!(checked(&MemTree::new()).len(), 1);
     let qemu = MemTree::new().file("/usr/lib/systemd/system/qemu-guest-agent.service", "[Service]\n");
     assert_eq!(checked(&qemu).len(), 1, "another kind of agent");
@@ -201,12 +201,12 @@ fn each_defect_fails_its_check() {
 fn defects_that_break_more_than_one_thing() {
     let masked = good().without(AGENT).link(AGENT, "/dev/null");
     assert_eq!(failures(&masked)[0].1, "masked");
-    let refused = failures(&good().access("/etc/sudoers.d/trove", 0o664, 0, 0));
+    let refused = failures(&good().access("/etc/sudoers.d/trove", 0o664, 0, 4));
     assert_eq!(
         refused[0],
         (
             "sudo accepts the files of its rules".into(),
-            "/etc/sudoers.d/trove has mode 0664, owner 0:0".into()
+            "/etc/sudoers.d/trove has mode 0664, owner 0:4".into()
         )
     );
     assert_eq!(refused.len(), 2, "nothing else lets the agent use sudo: {refused:?}");
@@ -318,3 +318,6 @@ fn what_cannot_be_looked_at_never_passes() {
 
 #[path = "find_tests.rs"]
 mod find;
+
+#[path = "settings_tests.rs"]
+mod settings;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{BUILD_MARKER, Leftovers, Search};
 use crate::disk::{DiskError, FileKind, Tree};
-use crate::os::files::{base_name, glob, is_directory, join, names, optional, read_optional, read_start};
+use crate::os::files::{
+    base_name, glob, is_directory, join, names, optional, read_optional, read_start, walk,
+};
 use crate::os::identity::IDENTITIES;
 use crate::os::{ReadError, users};
 
@@ -90,13 +92,33 @@ pub(super) fn machine_id(tree: &mut dyn Tree) -> Leftovers {
     Ok(found)
 }
 
+/// The files at a pattern with something in them, and of directories there the first such file below.
+fn with_content_below(tree: &mut dyn Tree, pattern: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+    let mut found = Vec::new();
+    for path in glob(tree, pattern)? {
+        let stat = tree.lstat(&path)?;
+        let mut first = None;
+        match stat.kind {
+            FileKind::File if stat.size > 0 => first = Some(path),
+            FileKind::Directory => walk(tree, &path, &mut |below, stat| {
+                if first.is_none() && stat.kind == FileKind::File && stat.size > 0 {
+                    first = Some(below.to_vec());
+                }
+            })?,
+            _ => {}
+        }
+        found.extend(first);
+    }
+    Ok(found)
+}
+
 /// What identifies one machine, with something in it.
 pub(super) fn identities(tree: &mut dyn Tree) -> Leftovers {
     let mut found = Vec::new();
     for identity in IDENTITIES {
         for pattern in identity.paths {
             // Directories are there before anything is in them.
-            for path in with_content(tree, pattern.as_bytes())? {
+            for path in with_content_below(tree, pattern.as_bytes())? {
                 let is_unmade = match identity.instead {
                     Some(instead) => {
                         read_optional(tree, &path)?.unwrap_or_default() == instead.text.as_bytes()

@@ -107,6 +107,9 @@ pub(super) const RULES: &[Rule] = &[
         search: Any(&[
             "/etc/netplan/50-cloud-init.yaml",
             "/etc/network/interfaces.d/50-cloud-init*",
+            "/etc/NetworkManager/conf.d/99-cloud-init.conf",
+            "/etc/NetworkManager/system-connections/cloud-init-*.nmconnection",
+            "/etc/systemd/network/10-cloud-init-*.network",
             "/etc/udev/rules.d/70-persistent-net.rules",
             "/etc/udev/rules.d/75-persistent-net-generator.rules",
             "/etc/sysconfig/network-scripts/ifcfg-eth*.bak",

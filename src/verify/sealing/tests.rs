@@ -70,6 +70,23 @@ fn every_identity_is_found() {
     }
 }
 
+/// As `iscsiadm`, puppet and dovecot lay them down.
+#[test]
+fn an_identity_is_found_in_directories_of_its_own() {
+    for path in [
+        "/etc/iscsi/nodes/iqn.2026-01.example:a/192.0.2.1,3260,1/default",
+        "/etc/iscsi/send_targets/192.0.2.1,3260/st_config",
+        "/etc/puppetlabs/puppet/ssl/private_keys/host.example.pem",
+        "/var/lib/waagent/history/1.xml",
+    ] {
+        let directory = path.rsplit_once('/').unwrap().0;
+        assert_eq!(failures(&sealed().dir(directory), Family::Debian), [], "{directory} is empty");
+        assert_eq!(failures(&sealed().file(path, ""), Family::Debian), [], "{path} is empty");
+        let found = failures(&sealed().file(path, "1"), Family::Debian);
+        assert_eq!(found, [("no identity of one machine".to_owned(), path.to_owned())]);
+    }
+}
+
 #[test]
 fn what_the_recipe_says_is_one_instances_is_found_in_its_words() {
     let rule = |path: &str| IdentityRule {
@@ -126,6 +143,10 @@ fn every_leftover_is_found_by_its_rule() {
         ("no cloud-init state", "/var/lib/cloud/sem/config_x"),
         ("no network state", "/etc/netplan/50-cloud-init.yaml"),
         ("no network state", "/etc/udev/rules.d/70-persistent-net.rules"),
+        ("no network state", "/etc/network/interfaces.d/50-cloud-init.cfg"),
+        ("no network state", "/etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection"),
+        ("no network state", "/etc/NetworkManager/conf.d/99-cloud-init.conf"),
+        ("no network state", "/etc/systemd/network/10-cloud-init-eth0.network"),
         ("no DHCP leases", "/var/lib/dhcp/dhclient.eth0.leases"),
         ("no DHCP leases", "/var/lib/NetworkManager/internal-1.lease"),
         ("no policy-rc.d", "/usr/sbin/policy-rc.d"),

@@ -9,6 +9,8 @@ pub(in crate::verify::checks) struct Assignment {
     pub(super) key: String,
     /// The value, without quotes and comment; empty where there is none.
     pub(super) value: String,
+    /// What stands behind the key, as it stands.
+    pub(super) rest: String,
 }
 
 /// The assignments of a configuration file, in order.
@@ -30,7 +32,8 @@ pub(in crate::verify::checks) fn assignments(text: &[u8]) -> Vec<Assignment> {
         let (key, rest) = line.split_at(end);
         let rest = rest.trim_start();
         let value = unquoted(rest.strip_prefix('=').unwrap_or(rest).trim_start());
-        found.push(Assignment { section: section.clone(), key: key.to_owned(), value });
+        let (section, key, rest) = (section.clone(), key.to_owned(), rest.to_owned());
+        found.push(Assignment { section, key, value, rest });
     }
     found
 }

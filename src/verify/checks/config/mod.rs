@@ -2,6 +2,7 @@
 
 mod lines;
 mod program;
+mod values;
 
 use std::collections::BTreeSet;
 
@@ -22,8 +23,8 @@ pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
         return Ok(Some("there is no such file".to_owned()));
     }
     let sections: BTreeSet<_> = check.section.iter().map(|name| folded(name)).collect();
-    let key = folded(&check.key);
     let program = Program::of(&files);
+    let key = program.key(&check.key);
     let settings = Reading::new(tree, program).read(&files)?;
     let ours = settings.into_iter().filter(|setting| match &setting.section {
         Some(section) => sections.contains(&folded(section)),
@@ -32,7 +33,7 @@ pub(super) fn check(tree: &mut dyn Tree, check: &ConfigCheck) -> Found {
     let ours: Vec<_> = ours.filter_map(|setting| program.sets(setting, &key)).collect();
     let counts = match (program, check.wins) {
         // What holds for everybody replaces what was said before. All lines of keys that add up are in effect.
-        (Program::Sshd, _) if !program::adds_up(&key) => {
+        (Program::Sshd, _) if !program.adds_up(&key) => {
             ours.iter().find(|one| one.over).or_else(|| ours.first()).cloned()
         }
         (Program::Sshd | Program::Any, Wins::First) => ours.into_iter().next(),

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::lines::{assignments, folded};
+use super::values;
 use crate::disk::Tree;
 use crate::os::ReadError;
-use crate::os::files::{absolute, glob, is_masked, join, names};
+use crate::os::files::{absolute, is_masked, join, names};
+use crate::os::fnmatch::glob;
 use crate::shown::show;
 
 /// The longest configuration file that is read.
@@ -56,10 +58,18 @@ const ADD_UP: [&str; 11] = [
     "subsystem",
 ];
 
-/// Whether several lines of an sshd key add up.
-pub(super) fn adds_up(key: &str) -> bool {
-    ADD_UP.contains(&key)
-}
+/// Older names of sshd's keys, and what they mean (`keywords` in `servconf.c`).
+const FORMER: [(&str, &str); 9] = [
+    ("challengeresponseauthentication", "kbdinteractiveauthentication"),
+    ("dsaauthentication", "pubkeyauthentication"),
+    ("hostbasedacceptedkeytypes", "hostbasedacceptedalgorithms"),
+    ("hostdsakey", "hostkey"),
+    ("keepalive", "tcpkeepalive"),
+    ("pubkeyacceptedkeytypes", "pubkeyacceptedalgorithms"),
+    ("reversemappingcheck", "usedns"),
+    ("skeyauthentication", "kbdinteractiveauthentication"),
+    ("verifyreversemapping", "usedns"),
+];
 
 impl Program {
     /// The program that reads files of these names.
@@ -87,9 +97,21 @@ impl Program {
         if programs.all(|program| program == first) { first } else { Self::Any }
     }
 
+    /// A key, folded, by the name that the program knows it by today.
+    pub(super) fn key(self, key: &str) -> String {
+        let key = folded(key);
+        let today = FORMER.iter().find(|(former, _)| self == Self::Sshd && *former == key);
+        today.map_or(key, |(_, today)| (*today).to_owned())
+    }
+
+    /// Whether several lines of a key of [`Self::key`] add up.
+    pub(super) fn adds_up(self, key: &str) -> bool {
+        self == Self::Sshd && ADD_UP.contains(&key)
+    }
+
     /// A setting as one of `key`, if it is.
     pub(super) fn sets(self, setting: Setting, key: &str) -> Option<Setting> {
-        let name = folded(&setting.key);
+        let name = self.key(&setting.key);
         if name == key {
             return Some(setting);
         }
@@ -100,19 +122,32 @@ impl Program {
         if name == key {
             return Some(setting);
         }
-        let negated = ["skip_", "disable_"].iter().any(|prefix| name.strip_prefix(prefix) == Some(key));
-        (negated && setting.value.is_empty()).then(|| Setting { value: "0".to_owned(), ..setting })
+        let is = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.strip_prefix(prefix) == Some(key));
+        let value = if is(&["skip_", "disable_"]) {
+            "0"
+        } else if is(&["enable_"]) {
+            "1"
+        } else {
+            return None;
+        };
+        setting.value.is_empty().then(|| Setting { value: value.to_owned(), ..setting })
     }
 
     /// A value as it is compared.
     pub(super) fn value(self, value: &str) -> String {
-        if self != Self::Sshd {
-            return value.to_owned();
-        }
-        match value.to_ascii_lowercase().as_str() {
-            "yes" | "true" => "yes".to_owned(),
-            "no" | "false" => "no".to_owned(),
-            "prohibit-password" | "without-password" => "prohibit-password".to_owned(),
+        let (yes, no): (&[&str], &[&str]) = match self {
+            Self::Sshd => (&["yes"], &["no"]),
+            Self::Postgres => (&["on", "true", "yes", "1"], &["off", "false", "no", "0"]),
+            Self::MySql => (&["on", "true", "1"], &["off", "false", "0"]),
+            Self::Redis => (&["yes"], &["no"]),
+            Self::Any => (&[], &[]),
+        };
+        let is_one = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+        match (yes.first(), no.first()) {
+            (Some(yes_word), _) if is_one(yes) => (*yes_word).to_owned(),
+            (_, Some(no_word)) if is_one(no) => (*no_word).to_owned(),
+            _ if self == Self::Sshd && is_one(&["without-password"]) => "prohibit-password".to_owned(),
+            _ if self == Self::Sshd && is_one(&["prohibit-password"]) => "prohibit-password".to_owned(),
             _ => value.to_owned(),
         }
     }
@@ -157,7 +192,22 @@ impl<'a> Reading<'a> {
                 self.file(file, Scope::Global, 0)?;
             }
         }
+        if self.program == Program::Postgres {
+            self.altered(files)?;
+        }
         Ok(self.found)
+    }
+
+    /// What `ALTER SYSTEM` wrote into the data directory comes after `postgresql.conf` and all that it includes.
+    fn altered(&mut self, files: &[Vec<u8>]) -> Result<(), ReadError> {
+        let Some(main) = files.iter().find(|path| path.ends_with(b"/postgresql.conf")) else { return Ok(()) };
+        let data = self.found.iter().rfind(|setting| folded(&setting.key) == "data_directory");
+        let data = data.map_or(".", |setting| &setting.value).to_owned();
+        let path = join(&relative(main, &data), b"postgresql.auto.conf");
+        if self.tree.exists(&path)? && !self.read.contains(&path) {
+            self.file(&path, Scope::Global, 0)?;
+        }
+        Ok(())
     }
 
     fn file(&mut self, path: &[u8], scope: Scope, depth: usize) -> Result<(), ReadError> {
@@ -169,11 +219,20 @@ impl<'a> Reading<'a> {
         if is_masked(self.tree, path)? {
             return Ok(());
         }
+        // MySQL and MariaDB say so, and go on without it.
+        if self.program == Program::MySql && self.tree.stat(path)?.mode & 0o002 != 0 {
+            return Ok(());
+        }
         let text = self.tree.read(path, FILE_LIMIT)?;
         if self.program == Program::Sshd {
             return self.sshd(path, &text, scope, depth);
         }
         for line in assignments(&text) {
+            let line = match self.program {
+                Program::MySql => values::mysql(line),
+                Program::Postgres => values::postgres(line),
+                _ => line,
+            };
             let included = match (self.program, line.key.to_ascii_lowercase().as_str()) {
                 (Program::MySql, "!includedir") => self.directory(line.value.as_bytes(), b".cnf")?,
                 (Program::MySql, "!include") => self.there(line.value.as_bytes())?,
@@ -208,17 +267,16 @@ impl<'a> Reading<'a> {
     fn sshd(&mut self, path: &[u8], text: &[u8], outer: Scope, depth: usize) -> Result<(), ReadError> {
         let mut scope = outer;
         for line in assignments(text) {
+            let words = values::sshd(&line.rest);
+            let is_all = words.len() == 1 && words[0].eq_ignore_ascii_case("all");
             match line.key.to_ascii_lowercase().as_str() {
                 "match" if outer == Scope::Some => {}
-                "match" if line.value.eq_ignore_ascii_case("all") => scope = Scope::All,
+                "match" if is_all => scope = Scope::All,
                 "match" => scope = Scope::Some,
                 "include" => {
-                    for pattern in line.value.split_whitespace().map(|word| word.trim_matches('"')) {
-                        let pattern = if pattern.starts_with('/') {
-                            pattern.to_owned()
-                        } else {
-                            format!("/etc/ssh/{pattern}")
-                        };
+                    for pattern in words {
+                        let pattern =
+                            if pattern.starts_with('/') { pattern } else { format!("/etc/ssh/{pattern}") };
                         for file in glob(self.tree, pattern.as_bytes())? {
                             self.file(&file, scope, depth + 1)?;
                         }
@@ -229,7 +287,7 @@ impl<'a> Reading<'a> {
                     file: path.to_vec(),
                     section: line.section,
                     key: line.key,
-                    value: line.value,
+                    value: words.join(" "),
                     over: scope == Scope::All,
                 }),
             }

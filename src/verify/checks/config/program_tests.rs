@@ -44,6 +44,34 @@ const SSHD: &[(&str, &str, &str)] = &[
     ("UsePAM yes\n", "PasswordAuthentication no\n", ""),
     ("PasswordAuthentication \"no\" # local\n", "", "no"),
     ("PasswordAuthentication No\n", "", "no"),
+    ("PasswordAuthentication 'no'\n", "", "no"),
+    ("Match all # everybody\nPasswordAuthentication no\n", "", "no"),
+    ("Include /etc/ssh/sshd_config.d/[a-f]*.conf\n", "PasswordAuthentication no\n", "no"),
+    ("Include \"/etc/ssh/none\" '/etc/ssh/sshd_config.d/a.conf'\n", "PasswordAuthentication no\n", "no"),
+    ("Include /etc/ssh/none /etc/ssh/sshd_config.d/*.conf # both\n", "PasswordAuthentication no\n", "no"),
+    (
+        "Include /etc/ssh/sshd_config.d/[!a]*.conf\nPasswordAuthentication yes\n",
+        "PasswordAuthentication no\n",
+        "yes",
+    ),
+];
+
+/// Each with a key, and what `sshd -T` of OpenSSH 9.2 says of it.
+const FORMER_NAMES: &[(&str, &str, &str)] = &[
+    (
+        "ChallengeResponseAuthentication no\nKbdInteractiveAuthentication yes\n",
+        "KbdInteractiveAuthentication",
+        "no",
+    ),
+    ("SkeyAuthentication no\n", "ChallengeResponseAuthentication", "no"),
+    ("DSAAuthentication no\n", "PubkeyAuthentication", "no"),
+    ("KeepAlive no\nTCPKeepAlive yes\n", "TCPKeepAlive", "no"),
+    (
+        "PubkeyAcceptedKeyTypes ssh-ed25519\nPubkeyAcceptedAlgorithms ssh-rsa\n",
+        "PubkeyAcceptedAlgorithms",
+        "ssh-ed25519",
+    ),
+    ("HostbasedAcceptedKeyTypes ssh-rsa\n", "HostbasedAcceptedAlgorithms", "ssh-rsa"),
 ];
 
 #[test]
@@ -64,6 +92,24 @@ fn sshd_reads_matches_and_includes() {
             assert_eq!(asked("set = false") == "ok", expected.is_empty(), "{main}|{drop_in}");
         }
     }
+}
+
+#[test]
+fn sshd_knows_keys_by_their_former_names() {
+    for (text, key, value) in FORMER_NAMES {
+        let check = format!("path = '{MAIN}'\nkey = '{key}'\nvalue = '{value}'");
+        assert_eq!(judged(&[(MAIN, *text)], &check), "ok", "{text}");
+    }
+}
+
+#[test]
+fn sshd_includes_no_hidden_files() {
+    let files = [
+        (MAIN, "Include /etc/ssh/sshd_config.d/*.conf\nPasswordAuthentication no\n"),
+        ("/etc/ssh/sshd_config.d/.a.conf", "PasswordAuthentication yes\n"),
+    ];
+    let check = format!("path = '{MAIN}'\nkey = 'PasswordAuthentication'\nvalue = 'no'");
+    assert_eq!(judged(&files, &check), "ok");
 }
 
 #[test]
@@ -99,6 +145,9 @@ fn mysql_reads_what_is_included() {
             "[mysqld]\nport=2 # late\n[mysqld]\nloose-port=5\n",
             "",
         ),
+        ("[mysqld]\nport=2#late\n".to_owned(), "", ""),
+        ("[mysqld]\nport = \"2#late\" # later\n".to_owned(), "", ""),
+        ("[mysqld]\nport = '2'#late\n".to_owned(), "", ""),
     ] {
         let files = [(main.as_str(), text.as_str()), (&drop_in, included), (&other, further)];
         for (path, text) in files {
@@ -125,6 +174,58 @@ fn mysql_reads_what_is_included() {
         "ok",
         "an option that is switched off"
     );
+    assert_eq!(check("[mysqld]\nevent-scheduler=OFF\n", "event_scheduler"), "ok", "another word for it");
+    let enabled = check("[mysqld]\nenable-log-bin\n", "log-bin");
+    assert_eq!(enabled, "/etc/mysql/my.cnf sets it to `1`", "an option that is switched on");
+}
+
+/// MariaDB's own reader says so, and ignores it.
+#[test]
+fn mysql_ignores_what_everybody_may_write() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (main, other) = (path("my.cnf"), path("other.cnf"));
+    let files = [
+        (main.as_str(), format!("[mysqld]\nport=1\n!include {other}\n")),
+        (other.as_str(), "[mysqld]\nport=2\n".to_owned()),
+    ];
+    for (path, text) in &files {
+        std::fs::write(path, text).unwrap();
+    }
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let output = std::process::Command::new("my_print_defaults")
+        .args([&format!("--defaults-file={main}"), "mysqld"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "--port=1\n");
+    let tree = files.iter().fold(MemTree::new(), |tree, (path, text)| tree.file(path, text));
+    let check = format!("check = 'config'\npath = '{main}'\nsection = 'mysqld'\nkey = 'port'\nvalue = '1'");
+    let check: Check = toml::from_str(&check).unwrap();
+    let result = run_checks(&mut tree.access(&other, 0o666, 0, 0), None, &[], &[check]);
+    assert_eq!(result[0].outcome, Outcome::Passed);
+}
+
+/// As `postgres -C` of 15 says.
+#[test]
+fn postgresql_reads_values_and_what_alter_system_wrote() {
+    let main = "/etc/postgresql/15/main/postgresql.conf";
+    let altered = "/var/lib/postgresql/15/main/postgresql.auto.conf";
+    for (text, auto, key, expected) in [
+        ("port=5433#x\n", "", "port", "5433"),
+        ("listen_addresses = '*'#c\n", "", "listen_addresses", "*"),
+        ("listen_addresses = 'it''s'\n", "", "listen_addresses", "it's"),
+        ("ssl = yes\n", "", "ssl", "on"),
+        ("data_directory = '/var/lib/postgresql/15/main'\nport = 1\n", "port = '2'\n", "port", "2"),
+        ("port = 1\n", "port = '2'\n", "port", "1"),
+    ] {
+        let files = [(main, text), (altered, auto)];
+        let check = format!("path = '{main}'\nkey = '{key}'\nvalue = \"{expected}\"");
+        assert_eq!(judged(&files, &check), "ok", "{text} {auto}");
+    }
+    let beside = "/var/lib/pgsql/data/postgresql.conf";
+    let files = [(beside, "port = 1\n"), ("/var/lib/pgsql/data/postgresql.auto.conf", "port = 2\n")];
+    assert_eq!(judged(&files, &format!("path = '{beside}'\nkey = 'port'\nvalue = '2'")), "ok");
 }
 
 #[test]
