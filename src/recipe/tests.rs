@@ -112,9 +112,9 @@ fn every_database_on_every_system() {
                 Err(error) => format!("  {error}\n  {}\n", error.hint().unwrap_or_default()),
             };
             // Where its packages are differs with the release.
-            let release = os.release();
-            let text =
-                text.replace(&format!("/{release}/"), "/N/").replace(&format!("/el{release}/"), "/elN/");
+            let text = ["jammy", "noble", "bookworm", "trixie"]
+                .iter()
+                .fold(text, |text, codename| text.replace(codename, "CODENAME"));
             match found.iter_mut().find(|(_, other)| *other == text) {
                 Some((systems, _)) => systems.push_str(&format!(", {system}")),
                 None => found.push((system.to_owned(), text)),
