@@ -132,8 +132,10 @@ impl Standins {
             if let (Some(bed), Some(path)) = (&bed, request.path.strip_prefix("/testbed/")) {
                 return testbed::file(bed, &Request { path: path.to_owned(), ..request.clone() });
             }
-            // Tildes of versions are quoted by some clients.
-            let path = request.path.replace("/./", "/").replace("%7e", "~").replace("%7E", "~");
+            // Names and versions of packages have these, and some clients quote them.
+            let path = request.path.replace("/./", "/");
+            let quoted = [("%7e", "~"), ("%7E", "~"), ("%2b", "+"), ("%2B", "+")];
+            let path = quoted.iter().fold(path, |path, (quoted, plain)| path.replace(quoted, plain));
             site.reply(&Request { path, ..request.clone() })
         });
         let armoured = String::from_utf8(gpg.public(&key)).unwrap();
