@@ -1,40 +1,27 @@
 //! Recipes of databases whose vendors' packages cannot be had here, built with packages that stand in for them: the same names,
-//! files, users, units, questions and effects, as `tests/standins/data` writes them down.
+//! files, users, units, questions and effects, as `tests/standins/data` writes them down. On Debian 12, on the same under the name
+//! of Ubuntu, and on the testbed of Red Hat's family.
 
 mod common;
 
-use std::path::Path;
-
-use common::gpg::{Gpg, Key};
-use common::http::{Request, Server, Site};
 use common::look::Look;
-use common::{BASE, all_combinations, run, run_tib, scratch};
-use fs_err as fs;
+use common::standins::{Standins, System};
+use common::{all_combinations, outcome, scratch, tib};
+
+const DEBIAN: System = System("debian-12");
+const UBUNTU: System = System("ubuntu-24.04");
+/// The newest that Vertica and Db2 are known to run on.
+const OLDER_UBUNTU: System = System("ubuntu-22.04");
+const ROCKY: System = System("rocky-9");
 
 /// What an image must hold, written down here and not taken from its recipe.
+#[derive(Clone, Copy)]
 struct Expected {
     recipe: &'static str,
+    settings: &'static [&'static str],
     files: &'static [(&'static str, &'static str)],
     enabled: &'static [&'static str],
     gone: &'static [&'static str],
-}
-
-#[test]
-fn appliance_standin_mysql() {
-    check(&Expected {
-        recipe: "mysql",
-        files: &[
-            ("/etc/mysql/my.cnf", "!includedir /etc/mysql/conf.d/"),
-            ("/etc/apparmor.d/local/usr.sbin.mysqld", "/tmp/** rwk,"),
-        ],
-        enabled: &["mysql.service", "tib-mysql-data.service"],
-        gone: &[
-            "/var/lib/mysql/auto.cnf",
-            "/var/lib/mysql/server-key.pem",
-            "/var/lib/mysql/mysql",
-            "/var/log/mysql/error.log",
-        ],
-    });
 }
 
 const MYSQLS: &[(&str, &str)] = &[
@@ -43,129 +30,205 @@ const MYSQLS: &[(&str, &str)] = &[
     ("/etc/apparmor.d/local/usr.sbin.mysqld", "/tmp/** rwk,"),
 ];
 
-#[test]
-fn appliance_standin_percona() {
-    check(&Expected {
-        recipe: "percona",
-        files: MYSQLS,
-        enabled: &["mysql.service", "tib-mysql-data.service"],
-        gone: &[
-            "/var/lib/mysql/auto.cnf",
-            "/usr/local/percona/telemetry_uuid",
-            "/etc/systemd/system/*.wants/percona-telemetry-agent.service",
-        ],
-    });
-}
+const MYSQL: Expected = Expected {
+    recipe: "mysql",
+    settings: &["origin=vendor", "mysql_series=8.4"],
+    files: &[
+        ("/etc/mysql/my.cnf", "!includedir /etc/mysql/conf.d/"),
+        ("/etc/apparmor.d/local/usr.sbin.mysqld", "/tmp/** rwk,"),
+    ],
+    enabled: &["mysql.service", "tib-mysql-data.service"],
+    gone: &[
+        "/var/lib/mysql/auto.cnf",
+        "/var/lib/mysql/server-key.pem",
+        "/var/lib/mysql/mysql",
+        "/var/log/mysql/error.log",
+    ],
+};
 
-#[test]
-fn appliance_standin_pxc() {
-    check(&Expected {
-        recipe: "pxc",
-        files: MYSQLS,
-        enabled: &["tib-mysql-data.service"],
-        gone: &[
-            "/var/lib/mysql/grastate.dat",
-            "/usr/local/percona/telemetry_uuid",
-            "/etc/systemd/system/*.wants/mysql.service",
-        ],
-    });
-}
+const PERCONA: Expected = Expected {
+    recipe: "percona",
+    settings: &[],
+    files: MYSQLS,
+    enabled: &["mysql.service", "tib-mysql-data.service"],
+    gone: &[
+        "/var/lib/mysql/auto.cnf",
+        "/usr/local/percona/telemetry_uuid",
+        "/etc/systemd/system/*.wants/percona-telemetry-agent.service",
+    ],
+};
 
-#[test]
-fn appliance_standin_mongodb() {
-    check(&Expected {
-        recipe: "mongodb",
-        files: &[
-            ("/etc/mongod.conf", "pidFilePath: /var/run/mongodb/mongodb.pid"),
-            ("/etc/tib/huge-pages", "ENABLED=always"),
-            ("/usr/lib/systemd/system/mongos.service", "mongos --config /etc/mongos.conf"),
-        ],
-        enabled: &["mongod.service"],
-        gone: &[],
-    });
-}
+const PXC: Expected = Expected {
+    recipe: "pxc",
+    settings: &[],
+    files: MYSQLS,
+    enabled: &["tib-mysql-data.service"],
+    gone: &[
+        "/var/lib/mysql/grastate.dat",
+        "/usr/local/percona/telemetry_uuid",
+        "/etc/systemd/system/*.wants/mysql.service",
+    ],
+};
 
-#[test]
-fn appliance_standin_cassandra() {
-    check(&Expected {
-        recipe: "cassandra",
-        files: &[
-            ("/usr/lib/systemd/system/cassandra.service", "User=cassandra"),
-            ("/etc/cassandra/cassandra.yaml", "rpc_address: localhost"),
-        ],
-        enabled: &["cassandra.service"],
-        gone: &[
-            "/etc/init.d/cassandra",
-            "/etc/rc2.d/S01cassandra",
-            "/var/lib/cassandra/data/system",
-            "/var/lib/cassandra/commitlog/CommitLog-7-1.log",
-        ],
-    });
-}
+const MONGODB: Expected = Expected {
+    recipe: "mongodb",
+    settings: &[],
+    files: &[
+        ("/etc/mongod.conf", "pidFilePath: /var/run/mongodb/mongodb.pid"),
+        ("/etc/tib/huge-pages", "ENABLED=always"),
+        ("/usr/lib/systemd/system/mongos.service", "mongos --config /etc/mongos.conf"),
+    ],
+    enabled: &["mongod.service"],
+    gone: &[],
+};
 
-#[test]
-fn appliance_standin_couchdb() {
-    check(&Expected {
-        recipe: "couchdb",
-        files: &[
-            ("/etc/couchdb/local.ini", "bind_address = 127.0.0.1"),
-            ("/opt/couchdb/etc/vm.args", "# -setcookie"),
-        ],
-        enabled: &["couchdb.service", "tib-couchdb-instance.service"],
-        gone: &["/opt/couchdb/etc/local.d/10-admins.ini", "/etc/couchdb/instance.env"],
-    });
-}
+const CASSANDRA: Expected = Expected {
+    recipe: "cassandra",
+    settings: &[],
+    files: &[
+        ("/usr/lib/systemd/system/cassandra.service", "User=cassandra"),
+        ("/etc/cassandra/cassandra.yaml", "rpc_address: localhost"),
+    ],
+    enabled: &["cassandra.service"],
+    gone: &[
+        "/etc/init.d/cassandra",
+        "/etc/rc2.d/S01cassandra",
+        "/var/lib/cassandra/data/system",
+        "/var/lib/cassandra/commitlog/CommitLog-7-1.log",
+    ],
+};
 
-#[test]
-fn appliance_standin_couchbase() {
-    check(&Expected {
-        recipe: "couchbase",
-        files: &[("/etc/tib/huge-pages", "ENABLED=never"), ("/opt/couchbase/bin/couchbase-cli", "exit 0")],
-        enabled: &["couchbase-server.service"],
-        gone: &[
-            "/opt/couchbase/was-started",
-            "/opt/couchbase/var/lib/couchbase/config/config.dat",
-            "/opt/couchbase/var/lib/couchbase/couchbase-server.babysitter.cookie",
-        ],
-    });
-}
+const COUCHDB: Expected = Expected {
+    recipe: "couchdb",
+    settings: &[],
+    files: &[
+        ("/etc/couchdb/local.ini", "bind_address = 127.0.0.1"),
+        ("/opt/couchdb/etc/vm.args", "# -setcookie"),
+    ],
+    enabled: &["couchdb.service", "tib-couchdb-instance.service"],
+    gone: &["/opt/couchdb/etc/local.d/10-admins.ini", "/etc/couchdb/instance.env"],
+};
 
-#[test]
-fn appliance_standin_vertica() {
-    check(&Expected {
-        recipe: "vertica",
-        files: &[
-            ("/vertica.deb", "!<arch>"),
-            ("/home/dbadmin/.profile", "/opt/vertica/bin"),
-            ("/etc/hosts.bkp", "127.0.0.1"),
-            ("/etc/group", "verticadba:"),
-        ],
-        enabled: &["tib-huge-pages.service"],
-        gone: &["/opt/vertica/config/share/agent.key"],
-    });
-}
+const COUCHBASE: Expected = Expected {
+    recipe: "couchbase",
+    settings: &["accept_license=true"],
+    files: &[("/etc/tib/huge-pages", "ENABLED=never"), ("/opt/couchbase/bin/couchbase-cli", "exit 0")],
+    enabled: &["couchbase-server.service"],
+    gone: &[
+        "/opt/couchbase/was-started",
+        "/opt/couchbase/var/lib/couchbase/config/config.dat",
+        "/opt/couchbase/var/lib/couchbase/couchbase-server.babysitter.cookie",
+    ],
+};
 
-/// Builds the recipe with stand-ins from where the vendor has its packages, but on loopback, and looks into the image.
-fn check(expected: &Expected) {
+const VERTICA: Expected = Expected {
+    recipe: "vertica",
+    settings: &["accept_license=true"],
+    files: &[
+        ("/vertica.deb", "!<arch>"),
+        ("/home/dbadmin/.profile", "/opt/vertica/bin"),
+        ("/etc/hosts.bkp", "127.0.0.1"),
+        ("/etc/group", "verticadba:"),
+    ],
+    enabled: &["tib-huge-pages.service"],
+    gone: &["/opt/vertica/config/share/agent.key"],
+};
+
+const DB2: Expected = Expected {
+    recipe: "db2",
+    settings: &["accept_license=true"],
+    files: &[
+        ("/opt/ibm/db2/V10.5/instance/db2icrt", "exit 0"),
+        ("/etc/services", "db2c_db2inst1\t50000/tcp"),
+        ("/etc/passwd", "db2inst1:x:1100:"),
+        ("/usr/local/sbin/tib-db2-instance", "/opt/ibm/db2/V11.5/instance/db2icrt"),
+    ],
+    enabled: &["tib-db2-instance.service", "tib-huge-pages.service"],
+    gone: &["/var/tmp/tib-db2", "/home/db2inst1/sqllib"],
+};
+
+const ROCKY_MYSQL: Expected = Expected {
+    files: &[
+        ("/etc/my.cnf", "!includedir /etc/mysql/conf.d"),
+        ("/etc/tmpfiles.d/tib-mysql.conf", "f /var/log/mysqld.log 0640 mysql mysql"),
+        ("/etc/yum.repos.d/mysql.repo", "https://repo.mysql.com/yum/mysql-8.4-community/el/9/x86_64"),
+    ],
+    enabled: &["mysqld.service", "tib-mysql-data.service"],
+    gone: &["/var/lib/mysql/*", "/var/log/mysqld.log"],
+    ..MYSQL
+};
+
+const ROCKY_PERCONA: Expected = Expected {
+    files: &[
+        ("/etc/my.cnf", "!includedir /etc/mysql/conf.d"),
+        ("/etc/mysql/conf.d/tib-telemetry.cnf", "percona_telemetry_disable = 1"),
+    ],
+    enabled: &["mysqld.service", "tib-mysql-data.service"],
+    gone: &["/var/lib/mysql/*", "/usr/local/percona/telemetry_uuid", "/var/log/mysqld.log"],
+    ..PERCONA
+};
+
+const ROCKY_PXC: Expected = Expected {
+    files: ROCKY_PERCONA.files,
+    gone: &[
+        "/var/lib/mysql/*",
+        "/usr/local/percona/telemetry_uuid",
+        "/etc/systemd/system/*.wants/mysql.service",
+    ],
+    ..PXC
+};
+
+const ROCKY_MONGODB: Expected = Expected {
+    files: &[
+        ("/etc/mongod.conf", "dbPath: /var/lib/mongodb\n"),
+        ("/usr/lib/systemd/system/mongos.service", "User=mongod\n"),
+    ],
+    ..MONGODB
+};
+
+const ROCKY_CASSANDRA: Expected = Expected {
+    files: &[
+        ("/usr/lib/systemd/system/cassandra.service", "User=cassandra"),
+        ("/etc/cassandra/conf/cassandra.yaml", "rpc_address: localhost"),
+    ],
+    gone: &["/etc/rc.d/init.d/cassandra", "/var/lib/cassandra/commitlog/*"],
+    ..CASSANDRA
+};
+
+const ROCKY_COUCHDB: Expected = Expected {
+    files: &[
+        ("/etc/couchdb/local.ini", "bind_address = 127.0.0.1"),
+        ("/opt/couchdb/etc/vm.args", "# -setcookie: in /etc/couchdb/instance.env"),
+    ],
+    ..COUCHDB
+};
+
+const ROCKY_VERTICA: Expected = Expected {
+    files: &[
+        ("/vertica.deb", "vertica-24.1.0-0"),
+        ("/home/dbadmin/.profile", "/opt/vertica/bin"),
+        ("/etc/hosts.bkp", "127.0.0.1"),
+        ("/etc/group", "verticadba:"),
+    ],
+    ..VERTICA
+};
+
+/// Builds the recipe with stand-ins from where the vendor has its packages, by way of a mirror, and looks into the image.
+fn built(system: System, expected: &Expected) {
     if !all_combinations() {
         return;
     }
     let directory = scratch();
-    let _server = serve(expected.recipe, directory.path());
+    let standins = Standins::serve(expected.recipe, system, expected.settings, directory.path());
     let image = directory.path().join("image.qcow2");
-    let recipe = directory.path().join(format!("standin-{}.toml", expected.recipe));
-    let mut arguments: Vec<String> =
-        ["build", recipe.to_str().unwrap(), "--base", BASE, "-o", image.to_str().unwrap()]
-            .map(str::to_owned)
-            .into();
-    // What a person brings, under the name of the artifact.
-    for entry in fs::read_dir(directory.path().join("packages/artifacts")).unwrap() {
-        let file = entry.unwrap().path();
-        let name = file.file_name().unwrap().to_str().unwrap();
-        arguments.extend(["--artifact".to_owned(), format!("{name}={}", file.display())]);
-        arguments.extend(["--set".to_owned(), "accept_license=true".to_owned()]);
+    let mut build = tib();
+    build.arg("build").arg(&standins.recipe).arg("--config").arg(&standins.config);
+    build.arg("--base").arg(system.base()).arg("-o").arg(&image);
+    build.args(expected.settings.iter().flat_map(|setting| ["--set", setting]));
+    for (name, file) in &standins.artifacts {
+        build.args(["--artifact", &format!("{name}={}", file.display())]);
     }
-    run_tib(arguments).expect(0);
+    outcome(&mut build).expect(0);
     let look = Look::into(&image);
     for (path, part) in expected.files {
         let text = look.read(path);
@@ -179,88 +242,132 @@ fn check(expected: &Expected) {
     }
 }
 
-/// Lays stand-ins out as the recipe's repositories have their packages, and writes a recipe that differs in nothing but where
-/// these repositories are and who signs them.
-fn serve(name: &str, directory: &Path) -> Server {
-    let packages = directory.join("packages");
-    run("python3", &[&"-B", &"tests/standins/make.py", &"--out", &packages, &name]);
-    let (gpg, site) = (Gpg::new(), Site::new());
-    let key = gpg.key("a vendor", "", "0");
-    let shown = run_tib(["recipe", "show", name, "--os", "debian-12", "--json"]).expect(0);
-    let plan: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    let steps =
-        plan["stages"].as_array().unwrap().iter().flat_map(|stage| stage["steps"].as_array().unwrap());
-    let repositories: Vec<_> = steps
-        .filter(|step| step["step"] == "repository")
-        .map(|step| Repository::new(step, &packages, directory, (&gpg, &key, &site)))
-        .collect();
-    let has_artifact = fs::read_dir(packages.join("artifacts")).unwrap().next().is_some();
-    assert!(!repositories.is_empty() || has_artifact, "{name} has no repository");
-    // Tildes of versions are quoted by some clients.
-    let server = Server::http(move |request: &Request| {
-        let path = request.path.replace("/./", "/").replace("%7e", "~");
-        site.reply(&Request { path, ..request.clone() })
-    });
-    let armoured = String::from_utf8(gpg.public(&key)).unwrap();
-    let mut recipe =
-        format!("name = \"standin-{name}\"\nsummary = \"{name} with stand-ins\"\nextends = [\"{name}\"]\n");
-    for Repository { name, path, suite, component } in &repositories {
-        recipe.push_str(&format!(
-            "[[repository]]\nname = \"{name}\"\nurl = \"{}\"\nsuite = \"{suite}\"\ncomponents = [\"{component}\"]\n\
-             fingerprint = \"{}\"\nkey = \'\'\'\n{armoured}\'\'\'\n",
-            server.url(path),
-            key.fingerprint,
-        ));
-    }
-    fs::write(directory.join(format!("standin-{name}.toml")), recipe).unwrap();
-    server
+#[test]
+fn appliance_standin_mysql() {
+    built(DEBIAN, &MYSQL);
 }
 
-/// A repository of a recipe.
-struct Repository {
-    name: String,
-    /// Of its URL.
-    path: String,
-    suite: String,
-    component: String,
+#[test]
+fn appliance_standin_percona() {
+    built(DEBIAN, &PERCONA);
 }
 
-impl Repository {
-    /// Puts the packages where the vendor has its own.
-    fn new(
-        step: &serde_json::Value,
-        packages: &Path,
-        directory: &Path,
-        (gpg, key, site): (&Gpg, &Key, &Site),
-    ) -> Self {
-        let text = |key: &str| step[key].as_str().unwrap().to_owned();
-        let url = text("url");
-        let path = url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
-        let (name, suite) = (text("name"), text("suite"));
-        let component = step["components"][0].as_str().unwrap().to_owned();
-        let tree = directory.join(format!("tree-{name}"));
-        let index = format!("dists/{suite}/{component}/binary-amd64");
-        fs::create_dir_all(tree.join(&index)).unwrap();
-        fs::copy(packages.join("Packages"), tree.join(&index).join("Packages")).unwrap();
-        let options = [("Suite", &suite), ("Codename", &suite), ("Components", &component)];
-        let options: String = options
-            .iter()
-            .map(|(key, value)| format!(" -o APT::FTPArchive::Release::{key}={value}"))
-            .collect();
-        let script = format!(
-            "cd \"$1\"; apt-ftparchive{options} -o APT::FTPArchive::Release::Architectures=amd64 release dists/{suite}"
-        );
-        let release = run("sh", &[&"-euc", &script, &"sh", &tree]);
-        site.put(&format!("{path}/dists/{suite}/InRelease"), gpg.clearsigned(&[key], release.as_bytes()));
-        site.put_file(&format!("{path}/{index}/Packages"), tree.join(&index).join("Packages")).unwrap();
-        for entry in fs::read_dir(packages).unwrap() {
-            let file = entry.unwrap().path();
-            if file.is_dir() {
-                continue;
-            }
-            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            site.put_file(&format!("{path}/{name}"), file).unwrap();
-        }
-        Self { name, path, suite, component }
-    }
+#[test]
+fn appliance_standin_pxc() {
+    built(DEBIAN, &PXC);
+}
+
+#[test]
+fn appliance_standin_mongodb() {
+    built(DEBIAN, &MONGODB);
+}
+
+#[test]
+fn appliance_standin_cassandra() {
+    built(DEBIAN, &CASSANDRA);
+}
+
+#[test]
+fn appliance_standin_couchdb() {
+    built(DEBIAN, &COUCHDB);
+}
+
+#[test]
+fn appliance_standin_couchbase() {
+    built(DEBIAN, &COUCHBASE);
+}
+
+#[test]
+fn appliance_standin_vertica() {
+    built(DEBIAN, &VERTICA);
+}
+
+#[test]
+fn appliance_standin_ubuntu_mysql() {
+    built(UBUNTU, &MYSQL);
+}
+
+#[test]
+fn appliance_standin_ubuntu_percona() {
+    built(UBUNTU, &PERCONA);
+}
+
+#[test]
+fn appliance_standin_ubuntu_pxc() {
+    built(UBUNTU, &PXC);
+}
+
+#[test]
+fn appliance_standin_ubuntu_mongodb() {
+    built(UBUNTU, &MONGODB);
+}
+
+#[test]
+fn appliance_standin_ubuntu_cassandra() {
+    built(UBUNTU, &CASSANDRA);
+}
+
+#[test]
+fn appliance_standin_ubuntu_couchdb() {
+    built(UBUNTU, &COUCHDB);
+}
+
+#[test]
+fn appliance_standin_ubuntu_couchbase() {
+    built(UBUNTU, &COUCHBASE);
+}
+
+#[test]
+fn appliance_standin_ubuntu_vertica() {
+    built(OLDER_UBUNTU, &VERTICA);
+}
+
+#[test]
+fn appliance_standin_ubuntu_db2() {
+    built(OLDER_UBUNTU, &DB2);
+}
+
+#[test]
+fn appliance_standin_rocky_mysql() {
+    built(ROCKY, &ROCKY_MYSQL);
+}
+
+#[test]
+fn appliance_standin_rocky_percona() {
+    built(ROCKY, &ROCKY_PERCONA);
+}
+
+#[test]
+fn appliance_standin_rocky_pxc() {
+    built(ROCKY, &ROCKY_PXC);
+}
+
+#[test]
+fn appliance_standin_rocky_mongodb() {
+    built(ROCKY, &ROCKY_MONGODB);
+}
+
+#[test]
+fn appliance_standin_rocky_cassandra() {
+    built(ROCKY, &ROCKY_CASSANDRA);
+}
+
+#[test]
+fn appliance_standin_rocky_couchdb() {
+    built(ROCKY, &ROCKY_COUCHDB);
+}
+
+#[test]
+fn appliance_standin_rocky_couchbase() {
+    built(ROCKY, &COUCHBASE);
+}
+
+#[test]
+fn appliance_standin_rocky_vertica() {
+    built(ROCKY, &ROCKY_VERTICA);
+}
+
+#[test]
+fn appliance_standin_rocky_db2() {
+    built(ROCKY, &DB2);
 }

@@ -124,17 +124,9 @@ fn steps(masks: bool) -> Vec<Step> {
     };
     let mut steps = vec![
         Step::Repository(RepositoryStep {
-            name: "pgdg".to_owned(),
-            url: "https://apt.example.org/debian".to_owned(),
-            suite: Some("bookworm-pgdg".to_owned()),
-            components: vec!["main".to_owned()],
-            key: Content::Text(KEY.to_owned()),
-            fingerprints: vec![FINGERPRINT.to_owned()],
-            bundle: false,
             priority: Some(700),
-            module_hotfixes: false,
-            modules: std::collections::BTreeMap::new(),
-            in_image: None,
+            ..RepositoryStep::of("pgdg", "https://apt.example.org/debian", KEY, FINGERPRINT)
+                .with_suite("bookworm-pgdg")
         }),
         group("trove", Some(1000)),
         group("docker", None),

@@ -58,6 +58,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
     let identities = super::identity_items::lower(&mut lowering)?;
     let contract = lowering.now.contract;
     let agent_user = lowering.agent(&agent, &agent_at, &source, request)?;
+    let datastore = datastore(sources)?;
     refuse_unpackaged(&source, request.os)?;
     lowering.keys(request, agent_user, last.name())?;
     lowering.containers(&request.containers, last.name())?;
@@ -88,7 +89,7 @@ pub(super) fn plan(sources: &[Source], last: &Source, request: &Request<'_>) -> 
         recipe_digest,
         os: request.os.clone(),
         contract,
-        datastore: sources.iter().rev().find_map(|source| source.file.datastore.clone()),
+        datastore,
         stages,
         checks,
         identities,
@@ -118,6 +119,26 @@ fn refuse_unsupported(sources: &[Source], now: &Situation<'_>) -> Result<(), Rec
         Some(source) => {
             Err(RecipeError::Unsupported { recipe: source.name().to_owned(), os: now.os.label() })
         }
+    }
+}
+
+/// The database of the recipe. One that extends those of two has to say which it is.
+fn datastore(sources: &[Source]) -> Result<Option<String>, RecipeError> {
+    let named = |source: &Source| source.file.datastore.clone();
+    let Some((last, extended)) = sources.split_last() else { return Ok(None) };
+    if let Some(datastore) = named(last) {
+        return Ok(Some(datastore));
+    }
+    let mut known = extended.iter().filter_map(named);
+    let Some(first) = known.next() else { return Ok(None) };
+    match known.find(|other| *other != first) {
+        None => Ok(Some(first)),
+        Some(other) => Err(RecipeError::Refused {
+            recipe: last.name().to_owned(),
+            because: format!("it extends recipes of two databases, `{first}` and `{other}`"),
+            instead: "extend one of them: an image has one database, and packages of two exclude each other"
+                .to_owned(),
+        }),
     }
 }
 

@@ -109,6 +109,30 @@ pub struct RepositoryStep {
 }
 
 impl RepositoryStep {
+    /// One with nothing but what every repository has, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(name: &str, url: &str, key: &str, fingerprint: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            suite: None,
+            components: Vec::new(),
+            key: Content::Text(key.to_owned()),
+            fingerprints: vec![fingerprint.to_owned()],
+            bundle: false,
+            priority: None,
+            module_hotfixes: false,
+            modules: BTreeMap::new(),
+            in_image: None,
+        }
+    }
+
+    /// The same as apt has it.
+    #[cfg(test)]
+    pub(crate) fn with_suite(self, suite: &str) -> Self {
+        Self { suite: Some(suite.to_owned()), components: vec!["main".to_owned()], ..self }
+    }
+
     /// The URL that the image names.
     pub fn place_in_image(&self) -> &str {
         self.in_image.as_deref().unwrap_or(&self.url)

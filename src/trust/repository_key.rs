@@ -128,17 +128,8 @@ mod tests {
 
     fn key(key: Content, fingerprint: &str) -> Result<RepositoryKey, RepositoryKeyError> {
         RepositoryKey::of(&RepositoryStep {
-            name: "pgdg".to_owned(),
-            url: "https://apt.example.org/debian".to_owned(),
-            suite: None,
-            components: Vec::new(),
             key,
-            fingerprints: vec![fingerprint.to_owned()],
-            bundle: false,
-            priority: None,
-            module_hotfixes: false,
-            modules: std::collections::BTreeMap::new(),
-            in_image: None,
+            ..RepositoryStep::of("pgdg", "https://apt.example.org/debian", "", fingerprint)
         })
     }
 

@@ -11,31 +11,72 @@ use crate::os::testing::MemTree;
 use crate::recipe::{Content, Library, Plan, Request, StageName, Step};
 use crate::report::{CheckResult, Outcome};
 
-/// Recipes, and the user and the data directory that their packages make.
-const RECIPES: [(&str, &str, &str); 9] = [
-    ("mysql", "mysql", "/var/lib/mysql"),
-    ("percona", "mysql", "/var/lib/mysql"),
-    ("pxc", "mysql", "/var/lib/mysql"),
-    ("mongodb", "mongodb", "/var/lib/mongodb"),
-    ("cassandra", "cassandra", "/var/lib/cassandra"),
-    ("couchdb", "couchdb", "/var/lib/couchdb"),
-    ("couchbase", "couchbase", "/opt/couchbase/var/lib/couchbase"),
-    ("vertica", "dbadmin", "/home/dbadmin"),
-    ("db2", "db2inst1", "/home/db2inst1"),
+/// A recipe on a system.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    system: &'static str,
+    /// The user that its packages make, and the directory that is that user's.
+    user: &'static str,
+    data: &'static str,
+}
+
+const CASES: [Case; 18] = [
+    case("mysql", "debian-12", "mysql", "/var/lib/mysql"),
+    case("percona", "debian-12", "mysql", "/var/lib/mysql"),
+    case("pxc", "debian-12", "mysql", "/var/lib/mysql"),
+    case("mongodb", "debian-12", "mongodb", "/var/lib/mongodb"),
+    case("cassandra", "debian-12", "cassandra", "/var/lib/cassandra"),
+    case("couchdb", "debian-12", "couchdb", "/var/lib/couchdb"),
+    case("couchbase", "debian-12", "couchbase", "/opt/couchbase/var/lib/couchbase"),
+    case("vertica", "debian-12", "dbadmin", "/home/dbadmin"),
+    case("db2", "ubuntu-22.04", "db2inst1", "/home/db2inst1"),
+    case("mysql", "rocky-9", "mysql", "/var/lib/mysql"),
+    case("percona", "rocky-9", "mysql", "/var/lib/mysql"),
+    case("pxc", "rocky-9", "mysql", "/var/lib/mysql"),
+    case("mongodb", "rocky-9", "mongod", "/var/lib/mongo"),
+    case("cassandra", "rocky-9", "cassandra", "/var/lib/cassandra"),
+    case("couchdb", "rocky-9", "couchdb", "/var/lib/couchdb"),
+    case("couchbase", "rocky-9", "couchbase", "/opt/couchbase/var/lib/couchbase"),
+    case("vertica", "rocky-9", "dbadmin", "/home/dbadmin"),
+    case("db2", "rocky-9", "db2inst1", "/home/db2inst1"),
 ];
+
+const fn case(name: &'static str, system: &'static str, user: &'static str, data: &'static str) -> Case {
+    Case { name, system, user, data }
+}
+
 /// What the vendor's packages bring just so, and other packages for which the recipe is do not.
-const BROUGHT: [(&str, &str); 4] = [
+const BROUGHT: [(&str, &str); 7] = [
     ("mysql", "/etc/mysql/mysql.conf.d"),
     ("percona", "/etc/mysql/mysql.conf.d"),
     ("pxc", "/etc/mysql/mysql.conf.d"),
+    ("mysql", "/etc/my.cnf.d"),
+    ("percona", "/etc/my.cnf.d"),
+    ("pxc", "/etc/my.cnf.d"),
     ("mongodb", "/var/lib/mongodb"),
 ];
 const UID: u32 = 105;
 const AGENT: u32 = 1000;
 
-fn plan(name: &str) -> Plan {
-    let os = well_known(if name == "db2" { "ubuntu-22.04" } else { "debian-12" }).unwrap();
-    Library::default().load(name).unwrap().plan(&Request::new(&os)).unwrap()
+impl Case {
+    fn family(self) -> Family {
+        well_known(self.system).unwrap().family
+    }
+
+    fn plan(self) -> Plan {
+        let os = well_known(self.system).unwrap();
+        let settings: &[(&str, &str)] = match self.name {
+            "mysql" => &[("origin", "vendor"), ("mysql_series", "8.4")],
+            _ => &[],
+        };
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Library::default().load(self.name).unwrap().plan(&Request { settings, ..Request::new(&os) }).unwrap()
+    }
+
+    fn title(self) -> String {
+        format!("{} on {}", self.name, self.system)
+    }
 }
 
 fn uid(owner: &str) -> u32 {
@@ -49,7 +90,8 @@ fn uid(owner: &str) -> u32 {
 /// The files of the packages, and the effects of their scripts that checks are about.
 ///
 /// Without `brought`, what a person brings is missing.
-fn packages(name: &str, user: &str, data: &str, brought: bool) -> MemTree {
+fn packages(Case { name, user, data, system }: Case, brought: bool) -> MemTree {
+    let kind = if system.starts_with("rocky-") { "rpm" } else { "package" };
     let path = format!("{}/tests/standins/data/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let text = fs_err::read_to_string(path).unwrap();
     let known: BTreeMap<String, toml::Value> = toml::from_str(&text).unwrap();
@@ -61,7 +103,7 @@ fn packages(name: &str, user: &str, data: &str, brought: bool) -> MemTree {
             format!("root:x:0:0::/root:/bin/sh\n{user}:x:{UID}:{UID}::/:/bin/false\nubuntu:x:{AGENT}:{AGENT}::/home/ubuntu:/bin/sh\n"),
         )
         .file("/etc/group", format!("root:x:0:\n{user}:x:{UID}:\nubuntu:x:{AGENT}:\n"));
-    let packages = known.get("package").and_then(toml::Value::as_array).into_iter().flatten();
+    let packages = known.get(kind).and_then(toml::Value::as_array).into_iter().flatten();
     for package in packages.filter(|package| brought || package.get("artifact").is_none()) {
         for (path, file) in package.get("file").and_then(toml::Value::as_table).into_iter().flatten() {
             tree = tree.file(path, file["text"].as_str().unwrap());
@@ -70,7 +112,9 @@ fn packages(name: &str, user: &str, data: &str, brought: bool) -> MemTree {
             tree = tree.dir(path.as_str().unwrap());
         }
     }
-    if user == "mysql" {
+    if kind == "rpm" {
+        tree = tree.link("/etc/init.d", "rc.d/init.d");
+    } else if user == "mysql" {
         tree = tree.link("/etc/mysql/my.cnf", "mysql.cnf");
     }
     // What the installer makes that a person has brought.
@@ -125,9 +169,9 @@ fn state(tree: MemTree, unit: &str, state: ServiceState) -> MemTree {
 }
 
 /// What is there if a script of the recipe does not run, and the path that a check then names.
-fn scripted(tree: MemTree, purpose: &str) -> (MemTree, &'static str) {
+fn scripted(tree: MemTree, family: Family, purpose: &str) -> (MemTree, &'static str) {
     match purpose {
-        "leave Cassandra to its unit" => (tree, "/etc/init.d/cassandra"),
+        "leave Cassandra to its unit" => (tree, init_script(family)),
         "leave the cookie of CouchDB to its instances" => {
             let path = "/opt/couchdb/etc/vm.args";
             (tree.file(path, "-name couchdb@127.0.0.1\n-setcookie monster\n"), path)
@@ -148,10 +192,15 @@ fn scripted(tree: MemTree, purpose: &str) -> (MemTree, &'static str) {
     }
 }
 
+/// Where Cassandra's packages have it.
+fn init_script(family: Family) -> &'static str {
+    if family == Family::Debian { "/etc/init.d/cassandra" } else { "/etc/rc.d/init.d/cassandra" }
+}
+
 /// The recipe's tree, with all steps but one.
-fn tree(plan: &Plan, (name, user, data): (&str, &str, &str), without: Option<&Step>) -> MemTree {
+fn tree(plan: &Plan, case: Case, without: Option<&Step>) -> MemTree {
     let is_brought = |step: &Step| matches!(step, Step::Artifact(_));
-    let mut tree = packages(name, user, data, !without.is_some_and(is_brought));
+    let mut tree = packages(case, !without.is_some_and(is_brought));
     for step in steps(plan) {
         if without == Some(step) {
             // The packages leave a unit in the other state.
@@ -168,7 +217,7 @@ fn tree(plan: &Plan, (name, user, data): (&str, &str, &str), without: Option<&St
         let mut scripts = steps(plan).filter(|step| without != Some(*step));
         scripts.any(|step| matches!(step, Step::Script(script) if script.purpose == purpose))
     };
-    if has_script("leave Cassandra to its unit") { tree.without("/etc/init.d/cassandra") } else { tree }
+    if has_script("leave Cassandra to its unit") { tree.without(init_script(case.family())) } else { tree }
 }
 
 fn steps(plan: &Plan) -> impl Iterator<Item = &Step> {
@@ -177,10 +226,10 @@ fn steps(plan: &Plan) -> impl Iterator<Item = &Step> {
 }
 
 /// The checks of the plan that fail, and of what an agent expects.
-fn failures(plan: &Plan, tree: &MemTree, name: &str) -> Vec<String> {
+fn failures(plan: &Plan, tree: &MemTree, case: Case) -> Vec<String> {
     let mut tree = tree.clone();
-    let mut results = run_checks(&mut tree, Some(Family::Debian), &plan.checks, &[]);
-    results.extend(datastore_findings(&mut tree, name, Family::Debian));
+    let mut results = run_checks(&mut tree, Some(case.family()), &plan.checks, &[]);
+    results.extend(datastore_findings(&mut tree, case.name, case.family()));
     let failed = |result: &CheckResult| !matches!(result.outcome, Outcome::Passed);
     results
         .into_iter()
@@ -199,7 +248,7 @@ fn subject(step: &Step) -> Option<String> {
         Step::Artifact(step) => Some(
             match step.name.as_str() {
                 "couchbase" => "/opt/couchbase/bin/couchbase-cli",
-                "vertica" => "/vertica.deb",
+                "vertica" => step.path.as_deref().unwrap(),
                 "db2" => "/opt/ibm/db2/V11.5/instance/db2icrt",
                 other => panic!("nothing is known of the artifact `{other}`"),
             }
@@ -211,54 +260,57 @@ fn subject(step: &Step) -> Option<String> {
 
 #[test]
 fn each_path_and_unit_that_a_recipe_leaves_out_fails_a_check_that_names_it() {
-    for recipe in RECIPES {
-        let plan = plan(recipe.0);
-        let whole = failures(&plan, &tree(&plan, recipe, None), recipe.0);
+    for case in CASES {
+        let (plan, title) = (case.plan(), case.title());
+        let whole = failures(&plan, &tree(&plan, case, None), case);
         let subjects: Vec<_> = steps(&plan).filter_map(subject).collect();
         for failure in &whole {
-            assert!(!subjects.iter().any(|subject| failure.contains(subject)), "{}: {failure}", recipe.0);
+            assert!(!subjects.iter().any(|subject| failure.contains(subject)), "{title}: {failure}");
         }
         let mut tried = 0;
         for step in steps(&plan) {
+            let tree = tree(&plan, case, Some(step));
             let (tree, subject) = match step {
                 Step::Script(script) => {
-                    let (tree, path) = scripted(tree(&plan, recipe, Some(step)), &script.purpose);
+                    let (tree, path) = scripted(tree, case.family(), &script.purpose);
                     (tree, path.to_owned())
                 }
                 _ => match subject(step) {
-                    Some(subject) => (tree(&plan, recipe, Some(step)), subject),
+                    Some(subject) => (tree, subject),
                     None => continue,
                 },
             };
-            if BROUGHT.contains(&(recipe.0, &subject)) {
+            let is_brought = BROUGHT.contains(&(case.name, &subject));
+            // Red Hat's packages of MongoDB have their data elsewhere.
+            if is_brought && !(case.name == "mongodb" && case.family() == Family::Rhel) {
                 continue;
             }
-            let failed = failures(&plan, &tree, recipe.0);
+            let failed = failures(&plan, &tree, case);
             let new = failed.iter().find(|failure| !whole.contains(failure) && failure.contains(&subject));
-            assert!(new.is_some(), "{}: without `{}` nothing fails:\n{failed:#?}", recipe.0, step.summary());
+            assert!(new.is_some(), "{title}: without `{}` nothing fails:\n{failed:#?}", step.summary());
             tried += 1;
         }
-        assert!(tried > 3, "{}: {tried}", recipe.0);
+        assert!(tried > 3, "{title}: {tried}");
     }
 }
 
 #[test]
 fn each_identity_that_is_left_is_found_by_its_name() {
-    for recipe in RECIPES {
-        let plan = plan(recipe.0);
-        assert!(!plan.identities.is_empty(), "{}", recipe.0);
+    for case in CASES {
+        let (plan, title) = (case.plan(), case.title());
+        assert!(!plan.identities.is_empty(), "{title}");
         let found = |tree: &MemTree| -> Vec<String> {
-            let results = sealing(&mut tree.clone(), Family::Debian, &plan.identities);
+            let results = sealing(&mut tree.clone(), case.family(), &plan.identities);
             let failed = |result: &CheckResult| !matches!(result.outcome, Outcome::Passed);
             results.into_iter().filter(failed).map(|result| result.title).collect()
         };
-        let whole = tree(&plan, recipe, None);
-        assert_eq!(found(&whole), [""; 0], "{}", recipe.0);
+        let whole = tree(&plan, case, None);
+        assert_eq!(found(&whole), [""; 0], "{title}");
         for rule in &plan.identities {
             let left = found(&whole.clone().file(&rule.path.replace(['*', '?'], "x"), "left"));
             assert!(
                 left.contains(&format!("{} is taken out ({})", rule.what, rule.path)),
-                "{}: {left:?}",
+                "{title}: {}: {left:?}",
                 rule.path
             );
         }

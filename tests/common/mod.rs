@@ -28,6 +28,7 @@ pub mod rpms;
 pub mod sample;
 pub mod small;
 pub mod small_disk;
+pub mod standins;
 pub mod terminal;
 pub mod testbed;
 

@@ -9,7 +9,7 @@ use super::http::{Body, Reply, Request, Server};
 use super::{built_once, cache, kvm_works, outcome, run_tib};
 
 /// Where the guests look for their repositories, on this machine.
-const PORT: u16 = 8790;
+pub const PORT: u16 = 8790;
 
 /// A variant of the testbed with its repositories served, which nobody else has until this is dropped: the port is written in
 /// the guest.
@@ -28,18 +28,10 @@ impl Testbed {
 
     /// The same, with the repositories in another directory than the one they were made in, which `prepare` is given.
     pub fn serving(variant: &str, prepare: impl FnOnce(PathBuf) -> PathBuf) -> Self {
-        let place = cache().join("rpm-testbed");
-        fs::create_dir_all(&place).unwrap();
+        fs::create_dir_all(cache()).unwrap();
         let lock = std::fs::File::create(cache().join("rpm-testbed.lock")).unwrap();
         lock.lock().unwrap();
-        let mut make = Command::new("python3");
-        make.args(["-B", "tests/rpm_testbed/make.py", "--variant", variant, "--cache"]).arg(&place);
-        make.args(["--url", &format!("http://localhost:{PORT}")]);
-        if !kvm_works() {
-            make.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
-        }
-        outcome(&mut make).expect(0);
-        let directory = place.join(variant);
+        let directory = made(variant);
         let served = prepare(directory.join("repository"));
         let server = Server::http_at(PORT, move |request| file(&served, request));
         Self { directory, server, _lock: lock }
@@ -66,6 +58,22 @@ impl Testbed {
     }
 }
 
+/// The directory of a variant, made if the cache does not have it of the same inputs. That takes minutes.
+pub fn made(variant: &str) -> PathBuf {
+    let place = cache().join("rpm-testbed");
+    fs::create_dir_all(&place).unwrap();
+    let lock = std::fs::File::create(place.join("making.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut make = Command::new("python3");
+    make.args(["-B", "tests/rpm_testbed/make.py", "--variant", variant, "--cache"]).arg(&place);
+    make.args(["--url", &format!("http://localhost:{PORT}")]);
+    if !kvm_works() {
+        make.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
+    }
+    outcome(&mut make).expect(0);
+    place.join(variant)
+}
+
 /// The image of an embedded recipe on a variant, built once per run. Not to be changed.
 pub fn built_on(variant: &str, recipe: &str) -> PathBuf {
     built_once(&format!("{variant}-{recipe}"), |image| {
@@ -76,7 +84,7 @@ pub fn built_on(variant: &str, recipe: &str) -> PathBuf {
 }
 
 /// A file below a directory, whole.
-fn file(directory: &Path, request: &Request) -> Reply {
+pub fn file(directory: &Path, request: &Request) -> Reply {
     // Names of packages have these, and some clients quote them.
     let path = request.path.replace("%2B", "+").replace("%2b", "+").replace("%7E", "~").replace("%7e", "~");
     let path = directory.join(path.trim_start_matches('/'));

@@ -71,21 +71,13 @@ pub(crate) fn check(repository: &RepositoryStep) -> Result<(), AptError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Content;
 
     fn repository() -> RepositoryStep {
         RepositoryStep {
-            name: "pgdg".to_owned(),
-            url: "https://apt.example.org:8080/pub/apt".to_owned(),
-            suite: Some("bookworm-pgdg".to_owned()),
             components: vec!["main".to_owned(), "16".to_owned()],
-            key: Content::Text(String::new()),
-            fingerprints: vec!["A".repeat(40)],
-            bundle: false,
             priority: Some(1001),
-            module_hotfixes: false,
-            modules: std::collections::BTreeMap::new(),
-            in_image: None,
+            ..RepositoryStep::of("pgdg", "https://apt.example.org:8080/pub/apt", "", &"A".repeat(40))
+                .with_suite("bookworm-pgdg")
         }
     }
 

@@ -16,6 +16,7 @@ mod error;
 mod guest;
 mod host;
 mod install;
+mod keys;
 mod ledger;
 mod metadata;
 mod mirrored;
@@ -128,8 +129,7 @@ pub(super) fn published_key(
     offline: bool,
     control: &Control,
 ) -> Result<String, DnfError> {
-    let keys =
-        repositories::Keys { directory: archive::keys(&cache.directory(Bucket::Dnf)), offline, control };
+    let keys = keys::Keys { directory: archive::keys(&cache.directory(Bucket::Dnf)), offline, control };
     // What is no text is no armoured key, which is told with the repository's name when it is looked at.
     Ok(String::from_utf8_lossy(&keys.fetch(repository, url)?).into_owned())
 }

@@ -1,12 +1,10 @@
 //! The repositories of a base image, made safe to be used by the host's dnf, and those of a recipe beside them.
 
-use std::path::PathBuf;
-
-use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use super::configuration::{Section, is_remote, text};
 use super::error::DnfError;
+use super::keys::{KEY_LIMIT, Keys};
 use super::mirrored::from_mirrors;
 use super::root::{Root, bytes_of, directory_of, text_of};
 use super::{StageRequest, repository};
@@ -15,16 +13,13 @@ use crate::digest::Digest;
 use crate::disk::Tree;
 use crate::distro::Arch;
 use crate::event::Events;
-use crate::fetch::{self, Fetcher, Url};
+use crate::fetch;
 use crate::mirror::Replaced;
 use crate::netrc::{Credentials, Netrc};
 use crate::packages::EntitledRepository;
 use crate::packages::probe::Place;
 use crate::recipe::RepositoryStep;
 use crate::trust::RepositoryKey;
-
-/// No key file, and no certificate, is bigger.
-const KEY_LIMIT: u64 = 4 << 20;
 
 /// Where the image has repository files, in dnf's order. What is named first counts.
 const DIRECTORIES: [&str; 4] =
@@ -361,40 +356,4 @@ fn in_image(value: &str) -> Option<&str> {
 fn copy(root: &Root, bytes: &[u8]) -> Result<String, DnfError> {
     let path = root.write(&format!("keys/{}", Digest::of(bytes)), bytes)?;
     Ok(path.display().to_string())
-}
-
-/// Keys that are fetched from where a repository says.
-#[derive(Debug)]
-pub(crate) struct Keys<'a> {
-    /// Where they are kept.
-    pub(crate) directory: PathBuf,
-    pub(crate) offline: bool,
-    pub(crate) control: &'a Control,
-}
-
-impl Keys<'_> {
-    pub(crate) fn fetch(&self, repository: &str, url: &str) -> Result<Vec<u8>, DnfError> {
-        let path = self.directory.join(format!("url-{}", Digest::of(url.as_bytes())));
-        let repository = repository.to_owned();
-        if self.offline {
-            return std::fs::read(&path)
-                .map_err(|_| DnfError::NoKeyOffline { repository, url: fetch::redact_text(url) });
-        }
-        let failed = |source| DnfError::KeyFetch { repository: repository.clone(), source };
-        let parsed =
-            Url::parse(url).map_err(|_| DnfError::Invalid { what: "key's URL", value: url.to_owned() })?;
-        let fetcher = Fetcher::new(fetch::Options::default(), self.control).map_err(failed)?;
-        let bytes = fetcher.small(&[parsed], KEY_LIMIT).map_err(failed)?.bytes;
-        keep(&path, &bytes)?;
-        Ok(bytes)
-    }
-}
-
-/// Writes a file of the cache, whole or not at all.
-pub(crate) fn keep(path: &std::path::Path, bytes: &[u8]) -> Result<(), DnfError> {
-    let directory = path.parent().unwrap_or(path);
-    fs::create_dir_all(directory).map_err(DnfError::io("create", directory))?;
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(DnfError::io("create", directory))?;
-    std::io::Write::write_all(&mut file, bytes).map_err(DnfError::io("write", path))?;
-    file.persist(path).map(drop).map_err(|error| DnfError::io("write", path)(error.error))
 }

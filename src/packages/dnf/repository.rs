@@ -88,22 +88,9 @@ pub(crate) fn check(repository: &RepositoryStep) -> Result<(), DnfError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Content;
 
     fn repository() -> RepositoryStep {
-        RepositoryStep {
-            name: "vendor".to_owned(),
-            url: "https://example.org/el9/$basearch".to_owned(),
-            suite: None,
-            components: Vec::new(),
-            key: Content::Text("KEY".to_owned()),
-            fingerprints: vec!["0".repeat(40)],
-            bundle: false,
-            priority: None,
-            module_hotfixes: false,
-            modules: std::collections::BTreeMap::new(),
-            in_image: None,
-        }
+        RepositoryStep::of("vendor", "https://example.org/el9/$basearch", "KEY", &"0".repeat(40))
     }
 
     #[test]

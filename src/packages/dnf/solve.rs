@@ -8,9 +8,10 @@ use super::answer::{Chosen, Installed, Removal, Removed, problem, refusal};
 use super::archive;
 use super::error::{DnfError, Fault};
 use super::host::{Dnf, HostDnf};
+use super::keys::{self, Keys};
 use super::metadata::Metadata;
 use super::package_file::{self, Identity};
-use super::repositories::{self, Keys, Repositories};
+use super::repositories::Repositories;
 use super::repository;
 use super::root::Root;
 use super::{PackageSet, RpmTransaction, StageRequest, Transaction, nothing};
@@ -144,7 +145,7 @@ impl<'a> Solver<'a> {
             for (_, bytes) in &repository.keys {
                 let key = Digest::of(bytes);
                 if !transaction.keys.contains(&key) {
-                    repositories::keep(&archive::key(&self.cache, key), bytes)?;
+                    keys::keep(&archive::key(&self.cache, key), bytes)?;
                     transaction.keys.push(key);
                 }
             }
@@ -183,7 +184,7 @@ impl<'a> Solver<'a> {
         match &chosen.alias {
             Some(alias) if alias.contains('/') => Err(DnfError::Answer(format!("checksum {alias}"))),
             Some(alias) => {
-                repositories::keep(&archive::aliases(&self.cache).join(alias), digest.to_string().as_bytes())
+                keys::keep(&archive::aliases(&self.cache).join(alias), digest.to_string().as_bytes())
             }
             None => Ok(()),
         }

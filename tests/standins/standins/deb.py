@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from .model import Package
+from .tree import lay_out, write
 
 MAINTAINER = "tib's tests <tib@example.org>"
 
@@ -16,23 +17,15 @@ def build(package: Package, out: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="standin-") as temporary:
         tree = Path(temporary)
         lay_out(package, tree)
+        describe(package, tree)
         target = out / f"{package.name}_{package.version.split(':')[-1]}_{package.architecture}.deb"
         command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(target)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return target
 
 
-def lay_out(package: Package, tree: Path) -> None:
-    """The package's files, and what dpkg is told of them."""
-    tree.chmod(0o755)
-    for directory in package.directories:
-        (tree / directory.lstrip("/")).mkdir(parents=True, exist_ok=True)
-    for file in package.files:
-        write(tree / file.path.lstrip("/"), file.text, file.mode)
-    for path, target in package.links.items():
-        link = tree / path.lstrip("/")
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target)
+def describe(package: Package, tree: Path) -> None:
+    """What dpkg is told of the package."""
     write(tree / "DEBIAN/control", control(package), 0o644)
     if package.conffiles:
         write(tree / "DEBIAN/conffiles", "".join(f"{path}\n" for path in package.conffiles), 0o644)
@@ -47,7 +40,7 @@ def control(package: Package) -> str:
         "Version": package.version,
         "Architecture": package.architecture,
         "Maintainer": MAINTAINER,
-        **{relation.title(): value for relation, value in package.relations.items()},
+        **{relation.title(): ", ".join(value) for relation, value in package.relations.items()},
         "Description": f"stands in for the vendor's {package.name}",
     }
     return "".join(f"{key}: {value}\n" for key, value in fields.items())
@@ -57,10 +50,3 @@ def index(out: Path) -> None:
     """The index of all packages in `out`."""
     listed = subprocess.run(["apt-ftparchive", "packages", "."], cwd=out, check=True, capture_output=True, text=True)
     (out / "Packages").write_text(listed.stdout, encoding="utf-8")
-
-
-def write(path: Path, text: str, mode: int) -> None:
-    """A file with its directories."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    path.chmod(mode)

@@ -26,19 +26,13 @@ fn packages_come_from_a_mirror_and_are_called_as_where_they_are_from() {
         ("/usr/share/keyrings/tib.asc", &key.armoured()),
         ("/etc/apt/preferences.d/own", "Package: tib-dep\nPin: origin \"deb.invalid\"\nPin-Priority: -1\n"),
     ]);
-    let repository = RepositoryStep {
-        name: "extra".to_owned(),
-        url: "https://vendor.invalid/apt/".to_owned(),
-        suite: Some("test".to_owned()),
-        components: vec!["main".to_owned()],
-        key: Content::Text(extra_key.armoured()),
-        fingerprints: vec![extra_key.fingerprint()],
-        bundle: false,
-        module_hotfixes: false,
-        modules: std::collections::BTreeMap::new(),
-        priority: None,
-        in_image: None,
-    };
+    let repository = RepositoryStep::of(
+        "extra",
+        "https://vendor.invalid/apt/",
+        &extra_key.armoured(),
+        &extra_key.fingerprint(),
+    )
+    .with_suite("test");
     let stages = [StageRequest { repositories: vec![&repository], ..install(&["tib-mta", "tib-app=1:1.0"]) }];
     let control = mirrored(&[(SOURCE, archive.url()), ("https://vendor.invalid/apt", extra.url())]);
     let sets = base.resolve_under(&stages, false, &control).unwrap();
@@ -67,19 +61,8 @@ fn packages_come_from_a_mirror_and_are_called_as_where_they_are_from() {
 #[test]
 fn a_suite_that_does_not_exist_is_told_by_name() {
     let ((archive, base), key) = (good(), Key::new());
-    let repository = RepositoryStep {
-        name: "db".to_owned(),
-        url: archive.url().to_owned(),
-        suite: Some("nosuch".to_owned()),
-        components: vec!["main".to_owned()],
-        key: Content::Text(key.armoured()),
-        fingerprints: vec![key.fingerprint()],
-        bundle: false,
-        module_hotfixes: false,
-        modules: std::collections::BTreeMap::new(),
-        priority: None,
-        in_image: None,
-    };
+    let repository =
+        RepositoryStep::of("db", archive.url(), &key.armoured(), &key.fingerprint()).with_suite("nosuch");
     let stages = [StageRequest { repositories: vec![&repository], ..install(&["tib-app"]) }];
     let error = base.resolve(&stages, false).unwrap_err();
     let url = archive.url();

@@ -257,17 +257,9 @@ fn repositories_of_the_recipe() {
     let (main, extra_key) = (good(), Key::new());
     let extra = Archive::new(&[("tib-extra", "1.0", "Depends: tib-dep\n")]).signed(&extra_key);
     let repository = RepositoryStep {
-        name: "extra".to_owned(),
-        url: extra.url().to_owned(),
-        suite: Some("test".to_owned()),
-        components: vec!["main".to_owned()],
-        key: Content::Text(extra_key.armoured()),
-        fingerprints: vec![extra_key.fingerprint()],
-        bundle: false,
         priority: Some(600),
-        module_hotfixes: false,
-        modules: std::collections::BTreeMap::new(),
-        in_image: None,
+        ..RepositoryStep::of("extra", extra.url(), &extra_key.armoured(), &extra_key.fingerprint())
+            .with_suite("test")
     };
     let with = |repository| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-extra"]) };

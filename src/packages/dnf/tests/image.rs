@@ -5,7 +5,6 @@ use tempfile::TempDir;
 use super::fixture::{Base, Key, Repo, Spec, install, names};
 use super::*;
 use crate::event::{Event, EventSink, Events};
-use crate::recipe::Content;
 use std::sync::{Arc, Mutex};
 
 #[test]
@@ -231,20 +230,12 @@ fn modules() {
     // The same by a recipe: a stream enabled, the module disabled, a repository that modules do not hide. None of it counts before.
     let base = Base::of(&repo, &key);
     let step = |hotfixes: bool, modules: &[(&str, Option<&str>)]| RepositoryStep {
-        name: "vendor".to_owned(),
-        url: elsewhere.url().to_owned(),
-        suite: None,
-        components: Vec::new(),
-        key: Content::Text(key.armoured()),
-        fingerprints: vec![key.fingerprint()],
-        bundle: false,
-        priority: None,
         module_hotfixes: hotfixes,
-        in_image: None,
         modules: modules
             .iter()
             .map(|(name, stream)| ((*name).to_owned(), stream.map(str::to_owned)))
             .collect(),
+        ..RepositoryStep::of("vendor", elsewhere.url(), &key.armoured(), &key.fingerprint())
     };
     for (step, version) in [
         (step(false, &[("tibdb", Some("16"))]), Some("16.0-1")),

@@ -7,7 +7,6 @@ use crate::event::Events;
 use crate::fetch::testing::http::{Reply, Request, Server, Site};
 use crate::mirror::Mirrors;
 use crate::netrc::Netrc;
-use crate::recipe::Content;
 
 const PACKAGES: [Spec; 2] = [("tib-app", "2.0-1", "Requires: tib-dep\n"), ("tib-dep", "1.0-1", "")];
 
@@ -32,19 +31,12 @@ fn packages_come_from_a_mirror_and_are_called_as_where_they_are_from() {
     let (key, extra_key) = (Key::new(), Key::new());
     let repo = Repo::signed(&PACKAGES, &key);
     let extra = Repo::signed(&[("tib-more", "1.0-1", "Requires: tib-dep\n")], &extra_key);
-    let repository = RepositoryStep {
-        name: "extra".to_owned(),
-        url: "https://vendor.invalid/el9/$basearch/".to_owned(),
-        suite: None,
-        components: Vec::new(),
-        key: Content::Text(extra_key.armoured()),
-        fingerprints: vec![extra_key.fingerprint()],
-        bundle: false,
-        module_hotfixes: false,
-        modules: std::collections::BTreeMap::new(),
-        priority: None,
-        in_image: None,
-    };
+    let repository = RepositoryStep::of(
+        "extra",
+        "https://vendor.invalid/el9/$basearch/",
+        &extra_key.armoured(),
+        &extra_key.fingerprint(),
+    );
     let stages = [StageRequest { repositories: vec![&repository], ..install(&["tib-app", "tib-more"]) }];
     fs::create_dir_all(extra.directory.path().join("x86_64")).unwrap();
     for name in ["Packages", "repodata"] {
@@ -81,19 +73,12 @@ fn packages_come_from_a_mirror_and_are_called_as_where_they_are_from() {
 fn a_repository_that_does_not_exist_is_told_by_name() {
     let (repo, base) = good();
     let key = Key::new();
-    let repository = RepositoryStep {
-        name: "db".to_owned(),
-        url: format!("{}/nosuch/$releasever", repo.url()),
-        suite: None,
-        components: Vec::new(),
-        key: Content::Text(key.armoured()),
-        fingerprints: vec![key.fingerprint()],
-        bundle: false,
-        module_hotfixes: false,
-        modules: std::collections::BTreeMap::new(),
-        priority: None,
-        in_image: None,
-    };
+    let repository = RepositoryStep::of(
+        "db",
+        &format!("{}/nosuch/$releasever", repo.url()),
+        &key.armoured(),
+        &key.fingerprint(),
+    );
     let stages = [StageRequest { repositories: vec![&repository], ..install(&["tib-app"]) }];
     let error = base.resolve(&stages, false).unwrap_err();
     let url = format!("{}/nosuch/9", repo.url());

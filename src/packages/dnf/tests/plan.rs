@@ -12,19 +12,8 @@ fn repositories_of_the_recipe() {
     let (extra_key, other) = (Key::new(), Key::new());
     let extra =
         Repo::signed(&[("tib-more", "1.0-1", "Requires: tib-dep\n"), ("tib-app", "1:9.0-1", "")], &extra_key);
-    let repository = RepositoryStep {
-        name: "extra".to_owned(),
-        url: extra.url().to_owned(),
-        suite: None,
-        components: Vec::new(),
-        key: Content::Text(extra_key.armoured()),
-        fingerprints: vec![extra_key.fingerprint()],
-        bundle: false,
-        priority: None,
-        module_hotfixes: false,
-        modules: std::collections::BTreeMap::new(),
-        in_image: None,
-    };
+    let repository =
+        RepositoryStep::of("extra", extra.url(), &extra_key.armoured(), &extra_key.fingerprint());
     let with = |repository: &RepositoryStep| {
         let second = StageRequest { repositories: vec![repository], ..install(&["tib-more"]) };
         let third = StageRequest { name: "site", ..install(&["tib-app"]) };
