@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::run_tib;
+use common::{run, run_tib};
 use fs_err as fs;
 use serde::Deserialize;
 
@@ -155,5 +155,42 @@ fn plans_are_made_where_somebody_has_packages() {
                 assert!(["distribution", "vendor", "none", "unknown"].contains(&word), "{word}");
             }
         }
+    }
+}
+
+/// A volume that an agent formats has no labels. Servers that SELinux' policy for Red Hat's family confines have it labelled before
+/// they start, by a unit whose instance systemd makes a path of.
+#[test]
+fn volumes_of_confined_servers_are_labelled() {
+    let servers = [
+        ("mariadb", "rocky-9", "mariadb.service", "/var/lib/mysql"),
+        ("mongodb", "rocky-9", "mongod.service", "/var/lib/mongodb"),
+        ("mysql", "rocky-9", "mysqld.service", "/var/lib/mysql"),
+        ("percona", "rocky-9", "mysqld.service", "/var/lib/mysql"),
+        ("postgresql", "rocky-9", "postgresql.service", "/var/lib/postgresql"),
+        ("pxc", "rocky-9", "mysql.service", "/var/lib/mysql"),
+        ("pxc", "rocky-9", "mysql@.service", "/var/lib/mysql"),
+        ("redis", "rocky-9", "redis.service", "/var/lib/redis"),
+        ("valkey", "rocky-10", "valkey.service", "/var/lib/valkey"),
+    ];
+    for (recipe, system, unit, directory) in servers {
+        let plan = run_tib(["recipe", "show", recipe, "--os", system, "--json"]).expect(0);
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        let steps: Vec<_> = plan["stages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|stage| stage["steps"].as_array().unwrap())
+            .collect();
+        let text = |path: &str| {
+            let file = steps.iter().find(|step| step["path"] == path);
+            file.unwrap_or_else(|| panic!("{recipe}: {path}"))["content"]["text"].as_str().unwrap()
+        };
+        let labels = run("systemd-escape", &[&"--path", &"--template=tib-labels@.service", &directory]);
+        let labels = labels.trim();
+        let wanted = format!("[Unit]\nWants={labels}\nAfter={labels}\n");
+        assert_eq!(text(&format!("/etc/systemd/system/{unit}.d/20-labels.conf")), wanted, "{recipe}");
+        let template = text("/etc/systemd/system/tib-labels@.service");
+        assert!(template.contains("\nExecStart=/usr/sbin/restorecon -R %f\n"), "{template}");
     }
 }

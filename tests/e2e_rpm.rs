@@ -10,9 +10,8 @@ use std::path::Path;
 use std::process::Command;
 
 use common::gpg::sha256sum;
-use common::instance::Place;
 use common::oracle::{guestfish, selinux_labels};
-use common::testbed::{Testbed, built_on};
+use common::testbed::{Testbed, built_on, running};
 use common::{all_combinations, outcome, run, run_tib, scratch, tib};
 use fs_err as fs;
 
@@ -45,6 +44,13 @@ const MARIADB: Expected = Expected {
     // Debian's policy does not know the program where Red Hat's family has it.
     process: ("mariadbd", "initrc_t"),
 };
+const POSTGRESQL: Expected = Expected {
+    recipe: "postgresql",
+    asked: &["postgresql", "postgresql-contrib", "postgresql-server"],
+    needed: &["libpq5"],
+    enabled: &["postgresql.service"],
+    process: ("postmaster", "postgresql_t"),
+};
 const TROVE_GUEST: Expected = Expected {
     recipe: "trove-guest",
     asked: &["podman", "iptables-nft"],
@@ -61,6 +67,11 @@ fn appliance_testbed_redis() {
 #[test]
 fn appliance_testbed_mariadb() {
     judged(&MARIADB);
+}
+
+#[test]
+fn appliance_testbed_postgresql() {
+    judged(&POSTGRESQL);
 }
 
 #[test]
@@ -90,17 +101,24 @@ fn judged(expected: &Expected) {
     let path = |name: &str| place.path().join(name);
     fs::create_dir_all(path("root/var/lib")).unwrap();
     let copy = |from: &str, to: &str| format!("copy-out {from} {}", path(to).display());
-    let [changed, installed, units, ..] = guestfish(
+    let [changed, installed, units, _, _, relabelled, ..] = guestfish(
         &image,
         [
             "sh \"rpm -Va; true\"",
             "sh \"rpm -qa --qf '%{NAME}\\n'\"",
             "sh \"cd /etc/systemd/system; echo *.wants/*\"",
+            // All files, by the policy's own program. One is wrong, so that it is seen to look.
+            "remount / rw:true",
+            "setxattr security.selinux system_u:object_r:bin_t:s0 26 /etc/hostname",
+            "sh \"setfiles -n -v /etc/selinux/targeted/contexts/files/file_contexts / /boot 2>&1\"",
             &copy("/etc/selinux/targeted/contexts/files", ""),
             &copy("/var/lib/rpm", "root/var/lib"),
             &copy("/var/lib/dnf", "root/var/lib"),
         ],
     );
+    let wrong =
+        "Would relabel /etc/hostname from system_u:object_r:bin_t:s0 to system_u:object_r:net_conf_t:s0";
+    assert_eq!(relabelled.trim(), wrong);
     let changed: BTreeSet<_> = changed.lines().filter_map(|line| line.split_whitespace().last()).collect();
     assert!(changed.iter().all(|path| CHANGED.contains(path)), "{changed:?}");
     assert!(changed.contains("/etc/passwd"), "rpm has looked: {changed:?}");
@@ -192,30 +210,6 @@ fn labelled(image: &Path, contexts: &Path) -> BTreeSet<String> {
     assert_eq!(wrong, Vec::<String>::new());
     assert!(looked_at > 20_000, "{looked_at} files");
     listing.iter().map(|entry| entry["path"].as_str().unwrap().to_owned()).collect()
-}
-
-/// Boots the image, which must come all the way, and asks the running system. Returns the lines of each answer.
-fn running<const N: usize>(image: &Path, questions: [&str; N]) -> [Vec<String>; N] {
-    let place = Place::new();
-    let (goss, logs) = (place.path().join("goss.yaml"), place.path().join("logs"));
-    let commands = questions.iter().enumerate().map(|(number, question)| {
-        let exec = serde_json::json!(question);
-        format!("  question-{number}: {{exec: {exec}, exit-status: 0, timeout: 300000}}\n")
-    });
-    fs::write(&goss, format!("command:\n{}", commands.collect::<String>())).unwrap();
-    let arguments = ["--goss", goss.to_str().unwrap(), "--logs", logs.to_str().unwrap()];
-    place.booted(image, &arguments, 0);
-    let probe = fs::read_to_string(logs.join("probe.jsonl")).unwrap();
-    fs::remove_dir_all(logs).unwrap();
-    place.is_clean();
-    let told: Vec<serde_json::Value> =
-        probe.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    std::array::from_fn(|number| {
-        let key = format!("test {number}");
-        let answer = told.iter().rfind(|one| one["key"] == key.as_str()).unwrap();
-        let lines = answer["value"]["out"].as_array().unwrap().iter();
-        lines.map(|line| line.as_str().unwrap().to_owned()).collect()
-    })
 }
 
 /// Once more with the servers gone: everything comes from the cache, and one appliance does it all.

@@ -6,7 +6,8 @@ use std::process::Command;
 use fs_err as fs;
 
 use super::http::{Body, Reply, Request, Server};
-use super::{built_once, cache, kvm_works, outcome, run_tib};
+use super::instance::Place;
+use super::{built_once, cache, kvm_works, outcome, run_tib, scratch, tib};
 
 /// Where the guests look for their repositories, on this machine.
 pub const PORT: u16 = 8790;
@@ -80,6 +81,46 @@ pub fn built_on(variant: &str, recipe: &str) -> PathBuf {
         let testbed = Testbed::open(variant);
         let (base, image) = (testbed.image(), image.to_str().unwrap());
         run_tib(["build", recipe, "--base", base.to_str().unwrap(), "-o", image, "--force"]).expect(0);
+    })
+}
+
+/// The image of a recipe of the test's own on a variant, built once per run. `files` are put beside the recipe. Not to be changed.
+pub fn built_of(variant: &str, name: &str, recipe: &str, files: &[(&str, &str)]) -> PathBuf {
+    built_once(&format!("{variant}-{name}"), |image| {
+        let place = scratch();
+        fs::write(place.path().join(format!("{name}.toml")), recipe).unwrap();
+        for (file, text) in files {
+            fs::write(place.path().join(file), text).unwrap();
+        }
+        let testbed = Testbed::open(variant);
+        let mut build = tib();
+        build.args(["build", name, "--force", "--recipe-dir"]).arg(place.path());
+        build.arg("--base").arg(testbed.image()).arg("-o").arg(image);
+        outcome(&mut build).expect(0);
+    })
+}
+
+/// Boots the image, which must come all the way, and asks the running system. Returns the lines of each answer.
+pub fn running<const N: usize>(image: &Path, questions: [&str; N]) -> [Vec<String>; N] {
+    let place = Place::new();
+    let (goss, logs) = (place.path().join("goss.yaml"), place.path().join("logs"));
+    let commands = questions.iter().enumerate().map(|(number, question)| {
+        let exec = serde_json::json!(question);
+        format!("  question-{number}: {{exec: {exec}, exit-status: 0, timeout: 300000}}\n")
+    });
+    fs::write(&goss, format!("command:\n{}", commands.collect::<String>())).unwrap();
+    let arguments = ["--goss", goss.to_str().unwrap(), "--logs", logs.to_str().unwrap()];
+    place.booted(image, &arguments, 0);
+    let probe = fs::read_to_string(logs.join("probe.jsonl")).unwrap();
+    fs::remove_dir_all(logs).unwrap();
+    place.is_clean();
+    let told: Vec<serde_json::Value> =
+        probe.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    std::array::from_fn(|number| {
+        let key = format!("test {number}");
+        let answer = told.iter().rfind(|one| one["key"] == key.as_str()).unwrap();
+        let lines = answer["value"]["out"].as_array().unwrap().iter();
+        lines.map(|line| line.as_str().unwrap().to_owned()).collect()
     })
 }
 
