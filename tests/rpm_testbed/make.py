@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from testbed import archive, image, repository, state
+from testbed import archive, image, oldrpm, repository, state
 from testbed.convert import Converter
 from testbed.debian import Deb
 from testbed.naming import Naming
@@ -23,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 DIST = ".el9"
 PAYLOAD = "w1.zstdio"
 # Programs that have no part in the packages.
-IMAGE_ONLY = ("disk.py", "image.py", "inside.py", "repository.py", "variant.py", "database.py")
+IMAGE_ONLY = ("disk.py", "image.py", "inside.py", "oldrpm.py", "repository.py", "variant.py")
 
 
 def main() -> None:
@@ -49,8 +50,7 @@ def main() -> None:
         key.close()
 
 
-def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say: object) -> None:
-    assert callable(say)
+def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say: Callable[[str], None]) -> None:
     debian = cache / "debian"
     packages = archive.Archive(debian)
     inputs = digest(*packages.inputs)
@@ -69,6 +69,10 @@ def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say
     guest = [rpms / name for name in (cache / "guest.list").read_text().split()]
     (cache / "key.asc").write_text(key.public())
     place = cache / variant.key
+    if variant.database == "bdb":
+        guest = with_old_rpm(guest, cache, naming, key, oldrpm.versions(debian / "status"))
+        say("an rpm that writes Berkeley DB is there")
+    guest = [path for path in guest if name_of(path) not in variant.without]
     every = [path.read_bytes() for path in sorted(HERE.rglob("*")) if path.suffix in (".py", ".toml", ".yaml")]
     inputs = digest(inputs.encode(), variant.key.encode(), url.encode(), *every)
     if not stale(place, inputs):
@@ -81,28 +85,30 @@ def build(cache: Path, naming: Naming, variant: Variant, url: str, key: Key, say
         root.mkdir()
         release = variant.release(url, key.public(), root).build(root, place, here, PAYLOAD)
         key.sign_packages([release])
-        others = [path for path in rpms.glob("*.rpm") if path not in guest]
+        all_names = {name_of(path) for path in guest}
+        others = [path for path in rpms.glob("*.rpm") if name_of(path) not in (*all_names, *variant.without)]
         base, *more = variant.repositories
         modules = (HERE / "modules.yaml").read_text() if variant.modular else None
-        repository.make(place / "repository" / base, [*guest, release], key)
+        repository.make(place / "repository" / variant.path(base), [*guest, release], key, sqlite=bool(variant.vault))
         # What the guest does not consist of is in the second; real systems' others are without interest here.
-        repository.make(place / "repository" / more[0], others, key, modules)
+        repository.make(place / "repository" / variant.path(more[0]), others, key, modules, bool(variant.vault))
         for name in more[1:]:
-            repository.make(place / "repository" / name, [], key)
+            repository.make(place / "repository" / variant.path(name), [], key)
         say("repositories are made")
         first = [path for path in guest if path.name.startswith(("setup-", "base-files-"))]
         parts = image.Parts(
             first, [path for path in [*guest, release] if path not in first], kernel(guest), cache / "key.asc"
         )
         output = place / "image.qcow2"
-        image.make(variant, parts, here, output)
+        image.make(variant, parts, here, output, say)
     done(place, inputs)
     say(f"{output} is made")
 
 
-def convert(packages: archive.Archive, naming: Naming, rpms: Path, cache: Path, key: Key, say: object) -> list[str]:
+def convert(
+    packages: archive.Archive, naming: Naming, rpms: Path, cache: Path, key: Key, say: Callable[[str], None]
+) -> list[str]:
     """Makes all RPMs and signs them. Returns the names of those that the guest consists of."""
-    assert callable(say)
     configured = state.Configured.read(packages.directory)
     rpms.mkdir()
     with tempfile.TemporaryDirectory(dir=cache, prefix="rpms-") as directory:
@@ -117,6 +123,31 @@ def convert(packages: archive.Archive, naming: Naming, rpms: Path, cache: Path, 
     key.sign_packages([path for _, path in made])
     in_guest = packages.installed() | {"setup", "testbed-configured"}
     return [path.name for name, path in made if name in in_guest]
+
+
+def with_old_rpm(guest: list[Path], cache: Path, naming: Naming, key: Key, versions: dict[str, str]) -> list[Path]:
+    """The guest's packages with an rpm that writes Berkeley DB in place of today's."""
+    rpms = cache / "rpms-old"
+    sources = [HERE / "testbed" / name for name in ("oldrpm.py", "convert.py", "spec.py")]
+    inputs = digest(repr(sorted(versions.items())).encode(), *(path.read_bytes() for path in sources))
+    if stale(rpms, inputs):
+        rpms.mkdir()
+        with tempfile.TemporaryDirectory(dir=cache, prefix="rpms-") as directory:
+            work = Path(directory)
+            work.chmod(0o711)
+            converter = Converter(naming, DIST, PAYLOAD, rpms, work)
+            for deb in oldrpm.fetch(work / "debs"):
+                converter.convert(oldrpm.renamed(deb, work, versions))
+        key.sign_packages(sorted(rpms.glob("*.rpm")))
+        done(rpms, inputs)
+    old = sorted(rpms.glob("*.rpm"))
+    replaced = {name_of(path) for path in old}
+    return [*(path for path in guest if name_of(path) not in replaced), *old]
+
+
+def name_of(rpm: Path) -> str:
+    """The name of a package, by its file."""
+    return rpm.name.rsplit("-", 2)[0]
 
 
 _converter: Converter

@@ -1,7 +1,18 @@
 # shellcheck shell=sh
 set -eu
 root=$1 out=$2; shift 2
-APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -y --no-install-recommends --download-only install "$@"
+export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG
+# Valkey, which Red Hat's releases have from 10 on, is in Debian's backports alone.
+sed -n 's/^\(deb .*\) bookworm main$/\1 bookworm-backports main/p' "$root"/etc/apt/sources.list >"$root"/etc/apt/sources.list.d/backports.list
+apt-get -qq update
+apt-get -qq -y --no-install-recommends --download-only install "$@" valkey-server/bookworm-backports valkey-tools/bookworm-backports
+rm "$root"/etc/apt/sources.list.d/backports.list
+rm "$root"/usr/bin/dracut
+chroot "$root" dpkg-divert --quiet --local --remove --rename /usr/bin/dracut
+for kernel in "$root"/boot/vmlinuz-*; do
+    version=${kernel##*/vmlinuz-}
+    chroot "$root" dracut --quiet --force --no-hostonly --compress 'zstd -3 -T0' /boot/initrd.img-"$version" "$version"
+done
 # Whoever calls this may not remove what the namespace's root has made.
 rm -rf "$out"/debs
 mkdir "$out"/debs

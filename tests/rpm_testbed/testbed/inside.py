@@ -8,21 +8,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import stat
-import struct
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
+# As matchpathcon calls them, by the first letter alone.
 _KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "dir",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "pipe",
-    stat.S_IFSOCK: "sock_file",
+    stat.S_IFREG: "f",
+    stat.S_IFDIR: "d",
+    stat.S_IFLNK: "l",
+    stat.S_IFIFO: "p",
+    stat.S_IFSOCK: "s",
 }
 # What no label is given.
 _NONE = "<<none>>"
@@ -39,8 +38,6 @@ def main() -> None:
     try:
         install(root, order)
         finish(root, order)
-        if order["database"] == "bdb":
-            berkeley(root / order["dbpath"].lstrip("/"))
         pack(root, order)
     finally:
         # Outside nobody may remove it.
@@ -69,6 +66,12 @@ def install(root: Path, order: dict[str, Any]) -> None:
     run("mount", "-t", "proc", "proc", str(root / "proc"))
     run("chroot", str(root), "ldconfig")
     run("chroot", str(root), "systemctl", "--quiet", "preset-all")
+    if order["database"] == "bdb":
+        # The guest's own rpm makes of SQLite's database the one that it knows.
+        run("chroot", str(root), "rpmdb", "--rebuilddb")
+        directory = root / order["dbpath"].lstrip("/")
+        for left in [*directory.glob("rpmdb.sqlite*"), *directory.glob("__db.*")]:
+            left.unlink()
 
 
 def run(*command: str) -> None:
@@ -116,24 +119,6 @@ def finish(root: Path, order: dict[str, Any]) -> None:
         run("umount", "-R", str(root / name))
     for left in (root / "dev").iterdir():
         left.unlink()
-
-
-def berkeley(directory: Path) -> None:
-    """Makes of rpm's SQLite database the Berkeley DB that releases up to 8 have: a hash of headers by number."""
-    old = directory / "rpmdb.sqlite"
-    database = sqlite3.connect(old)
-    headers = database.execute("SELECT hnum, blob FROM Packages ORDER BY hnum").fetchall()
-    database.close()
-    dump = ["VERSION=3", "format=bytevalue", "type=hash", "db_pagesize=4096", "HEADER=END"]
-    # The largest number in use stands under zero.
-    pairs = [(0, struct.pack("<I", headers[-1][0])), *headers]
-    for number, value in pairs:
-        dump += [f" {struct.pack('<I', number).hex()}", f" {value.hex()}"]
-    text = "\n".join([*dump, "DATA=END", ""])
-    load = shutil.which("db5.3_load") or "db_load"
-    subprocess.run([load, directory / "Packages"], input=text, text=True, check=True)
-    for file in directory.glob("rpmdb.sqlite*"):
-        file.unlink()
 
 
 def labels(root: Path, contexts: Path) -> dict[str, str]:

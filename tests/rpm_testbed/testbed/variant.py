@@ -56,6 +56,14 @@ class Variant:
     # Where the database of packages lies, and of which kind it is.
     dbpath: str
     database: str
+    # What mkfs.xfs is told for the root.
+    xfs: str = ""
+    # Whether there is an MBR with nothing but a root, no EFI, and a menu of GRUB in place of entries.
+    mbr: bool = False
+    # Packages of the guest that this one does not have.
+    without: tuple[str, ...] = ()
+    # Where yum's repositories lie since the release is over. dnf's systems have none.
+    vault: str = ""
 
     @classmethod
     def read(cls, path: Path, key: str) -> Variant:
@@ -63,7 +71,8 @@ class Variant:
             table = tomllib.load(stream)
         if key not in table:
             raise ValueError(f"there is no variant {key}; there are {', '.join(table)}")
-        return cls(key=key, **table[key])
+        values = table[key]
+        return cls(key=key, **{**values, "without": tuple(values.get("without", ()))})
 
     @property
     def major(self) -> str:
@@ -99,22 +108,29 @@ class Variant:
 
     def files(self, url: str, key: str) -> dict[str, str]:
         """The release's files. `url` is where its repositories are, `key` the armoured key they go by."""
-        key_path = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{self.id}-{self.major}"
-        sections = [
-            f"[{name}]\nname={self.name} $releasever - {name}\nbaseurl={url}/{name}\ngpgcheck=1\nrepo_gpgcheck=1\n"
-            f"enabled=1\ncountme=1\nmetadata_expire=6h\ngpgkey=file://{key_path}\n"
-            for name in self.repositories
-        ]
+        name = "redhat-release" if self.id == "rhel" else f"{self.id}-{self.major}"
+        key_path = f"/etc/pki/rpm-gpg/RPM-GPG-KEY-{name}"
+        if self.id == "rhel":
+            # Who is registered is told where they are.
+            repositories = {}
+        elif self.vault:
+            repositories = self._yum(url, key_path)
+        else:
+            sections = [
+                f"[{name}]\nname={self.name} $releasever - {name}\nbaseurl={url}/{name}\ngpgcheck=1\nrepo_gpgcheck=1\n"
+                f"enabled=1\ncountme=1\nmetadata_expire=6h\ngpgkey=file://{key_path}\n"
+                for name in self.repositories
+            ]
+            repositories = {f"/etc/yum.repos.d/{self.id}.repo": "\n".join(sections)}
         return {
+            **repositories,
             "/usr/lib/os-release": self.os_release(),
-            "/etc/redhat-release": f"{self.name} release {self.version}\n",
+            "/etc/redhat-release": f"{self.name} release {self.vault or self.version}\n",
             "/etc/system-release-cpe": f"{self.cpe}\n",
             "/etc/issue": "\\S\nKernel \\r on an \\m\n\n",
-            f"/etc/yum.repos.d/{self.id}.repo": "\n".join(sections),
             key_path: key,
             "/usr/lib/rpm/macros.d/macros.dist": (
-                f"%dist .{self.tag}\n%{self.macro} {self.major}\n%_dbpath {self.dbpath}\n"
-                + ("%_db_backend sqlite\n" if self.database == "sqlite" else "")
+                f"%dist .{self.tag}\n%{self.macro} {self.major}\n%_dbpath {self.dbpath}\n%_db_backend {self.database}\n"
             ),
             "/usr/lib/systemd/system-preset/90-default.preset": "".join(f"enable {unit}\n" for unit in _PRESETS),
             "/usr/lib/systemd/system-preset/99-default-disable.preset": "disable *\n",
@@ -124,6 +140,29 @@ class Variant:
                 '    groups: [adm, systemd-journal]\n    sudo: ["ALL=(ALL) NOPASSWD:ALL"]\n    shell: /bin/bash\n'
                 "disable_root: true\nssh_pwauth: false\n"
             ),
+        }
+
+    def path(self, repository: str) -> str:
+        """Where a repository lies on its server."""
+        return f"{self.vault}/{repository}/x86_64" if self.vault else repository
+
+    def _yum(self, url: str, key_path: str) -> dict[str, str]:
+        """What yum reads: the vault's repositories, and one that is off, whose list of mirrors is gone."""
+        sections = [
+            f"[{name}]\nname=CentOS-$releasever - {name}\nbaseurl={url}/{self.vault}/{name}/$basearch/\ngpgcheck=1\n"
+            f"gpgkey=file://{key_path}\n"
+            for name in self.repositories
+        ]
+        return {
+            "/etc/yum.conf": "[main]\ncachedir=/var/cache/yum/$basearch/$releasever\nkeepcache=0\ndebuglevel=2\n"
+            "logfile=/var/log/yum.log\nexactarch=1\nobsoletes=1\ngpgcheck=1\nplugins=1\ninstallonly_limit=5\n"
+            f"distroverpkg={self.release_package}\n",
+            "/etc/yum/vars/contentdir": "centos\n",
+            "/etc/yum/vars/infra": "genclo\n",
+            "/etc/yum.repos.d/CentOS-Base.repo": "\n".join(sections),
+            "/etc/yum.repos.d/CentOS-fasttrack.repo": "[fasttrack]\nname=CentOS-$releasever - fasttrack\nmirrorlist="
+            "http://127.0.0.1:9/?release=$releasever&arch=$basearch&repo=fasttrack&infra=$infra\ngpgcheck=1\nenabled=0\n"
+            f"gpgkey=file://{key_path}\n",
         }
 
     def release(self, url: str, key: str, root: Path) -> Rpm:
@@ -146,6 +185,11 @@ class Variant:
             version=self.version_id,
             release=f"1.{self.tag}",
             summary=f"{self.name} release files",
-            provides=[f"system-release = {self.version_id}", f"system-release({self.major})", "redhat-release"],
+            provides=[
+                f"system-release = {self.version_id}",
+                f"system-release({self.major})",
+                f"system-release(releasever) = {self.major}",
+                "redhat-release",
+            ],
             entries=entries,
         )
