@@ -299,6 +299,8 @@ fn package(state: &State, request: &Request, path: &str) -> Reply {
     if !request.peer.as_ref().is_some_and(|peer| contains(peer, b"entitlement")) {
         return Reply::status(403);
     }
+    // Names of packages have these, and some clients quote them.
+    let path = path.replace("%2B", "+").replace("%2b", "+").replace("%7E", "~").replace("%7e", "~");
     match state.content.as_ref().map(|content| fs_err::read(content.join(path))) {
         Some(Ok(content)) => Reply::new(200, content),
         _ => Reply::status(404),

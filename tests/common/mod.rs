@@ -24,6 +24,7 @@ pub mod oracle;
 pub mod rabbitmq;
 pub mod registered;
 pub mod registry;
+pub mod rpm_image;
 pub mod rpms;
 pub mod sample;
 pub mod small;

@@ -149,7 +149,7 @@ impl Standins {
                 .unwrap();
             mirror(&mut config, &format!("https:/{place}"), &server.url(place));
         }
-        mirror(&mut config, &format!("http://localhost:{}", testbed::PORT), &server.url("/testbed"));
+        mirror(&mut config, &format!("http://localhost:{}", testbed::port(system.0)), &server.url("/testbed"));
         let file = |name: &str, text: &str| {
             let path = directory.join(name);
             fs::write(&path, text).unwrap();

@@ -9,8 +9,16 @@ use super::http::{Body, Reply, Request, Server};
 use super::instance::Place;
 use super::{built_once, cache, kvm_works, outcome, run_tib, scratch, tib};
 
-/// Where the guests look for their repositories, on this machine.
-pub const PORT: u16 = 8790;
+/// The variants. Each looks for its repositories at a port of its own on this machine, from [`FIRST_PORT`] on.
+const VARIANTS: [&str; 8] =
+    ["rocky-9", "fedora", "centos-7", "rocky-8", "rocky-10", "almalinux-9", "centos-stream-9", "rhel-9"];
+const FIRST_PORT: u16 = 8790;
+
+/// Where the guests of a variant look for their repositories, on this machine.
+pub fn port(variant: &str) -> u16 {
+    let number = VARIANTS.iter().position(|&one| one == variant).expect("there is such a variant");
+    FIRST_PORT + u16::try_from(number).unwrap()
+}
 
 /// A variant of the testbed with its repositories served, which nobody else has until this is dropped: the port is written in
 /// the guest.
@@ -34,7 +42,7 @@ impl Testbed {
         lock.lock().unwrap();
         let directory = made(variant);
         let served = prepare(directory.join("repository"));
-        let server = Server::http_at(PORT, move |request| file(&served, request));
+        let server = Server::http_at(port(variant), move |request| file(&served, request));
         Self { directory, server, _lock: lock }
     }
 
@@ -67,7 +75,7 @@ pub fn made(variant: &str) -> PathBuf {
     lock.lock().unwrap();
     let mut make = Command::new("python3");
     make.args(["-B", "tests/rpm_testbed/make.py", "--variant", variant, "--cache"]).arg(&place);
-    make.args(["--url", &format!("http://localhost:{PORT}")]);
+    make.args(["--url", &format!("http://localhost:{}", port(variant))]);
     if !kvm_works() {
         make.env("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg");
     }
