@@ -149,7 +149,10 @@ impl Standins {
                 .unwrap();
             mirror(&mut config, &format!("https:/{place}"), &server.url(place));
         }
-        mirror(&mut config, &format!("http://localhost:{}", testbed::port(system.0)), &server.url("/testbed"));
+        if system.is_rpm() {
+            let port = testbed::port(system.0);
+            mirror(&mut config, &format!("http://localhost:{port}"), &server.url("/testbed"));
+        }
         let file = |name: &str, text: &str| {
             let path = directory.join(name);
             fs::write(&path, text).unwrap();
