@@ -1,6 +1,6 @@
 //! What a boot starts: all that `default.target` pulls in, directly or by way of others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::index::UnitIndex;
 use super::{WANTS, split_type};
@@ -18,6 +18,9 @@ const PULLS: [&str; 4] = ["Wants", "Requires", "BindsTo", "Upholds"];
 /// What cloud-init's generator adds to the boot.
 const GENERATED: [(&str, &str); 1] = [("multi-user.target", "cloud-init.target")];
 
+/// Names of links, by the unit that they make start others.
+type Wanted<'a> = HashMap<&'a [u8], Vec<&'a [u8]>>;
+
 impl UnitIndex {
     /// The target that a boot goes for, by its own name; `goal` is what the kernel's command line says. `None` if there is none.
     pub(crate) fn goal(&self, tree: &mut dyn Tree, goal: Option<&str>) -> Result<Option<String>, DiskError> {
@@ -27,14 +30,15 @@ impl UnitIndex {
     /// Whether a boot that goes for a target starts a unit: it is pulled in, or started by a timer, socket or path that is.
     pub(crate) fn starts(&self, tree: &mut dyn Tree, goal: &str, unit: &str) -> Result<bool, DiskError> {
         let Some((unit, _)) = self.follow(tree, unit)? else { return Ok(false) };
+        let wanted = self.wanted();
         let mut met = BTreeSet::from([goal.to_owned()]);
         let mut pending = vec![goal.to_owned()];
         while let Some(name) = pending.pop() {
             if name == unit {
                 return Ok(true);
             }
-            for other in self.pulled(tree, &name)? {
-                let Some((other, _)) = self.follow(tree, &other)? else { continue };
+            for other in self.pulled(tree, &wanted, &name)? {
+                let Some((other, _)) = usable(self.follow(tree, &other))? else { continue };
                 if met.len() < LIMIT && met.insert(other.clone()) {
                     pending.push(other);
                 }
@@ -43,31 +47,33 @@ impl UnitIndex {
         Ok(false)
     }
 
+    /// The links in `.wants` directories and the like, by the unit whose directory it is.
+    fn wanted(&self) -> Wanted<'_> {
+        let mut wanted = Wanted::new();
+        for (link, users) in self.directories().iter().flat_map(|known| &known.content.wanted) {
+            for user in users {
+                let user = WANTS.iter().find_map(|end| user.strip_suffix(end.as_bytes()));
+                wanted.entry(user.unwrap_or_default()).or_default().push(link);
+            }
+        }
+        wanted
+    }
+
     /// The units that a unit pulls in, by any of its names, and the one that it triggers.
-    fn pulled(&self, tree: &mut dyn Tree, name: &str) -> Result<Vec<String>, DiskError> {
+    fn pulled(&self, tree: &mut dyn Tree, wanted: &Wanted, name: &str) -> Result<Vec<String>, DiskError> {
         let mut found: Vec<String> = GENERATED
             .iter()
             .filter(|(target, _)| *target == name)
             .map(|(_, generated)| (*generated).to_owned())
             .collect();
-        let mut names = vec![name.as_bytes().to_vec()];
-        for directory in self.directories() {
-            names.extend(directory.content.by_target.get(name.as_bytes()).into_iter().flatten().cloned());
+        let own = std::iter::once(name.as_bytes());
+        let others =
+            self.directories().iter().filter_map(|known| known.content.by_target.get(name.as_bytes()));
+        for name in own.chain(others.flatten().map(Vec::as_slice)) {
+            let links = wanted.get(name).into_iter().flatten();
+            found.extend(links.map(|link| String::from_utf8_lossy(link).into_owned()));
         }
-        for directory in self.directories() {
-            for (link, users) in &directory.content.wanted {
-                let is_pulled = users.iter().any(|user| {
-                    WANTS.iter().any(|end| {
-                        user.strip_suffix(end.as_bytes())
-                            .is_some_and(|user| names.iter().any(|name| name == user))
-                    })
-                });
-                if is_pulled {
-                    found.push(String::from_utf8_lossy(link).into_owned());
-                }
-            }
-        }
-        let Some(unit) = self.load(tree, name)? else { return Ok(found) };
+        let Some(unit) = usable(self.load(tree, name))? else { return Ok(found) };
         for setting in PULLS {
             found.extend(unit.words("Unit", setting).into_iter().map(str::to_owned));
         }
@@ -84,6 +90,14 @@ impl UnitIndex {
         };
         found.push(unit.last(section, key).map_or_else(|| format!("{stem}.service"), str::to_owned));
         Ok(found)
+    }
+}
+
+/// systemd goes on without a unit that is bad itself, a loop of links for example.
+fn usable<T>(found: Result<Option<T>, DiskError>) -> Result<Option<T>, DiskError> {
+    match found {
+        Err(DiskError::WrongKind { .. } | DiskError::NotDirectory(_)) => Ok(None),
+        found => found,
     }
 }
 
@@ -146,6 +160,13 @@ mod tests {
         for (default, links, goal, expected) in CASES {
             assert_eq!(starts(&mut linked(default, links), *goal), *expected, "{default} {links:?}");
         }
+        // A bad unit beside it is no matter.
+        let mut bad = linked("multi-user.target", &["multi-user.target.wants/a.service"]);
+        for name in ["b", "c"] {
+            let link = format!("/etc/systemd/system/multi-user.target.wants/{name}.service");
+            bad = bad.link(&link, "x").link(&format!("/etc/systemd/system/{name}.service"), "b.service");
+        }
+        assert!(starts(&mut bad, None));
         // A generator's doing.
         let mut generated = linked("multi-user.target", &["cloud-init.target.wants/a.service"]);
         assert!(starts(&mut generated, None));
