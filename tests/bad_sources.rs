@@ -17,15 +17,17 @@ struct Vendor {
     place: tempfile::TempDir,
     gpg: Gpg,
     key: Key,
+    /// When it signs.
+    signed: &'static str,
     site: Site,
 }
 
 impl Vendor {
-    /// With a key made at `time` (gpg's format, empty for now), good for `life`.
-    fn new(time: &str, life: &str) -> Self {
+    /// With a key made at a time (gpg's format, empty for now), which signs at another and is good for `life`.
+    fn new(made: &str, signed: &'static str, life: &str) -> Self {
         let gpg = Gpg::new();
-        let key = gpg.key("vendor", time, life);
-        Self { place: scratch(), gpg, key, site: Site::new() }
+        let key = gpg.key("vendor", made, life);
+        Self { place: scratch(), gpg, key, signed, site: Site::new() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -52,8 +54,9 @@ impl Vendor {
              apt-ftparchive -o APT::FTPArchive::Release::Suite=stable -o APT::FTPArchive::Release::Codename=stable \
              -o APT::FTPArchive::Release::Components=main -o APT::FTPArchive::Release::Architectures=amd64 release dists/stable";
         let release = run("sh", &[&"-euc", &script, &"sh", &self.place.path()]);
-        let signed = self.gpg.clearsigned(&[&self.key], release.as_bytes());
-        self.site.put("/dists/stable/InRelease", signed);
+        let signature = self.gpg.detached(&[&self.key], self.signed, release.as_bytes());
+        self.site.put("/dists/stable/Release", release.into_bytes());
+        self.site.put("/dists/stable/Release.gpg", signature);
         let index = "dists/stable/main/binary-amd64/Packages";
         self.site.put_file(&format!("/{index}"), self.path(index)).unwrap();
     }
@@ -97,7 +100,7 @@ fn refused(found: &Outcome, code: i32, message: &str, hint: &str) {
 
 #[test]
 fn a_suite_that_is_missing() {
-    let vendor = Vendor::new("", "0");
+    let vendor = Vendor::new("", "", "0");
     vendor.publish(&[("rock", "")]);
     vendor.and_packages();
     refused(
@@ -113,7 +116,7 @@ fn a_suite_that_is_missing() {
 
 #[test]
 fn a_key_that_has_expired() {
-    let vendor = Vendor::new("20200101T000000", "1y");
+    let vendor = Vendor::new("20200101T000000", "20200601T000000", "1y");
     vendor.publish(&[("rock", "")]);
     vendor.and_packages();
     let found = vendor.build("stable", &["rock"]);
@@ -128,7 +131,7 @@ fn a_key_that_has_expired() {
 /// The index has it, and then it is gone: vendors do that with packages that they regret.
 #[test]
 fn a_package_that_was_pulled_back() {
-    let vendor = Vendor::new("", "0");
+    let vendor = Vendor::new("", "", "0");
     vendor.publish(&[("rock", "")]);
     let found = vendor.build("stable", &["rock"]);
     assert!(found.stderr.contains("rock_1.0_all.deb"), "{}", found.stderr);
@@ -137,7 +140,7 @@ fn a_package_that_was_pulled_back() {
 
 #[test]
 fn packages_that_exclude_each_other() {
-    let vendor = Vendor::new("", "0");
+    let vendor = Vendor::new("", "", "0");
     vendor.publish(&[("rock", "Conflicts: paper\n"), ("paper", "")]);
     vendor.and_packages();
     let found = vendor.build("stable", &["paper", "rock"]);
