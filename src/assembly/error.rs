@@ -36,6 +36,14 @@ pub enum BuildError {
     /// Somebody else has locked the directory of the output, for longer than tib would.
     #[error("another program has locked `{}`", .0.display())]
     Busy(PathBuf),
+    /// Somebody else is building an image that is to have the same name.
+    #[error("another tib ({by}) is building `{}`", image.display())]
+    Building {
+        /// The image.
+        image: PathBuf,
+        /// Who: `process 7`.
+        by: String,
+    },
     /// The image could not be published, and what was there before could not be put back either.
     #[error(
         "what was in `{}` before could not be put back: {reason}; it is in `{}`",
@@ -223,6 +231,7 @@ impl Diagnose for BuildError {
             | Self::NotAFile(_)
             | Self::NotUtf8(_)
             | Self::Busy(_)
+            | Self::Building { .. }
             | Self::NoBase { .. }
             | Self::TooLarge { .. }
             | Self::IsBase(_) => Exit::Usage,
@@ -251,6 +260,9 @@ impl Diagnose for BuildError {
             Self::Exists(_) => Some("give `--force` to replace it, or another `--output`".to_owned()),
             Self::Output { .. } | Self::NotAFile(_) | Self::Busy(_) => {
                 Some("choose another place with `--output`".to_owned())
+            }
+            Self::Building { .. } => {
+                Some("wait until it has ended, or choose another place with `--output`".to_owned())
             }
             Self::NotUtf8(_) => {
                 Some("choose another place with `--output`, or build without `--json`".to_owned())

@@ -209,6 +209,7 @@ pub fn build(request: &BuildRequest, control: &Control) -> Result<Built> {
         return Err(BuildError::IsBase(base.clone()).into());
     }
     let cache = Cache::open(request.cache_dir.clone())?;
+    let _claim = output.claim(&cache)?;
     if !request.offline {
         subscription::clean_up(&cache, control)?;
     }

@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::cache::Cache;
+use crate::cache::lock::{self, FileLock};
+use crate::cache::{Cache, LockName};
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::disk::{self, Compression, ExportOptions, ExportStats, Policy};
@@ -63,6 +65,21 @@ impl Output {
 
     pub(crate) fn manifest(&self) -> PathBuf {
         self.directory.join(&self.names.manifest)
+    }
+
+    /// Says to others who use this cache that the image is being built, for as long as what is returned lives: a second build of
+    /// it would only learn at its end that it was for nothing.
+    pub(crate) fn claim(&self, cache: &Cache) -> Result<FileLock> {
+        let failed = |source| BuildError::Output { path: self.directory.clone(), source };
+        // A directory has more than one path.
+        let place = std::fs::metadata(&self.directory).map_err(failed)?;
+        let key = format!("{} {} ", place.dev(), place.ino()).into_bytes();
+        let key = Digest::of(&[&key, self.names.image.as_bytes()].concat());
+        let path = cache.lock_path(&LockName::Output(key));
+        match FileLock::try_exclusive(&path)? {
+            Some(lock) => Ok(lock),
+            None => Err(BuildError::Building { image: self.image(), by: lock::holder(&path) }.into()),
+        }
     }
 
     /// A place for the image until it is published.

@@ -124,6 +124,8 @@ pub enum LockName {
     Consumer(String),
     /// As of a base, for a mirror of a git repository.
     Mirror(Digest),
+    /// Building an image that is to get a certain name, by directory and name.
+    Output(Digest),
     /// Removing what is not used any more.
     Collection,
     /// The moment between making a working directory and locking it.
@@ -144,6 +146,7 @@ impl fmt::Display for LockName {
             Self::CatalogueImage(name) => write!(f, "catalogue-{name}"),
             Self::Mirror(key) => write!(f, "mirror-{key}"),
             Self::Consumer(uuid) => write!(f, "consumer-{uuid}"),
+            Self::Output(key) => write!(f, "output-{key}"),
             Self::Collection => f.write_str("collection"),
             Self::WorkStart => f.write_str("work"),
             Self::Work(id) => write!(f, "work-{id}"),
@@ -168,6 +171,7 @@ mod tests {
             LockName::CatalogueImage("debian-12-x86_64".to_owned()),
             LockName::Consumer("1-1".to_owned()),
             LockName::Mirror(digest),
+            LockName::Output(digest),
             LockName::Collection,
             LockName::WorkStart,
             LockName::Work("1-1".to_owned()),

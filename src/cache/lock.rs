@@ -108,7 +108,8 @@ fn record(path: &Path) {
     let _ = fs_err::write(path, format!("process {}", std::process::id()));
 }
 
-fn holder(path: &Path) -> String {
+/// Who has the lock at `path` for oneself, for messages: `process 7`.
+pub(crate) fn holder(path: &Path) -> String {
     match fs_err::read_to_string(path) {
         Ok(text) if !text.is_empty() => text,
         _ => "unknown process".to_owned(),

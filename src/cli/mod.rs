@@ -18,6 +18,7 @@ mod recipe;
 mod reports;
 mod settings;
 mod signals;
+mod silence;
 mod stat;
 mod stdout;
 mod subscription;
@@ -31,6 +32,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::cache::Cache;
 use crate::cancel::Cancel;
@@ -173,9 +175,12 @@ fn configure(context: &mut Context) -> Result<()> {
 /// Tells what is wrong with the command line, or the help that was asked for.
 fn not_parsed(error: &clap::Error) -> Exit {
     // clap repeats arguments as they are, so it gets them once more, escaped.
-    let shown = std::env::args_os().map(|argument| show(argument.as_bytes()));
-    let error = match Args::try_parse_from(shown) {
-        Err(shown) => shown,
+    let shown: Vec<String> = std::env::args_os().map(|argument| show(argument.as_bytes())).collect();
+    let error = match Args::try_parse_from(&shown) {
+        Err(mut error) => {
+            without_wrong_tip(&mut error, &shown);
+            error
+        }
         // What is wrong with an argument is what had to be escaped.
         Ok(_) => {
             ui::tell(&Text::of_file(&error.render().to_string()));
@@ -188,6 +193,17 @@ fn not_parsed(error: &clap::Error) -> Exit {
         Ok(()) => true,
     };
     if told && !error.use_stderr() { Exit::Done } else { Exit::Usage }
+}
+
+/// clap takes what begins with `-` and is no option for the name of something, and says how to pass that. Behind an option that
+/// wants a value it is more likely the value, such as `--size -1G`, and then the tip leads nowhere.
+fn without_wrong_tip(error: &mut clap::Error, arguments: &[String]) {
+    let Some(ContextValue::String(unexpected)) = error.get(ContextKind::InvalidArg) else { return };
+    // Of `-1G` it names `-1`, as if that were several options of one letter.
+    let place = arguments.iter().position(|argument| argument.starts_with(unexpected.as_str()));
+    if place.is_some_and(|place| place > 0 && arguments[place - 1].starts_with('-')) {
+        error.remove(ContextKind::Suggested);
+    }
 }
 
 fn run(command: Command, context: &Context) -> Result<Exit> {

@@ -13,6 +13,7 @@ use crate::shown::{self, Line, Text, escape};
 use crate::size::Size;
 
 use super::settings::{Progress, Settings};
+use super::silence::{self, Silence};
 
 /// How often a plain or JSON reader hears of the same piece of work.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,6 +30,7 @@ struct Inner {
     verbose: bool,
     started: Instant,
     state: Mutex<State>,
+    silence: Silence,
 }
 
 #[derive(Default)]
@@ -90,6 +92,7 @@ impl Printer {
             verbose: settings.verbose,
             started: Instant::now(),
             state: Mutex::default(),
+            silence: Silence::default(),
         };
         if inner.progress == Progress::Json {
             inner.json(&serde_json::json!({
@@ -98,7 +101,11 @@ impl Printer {
                 "program": concat!("tib ", env!("CARGO_PKG_VERSION")),
             }));
         }
-        Self(Arc::new(inner))
+        let inner = Arc::new(inner);
+        if inner.progress == Progress::Plain {
+            inner.break_silence();
+        }
+        Self(inner)
     }
 
     /// The sink for the library's events.
@@ -220,7 +227,24 @@ impl Inner {
     }
 
     fn clear(&self) {
+        self.silence.end();
         self.lock().clear();
+    }
+
+    /// Has a thread tell of stages that say nothing for long, as long as there is somebody to tell. Without the thread a log
+    /// only stands still.
+    fn break_silence(self: &Arc<Self>) {
+        let inner = Arc::downgrade(self);
+        let look = move || {
+            while let Some(inner) = inner.upgrade() {
+                if let Some(text) = inner.silence.due() {
+                    inner.line(format!("[{:6.1}] {text}", inner.started.elapsed().as_secs_f64()));
+                }
+                drop(inner);
+                std::thread::sleep(silence::LOOK);
+            }
+        };
+        let _ = std::thread::Builder::new().name("silence".to_owned()).spawn(look);
     }
 
     /// Whether enough time has passed to tell of progress again; the end is always told.
@@ -252,6 +276,7 @@ impl Inner {
     }
 
     fn emit_plain(&self, event: Event) {
+        self.silence.hear(&event);
         let indented = |text: String| Line::from("         ").with(&text);
         self.line(match event {
             Event::StageStarted { stage, detail } => {
