@@ -53,7 +53,11 @@ pub trait Diagnose: std::error::Error + Send + Sync + 'static {
 
 /// Any room's error, on its way to the command line.
 #[derive(Debug)]
-pub struct Failure(Box<dyn Diagnose>);
+pub struct Failure {
+    error: Box<dyn Diagnose>,
+    /// What else could be done.
+    instead: Option<String>,
+}
 
 /// The result of work that crosses rooms.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -61,7 +65,13 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// The exit code that stands for this error.
     pub fn exit(&self) -> Exit {
-        self.0.exit()
+        self.error.exit()
+    }
+
+    /// The same with something that could be done instead, besides what the error itself says.
+    #[must_use]
+    pub fn or(self, instead: impl Into<String>) -> Self {
+        Self { instead: Some(instead.into()), ..self }
     }
 
     /// One sentence that says what to do next.
@@ -69,23 +79,27 @@ impl Failure {
         if self.is_at_its_limit() {
             return Some("raise the limit of open files: `ulimit -n 4096`".to_owned());
         }
-        self.0.hint()
+        match (self.error.hint(), &self.instead) {
+            (Some(hint), Some(instead)) => Some(format!("{hint}; {instead}")),
+            (hint, instead) => hint.or_else(|| instead.clone()),
+        }
     }
 
     /// Whether the cause of it all is the process's limit of open files, which is nobody's fault but the shell's.
     fn is_at_its_limit(&self) -> bool {
-        causes(&*self.0).any(|error| error.downcast_ref().is_some_and(|error| has_errno(error, Errno::MFILE)))
+        causes(&*self.error)
+            .any(|error| error.downcast_ref().is_some_and(|error| has_errno(error, Errno::MFILE)))
     }
 
     /// The last relevant lines of output behind the error, oldest first.
     pub fn context(&self) -> Vec<String> {
-        self.0.context()
+        self.error.context()
     }
 
     /// The message and those of all its causes, outermost first, without repetition.
     pub fn chain(&self) -> Vec<String> {
-        let mut messages = vec![self.0.to_string()];
-        let mut source = self.0.source();
+        let mut messages = vec![self.error.to_string()];
+        let mut source = self.error.source();
         while let Some(error) = source {
             let text = error.to_string();
             if !messages.last().is_some_and(|last| last.contains(&text)) {
@@ -99,7 +113,7 @@ impl Failure {
 
 impl<E: Diagnose> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(Box::new(error))
+        Self { error: Box::new(error), instead: None }
     }
 }
 

@@ -157,7 +157,7 @@ impl Diagnose for BaseError {
             }
             Self::NotHere { what } => {
                 return Some(format!(
-                    "run `tib base fetch {what}` with a network, here or with the same TIB_CACHE_DIR; or give a file"
+                    "run `tib base fetch {what}` with a network, here or with the same TIB_CACHE_DIR"
                 ));
             }
             Self::NotHeld(_) => "`tib base list` shows what is here; `tib base fetch ID` fetches",

@@ -21,6 +21,7 @@ use crate::error::Failure;
 use crate::fetch::{self, Fetcher};
 use crate::trust::checksum::Checksum;
 
+pub use bootstrap::systems as bootstrap_systems;
 pub use error::BaseError;
 pub use named::{Held, held, import_as, remove};
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap;
+use super::bootstrap::System;
 use super::catalogue::{Catalogue, CatalogueEntry, ImageSource, Selection};
 use super::download::{self, RemoteImage, find_or_set_aside};
 use super::published::{Published, Question};
@@ -92,7 +93,8 @@ pub(crate) fn resolve(
     // What can only be imported says how, offline as well.
     let image = entry.image(request.arch, selection)?;
     if request.offline {
-        return Err(BaseError::NotHere { what: shown }.into());
+        let instead = instead(entry, request.arch, |system| is_made(system, cache));
+        return Err(Failure::from(BaseError::NotHere { what: shown }).or(instead));
     }
     let lock = cache.lock_path(&LockName::CatalogueImage(format!("{}-{}", entry.id(), request.arch)));
     let _lock = FileLock::exclusive(&lock, &format!("fetching {shown}"), control)?;
@@ -111,7 +113,10 @@ pub(crate) fn resolve(
         cache,
         control,
     };
-    let base = fetch(&question, request, &shown)?;
+    let base = fetch(&question, request, &shown).map_err(|failure| match failure.exit() {
+        Exit::Network => failure.or(instead(entry, request.arch, |_| true)),
+        _ => failure,
+    })?;
     // It is what was asked for, and also the build whose version it bears.
     let asked = build_of(selection).map(str::to_owned);
     let version = image.version.clone().filter(|version| asked.as_ref() != Some(version));
@@ -128,6 +133,25 @@ pub(crate) fn resolve(
         cache.write_note(&work, Bucket::Catalogue, &name, &held)?;
     }
     Ok(base)
+}
+
+/// What can be built on if an image cannot be fetched. The same system made of packages serves, where tib can make it and
+/// `would_do` says that this is a way out.
+fn instead(entry: &CatalogueEntry, arch: Arch, would_do: impl Fn(System) -> bool) -> String {
+    let system = System::parse(&entry.id).ok().filter(|_| arch == Arch::X86_64 && Arch::host() == Some(arch));
+    match system.filter(|system| would_do(*system)) {
+        Some(system) => format!(
+            "or build on the same system made of packages, `--base bootstrap:{system}`, or on a file that you have, \
+             `--base FILE`"
+        ),
+        None => "or build on a file that you have, `--base FILE`".to_owned(),
+    }
+}
+
+/// Whether the cache holds a base that was made of packages.
+fn is_made(system: System, cache: &Cache) -> bool {
+    let systems = bootstrap::systems(cache).unwrap_or_default();
+    systems.into_iter().any(|(name, is_held)| is_held && name == system.to_string())
 }
 
 /// Fetches what the question is about.

@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use crate::cancel::Cancelled;
 use crate::error::{Diagnose, Exit, io_exit};
 
+/// What is wrong with a path of an image that was to be read as a file.
+pub(crate) const IS_DIRECTORY: &str = "is a directory";
+/// What is wrong with a path of an image that leads nowhere, since links on it lead to one another.
+pub(crate) const TOO_MANY_LINKS: &str = "goes through too many links";
+
 /// An image cannot be read, or must not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -91,6 +96,17 @@ impl Diagnose for DiskError {
             }
             Self::Io { source, .. } if io_exit(source, Exit::Integrity) == Exit::Space => {
                 Some("make room on that file system, or choose another place".to_owned())
+            }
+            Self::Io { action: "open", source, .. } => match source.kind() {
+                ErrorKind::NotFound => Some("give the path of a qcow2 or raw image; `tib build` makes one".to_owned()),
+                ErrorKind::PermissionDenied => Some("give an image that you may read".to_owned()),
+                _ => None,
+            },
+            Self::WrongKind { problem, .. } if problem == IS_DIRECTORY => {
+                Some("`tib ls` lists it, and `tib extract` copies all that is in it".to_owned())
+            }
+            Self::WrongKind { problem, .. } if problem == TOO_MANY_LINKS => {
+                Some("`tib stat` shows a link, and where it leads".to_owned())
             }
             Self::NoSystem(_) | Self::SeveralSystems(_) => {
                 Some("`tib inspect --only disk` shows what is on it".to_owned())

@@ -12,6 +12,7 @@ pub(crate) mod window;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::DiskError;
+pub(crate) use error::{IS_DIRECTORY, TOO_MANY_LINKS};
 #[cfg(any(test, fuzzing, debug_assertions))]
 pub(crate) use memory::{Memory, Pieces};
 

@@ -79,7 +79,7 @@ pub fn boot(request: &BootRequest, policy: &Policy, cache: &Cache, control: &Con
     let subject = image.read(|tree| Subject::read(tree, request, &layout, conf))?;
     let acceleration = kvm::acceleration(&control.cancel)?;
     if let Acceleration::Emulated { reason } = &acceleration {
-        kvm::warn_once(&control.events, reason);
+        kvm::warn_once(&control.events, "the virtual machine", reason);
     }
     let work = cache.work()?;
     let broker = Broker::choose(request, subject.agent.is_some(), work.path(), control)?;

@@ -5,7 +5,7 @@ use crate::assembly::BuildRequest;
 use crate::check;
 use crate::distro::{self, Arch, OsRelease};
 use crate::error::{Diagnose, Exit, Failure, Result};
-use crate::recipe::{self, Library, RecipeError, Request};
+use crate::recipe::{self, Library, RecipeError, Request, Summary};
 use crate::shown::Text;
 
 use super::args::{RecipeArgs, RecipeCommand};
@@ -136,8 +136,15 @@ fn list(library: &Library, json: bool) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let width = recipes.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
-    let lines = recipes.iter().map(|recipe| format!("{:width$}  {}", recipe.name, recipe.summary));
-    put(&lines.collect())?;
+    let (parts, images): (Vec<_>, Vec<_>) = recipes.iter().partition(|recipe| recipe.part);
+    let line = |recipe: &Summary| format!("{:width$}  {}", recipe.name, recipe.summary);
+    let mut text: Text = images.into_iter().map(line).collect();
+    if !parts.is_empty() {
+        text.blank();
+        text.line("Parts of these, to be extended by recipes of your own:");
+        parts.into_iter().for_each(|part| text.line(line(part)));
+    }
+    put(&text)?;
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,7 @@
 //! The gate every image passes before anything reads it: qemu, a library, or tib itself.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -242,7 +242,14 @@ fn inspect(
     // The error names the file already.
     let metadata = std::fs::metadata(path).map_err(|source| io("open", path, source))?;
     if !metadata.is_file() {
-        return Err(refused(path, "it is not a regular file", None));
+        let (what, hint) = match metadata.file_type() {
+            kind if kind.is_dir() => ("it is a directory", "give the file with the image"),
+            kind if kind.is_block_device() => {
+                ("it is a device", "copy it into a file first: `qemu-img convert -O qcow2 DEVICE FILE`")
+            }
+            _ => ("it is not a regular file", "write the image into a file first: it is read here and there"),
+        };
+        return Err(refused(path, what, Some(hint)));
     }
     let path = fs_err::canonicalize(path).map_err(|source| io("find", path, source))?;
     let file = File::open(&path).map_err(|source| io("open", &path, source))?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::place::Place;
 use super::tree::asks_for_directory;
 use super::{DiskError, FileKind, Room, Root, Stat, Tree, Xattr};
-use crate::block::Shared;
+use crate::block::{IS_DIRECTORY, Shared, TOO_MANY_LINKS};
 use crate::filesystem::FileSystemKind;
 use crate::filesystem::inodes::{Directory, Inodes};
 use crate::shown::escape;
@@ -188,7 +188,7 @@ impl OsTree {
                     let target = target.map_err(|error| at(error, &done))?;
                     let left: usize = parts.iter().map(|part| part.len() + 1).sum();
                     if links > MAX_LINKS || left + target.len() > MAX_PATH {
-                        return Err(wrong(path, "goes through too many links"));
+                        return Err(wrong(path, TOO_MANY_LINKS));
                     }
                     if target.is_empty() {
                         return Err(not_found(path));
@@ -296,7 +296,7 @@ impl Tree for OsTree {
         let (path, node, stat) = self.resolve(path, true)?;
         match stat.kind {
             FileKind::File => {}
-            FileKind::Directory => return Err(wrong(&path, "is a directory")),
+            FileKind::Directory => return Err(wrong(&path, IS_DIRECTORY)),
             _ => return Err(wrong(&path, "is not a regular file")),
         }
         self.spend(stat.size.saturating_sub(offset).min(length)).map_err(|error| at(error, &path))?;

@@ -116,6 +116,9 @@ pub struct Session {
     pub(super) scripts: u32,
 }
 
+/// What an appliance is called in warnings.
+const APPLIANCE: &str = "the appliance";
+
 impl Session {
     /// Starts an appliance. Without usable hardware virtualisation it is emulated, with one warning per process.
     ///
@@ -125,11 +128,12 @@ impl Session {
         control.cancel.check()?;
         let acceleration = kvm::acceleration(&control.cancel)?;
         if let Acceleration::Emulated { reason } = &acceleration {
-            kvm::warn_once(&control.events, reason);
+            kvm::warn_once(&control.events, APPLIANCE, reason);
         }
         match (Self::launch_with(options, control, &acceleration), acceleration) {
             (Err(GuestError::Launch { message, .. }), Acceleration::Kvm) if !kvm::is_forced() => {
-                kvm::warn_once(&control.events, &format!("the appliance did not start with KVM: {message}"));
+                let reason = format!("the appliance did not start with KVM: {message}");
+                kvm::warn_once(&control.events, APPLIANCE, &reason);
                 let emulated = Acceleration::Emulated { reason: message };
                 Self::launch_with(options, control, &emulated)
             }

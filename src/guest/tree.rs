@@ -5,6 +5,7 @@ use std::io::{Seek, Write};
 use super::GuestError;
 use super::ffi;
 use super::session::Session;
+use crate::block::{IS_DIRECTORY, TOO_MANY_LINKS};
 use crate::disk::{DiskError, FileKind, Root, Stat, Tree, Xattr, asks_for_directory};
 use crate::host::temp_dir;
 
@@ -156,8 +157,8 @@ fn explain(path: &[u8], error: GuestError) -> DiskError {
             match (1..4096).contains(&errno).then(|| Errno::from_raw_os_error(errno)) {
                 Some(Errno::NOENT) => DiskError::NotFound(path),
                 Some(Errno::NOTDIR) => DiskError::NotDirectory(path),
-                Some(Errno::ISDIR) => wrong("is a directory"),
-                Some(Errno::LOOP) => wrong("is a loop of links"),
+                Some(Errno::ISDIR) => wrong(IS_DIRECTORY),
+                Some(Errno::LOOP) => wrong(TOO_MANY_LINKS),
                 Some(Errno::INVAL) => wrong("is not a link"),
                 _ => DiskError::Damaged(format!("cannot read `{path}`: {message}")),
             }

@@ -61,12 +61,12 @@ pub(crate) fn is_forced() -> bool {
     std::env::var("TIB_ACCEL").is_ok_and(|value| value == "kvm")
 }
 
-/// Warns, once per process, that the appliance is emulated.
-pub(crate) fn warn_once(events: &Events, reason: &str) {
+/// Warns, once per process, that what is to run (`the appliance`) is emulated.
+pub(crate) fn warn_once(events: &Events, what: &str, reason: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if !WARNED.swap(true, Ordering::Relaxed) {
         events.warning(format!(
-            "no hardware virtualisation ({reason}): the appliance is emulated and several times slower"
+            "no hardware virtualisation ({reason}): {what} is emulated and several times slower"
         ));
     }
 }

@@ -108,7 +108,16 @@ impl Diagnose for LookError {
                 Some(format!("it has {}{more}", there[..there.len().min(SHOWN)].join(", ")))
             }
             Self::NotRestored { path, .. } => Some(format!("move it back to `{}` by hand", path.display())),
-            Self::Host { .. } | Self::Write { .. } => None,
+            Self::Host { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    Some("make the directory first, or choose another place with `-o`".to_owned())
+                }
+                _ if io_exit(source, Exit::Usage) == Exit::Space => {
+                    Some("make room on that file system, or choose another place with `-o`".to_owned())
+                }
+                _ => Some("choose another place with `-o`".to_owned()),
+            },
+            Self::Write { .. } => None,
         }
     }
 }

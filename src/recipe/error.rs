@@ -30,8 +30,11 @@ pub enum RecipeError {
     /// Recipes extend each other in a circle.
     #[error("recipes extend each other in a circle: {}", .0.join(" -> "))]
     Cycle(Vec<String>),
+    /// There is no recipe file of that name.
+    #[error("there is no recipe file `{0}`")]
+    NoFile(String),
     /// A recipe file, or a file it names, could not be read.
-    #[error("cannot read for recipe `{recipe}`")]
+    #[error("cannot read recipe `{recipe}`, or a file that it names")]
     Read {
         /// The recipe.
         recipe: String,
@@ -220,6 +223,9 @@ impl Diagnose for RecipeError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoFile(_) => Some(
+                "name a file (what it can hold: docs/recipes.md), or one of the recipes that `tib recipe list` lists".to_owned(),
+            ),
             Self::NotFound { known, .. } => Some(format!("recipes are: {}", known.join(", "))),
             Self::UnknownOption { known, .. } if known.is_empty() => {
                 Some("it has no options at all".to_owned())

@@ -1,6 +1,7 @@
 //! Where recipes are found, and how they extend each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::artifact_items;
@@ -8,7 +9,7 @@ use super::container_steps;
 use super::embedded::EMBEDDED;
 use super::error::RecipeError;
 use super::parse::Source;
-use super::{ArtifactStep, EmbedContainer, GivenArtifact, Plan, Request, lower, values};
+use super::{ArtifactStep, Contract, EmbedContainer, GivenArtifact, Plan, Request, lower, values};
 use crate::distro::OsRelease;
 use crate::given;
 use crate::shown::escape;
@@ -30,6 +31,8 @@ pub struct Summary {
     pub summary: String,
     /// The file it comes from; embedded ones are in `recipes/`.
     pub origin: String,
+    /// Whether it is only there for others to extend: a part of them, and no image that anybody would want by itself.
+    pub part: bool,
 }
 
 /// A recipe with all it extends.
@@ -73,18 +76,23 @@ impl Library {
     /// # Errors
     /// [`RecipeError`] if a directory or a recipe in it cannot be read.
     pub fn list(&self) -> Result<Vec<Summary>, RecipeError> {
-        self.names()?
-            .into_iter()
-            .filter_map(|name| self.find(&name, None).transpose())
-            .map(|found| {
-                let source = found?.parse()?;
-                Ok(Summary {
-                    name: source.name().to_owned(),
-                    summary: source.file.summary.clone(),
-                    origin: source.origin,
-                })
-            })
-            .collect()
+        let names = self.names()?.into_iter().filter_map(|name| self.find(&name, None).transpose());
+        let sources = names.map(|found| found?.parse()).collect::<Result<Vec<_>, _>>()?;
+        let extended: BTreeSet<String> = sources
+            .iter()
+            .flat_map(|source| &source.file.extends)
+            .map(|name| name.get_ref().clone())
+            .collect();
+        let summary = |source: &Source| Summary {
+            name: source.name().to_owned(),
+            summary: source.file.summary.clone(),
+            // Whoever extends an image makes another one of it. An image is for a database, or for containers of them.
+            part: extended.contains(source.name())
+                && source.file.datastore.is_none()
+                && source.file.contract != Some(Contract::Container),
+            origin: source.origin.clone(),
+        };
+        Ok(sources.iter().map(summary).collect())
     }
 
     /// Reads a recipe and all it extends. What contains a `/` or ends in `.toml` is a file; beside it, the
@@ -194,7 +202,10 @@ fn is_name(text: &str) -> bool {
 
 fn read(path: &Path, recipe: &str) -> Result<Found, RecipeError> {
     let failed = |source| RecipeError::Read { recipe: recipe.to_owned(), source };
-    let text = given::read_to_string(path).map_err(failed)?;
+    let text = given::read_to_string(path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => RecipeError::NoFile(recipe.to_owned()),
+        _ => failed(source),
+    })?;
     let absolute = std::path::absolute(path).map_err(failed)?;
     let dir = absolute.parent().map(Path::to_owned);
     Ok(Found { origin: path.display().to_string(), dir, text })

@@ -87,6 +87,29 @@ pub(crate) fn made_here(cache: &Cache) -> Result<Vec<Digest>, BaseError> {
     Ok(notes.iter().filter_map(digest).map(|made| made.digest).collect())
 }
 
+/// What `--base` can have bootstrapped here, and whether the cache holds it already.
+///
+/// # Errors
+/// When the cache cannot be read.
+pub fn systems(cache: &Cache) -> Result<Vec<(String, bool)>, BaseError> {
+    let mut held = Vec::new();
+    for digest in made_here(cache)? {
+        if let Some((record, _)) = bases::record(cache, digest)?
+            && let Origin::Bootstrap { system, .. } = record.meta.origin
+        {
+            held.push(system);
+        }
+    }
+    Ok(System::ALL
+        .iter()
+        .map(System::to_string)
+        .map(|system| {
+            let is_held = held.contains(&system);
+            (system, is_held)
+        })
+        .collect())
+}
+
 fn found(events: &Events, system: System) {
     let stage = "bootstrap".to_owned();
     events.emit(Event::StageStarted { stage: stage.clone(), detail: format!("{system}, from the cache") });

@@ -64,6 +64,9 @@ const SYSTEMS: [System; 3] = [
 ];
 
 impl System {
+    /// All there are.
+    pub(crate) const ALL: [Self; 3] = SYSTEMS;
+
     /// Reads `debian-12`.
     pub(crate) fn parse(text: &str) -> Result<Self, BaseError> {
         SYSTEMS.into_iter().find(|system| system.to_string() == text).ok_or_else(|| BaseError::BadBase {

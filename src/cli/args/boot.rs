@@ -59,10 +59,10 @@ pub(in crate::cli) struct BootArgs {
     #[arg(long, value_enum, value_name = "NETWORK", default_value_t)]
     pub(in crate::cli) network: NetworkChoice,
     /// Memory of the machine
-    #[arg(long, value_name = "SIZE", default_value = "2G")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, default_value = "2G")]
     pub(in crate::cli) memory: Size,
     /// Size of the data volume
-    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, default_value = "1G")]
     pub(in crate::cli) volume: Size,
     /// Attach no data volume
     #[arg(long, conflicts_with = "volume")]
@@ -80,7 +80,7 @@ pub(in crate::cli) struct BootArgs {
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) goss: Vec<PathBuf>,
     /// Give up after so many seconds [default: 300, without KVM 1200]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub(in crate::cli) timeout: Option<Duration>,
     /// Keep the machine running until you interrupt
     #[arg(long, conflicts_with_all = ["ssh", "shell"])]

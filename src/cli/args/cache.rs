@@ -27,10 +27,10 @@ pub(in crate::cli) enum CacheCommand {
     /// Remove what was not used for long; what a running tib uses stays
     Gc {
         /// Keep what was used within so many days
-        #[arg(long, value_name = "N", default_value_t = 30)]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 30)]
         keep_days: u64,
         /// Then remove what was not used for longest until no more than this is left
-        #[arg(long, value_name = "SIZE")]
+        #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
         max_size: Option<Size>,
         /// Only show what would go
         #[arg(long)]

@@ -23,7 +23,7 @@ pub(in crate::cli) struct InspectArgs {
     #[arg(long, value_name = "SECTION", value_delimiter = ',')]
     pub(in crate::cli) only: Vec<Part>,
     /// How many of the largest directories and files to list
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 20)]
     pub(in crate::cli) top: usize,
     /// Tables whole, however long
     #[arg(long)]

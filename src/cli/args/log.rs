@@ -34,7 +34,7 @@ pub(in crate::cli) struct LogArgs {
     /// A log by its name in /var/log, or a file in the image [default: the journal]
     pub(in crate::cli) log: Option<String>,
     /// Only the newest N
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub(in crate::cli) lines: Option<usize>,
     /// Only with TEXT in the message; case counts if TEXT has an upper-case letter
     #[arg(short, long, value_name = "TEXT", value_parser = text)]
@@ -68,10 +68,10 @@ pub(in crate::cli) struct LogArgs {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TailArgs {
     /// So many lines; with +N, all from line N on
-    #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = lines)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, default_value = "10", value_parser = lines)]
     pub(in crate::cli) lines: End,
     /// So many bytes instead, such as `4K`; with +SIZE, all from that byte on
-    #[arg(short = 'c', long, value_name = "SIZE", conflicts_with = "lines", value_parser = bytes)]
+    #[arg(short = 'c', long, value_name = "SIZE", allow_negative_numbers = true, conflicts_with = "lines", value_parser = bytes)]
     pub(in crate::cli) bytes: Option<End>,
     /// A qcow2 or raw image
     pub(in crate::cli) image: PathBuf,

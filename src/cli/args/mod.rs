@@ -273,7 +273,7 @@ pub(in crate::cli) struct BuildArgs {
     pub(in crate::cli) output: Option<PathBuf>,
 
     /// Size of the image's disk, such as `8G` [default: what is needed]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(in crate::cli) size: Option<Size>,
 
     /// Public key that may log in; for development images; may be given more than once

@@ -32,7 +32,7 @@ pub(in crate::cli) struct ProveArgs {
     #[arg(long, value_name = "VERSION")]
     pub(in crate::cli) trove: Option<String>,
     /// Wait so many seconds until the instance is healthy
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1800")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds, default_value = "1800")]
     pub(in crate::cli) timeout: Duration,
     /// Where virtual environments, containers and logs are kept [default: ~/.cache/tib-prove]
     #[arg(long, value_name = "DIR")]

@@ -33,16 +33,22 @@ pub(super) fn list(context: &Context, all: bool, json: bool) -> Result<Exit> {
         .iter()
         .filter(|listed| all || !listed.past_end_of_life || !listed.in_cache.is_empty())
         .collect();
-    let width = shown.iter().map(|listed| listed.entry.id.len()).max().unwrap_or(0);
+    // Not of the catalogue, and something that `--base` takes all the same.
+    let made = base::bootstrap_systems(&cache)?;
+    let made: Vec<_> = made.into_iter().map(|(system, here)| (format!("bootstrap:{system}"), here)).collect();
+    let names =
+        shown.iter().map(|listed| listed.entry.id.as_str()).chain(made.iter().map(|(name, _)| name.as_str()));
+    let width = names.map(str::len).max().unwrap_or(0);
     let mut text = Text::default();
+    let mut row = |name: &str, here: bool, state: &str, title: &str| {
+        let here = if here { "here" } else { "" };
+        text.line(format!("{name:width$}  {here:<4}  {state:<23}  {title}"));
+    };
     for listed in &shown {
-        let here = if listed.in_cache.is_empty() { "" } else { "here" };
-        text.line(format!(
-            "{:width$}  {here:<4}  {:<23}  {}",
-            listed.entry.id,
-            state(listed),
-            listed.entry.title
-        ));
+        row(&listed.entry.id, !listed.in_cache.is_empty(), &state(listed), &listed.entry.title);
+    }
+    for (name, here) in &made {
+        row(name, *here, "made on this host", "from the packages of a Debian archive");
     }
     put(&text)?;
     if shown.len() < listed.len() {
