@@ -77,6 +77,9 @@ fn appliance_bootstrap_makes_a_sound_disk_and_reuses_it() {
     assert_eq!(system, "debian-12");
     let again = self::base(true);
     assert_eq!(again.digest, base.digest, "found in the cache, offline");
+    let listed = common::run_tib(["base", "list"]).expect(0);
+    let here = |line: &str| line.split_whitespace().take(2).eq(["bootstrap:debian-12", "here"]);
+    assert!(listed.lines().any(here), "{listed}");
 
     assert_eq!(base.path.file_name().unwrap(), "disk.qcow2");
     // qemu-img as an independent reader of the image, sfdisk of the table.
