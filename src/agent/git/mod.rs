@@ -1,22 +1,24 @@
 //! Agents from git: a mirror in the cache, brought up to date when online, and what a reference means in it.
 
+mod explain;
+mod update;
+
 use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
 
 use super::error::AgentError;
-use crate::cache::{Cache, FileLock, MirrorMeta, MirrorPlace};
-use crate::cancel::Cancel;
-use crate::clock;
+use crate::cache::{Cache, FileLock, MirrorPlace};
 use crate::control::Control;
 use crate::host::git::git;
 use crate::host::process;
 use crate::host::process::ProcessError;
 use crate::recipe::GitSource;
 
-/// Everything that may be asked for by name. Reviews and the like would be many times as much.
-const EVERYTHING: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+use explain::explain;
+use update::update;
+
 /// Names of branches and tags that a message lists.
 const LISTED: usize = 8;
 
@@ -187,17 +189,6 @@ fn location(source: &GitSource) -> Result<String, AgentError> {
     })
 }
 
-/// The protocols that git may speak for a URL: its own; and a server of http may send to one with TLS.
-fn protocols(url: &str) -> &'static [&'static str] {
-    match url.split_once("://") {
-        Some(("https", _)) => &["https"],
-        Some(("http", _)) => &["http", "https"],
-        Some(("ssh", _)) => &["ssh"],
-        Some(("git", _)) => &["git"],
-        _ => &["file"],
-    }
-}
-
 fn is_hash(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -217,182 +208,6 @@ fn is_there_already(place: &MirrorPlace, source: &GitSource, control: &Control) 
     }
 }
 
-/// Makes or updates a mirror, with its lock held.
-fn update(
-    place: &MirrorPlace,
-    url: &str,
-    source: &GitSource,
-    cache: &Cache,
-    patience: Patience,
-    control: &Control,
-) -> Result<(), AgentError> {
-    let work = cache.work()?;
-    let known = place.meta();
-    let repository = match &known {
-        Some(_) => place.repository(),
-        None => {
-            let path = work.path().join("repository.git");
-            let mut init = git(&[]);
-            init.args(["init", "--quiet", "--bare", "--template="]).arg(&path);
-            process::run(&mut init, control).map_err(|error| explain(error, url, "make a mirror of"))?;
-            path
-        }
-    };
-    let mirror = control.mirrors.fetched(url);
-    let from = mirror.as_deref().unwrap_or(url);
-    match &mirror {
-        Some(mirror) => control.events.note(format!("fetching {url} from its mirror {mirror}")),
-        None => control.events.note(format!("fetching {url}")),
-    }
-    let run = |arguments: &[&str]| {
-        retried(from, patience, control, || {
-            let mut command = git(protocols(from));
-            command.arg("--git-dir").arg(&repository).args(arguments);
-            process::run(&mut command, control)
-        })
-    };
-    let head = match source.reference {
-        Some(_) => known.and_then(|meta| meta.head),
-        None => head_of(&run(&["ls-remote", "--symref", "--", from, "HEAD"])?),
-    };
-    let mut fetch =
-        vec!["fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head", "--", from];
-    fetch.extend(EVERYTHING);
-    run(&fetch)?;
-    // What is neither a branch nor a tag is asked for by itself; that it is not there is told with what is.
-    if let Some(reference) =
-        source.reference.as_deref().filter(|name| is_hash(name) || name.starts_with("refs/"))
-    {
-        let into =
-            if is_hash(reference) { format!("refs/commits/{reference}") } else { reference.to_owned() };
-        let refspec = format!("+{reference}:{into}");
-        match run(&[
-            "fetch",
-            "--quiet",
-            "--force",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--",
-            from,
-            &refspec,
-        ]) {
-            Ok(_) | Err(AgentError::Git { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let meta = MirrorMeta { url: url.to_owned(), head, fetched: clock::now() };
-    match place.meta() {
-        Some(_) => place.write_meta(&work, &meta)?,
-        None => place.publish(&work, &repository, &meta)?,
-    }
-    Ok(())
-}
-
-/// The branch in what `ls-remote --symref` says: `ref: refs/heads/master<TAB>HEAD`.
-fn head_of(out: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(out);
-    text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/")?.split('\t').next().map(str::to_owned))
-}
-
-/// Asks a server again where that may help.
-fn retried(
-    url: &str,
-    patience: Patience,
-    control: &Control,
-    ask: impl Fn() -> Result<Vec<u8>, ProcessError>,
-) -> Result<Vec<u8>, AgentError> {
-    let mut wait = patience.backoff;
-    for attempt in 0.. {
-        let error = match ask() {
-            Ok(out) => return Ok(out),
-            Err(error) => explain(error, url, "fetch"),
-        };
-        let passing = matches!(error, AgentError::GitNetwork { passing: true, .. });
-        if !passing || attempt == patience.retries {
-            return Err(error);
-        }
-        control.events.note(format!("{url} did not deliver: trying again in {:.1} s", wait.as_secs_f32()));
-        sleep(wait, &control.cancel)?;
-        wait *= 2;
-    }
-    unreachable!("the loop has no end but by returning")
-}
-
-fn sleep(time: Duration, cancel: &Cancel) -> Result<(), AgentError> {
-    let step = Duration::from_millis(50);
-    for _ in 0..time.as_millis().div_ceil(step.as_millis()) {
-        cancel.check()?;
-        std::thread::sleep(step);
-    }
-    Ok(())
-}
-
-/// What git and its helpers say of servers that want to know who asks.
-const REFUSED: [&str; 7] = [
-    "could not read Username",
-    "could not read Password",
-    "terminal prompts disabled",
-    "Authentication failed",
-    "Permission denied",
-    "Host key verification failed",
-    "The requested URL returned error: 403",
-];
-/// Of what is not there.
-const ABSENT: [&str; 6] = [
-    "does not appear to be a git repository",
-    "The requested URL returned error: 404",
-    "repository not found",
-    "Repository not found",
-    "is this a git repository",
-    "' not found",
-];
-/// Of a network, or a server, that may have recovered in a moment.
-const PASSING: [&str; 17] = [
-    "Could not resolve host",
-    "Failed to connect",
-    "Couldn't connect",
-    "Connection refused",
-    "Connection timed out",
-    "Connection reset",
-    "unable to connect",
-    "Operation too slow",
-    "Operation timed out",
-    "early EOF",
-    "RPC failed",
-    "the remote end hung up",
-    "The requested URL returned error: 429",
-    "The requested URL returned error: 5",
-    "Empty reply from server",
-    "Recv failure",
-    "Temporary failure in name resolution",
-];
-
-/// Makes of git's words an error that says what to do.
-fn explain(error: ProcessError, url: &str, action: &str) -> AgentError {
-    let tail = match error {
-        ProcessError::Cancelled(cancelled) => return cancelled.into(),
-        ProcessError::Start { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            return AgentError::NoGit;
-        }
-        ProcessError::Failed { tail, .. } => tail,
-        start => return start.into(),
-    };
-    let says = |signs: &[&str]| tail.iter().any(|line| signs.iter().any(|sign| line.contains(sign)));
-    let url = url.to_owned();
-    // ssh's refusal ends with a connection that is gone, too.
-    if says(&REFUSED) {
-        AgentError::GitRefused { url, tail }
-    } else if says(&ABSENT) {
-        AgentError::NoRepository { url, tail }
-    } else if says(&PASSING) {
-        AgentError::GitNetwork { url, passing: true, tail }
-    } else if says(&["SSL", "certificate"]) {
-        AgentError::GitNetwork { url, passing: false, tail }
-    } else {
-        AgentError::Git { action: action.to_owned(), url, tail }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,35 +220,5 @@ mod tests {
         assert_eq!(first("stable/zed"), "zed-eol");
         assert_eq!(first("stable/2026"), "stable/2026.1");
         assert_eq!(first("mastr"), "master");
-    }
-
-    #[test]
-    fn what_git_says_is_understood() {
-        let failed = |line: &str| ProcessError::Failed {
-            program: "git".to_owned(),
-            status: std::os::unix::process::ExitStatusExt::from_raw(128 << 8),
-            tail: vec![line.to_owned()],
-        };
-        let explained = |line: &str| explain(failed(line), "https://h.example/x", "fetch");
-        assert!(matches!(
-            explained("fatal: could not read Username for 'https://h.example': terminal prompts disabled"),
-            AgentError::GitRefused { .. }
-        ));
-        assert!(matches!(
-            explained("fatal: unable to access 'https://h/': The requested URL returned error: 503"),
-            AgentError::GitNetwork { passing: true, .. }
-        ));
-        assert!(matches!(
-            explained(
-                "fatal: unable to access 'https://h/': SSL certificate problem: self-signed certificate"
-            ),
-            AgentError::GitNetwork { passing: false, .. }
-        ));
-        assert!(matches!(
-            explained("fatal: repository 'https://h.example/x/' not found"),
-            AgentError::NoRepository { .. }
-        ));
-        assert_eq!(head_of(b"ref: refs/heads/master\tHEAD\nabc\tHEAD\n").as_deref(), Some("master"));
-        assert_eq!(head_of(b"abc\tHEAD\n"), None);
     }
 }
