@@ -8,6 +8,8 @@ use crate::digest::Digest;
 use crate::distro::{OsRelease, WELL_KNOWN, well_known};
 use crate::error::{Diagnose, Exit};
 
+#[path = "agents_tests.rs"]
+mod agents;
 #[path = "digest_tests.rs"]
 mod digests;
 #[path = "fault_tests.rs"]

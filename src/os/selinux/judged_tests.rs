@@ -75,6 +75,9 @@ fn of_patterns(contexts: &str) -> Vec<(FileKind, String)> {
             }
             let path: String = path.chars().filter(|c| !"\\()?[]*+^$|".contains(*c)).collect();
             if path.starts_with('/') {
+                // As a file of an image is called: libselinux takes superfluous slashes away before it looks, and nobody else does.
+                let parts = path.split('/').filter(|part| !part.is_empty());
+                let path = format!("/{}", parts.collect::<Vec<_>>().join("/"));
                 found.extend([FileKind::File, FileKind::Directory].map(|kind| (kind, path.clone())));
             }
         }
