@@ -33,7 +33,8 @@ def make(variant: Variant, parts: Parts, work: Path, output: Path, say: Callable
     raw, archive = work / "disk.raw", work / "root.tar"
     order = work / "order.json"
     grub_fs, boot_path = layout.grub
-    menu = "grub.cfg" if layout.mbr else "testbed.cfg"
+    # A menu that `configfile` reads from within the core image waits for a key for ever.
+    load = "normal $prefix/grub.cfg" if layout.mbr else "configfile $prefix/testbed.cfg"
     written = {
         "/etc/fstab": layout.fstab(),
         "/etc/machine-id": "",
@@ -56,8 +57,7 @@ def make(variant: Variant, parts: Parts, work: Path, output: Path, say: Callable
                 "first": [str(path) for path in parts.first],
                 "packages": [str(path) for path in parts.packages],
                 "written": written,
-                "load": f"search.fs_uuid {grub_fs} root\nset prefix=($root){boot_path}/grub2\n"
-                f"configfile $prefix/{menu}\n",
+                "load": f"search.fs_uuid {grub_fs} root\nset prefix=($root){boot_path}/grub2\n{load}\n",
                 "grub": platforms,
                 "archive": str(archive),
             }
