@@ -116,6 +116,29 @@ pub(crate) fn names(tree: &mut dyn Tree, path: &[u8]) -> Result<Vec<Vec<u8>>, Di
 /// The paths that match a pattern. `*` and `?` match within one part; a last part `**` stands for everything
 /// below, at any depth, without following links.
 pub(crate) fn glob(tree: &mut dyn Tree, pattern: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
+    expand(tree, pattern, &|tree, directory, part| {
+        let mut found = Vec::new();
+        if part == b"**" {
+            walk(tree, directory, &mut |path, _| found.push(path.to_vec()))?;
+        } else if part.contains(&b'*') || part.contains(&b'?') {
+            let names = names(tree, directory)?;
+            found.extend(names.iter().filter(|name| matches(part, name)).map(|name| join(directory, name)));
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(found))
+    })
+}
+
+/// The paths below a directory that one part of a pattern stands for, or `None` if it is a plain name.
+type Expansion<'a> = &'a dyn Fn(&mut dyn Tree, &[u8], &[u8]) -> Result<Option<Vec<Vec<u8>>>, DiskError>;
+
+/// The paths that a pattern stands for, part by part.
+pub(crate) fn expand(
+    tree: &mut dyn Tree,
+    pattern: &[u8],
+    part_of: Expansion<'_>,
+) -> Result<Vec<Vec<u8>>, DiskError> {
     let mut found = vec![b"/".to_vec()];
     for part in pattern.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
         let mut next = Vec::new();
@@ -123,17 +146,13 @@ pub(crate) fn glob(tree: &mut dyn Tree, pattern: &[u8]) -> Result<Vec<Vec<u8>>, 
             if !is_directory(tree, &directory)? {
                 continue;
             }
-            if part == b"**" {
-                walk(tree, &directory, &mut |path, _| next.push(path.to_vec()))?;
-            } else if part.contains(&b'*') || part.contains(&b'?') {
-                let names = names(tree, &directory)?;
-                next.extend(
-                    names.iter().filter(|name| matches(part, name)).map(|name| join(&directory, name)),
-                );
-            } else {
-                let path = join(&directory, part);
-                if tree.exists(&path)? {
-                    next.push(path);
+            match part_of(tree, &directory, part)? {
+                Some(paths) => next.extend(paths),
+                None => {
+                    let path = join(&directory, part);
+                    if tree.exists(&path)? {
+                        next.push(path);
+                    }
                 }
             }
             if next.len() > ENTRY_LIMIT {

@@ -1,9 +1,9 @@
 //! Patterns as the C library has them: `fnmatch` and `glob`.
 
-use super::files::{is_directory, join, names};
+use super::files::{expand, join, names, too_much};
 use crate::disk::{DiskError, Tree};
 
-/// The most paths that a pattern may stand for.
+/// The most paths that a pattern may stand for: files that a program reads because of it.
 const LIMIT: usize = 10_000;
 
 /// `fnmatch` with `FNM_NOESCAPE`: `*`, `?` and `[…]`.
@@ -66,28 +66,18 @@ fn bracket(pattern: &[u8], byte: u8) -> Option<(usize, bool)> {
 
 /// The paths that a pattern stands for, sorted, as `glob` finds them: wildcards stand for no dot at the beginning of a name.
 pub(crate) fn glob(tree: &mut dyn Tree, pattern: &[u8]) -> Result<Vec<Vec<u8>>, DiskError> {
-    let mut found = vec![b"/".to_vec()];
-    for part in pattern.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
-        let mut next = Vec::new();
-        for directory in found {
-            if !is_directory(tree, &directory)? {
-                continue;
-            }
-            if part.iter().any(|byte| b"*?[".contains(byte)) {
-                let names = names(tree, &directory)?.into_iter();
-                let meant = names.filter(|name| name.first() != Some(&b'.') || part.first() == Some(&b'.'));
-                next.extend(meant.filter(|name| fnmatch(part, name)).map(|name| join(&directory, &name)));
-            } else {
-                let path = join(&directory, part);
-                if tree.exists(&path)? {
-                    next.push(path);
-                }
-            }
-        }
-        if next.len() > LIMIT {
-            return Err(super::files::too_much(pattern));
-        }
-        found = next;
+    let mut found = expand(tree, pattern, &|tree, directory, part| {
+        let fits = |name: &Vec<u8>| {
+            (name.first() != Some(&b'.') || part.first() == Some(&b'.')) && fnmatch(part, name)
+        };
+        let is_pattern = part.iter().any(|byte| b"*?[".contains(byte));
+        let matching = |names: Vec<Vec<u8>>| {
+            names.iter().filter(|&name| fits(name)).map(|name| join(directory, name)).collect()
+        };
+        Ok(if is_pattern { Some(matching(names(tree, directory)?)) } else { None })
+    })?;
+    if found.len() > LIMIT {
+        return Err(too_much(pattern));
     }
     found.sort_unstable();
     Ok(found)
@@ -98,9 +88,9 @@ mod tests {
     use super::super::testing::MemTree;
     use super::*;
 
-    /// The C library is the judge.
+    /// Python's own reading of these patterns is that of the C library, but for `[^…]`, which it has not.
     #[test]
-    fn the_c_library_finds_the_same() {
+    fn python_finds_the_same() {
         let tree = ["a.conf", "10-b.conf", ".hidden.conf", "[x].conf", "sub/c.conf", "b.conf.bak", "-.conf"]
             .iter()
             .fold(MemTree::new(), |tree, name| tree.file(&format!("/d/{name}"), ""));
