@@ -121,7 +121,7 @@ fn a_key_that_has_expired() {
     vendor.and_packages();
     let found = vendor.build("stable", &["rock"]);
     assert!(
-        found.stderr.contains("repository `vendor`") && found.stderr.contains("expired"),
+        found.stderr.contains("EXPKEYSIG") && found.stderr.contains("hint: the repository's key has expired"),
         "{}",
         found.stderr
     );

@@ -259,7 +259,10 @@ impl Diagnose for AptError {
             Self::NoSources => "use a base image whose /etc/apt lists a source, or add a repository",
             Self::NoIndex | Self::Missing { .. } => "run once without --offline to fill the cache",
             Self::Content(_) => "run again; if it persists, the mirror is damaged",
-            Self::Failed { fault, .. } => match fault {
+            Self::Failed { fault, reason, .. } => match fault {
+                Fault::Signature if reason.contains("EXPKEYSIG") => {
+                    "the repository's key has expired: its owner publishes it with a later date, or another one; a recipe that holds the key needs that one"
+                }
                 Fault::Signature => {
                     "check the repository's key and the clock of this host; do not switch verification off"
                 }
