@@ -34,7 +34,7 @@ const FEDORA: Shape = Shape {
     variant: "fedora",
     dbpath: "/usr/lib/sysimage/rpm",
     database: &["rpmdb.sqlite"],
-    mounted: "btrfsvol:/dev/sda4/root: /\nbtrfsvol:/dev/sda4/home: /home\nbtrfsvol:/dev/sda4/var: /var\n/dev/sda2: /boot\n",
+    mounted: "/dev/sda4: /\n/dev/sda4: /home\n/dev/sda4: /var\n/dev/sda2: /boot\n",
     root: ("btrfs-subvolume-list /", &["root", "home", "var"]),
     running: "btrfs",
     has_dnf: true,
