@@ -155,7 +155,9 @@ fn built_without_network(variant: &str, recipe: &str) -> PathBuf {
         fs::write(&qemu, script).unwrap();
         fs::set_permissions(&qemu, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut build = tib();
-        build.args(["build", recipe, "--force", "--base"]).arg(testbed.image()).arg("-o").arg(image);
+        // With layers of an earlier run there would be no appliance to count.
+        build.args(["build", recipe, "--no-cache", "--force", "--base"]);
+        build.arg(testbed.image()).arg("-o").arg(image);
         outcome(build.env("LIBGUESTFS_HV", &qemu)).expect(0);
         let started = fs::read_to_string(started).unwrap();
         assert_eq!(started.lines().count(), 1, "{started}");
@@ -265,7 +267,7 @@ fn appliance_shape_rhel_entitled() {
         [
             "sh \"rpm -Va; true\"",
             "sh \"rpm -qa --qf '%{NAME}\\n'\"",
-            "sh \"ls -A /etc/yum.repos.d\"",
+            "sh \"ls -A /etc/yum.repos.d 2>/dev/null; true\"",
             "sh \"ls -Ad /etc/pki/consumer/* /etc/pki/entitlement/* /etc/rhsm/* /var/lib/rhsm/* 2>/dev/null; true\"",
         ],
     );
