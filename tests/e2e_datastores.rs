@@ -189,7 +189,7 @@ const ROCKY_MONGODB: Expected = Expected {
 const ROCKY_CASSANDRA: Expected = Expected {
     files: &[
         ("/usr/lib/systemd/system/cassandra.service", "User=cassandra"),
-        ("/etc/cassandra/conf/cassandra.yaml", "rpc_address: localhost"),
+        ("/etc/cassandra/default.conf/cassandra.yaml", "rpc_address: localhost"),
     ],
     gone: &["/etc/rc.d/init.d/cassandra", "/var/lib/cassandra/commitlog/*"],
     ..CASSANDRA
