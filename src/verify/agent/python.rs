@@ -116,13 +116,11 @@ fn has_path_of_its_own(agent: &Agent) -> bool {
 fn other_python(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
     let is_python = |path: &[u8]| base_name(path).starts_with(b"python");
     let command = agent.command();
-    let mut words = command.iter().map(|word| word.as_bytes().to_vec());
     let Some(program) = agent.program(tree)?.filter(|_| !has_path_of_its_own(agent)) else { return Ok(None) };
     let (script, python) = if is_python(&program) {
-        let Some(script) = words.by_ref().skip(1).find(|word| !word.starts_with(b"-")) else {
-            return Ok(None);
-        };
-        (script, program)
+        let script = script(command.get(1..).unwrap_or_default()).map(str::as_bytes);
+        let Some(script) = script.filter(|script| script.starts_with(b"/")) else { return Ok(None) };
+        (script.to_vec(), program)
     } else {
         let start = match optional(tree.stat(&program))? {
             Some(stat) if stat.kind == FileKind::File => read_start(tree, &program, 256)?,
@@ -154,6 +152,29 @@ fn other_python(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
     Ok((!is_its_own).then(|| {
         format!("{} is run by {}, which does not look into {}", show(&real), show(&python), show(root))
     }))
+}
+
+/// The script among the words after `python`: none where a module (`-m`), a command (`-c`) or standard input (`-`) is run.
+fn script<'a>(words: &'a [impl AsRef<str>]) -> Option<&'a str> {
+    let mut words = words.iter().map(AsRef::as_ref);
+    loop {
+        let word = words.next()?;
+        match word {
+            "-" => return None,
+            "--" => return words.next(),
+            "--check-hash-based-pycs" => _ = words.next(),
+            _ if word.starts_with("--") => {}
+            _ => {
+                let Some(letters) = word.strip_prefix('-') else { return Some(word) };
+                // Letters may stand together; what `-W` and `-X` take is the rest of the word, or the next.
+                match letters.find(['c', 'm', 'W', 'X']).map(|at| &letters[at..]) {
+                    Some("W" | "X") => _ = words.next(),
+                    Some(rest) if rest.starts_with(['c', 'm']) => return None,
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 /// Python looks for an environment's modules in a directory that bears its own version, whatever `pyvenv.cfg` says.
