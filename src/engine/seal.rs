@@ -35,10 +35,12 @@ rm -rf /var/crash/* /var/lib/systemd/coredump/*
 rm -rf /var/log/journal/*
 find /var/log -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
 find /var/log -xdev -type f -size +0 -exec sh -c 'for f; do : >"$f"; done' sh {} +
-for home in /root /home/*; do
+# Homes of services, too, wherever they are.
+{ printf '%s\n' /root /home/*; cut -d: -f6 /etc/passwd; } | while IFS= read -r home; do
+    case $home in /*) ;; *) continue;; esac
     [ -d "$home" ] || continue
-    rm -rf "$home"/.bash_history "$home"/.python_history "$home"/.mysql_history "$home"/.psql_history \
-        "$home"/.lesshst "$home"/.wget-hsts "$home"/.viminfo "$home"/.cache "$home"/.ssh/known_hosts "$home"/.gnupg
+    rm -rf "$home"/.*_history "$home"/.*hist "$home"/.lesshst "$home"/.wget-hsts "$home"/.viminfo \
+        "$home"/.cache "$home"/.ssh/known_hosts* "$home"/.gnupg
 done
 find /tmp /var/tmp /run -xdev -mindepth 1 -delete
 "#;

@@ -50,7 +50,7 @@ impl Agent {
         for name in UNITS {
             if index.state(tree, name)? != UnitState::NotFound {
                 let unit = index.load(tree, name)?.unwrap_or_default();
-                return Ok(Some(Self { name: name.to_owned(), unit }));
+                return Ok(Some(Self::new(tree, name, unit)?));
             }
         }
         let hinted = |name: &&str| name.ends_with(".service") && HINTS.iter().any(|hint| name.contains(hint));
@@ -76,7 +76,7 @@ impl Agent {
             if matches!(index.state(tree, name)?, UnitState::Alias(target) if target != name) {
                 return Ok(None);
             }
-            let found = Self { name: name.to_owned(), unit };
+            let found = Self::new(tree, name, unit)?;
             Ok(wanted(&found, tree)?.then_some(found))
         };
         match examine() {

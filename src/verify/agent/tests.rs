@@ -279,8 +279,18 @@ fn old_forms_of_requirements_are_no_defects() {
 
 #[test]
 fn an_agent_that_is_root_needs_no_sudo() {
-    let tree = good().file(AGENT, UNIT.replace("User=trove\n", "")).without("/etc/sudoers");
+    for root in ["", "User=root\n", "User=0\n"] {
+        let tree = good().file(AGENT, UNIT.replace("User=trove\n", root)).without("/etc/sudoers");
+        assert_eq!(failures(&tree), [], "{root}");
+    }
+}
+
+#[test]
+fn a_number_is_the_user_that_has_it() {
+    let tree = good().file(AGENT, UNIT.replace("User=trove\n", "User=1000\n"));
     assert_eq!(failures(&tree), []);
+    let refused = failures(&tree.file("/etc/group", "root:x:0:\ntrove:x:1000:\ndocker:x:998:\n"));
+    assert_eq!(refused[0].0, "trove may use docker");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::disk::{FileKind, Tree};
 use crate::os::access::{ENTER, Identity, READ};
 use crate::os::files::{base_name, join, optional, read_start, show};
-use crate::os::{ReadError, UnitFile};
+use crate::os::{ReadError, UnitFile, users};
 
 use super::part::Found;
 
@@ -26,9 +26,20 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     /// Nothing when it is masked.
     pub(crate) unit: UnitFile,
+    user: String,
 }
 
 impl Agent {
+    pub(crate) fn new(tree: &mut dyn Tree, name: &str, unit: UnitFile) -> Result<Self, ReadError> {
+        let user = unit.last("Service", "User").unwrap_or("root");
+        // systemd takes a number as well; sudo and docker ask for the name that belongs to it.
+        let named = match user.parse::<u32>() {
+            Ok(uid) => users(tree)?.into_iter().find(|user| user.uid == uid).map(|user| user.name),
+            Err(_) => None,
+        };
+        Ok(Self { name: name.to_owned(), user: named.unwrap_or_else(|| user.to_owned()), unit })
+    }
+
     /// Whether the program, what it is a link to, or one of its arguments is called like an agent.
     pub(crate) fn runs_agent(&self, tree: &mut dyn Tree) -> Result<bool, ReadError> {
         let mut words: Vec<_> = self.command().into_iter().map(String::into_bytes).collect();
@@ -43,9 +54,9 @@ impl Agent {
         &self.name
     }
 
-    /// The user it runs as.
+    /// The user it runs as: a number, if no name belongs to it.
     pub(crate) fn user(&self) -> &str {
-        self.unit.last("Service", "User").unwrap_or("root")
+        &self.user
     }
 
     /// Program and arguments.

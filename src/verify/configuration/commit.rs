@@ -125,7 +125,7 @@ mod tests {
     fn found(tree: &MemTree, wanted: &str) -> Found {
         let mut tree = tree.clone();
         let index = UnitIndex::read(&mut tree).unwrap();
-        let agent = Agent { name: "guest-agent.service".to_owned(), unit: Default::default() };
+        let agent = Agent::new(&mut tree, "guest-agent.service", Default::default()).unwrap();
         compare(&mut tree, &Subject { agent, index, container: true }, wanted)
     }
 
