@@ -7,11 +7,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::built_image;
 use common::instance::{Booted, Place};
 use common::rabbitmq::Broker;
 use common::registry;
 use common::registry::Registry;
+use common::{built_image, run};
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 use tib::digest::Digest;
@@ -216,6 +216,68 @@ fn appliance_boot_of_an_image_without_cloud_init() {
     let changes: [(&str, &[&str]); 1] = [("silent", &["touch /etc/cloud/cloud-init.disabled"])];
     let image = &place.changed(&built_image("trove-guest"), &changes)[0];
     fails(&place, image, &[], "network", "cloud-init-silent");
+}
+
+/// Writes to the first serial port what stands after it, and halts.
+const SAYS: [u8; 34] = [
+    0x31, 0xc0, // xor ax, ax
+    0x8e, 0xd8, // mov ds, ax
+    0xbe, 0x22, 0x7c, // mov si, 0x7c00 + 34
+    0xfc, // cld
+    // next:
+    0xac, // lodsb
+    0x84, 0xc0, // test al, al
+    0x74, 0x12, // jz halt
+    0x88, 0xc4, // mov ah, al
+    0xba, 0xfd, 0x03, // mov dx, 0x3fd
+    // wait:
+    0xec, // in al, dx
+    0xa8, 0x20, // test al, 0x20
+    0x74, 0xfb, // jz wait
+    0x88, 0xe0, // mov al, ah
+    0xba, 0xf8, 0x03, // mov dx, 0x3f8
+    0xee, // out dx, al
+    0xeb, 0xe9, // jmp next
+    // halt:
+    0xf4, // hlt
+    0xeb, 0xfd, // jmp halt
+];
+
+/// A kernel that gives up at once, by its last words. Those that a busy host is to blame for are no verdict on the image.
+#[test]
+fn appliance_boot_of_a_kernel_that_gives_up() {
+    let place = Place::new();
+    let good = built_image("trove-guest");
+    let image = place.path().join("v1/images/gives-up.qcow2");
+    let sector = place.path().join("sector");
+    for (words, cause, again) in [
+        ("IO-APIC + timer doesn't work!  Boot with apic=debug and send a report.", "kernel-timer", 2),
+        ("VFS: Unable to mount root fs on unknown-block(0,0)", "kernel-panic", 0),
+    ] {
+        let _ = fs::remove_file(&image);
+        run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"qcow2", &"-b", &good, &image]);
+        let to = format!("of={}", sector.display());
+        run(
+            "qemu-img",
+            &[&"dd", &"-O", &"raw", &"bs=512", &"count=1", &format!("if={}", image.display()), &to],
+        );
+        let mut bytes = fs::read(&sector).unwrap();
+        let code = [
+            &SAYS[..],
+            format!("Linux version 6\n[ 0.0] Kernel panic - not syncing: {words}\n\0").as_bytes(),
+        ]
+        .concat();
+        bytes[..code.len()].copy_from_slice(&code);
+        fs::write(&sector, bytes).unwrap();
+        let write = format!("write -s {} 0 512", sector.display());
+        run("qemu-io", &[&"-f", &"qcow2", &"-c", &write, &image]);
+        let booted = place.booted(&image, &["--firmware", "bios", "--timeout", "300"], 8);
+        assert_eq!((booted.seen(), booted.cause()), (["firmware", "kernel"].to_vec(), cause));
+        assert_eq!(booted.stderr.matches("starting again").count(), again, "{}", booted.stderr);
+        fs::remove_dir_all(booted.report["logs"].as_str().unwrap()).unwrap();
+    }
+    fs::remove_file(sector).unwrap();
+    place.is_clean();
 }
 
 /// A machine that comes all the way with another date.

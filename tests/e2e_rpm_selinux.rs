@@ -34,6 +34,7 @@ const RECIPE: &str = r#"
 name = "enforcing"
 summary = "Three databases with SELinux enforcing"
 extends = ["mariadb", "postgresql", "redis"]
+datastore = "mariadb"
 stage = "site"
 
 [[file]]

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// The same without KVM.
 const PATIENCE_EMULATED: Duration = Duration::from_secs(1200);
 
+/// How often a machine is started whose kernel gives up over its timer.
+const STARTS: u32 = 3;
+
 /// What all instances of a boot have in common.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
@@ -71,8 +74,23 @@ impl<'a> Setup<'a> {
         *self.acceleration != Acceleration::Kvm
     }
 
-    /// Starts an instance with an identity of its own, and watches it. The machine runs on.
+    /// Starts an instance with an identity of its own, and watches it. The machine runs on. One whose kernel gave up over a late
+    /// timer tells of this host alone, and has written nothing: it is started again.
     pub(crate) fn run(&self, control: &Control) -> Result<(Machine, Found), BootError> {
+        for _ in 1..STARTS {
+            let (machine, found) = self.once(control)?;
+            let is_watched = self.request.afterwards == Afterwards::Console;
+            if is_watched || !diagnosis::timer_was_late(&found.seen) {
+                return Ok((machine, found));
+            }
+            control.events.warning(
+                "the kernel gave up since its emulated timer did not tick in time, which a busy host does: starting again",
+            );
+        }
+        self.once(control)
+    }
+
+    fn once(&self, control: &Control) -> Result<(Machine, Found), BootError> {
         let request = self.request;
         let instance = self.instance();
         let metadata =

@@ -85,7 +85,8 @@ pub(crate) fn watch(
         };
         let timed_out = elapsed >= watched.patience;
         let over = verdict.is_over(missing, &progress, &seen, watched) && !watched.patient;
-        if seen.ended.is_some() || timed_out || over || left == Some(true) {
+        let again = left.is_none() && diagnosis::timer_was_late(&seen);
+        if seen.ended.is_some() || timed_out || over || again || left == Some(true) {
             let silent = missing > Milestone::Init && !seen.is_alive();
             if silent && !watched.patient {
                 post_mortem::examine(machine, &mut seen, control);

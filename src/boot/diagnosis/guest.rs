@@ -8,6 +8,12 @@ use crate::recipe::CONTAINERS_UNIT;
 /// Seconds by which a clock may be off before certificates and tokens are refused.
 const CLOCK: f64 = 300.0;
 
+/// Whether the kernel gave up because its timer did not tick. At its start it waits for a few ticks, for as many turns of a loop:
+/// emulated on a busy host, it waits in vain. libguestfs gives its kernel `no_timer_check`; here the image's boot loader decides.
+pub(in crate::boot) fn timer_was_late(seen: &Seen) -> bool {
+    seen.console.fatal.as_ref().is_some_and(|line| line.contains("IO-APIC + timer doesn't work"))
+}
+
 /// It does not even start.
 pub(super) fn boot(missing: Milestone, seen: &Seen) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -18,6 +24,11 @@ pub(super) fn boot(missing: Milestone, seen: &Seen) -> Vec<Cause> {
     }
     if let Some(line) = &seen.console.fatal {
         let (id, title, fix) = match line {
+            _ if timer_was_late(seen) => (
+                "kernel-timer",
+                "the kernel gives up, since its emulated timer did not tick in time",
+                "try again, with less going on on this host; KVM has no such timer",
+            ),
             line if line.contains("Kernel panic") => (
                 "kernel-panic",
                 "the kernel gives up",

@@ -4,7 +4,7 @@
 mod guest;
 mod words;
 
-pub(super) use guest::clock;
+pub(super) use guest::{clock, timer_was_late};
 use serde::Serialize;
 
 use super::milestone::Milestone;

@@ -186,6 +186,11 @@ fn brokers_consoles_and_clocks_name_causes() {
     instance.console.push(b"[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n");
     assert_eq!(first(Milestone::Init, &instance), "kernel-panic");
     let mut instance = Seen::default();
+    instance
+        .console
+        .push(b"[ 0.0] Kernel panic - not syncing: IO-APIC + timer doesn't work!  Boot with apic=debug\n");
+    assert_eq!(first(Milestone::Init, &instance), "kernel-timer");
+    let mut instance = Seen::default();
     instance.console.push(b"tib login: ");
     assert_eq!(first(Milestone::Network, &instance), "cloud-init-silent");
 }

@@ -155,7 +155,7 @@ fn other_python(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
 }
 
 /// The script among the words after `python`: none where a module (`-m`), a command (`-c`) or standard input (`-`) is run.
-fn script<'a>(words: &'a [impl AsRef<str>]) -> Option<&'a str> {
+fn script(words: &[impl AsRef<str>]) -> Option<&str> {
     let mut words = words.iter().map(AsRef::as_ref);
     loop {
         let word = words.next()?;

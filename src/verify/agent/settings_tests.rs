@@ -172,10 +172,15 @@ fn which_python_runs_the_agent() {
     };
     assert!(found(&by("/usr/bin/python3", ""), EXISTS).contains(&outside));
     for options in ["-bb", "-W ignore", "-Wignore", "-EX dev", "--check-hash-based-pycs never", "--"] {
-        assert!(found(&by(&format!("/usr/bin/python3 {options}"), ""), EXISTS).contains(&outside), "{options}");
+        assert!(
+            found(&by(&format!("/usr/bin/python3 {options}"), ""), EXISTS).contains(&outside),
+            "{options}"
+        );
     }
     // The program is an argument of a module or command here, or the script is another.
-    for options in ["-m trove.cmd.guest", "-Bm trove.cmd.guest", "-mtrove.cmd.guest", "-c pass", "-", "script.py"] {
+    for options in
+        ["-m trove.cmd.guest", "-Bm trove.cmd.guest", "-mtrove.cmd.guest", "-c pass", "-", "script.py"]
+    {
         assert_eq!(found(&by(&format!("/usr/bin/python3 {options}"), ""), EXISTS), "ok", "{options}");
     }
     assert_eq!(found(&by("/usr/bin/python3", "Environment=PYTHONPATH=/opt/x"), EXISTS), "ok");
