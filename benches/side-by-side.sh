@@ -10,12 +10,18 @@
 # repositories are served from loopback. virt-customize is told `--selinux-relabel`, since its image has wrong labels otherwise.
 # tib builds with `--no-cache`, so that every stage runs.
 set -euo pipefail
+shopt -s inherit_errexit
 
 runs=${1:-3}
 tib=$(realpath "${TIB_BIN:-target/release/tib}")
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/tib-bench.XXXXXX")
 server=
-trap 'rm -rf "$work"; [ -z "$server" ] || kill "$server"' EXIT
+ended() {
+    [ "$1" = 0 ] || [ ! -e "$work/errors" ] || cat "$work/errors" >&2
+    rm -rf "$work"
+    [ -z "$server" ] || kill "$server"
+}
+trap 'ended $?' EXIT
 cache=${TIB_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tib}
 
 if [ -n "${TIB_TESTBED:-}" ]; then
@@ -62,24 +68,26 @@ theirs() {
     rm -f "$work/overlay.qcow2"
 }
 
+# Seconds that passed, and seconds of a processor. Where the machine has other work, compare the latter.
 timed() {
-    local start end
-    start=$(date +%s.%N)
-    "$1"
-    end=$(date +%s.%N)
-    echo "$end - $start" | bc
+    local TIMEFORMAT='%R %U %S'
+    { time "$1" 2>"$work/errors"; } 2>&1
 }
 
 for run in $(seq "$runs"); do
     a=$(timed ours)
     b=$(timed theirs)
     echo "$a $b" >>"$work/times"
-    echo "run $run: tib $a s, guestfs-tools $b s"
+    echo "run $run: tib $a, guestfs-tools $b (seconds: passed, user, system)"
 done
 python3 - "$work/times" <<'PY'
 import statistics, sys
-pairs = [tuple(map(float, line.split())) for line in open(sys.argv[1])]
-ours, theirs = (statistics.median(column) for column in zip(*pairs))
-ratio = statistics.median(a / b for a, b in pairs)
-print(f"median: tib {ours:.1f} s, guestfs-tools {theirs:.1f} s, ratio {ratio:.2f}")
+runs = [tuple(map(float, line.split())) for line in open(sys.argv[1])]
+for what, pairs in [
+    ("time", [(run[0], run[3]) for run in runs]),
+    ("processor time", [(run[1] + run[2], run[4] + run[5]) for run in runs]),
+]:
+    ours, theirs = (statistics.median(column) for column in zip(*pairs))
+    ratio = statistics.median(a / b for a, b in pairs)
+    print(f"median {what}: tib {ours:.1f} s, guestfs-tools {theirs:.1f} s, ratio {ratio:.2f}")
 PY

@@ -248,14 +248,12 @@ const SAYS: [u8; 34] = [
 fn appliance_boot_of_a_kernel_that_gives_up() {
     let place = Place::new();
     let good = built_image("trove-guest");
-    let image = place.path().join("v1/images/gives-up.qcow2");
     let sector = place.path().join("sector");
     for (words, cause, again) in [
         ("IO-APIC + timer doesn't work!  Boot with apic=debug and send a report.", "kernel-timer", 2),
         ("VFS: Unable to mount root fs on unknown-block(0,0)", "kernel-panic", 0),
     ] {
-        let _ = fs::remove_file(&image);
-        run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"qcow2", &"-b", &good, &image]);
+        let image = place.overlay(&good, cause);
         let to = format!("of={}", sector.display());
         run(
             "qemu-img",

@@ -42,21 +42,24 @@ impl Place {
         Booted { report: serde_json::from_str(&stdout).unwrap(), stderr }
     }
 
-    /// Images on `good`, each changed by commands of guestfish to a file system whose root is mounted. One appliance makes all.
-    pub fn changed(&self, good: &Path, changes: &[(&str, &[&str])]) -> Vec<PathBuf> {
+    /// An image on `good` that holds what is written to it.
+    pub fn overlay(&self, good: &Path, name: &str) -> PathBuf {
         let directory = self.path().join("v1/images");
         let base = directory.join("good.qcow2");
         if !base.exists() && fs::hard_link(good, &base).is_err() {
             fs::copy(good, &base).unwrap();
         }
+        let image = directory.join(format!("{name}.qcow2"));
+        run("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"qcow2", &"-b", &"good.qcow2", &image]);
+        image
+    }
+
+    /// Images on `good`, each changed by commands of guestfish to a file system whose root is mounted. One appliance makes all.
+    pub fn changed(&self, good: &Path, changes: &[(&str, &[&str])]) -> Vec<PathBuf> {
         let (mut drives, mut script) = (String::new(), String::from("run\n"));
         let mut images = Vec::new();
         for ((name, commands), letter) in changes.iter().zip('a'..='z') {
-            let image = directory.join(format!("{name}.qcow2"));
-            run(
-                "qemu-img",
-                &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"qcow2", &"-b", &"good.qcow2", &image],
-            );
+            let image = self.overlay(good, name);
             drives.push_str(&format!("add-drive {} format:qcow2\n", image.display()));
             script.push_str(&format!("mount /dev/sd{letter}3 /\n{}\numount /\n", commands.join("\n")));
             images.push(image);
