@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::gpg::sha256sum;
-use common::oracle::guestfish;
+use common::oracle::{guestfish, tamper};
 use common::rpm_image::{CHANGED, dnf, labelled, listed, manifest};
 use common::testbed::{Testbed, built_on, running};
 use common::{all_combinations, outcome, run, scratch, tib};
@@ -184,6 +184,48 @@ fn appliance_testbed_again_without_a_network() {
     );
     let packages = |image: &Path| manifest(image)["packages"].clone();
     assert_eq!(packages(&image), packages(&first));
+}
+
+/// A host without rpm: the guest's dnf resolves and fetches, with the keys and repositories that the guest has.
+#[test]
+fn appliance_testbed_without_rpm_on_the_host() {
+    if !all_combinations() {
+        return;
+    }
+    let testbed = Testbed::open(VARIANT);
+    let place = scratch();
+    let path = |name: &str| place.path().join(name);
+    fs::create_dir(path("programs")).unwrap();
+    fs::write(path("programs/rpm"), "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(path("programs/rpm"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::copy(testbed.image(), path("base.qcow2")).unwrap();
+    // Guests of libguestfs reach this machine by another address.
+    let script = "sed -i s/localhost:/169.254.2.2:/ /etc/yum.repos.d/*.repo";
+    tamper(&path("base.qcow2"), &[&format!("sh \"{script}\"")]);
+    let image = path("redis.qcow2");
+    let mut build = tib();
+    build.args(["build", "redis", "--base"]).arg(path("base.qcow2")).arg("-o").arg(&image);
+    build.env("PATH", format!("{}:{}", path("programs").display(), std::env::var("PATH").unwrap()));
+    let built = outcome(&mut build);
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    assert!(built.stderr.contains("installed from inside the guest, over the network"), "{}", built.stderr);
+    assert!(testbed.requests() > 0, "the guest has asked");
+    fs::create_dir_all(path("root/var/lib")).unwrap();
+    let copy = |from: &str, to: &str| format!("copy-out {from} {}", path(to).display());
+    let [installed, ..] = guestfish(
+        &image,
+        [
+            "sh \"rpm -qa --qf '%{NAME}\\n'\"",
+            &copy("/etc/selinux/targeted/contexts/files", ""),
+            &copy("/var/lib/rpm", "root/var/lib"),
+            &copy("/var/lib/dnf", "root/var/lib"),
+        ],
+    );
+    let is_package = |name: &&str| !["gpg-pubkey", ""].contains(name);
+    listed(&image, &installed.lines().filter(is_package).map(str::to_owned).collect());
+    let asked = dnf(place.path(), &["repoquery", "--userinstalled", "--qf", "%{name}"]);
+    assert!(asked.contains("redis") && !asked.contains("redis-tools"), "{asked:?}");
+    labelled(&image, &path("files/file_contexts"));
 }
 
 /// What is done to the repository that has Redis, with what tib ends and what it says.
