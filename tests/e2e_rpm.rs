@@ -199,12 +199,15 @@ fn appliance_testbed_without_rpm_on_the_host() {
     fs::write(path("programs/rpm"), "#!/bin/sh\nexit 1\n").unwrap();
     fs::set_permissions(path("programs/rpm"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     fs::copy(testbed.image(), path("base.qcow2")).unwrap();
-    // Guests of libguestfs reach this machine by another address.
-    let script = "sed -i s/localhost:/169.254.2.2:/ /etc/yum.repos.d/*.repo";
-    tamper(&path("base.qcow2"), &[&format!("sh \"{script}\"")]);
+    // Guests of libguestfs reach this machine by another address, which no image may have in the end.
+    tamper(&path("base.qcow2"), &["sh \"sed -i s/localhost:/169.254.2.2:/ /etc/yum.repos.d/*.repo\""]);
+    let recipe = "name = 'from-inside'\nsummary = 'Redis'\nextends = ['redis']\nstage = 'site'\n[[script]]\npurpose = 'the address'\n\
+                  text = 'sed -i s/169.254.2.2:/localhost:/ /etc/yum.repos.d/*.repo'\n";
+    fs::write(path("from-inside.toml"), recipe).unwrap();
     let image = path("redis.qcow2");
     let mut build = tib();
-    build.args(["build", "redis", "--base"]).arg(path("base.qcow2")).arg("-o").arg(&image);
+    build.args(["build", "from-inside", "--recipe-dir"]).arg(place.path());
+    build.arg("--base").arg(path("base.qcow2")).arg("-o").arg(&image);
     build.env("PATH", format!("{}:{}", path("programs").display(), std::env::var("PATH").unwrap()));
     let built = outcome(&mut build);
     assert_eq!(built.code, Some(0), "{}", built.stderr);

@@ -173,12 +173,12 @@ fn built_without_network(variant: &str, recipe: &str) -> PathBuf {
 struct Release {
     variant: &'static str,
     pretty: &'static str,
-    /// What is built on it, if anything.
+    /// What is built on it, if anything. Redis has its settings elsewhere on 8, where Debian's package does not put them.
     recipe: Option<&'static str>,
 }
 
 const RELEASES: [Release; 5] = [
-    Release { variant: "rocky-8", pretty: "Rocky Linux 8.10 (Green Obsidian)", recipe: Some("redis") },
+    Release { variant: "rocky-8", pretty: "Rocky Linux 8.10 (Green Obsidian)", recipe: Some("mariadb") },
     Release { variant: "rocky-10", pretty: "Rocky Linux 10.0 (Red Quartz)", recipe: Some("valkey") },
     Release { variant: "almalinux-9", pretty: "AlmaLinux 9.6 (Sage Margay)", recipe: None },
     Release { variant: "centos-stream-9", pretty: "CentOS Stream 9", recipe: None },
