@@ -7,16 +7,16 @@ import tempfile
 from pathlib import Path
 
 from .model import Package
-from .tree import lay_out, write
+from .tree import Trees, lay_out, write
 
 MAINTAINER = "tib's tests <tib@example.org>"
 
 
-def build(package: Package, out: Path) -> Path:
+def build(package: Package, out: Path, trees: Trees) -> Path:
     """Writes the package file into `out`."""
     with tempfile.TemporaryDirectory(prefix="standin-") as temporary:
         tree = Path(temporary)
-        lay_out(package, tree)
+        lay_out(package, tree, trees)
         describe(package, tree)
         target = out / f"{package.name}_{package.version.split(':')[-1]}_{package.architecture}.deb"
         command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(target)]

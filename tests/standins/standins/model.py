@@ -42,12 +42,14 @@ class Attributes:
 
     mode: int
     owner: str
+    group: str
 
     @staticmethod
     def of(text: str) -> Attributes:
-        """Reads `0750 OWNER`; the group has the same name."""
+        """Reads `0750 OWNER` or `0750 OWNER:GROUP`; a group that is not said has the owner's name."""
         mode, owner = text.split(" ")
-        return Attributes(int(mode, 8), owner)
+        owner, _, group = owner.partition(":")
+        return Attributes(int(mode, 8), owner, group or owner)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Package:
     directories: tuple[str, ...] = ()
     conffiles: tuple[str, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
+    # Paths below which the content of a directory lies that whoever makes the package gives by a name.
+    trees: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Attributes] = field(default_factory=dict)
     relations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
@@ -84,6 +88,7 @@ class Package:
                 directories=tuple(rest.pop("directories", ())),
                 conffiles=tuple(rest.pop("conffiles", ())),
                 links=rest.pop("links", {}),
+                trees=rest.pop("trees", {}),
                 attributes={path: Attributes.of(text) for path, text in rest.pop("attributes", {}).items()},
                 relations={key: tuple(rest.pop(key).split(", ")) for key in RELATIONS[kind] if key in rest},
                 scripts={key: rest.pop(key) for key in SCRIPTS[kind] if key in rest},
@@ -94,7 +99,7 @@ class Package:
         if rest:
             raise DataError(f"package {package.name}: unknown key {sorted(rest)[0]}")
         paths = [*(file.path for file in package.files), *package.directories, *package.links]
-        for path in (*paths, *package.conffiles):
+        for path in (*paths, *package.conffiles, *package.trees):
             if not path.startswith("/") or ".." in path.split("/"):
                 raise DataError(f"package {package.name}: {path} is no absolute path")
         if strays := set(package.conffiles) - {file.path for file in package.files}:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from .model import Package
+from .model import DataError, Package
+
+# By their names.
+Trees = Mapping[str, Path]
 
 
-def lay_out(package: Package, tree: Path) -> None:
-    """Puts directories, files and links below `tree`."""
+def lay_out(package: Package, tree: Path, trees: Trees) -> None:
+    """Puts directories, files and links below `tree`, and the content of what the package takes of `trees`."""
     tree.chmod(0o755)
+    for path, name in package.trees.items():
+        if name not in trees:
+            raise DataError(f"package {package.name} takes the tree {name}, which is not given")
+        # With the times of the files: compiled modules are good for those.
+        shutil.copytree(trees[name], tree / path.lstrip("/"), symlinks=True)
     for directory in package.directories:
         (tree / directory.lstrip("/")).mkdir(parents=True, exist_ok=True)
     for file in package.files:
