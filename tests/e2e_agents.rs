@@ -1,7 +1,7 @@
 //! The agent from every source that operators have: each image passes the contract check, and its agent gets as far as a broker.
 //!
-//! The code is Trove's own, from the package index, in the forms in which code comes; the packages are Debian's. All images share
-//! the layers below the agent's. Each is booted, which takes minutes, so `make test-all` alone runs this; Debian's package brings
+//! The code is Trove's own, from the package index, in the forms in which code comes; the packages are Debian's, and on Red Hat's
+//! family some that have the shape of RDO's. All images on Debian share the layers below the agent's. Each is booted, which takes minutes, so `make test-all` alone runs this; Debian's package brings
 //! more than 400 others, which alone takes half an hour without KVM.
 
 mod common;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::instance::Place;
+use common::oracle::guestfish;
+use common::standins::{Standins, System, Wanted};
 use common::{BASE, all_combinations, built_once, outcome, run, run_tib, tib};
 use fs_err as fs;
 use serde_json::Value;
@@ -110,6 +112,11 @@ fn manifest(image: &Path) -> Value {
 /// Looks at the image by its recipe, boots an instance, and sees its agent answer over the broker.
 fn answers(image: &Path, agent: &str) {
     run_tib(["verify", image.to_str().unwrap(), "--recipe", "trove-guest", "--agent", agent]).expect(0);
+    boots(image);
+}
+
+/// Boots an instance, and sees its agent answer over the broker.
+fn boots(image: &Path) {
     let place = Place::new();
     let booted = place.booted(image, &["--timeout", "1500"], 0);
     for milestone in ["files", "agent", "connection", "queues", "ping"] {
@@ -194,4 +201,121 @@ fn appliance_agent_from_the_distributions_package() {
     let has = |name: &str| packages.as_array().unwrap().iter().any(|one| one["name"] == name);
     assert!(has("trove-guestagent") && has("python3-trove"));
     answers(&image, "package");
+}
+
+const RDO: &str = "package:rdo@caracal";
+
+/// What the recipe adds to RDO's packages, each taken out of an image, and which checks find it missing.
+const RDO_LACKS: [(&str, &str, &[&str]); 6] = [
+    (
+        "drop-in",
+        "rm /etc/systemd/system/openstack-trove-guestagent.service.d/10-trove.conf",
+        &["openstack-trove-guestagent.service reads the injected configuration"],
+    ),
+    ("dist", "rm /usr/share/trove/trove-dist.conf", &["/usr/share/trove/trove-dist.conf is a file"]),
+    ("sudoers", "rm /etc/sudoers.d/60_trove_guest", &["sudo"]),
+    (
+        "conf-d",
+        "rm-rf /etc/trove/conf.d",
+        &["openstack-trove-guestagent.service reads the injected configuration"],
+    ),
+    ("docker", "rm /etc/systemd/system/docker-hostnic.service", &["docker"]),
+    ("rotation", "rm /etc/logrotate.d/openstack-trove", &["/etc/logrotate.d/openstack-trove"]),
+];
+
+/// What pip makes of requirements for the Python of the testbed, kept from run to run.
+fn installed(name: &str, requirements: &[&str]) -> PathBuf {
+    let directory = common::cache().join("agents");
+    fs::create_dir_all(&directory).unwrap();
+    let lock = std::fs::File::create(directory.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (tree, stamp) = (directory.join(name), directory.join(format!("{name}.done")));
+    let inputs: String =
+        requirements.iter().map(|one| fs::read_to_string(one).unwrap_or((*one).to_owned())).collect();
+    if fs::read_to_string(&stamp).ok().as_ref() == Some(&inputs) {
+        return tree;
+    }
+    let _ = fs::remove_dir_all(&tree);
+    let mut pip = Command::new("python3");
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--python-version",
+        "3.11",
+    ]);
+    pip.args(
+        ["2014_x86_64", "_2_17_x86_64", "_2_24_x86_64", "_2_28_x86_64"]
+            .map(|tag| format!("--platform=manylinux{tag}")),
+    );
+    outcome(pip.arg("--target").arg(&tree).args(requirements)).expect(0);
+    // What a package has in other places, and what no package of RDO's has.
+    for other in ["bin", "etc", "include", "share", "trove/tests", "__pycache__"] {
+        let _ = fs::remove_dir_all(tree.join(other));
+    }
+    fs::write(&stamp, inputs).unwrap();
+    tree
+}
+
+#[test]
+fn appliance_agent_from_rdos_package() {
+    if !all_combinations() {
+        return;
+    }
+    let trove = installed("rdo-trove", &["trove==21.0.0"]);
+    let libraries = installed("rdo-libraries", &["--requirement", "tests/standins/data/rdo-caracal.txt"]);
+    let system = System("rocky-9");
+    let wanted = Wanted {
+        recipe: "trove-guest",
+        data: "rdo",
+        system,
+        options: &["--agent", RDO],
+        trees: &[("trove", &trove), ("libraries", &libraries)],
+    };
+    let directory = common::scratch();
+    let standins = Standins::of(&wanted, directory.path());
+    let image = directory.path().join("image.qcow2");
+    let mut build = tib();
+    build.arg("build").arg(&standins.recipe).args(["--agent", RDO]).arg("--config").arg(&standins.config);
+    outcome(build.arg("--base").arg(system.base()).arg("-o").arg(&image)).expect(0);
+    let packages = manifest(&image)["packages"].clone();
+    let package = packages.as_array().unwrap().iter().find(|one| one["name"] == "openstack-trove-guestagent");
+    assert_eq!(package.unwrap()["version"], "1:21.0.0-1.el9s");
+    let verify = |image: &Path| {
+        let mut verify = tib();
+        verify
+            .arg("verify")
+            .arg(image)
+            .arg("--recipe")
+            .arg(&standins.recipe)
+            .args(["--agent", RDO, "--json"]);
+        outcome(&mut verify)
+    };
+    verify(&image).expect(0);
+    // What the packages' own rotation says of the same log counts once.
+    let log = "touch /var/log/trove/trove-guestagent.log";
+    let [_, _, rotation] = guestfish(
+        &image,
+        ["remount / rw:true", log, "sh \"logrotate -d /etc/logrotate.conf 2>&1; echo ended with $?\""],
+    );
+    assert!(rotation.contains("considering log /var/log/trove/trove-guestagent.log"), "{rotation}");
+    assert!(rotation.contains("ended with 0") && !rotation.contains("error:"), "{rotation}");
+    let place = Place::new();
+    let changes = RDO_LACKS.each_ref().map(|(name, command, _)| (*name, std::slice::from_ref(command)));
+    for (image, (name, _, titles)) in place.changed(&image, &changes).iter().zip(RDO_LACKS) {
+        let report: Value = serde_json::from_str(&verify(image).stdout).unwrap();
+        let results = report["results"].as_array().unwrap().iter();
+        let failed: Vec<_> = results
+            .filter(|one| one["outcome"] != "passed")
+            .map(|one| one["title"].as_str().unwrap())
+            .collect();
+        for title in titles {
+            assert!(failed.iter().any(|one| one.contains(title)), "{name}: {failed:#?}");
+        }
+    }
+    boots(&image);
 }

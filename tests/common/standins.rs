@@ -103,21 +103,39 @@ pub struct Standins {
     _gpg: Gpg,
 }
 
+/// What is made and served.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub recipe: &'a str,
+    /// The file of the data.
+    pub data: &'a str,
+    pub system: System,
+    /// Options of the plan: they decide which repositories there are.
+    pub options: &'a [&'a str],
+    /// Directories, by what the data calls them.
+    pub trees: &'a [(&'a str, &'a Path)],
+}
+
 impl Standins {
     /// Makes and serves what `recipe` takes on `system` with these settings (`--set`), in `directory`.
     pub fn serve(recipe: &str, system: System, settings: &[&str], directory: &Path) -> Self {
+        let options: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        Self::of(&Wanted { recipe, data: recipe, system, options: &options, trees: &[] }, directory)
+    }
+
+    /// The same, of other data than the recipe's.
+    pub fn of(wanted: &Wanted<'_>, directory: &Path) -> Self {
+        let Wanted { recipe, system, .. } = *wanted;
         let gpg = Gpg::new();
         let mut vendor = Vendor { key: gpg.key("test", "", "0"), gpg, site: Site::new(), directory };
-        let packages = vendor.make(recipe, system);
-        let mut repositories: Vec<_> = repositories(recipe, system, settings)
-            .iter()
-            .map(|step| vendor.publish(step, &packages, system))
-            .collect();
+        let packages = vendor.make(wanted.data, system, wanted.trees);
+        let mut repositories: Vec<_> =
+            repositories(wanted).iter().map(|step| vendor.publish(step, &packages, system)).collect();
         if system.is_rpm() {
             // What the distribution has, and the testbed has not.
             let step =
                 serde_json::json!({"name": "distribution", "url": "https://distribution.invalid/more"});
-            let packages = vendor.make(system.0, system);
+            let packages = vendor.make(system.0, system, &[]);
             repositories.push(vendor.publish(&step, &packages, system));
         }
         let artifacts: Vec<_> = fs::read_dir(packages.join("artifacts"))
@@ -168,10 +186,9 @@ fn mirror(config: &mut String, url: &str, mirror: &str) {
 }
 
 /// The steps that add the recipe's repositories.
-fn repositories(recipe: &str, system: System, settings: &[&str]) -> Vec<Value> {
-    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-    let show = ["recipe", "show", recipe, "--os", system.0, "--json"];
-    let shown = run_tib(show.into_iter().chain(settings)).expect(0);
+fn repositories(wanted: &Wanted<'_>) -> Vec<Value> {
+    let show = ["recipe", "show", wanted.recipe, "--os", wanted.system.0, "--json"];
+    let shown = run_tib(show.iter().chain(wanted.options)).expect(0);
     let plan: Value = serde_json::from_str(&shown).unwrap();
     let stages = plan["stages"].as_array().unwrap().iter();
     let steps = stages.flat_map(|stage| stage["steps"].as_array().unwrap());
@@ -196,11 +213,14 @@ struct Repository {
 
 impl Vendor<'_> {
     /// Makes the packages of a file of the data, in a directory of their own.
-    fn make(&self, data: &str, system: System) -> PathBuf {
+    fn make(&self, data: &str, system: System, trees: &[(&str, &Path)]) -> PathBuf {
         let packages = self.directory.join(format!("packages-{data}"));
-        let made =
-            ["-B", "tests/standins/make.py", "--system", system.0, "--out", packages.to_str().unwrap(), data];
-        run("python3", &made.each_ref().map(|argument| argument as &dyn AsRef<OsStr>));
+        let mut make = Command::new("python3");
+        make.args(["-B", "tests/standins/make.py", "--system", system.0, data, "--out"]).arg(&packages);
+        for (name, directory) in trees {
+            make.arg("--tree").arg(format!("{name}={}", directory.display()));
+        }
+        outcome(&mut make).expect(0);
         if system.is_rpm() {
             let files: Vec<_> = files(&packages).collect();
             if !files.is_empty() {
