@@ -204,23 +204,49 @@ fn appliance_agent_from_the_distributions_package() {
 }
 
 const RDO: &str = "package:rdo@caracal";
+/// The partition of the testbed's root.
+const TESTBED_ROOT: u8 = 4;
 
-/// What the recipe adds to RDO's packages, each taken out of an image, and which checks find it missing.
-const RDO_LACKS: [(&str, &str, &[&str]); 6] = [
+/// What is taken out of an image with RDO's packages, by guestfish, and what the failed checks say of it.
+const RDO_LACKS: [(&str, &[&str], &[&str]); 8] = [
+    (
+        "as-packaged",
+        &[
+            "rm /etc/systemd/system/openstack-trove-guestagent.service.d/10-trove.conf",
+            "rm-rf /usr/share/trove",
+        ],
+        &[
+            "openstack-trove-guestagent.service reads the injected configuration: neither --config-dir=/etc/trove/conf.d",
+            "/usr/share/trove/trove-dist.conf does not exist",
+            "trove may use sudo without password and terminal: ",
+            "openstack-trove-guestagent.service starts after cloud-init: ",
+        ],
+    ),
     (
         "drop-in",
-        "rm /etc/systemd/system/openstack-trove-guestagent.service.d/10-trove.conf",
-        &["openstack-trove-guestagent.service reads the injected configuration"],
+        &["rm /etc/systemd/system/openstack-trove-guestagent.service.d/10-trove.conf"],
+        &["openstack-trove-guestagent.service reads the injected configuration: neither"],
     ),
-    ("dist", "rm /usr/share/trove/trove-dist.conf", &["/usr/share/trove/trove-dist.conf is a file"]),
-    ("sudoers", "rm /etc/sudoers.d/60_trove_guest", &["sudo"]),
+    ("dist", &["rm /usr/share/trove/trove-dist.conf"], &["/usr/share/trove/trove-dist.conf is a file"]),
     (
-        "conf-d",
-        "rm-rf /etc/trove/conf.d",
-        &["openstack-trove-guestagent.service reads the injected configuration"],
+        "configuration",
+        &["rm-rf /etc/trove/conf.d"],
+        &[
+            "openstack-trove-guestagent.service reads the injected configuration: /etc/trove/conf.d is no directory",
+        ],
     ),
-    ("docker", "rm /etc/systemd/system/docker-hostnic.service", &["docker"]),
-    ("rotation", "rm /etc/logrotate.d/openstack-trove", &["/etc/logrotate.d/openstack-trove"]),
+    ("sudo", &["rm /etc/sudoers.d/60_trove_guest"], &["ubuntu may use sudo without password and terminal: "]),
+    (
+        "enabled",
+        &["rm /etc/systemd/system/multi-user.target.wants/openstack-trove-guestagent.service"],
+        &["openstack-trove-guestagent.service starts at boot: disabled"],
+    ),
+    ("docker", &["sh \"gpasswd -d ubuntu docker\""], &["ubuntu may use docker: "]),
+    (
+        "driver",
+        &["rm /etc/systemd/system/docker-hostnic.service", "rm /etc/systemd/system/docker-hostnic.socket"],
+        &["docker-hostnic.socket is enabled: ", "/etc/systemd/system/docker-hostnic.service is a file"],
+    ),
 ];
 
 /// What pip makes of requirements for the Python of the testbed, kept from run to run.
@@ -305,16 +331,16 @@ fn appliance_agent_from_rdos_package() {
     assert!(rotation.contains("considering log /var/log/trove/trove-guestagent.log"), "{rotation}");
     assert!(rotation.contains("ended with 0") && !rotation.contains("error:"), "{rotation}");
     let place = Place::new();
-    let changes = RDO_LACKS.each_ref().map(|(name, command, _)| (*name, std::slice::from_ref(command)));
-    for (image, (name, _, titles)) in place.changed(&image, &changes).iter().zip(RDO_LACKS) {
+    let changes = RDO_LACKS.map(|(name, commands, _)| (name, commands));
+    for (image, (name, _, wanted)) in place.changed_in(TESTBED_ROOT, &image, &changes).iter().zip(RDO_LACKS) {
         let report: Value = serde_json::from_str(&verify(image).stdout).unwrap();
         let results = report["results"].as_array().unwrap().iter();
-        let failed: Vec<_> = results
-            .filter(|one| one["outcome"] != "passed")
-            .map(|one| one["title"].as_str().unwrap())
+        let failed: String = results
+            .filter(|one| one["outcome"] == "failed")
+            .map(|one| format!("{}: {}\n", one["title"].as_str().unwrap(), one["found"].as_str().unwrap()))
             .collect();
-        for title in titles {
-            assert!(failed.iter().any(|one| one.contains(title)), "{name}: {failed:#?}");
+        for part in wanted {
+            assert!(failed.contains(part), "{name} lacks `{part}`:\n{failed}");
         }
     }
     boots(&image);

@@ -56,12 +56,17 @@ impl Place {
 
     /// Images on `good`, each changed by commands of guestfish to a file system whose root is mounted. One appliance makes all.
     pub fn changed(&self, good: &Path, changes: &[(&str, &[&str])]) -> Vec<PathBuf> {
+        self.changed_in(3, good, changes)
+    }
+
+    /// The same, with the root in the partition of this number.
+    pub fn changed_in(&self, root: u8, good: &Path, changes: &[(&str, &[&str])]) -> Vec<PathBuf> {
         let (mut drives, mut script) = (String::new(), String::from("run\n"));
         let mut images = Vec::new();
         for ((name, commands), letter) in changes.iter().zip('a'..='z') {
             let image = self.overlay(good, name);
             drives.push_str(&format!("add-drive {} format:qcow2\n", image.display()));
-            script.push_str(&format!("mount /dev/sd{letter}3 /\n{}\numount /\n", commands.join("\n")));
+            script.push_str(&format!("mount /dev/sd{letter}{root} /\n{}\numount /\n", commands.join("\n")));
             images.push(image);
         }
         let file = self.path().join("changes");

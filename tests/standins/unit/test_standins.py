@@ -163,7 +163,9 @@ class Rpms(unittest.TestCase):
                 command = ["rpm", "-qp", *arguments, str(file)]
                 return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
-            listed = ask("--qf", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEFLAGS:fflags}\\n]")
+            listed = ask(
+                "--qf", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEFLAGS:fflags}\\n]"
+            )
             self.assertEqual(
                 sorted(line.strip() for line in listed.splitlines()),
                 [
