@@ -41,3 +41,29 @@ fn an_agent_from_every_source() {
         insta::assert_snapshot!(format!("agent-{name}"), lines.join("\n"));
     }
 }
+
+/// A log that two files of logrotate's name is an error of the second, every day: packages bring one for theirs.
+#[test]
+fn one_file_rotates_the_agents_log() {
+    let cases = [
+        ("debian-12", "none", None),
+        ("debian-12", "pypi", Some("/etc/logrotate.d/guest-agent")),
+        ("rocky-9", "pypi", Some("/etc/logrotate.d/guest-agent")),
+        ("debian-12", "package", Some("/etc/logrotate.d/trove-common")),
+        ("ubuntu-24.04", "package", Some("/etc/logrotate.d/trove-common")),
+        ("rocky-9", "package", Some("/etc/logrotate.d/openstack-trove")),
+        ("rocky-9", "package:rdo@caracal", Some("/etc/logrotate.d/openstack-trove")),
+    ];
+    for (system, agent, expected) in cases {
+        let os = well_known(system).unwrap();
+        let request = Request { agent: Some(agent.parse().unwrap()), ..Request::new(&os) };
+        let plan = Library::default().load("trove-guest").unwrap().plan(&request).unwrap();
+        let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+        let paths = steps.filter_map(|step| match step {
+            Step::File(file) => Some(file.path.as_str()),
+            _ => None,
+        });
+        let rotations: Vec<_> = paths.filter(|path| path.starts_with("/etc/logrotate.d/")).collect();
+        assert_eq!(rotations, Vec::from_iter(expected), "{system} {agent}");
+    }
+}
