@@ -1,8 +1,9 @@
 //! The agent from every source that operators have: each image passes the contract check, and its agent gets as far as a broker.
 //!
-//! The code is Trove's own, from the package index, in the forms in which code comes; the packages are Debian's, and on Red Hat's
-//! family some that have the shape of RDO's. All images on Debian share the layers below the agent's. Each is booted, which takes minutes, so `make test-all` alone runs this; Debian's package brings
-//! more than 400 others, which alone takes half an hour without KVM.
+//! The code is Trove's own, from the package index, in the forms in which code comes; the packages are Debian's, and on the testbed of
+//! Red Hat's family some that stand in for RDO's. All images on Debian share the layers below the agent's. Each is booted, which
+//! takes minutes, so `make test-all` alone runs this; Debian's package brings more than 400 others, which alone takes half an hour
+//! without KVM.
 
 mod common;
 
@@ -263,17 +264,7 @@ fn installed(name: &str, requirements: &[&str]) -> PathBuf {
     }
     let _ = fs::remove_dir_all(&tree);
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--python-version",
-        "3.11",
-    ]);
+    pip.args("-m pip install --quiet --no-deps --only-binary=:all: --python-version=3.11".split(' '));
     pip.args(
         ["2014_x86_64", "_2_17_x86_64", "_2_24_x86_64", "_2_28_x86_64"]
             .map(|tag| format!("--platform=manylinux{tag}")),
@@ -313,16 +304,11 @@ fn appliance_agent_from_rdos_package() {
     assert_eq!(package.unwrap()["version"], "1:21.0.0-1.el9s");
     let verify = |image: &Path| {
         let mut verify = tib();
-        verify
-            .arg("verify")
-            .arg(image)
-            .arg("--recipe")
-            .arg(&standins.recipe)
-            .args(["--agent", RDO, "--json"]);
-        outcome(&mut verify)
+        verify.arg("verify").arg(image).arg("--recipe").arg(&standins.recipe);
+        outcome(verify.args(["--agent", RDO, "--json"]))
     };
     verify(&image).expect(0);
-    // What the packages' own rotation says of the same log counts once.
+    // logrotate meets the agent's log in one file alone.
     let log = "touch /var/log/trove/trove-guestagent.log";
     let [_, _, rotation] = guestfish(
         &image,
