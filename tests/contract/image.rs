@@ -14,8 +14,9 @@ pub(crate) fn container() -> Sample {
         sample.file(&path, text).link(&format!("/etc/systemd/system/{wants}.wants/{name}"), &path)
     };
     let sample = agent().file("/etc/group", "root:x:0:\nubuntu:x:1000:\ndocker:x:998:ubuntu\n");
-    let sample = unit(sample, "docker.service", INSTALL, "multi-user.target");
-    program(sample, "/usr/sbin/iptables")
+    let docker = format!("[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n{INSTALL}");
+    let sample = unit(sample, "docker.service", &docker, "multi-user.target");
+    program(program(sample, "/usr/sbin/dockerd"), "/usr/sbin/iptables")
         .file("/etc/systemd/system/docker-hostnic.socket", "[Install]\nWantedBy=sockets.target\n")
         .link(
             "/etc/systemd/system/sockets.target.wants/docker-hostnic.socket",
@@ -74,7 +75,7 @@ fn agent() -> Sample {
         .link(&format!("{WANTS}/systemd-networkd.service"), "/usr/lib/systemd/system/systemd-networkd.service")
         .file(
             "/usr/lib/systemd/system/cloud-init.service",
-            "[Unit]\nBefore=sysinit.target\n[Install]\nWantedBy=cloud-init.target\n",
+            "[Unit]\nBefore=sysinit.target\n[Service]\nExecStart=/usr/bin/cloud-init init\n[Install]\nWantedBy=cloud-init.target\n",
         )
         .link(
             "/etc/systemd/system/cloud-init.target.wants/cloud-init.service",
@@ -105,6 +106,7 @@ fn agent() -> Sample {
     for path in [
         "/usr/lib/systemd/systemd",
         "/usr/bin/python3.11",
+        "/usr/bin/cloud-init",
         "/usr/bin/curl",
         "/usr/bin/mount",
         "/usr/bin/rsync",

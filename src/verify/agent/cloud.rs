@@ -1,11 +1,13 @@
 //! cloud-init, which brings the agent's configuration: does it run, from where, and would it write files.
 
 use super::part::{Found, ReportPart, joined};
+use super::settings::startable;
+use super::unit::{Agent, not_executable};
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::cloud_init;
 use crate::os::datasource::effective_datasources;
-use crate::os::files::{is_masked, read_optional, show};
+use crate::os::files::{is_masked, optional, read_optional, show};
 use crate::os::unit::{UnitIndex, UnitState};
 use crate::os::yaml::Yaml;
 
@@ -19,6 +21,14 @@ const TARGET: &str = "cloud-init.target";
 
 /// What adds the target to the boot.
 const GENERATOR: &str = "cloud-init-generator";
+
+/// Where generators are, those of the administrator first.
+const GENERATORS: [&str; 4] = [
+    "/etc/systemd/system-generators",
+    "/usr/local/lib/systemd/system-generators",
+    "/usr/lib/systemd/system-generators",
+    "/lib/systemd/system-generators",
+];
 
 /// Where Nova has user data.
 pub(crate) const SOURCES: [&str; 2] = ["ConfigDrive", "OpenStack"];
@@ -78,14 +88,43 @@ fn starts(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) ->
     if index.state(tree, TARGET)? == UnitState::Masked {
         wrong.push(format!("{TARGET} is masked"));
     }
-    for directory in ["/etc/systemd/system-generators", "/usr/local/lib/systemd/system-generators"] {
-        let path = format!("{directory}/{GENERATOR}");
-        if is_masked(tree, path.as_bytes())? {
-            wrong.push(format!("{path} is a link to /dev/null, so nothing starts {TARGET}"));
+    for unit in UNITS.into_iter().chain(FURTHER) {
+        // What switches all of it off is told below, whatever the unit says of it.
+        if index.state_behind(tree, unit)? == UnitState::Enabled
+            && let Some(file) = index.load(tree, unit)?
+        {
+            let service = Agent::new(tree, unit, file)?;
+            let refused =
+                startable(tree, index, &service)?.filter(|why| !why.contains("cloud-init.disabled"));
+            wrong.extend(refused.map(|why| format!("{unit}: {why}")));
+            if let Some(program) = service.program(tree)? {
+                wrong.extend(not_executable(tree, &program, None)?);
+            }
         }
     }
+    wrong.extend(generator(tree, index)?.map(|why| format!("{why}, so nothing starts {TARGET}")));
     wrong.extend(switched_off(tree, command_line)?);
     Ok(joined(&wrong))
+}
+
+/// What is wrong with the generator that adds the target to the boot. systemd runs the first of its name that may be executed.
+fn generator(tree: &mut dyn Tree, index: &UnitIndex) -> Found {
+    let mut wrong = None;
+    for directory in GENERATORS {
+        let path = format!("{directory}/{GENERATOR}");
+        if is_masked(tree, path.as_bytes())? {
+            return Ok(Some(format!("{path} is a link to /dev/null")));
+        }
+        let Some(stat) = optional(tree.stat(path.as_bytes()))? else { continue };
+        match (stat.mode & 0o111, stat.size) {
+            (0, _) => wrong = Some(format!("{path} is not executable (mode {:04o})", stat.mode)),
+            (_, 0) => return Ok(Some(format!("{path} is empty"))),
+            _ => return Ok(None),
+        }
+    }
+    let is_needed =
+        index.load(tree, TARGET)?.is_some() && index.state_behind(tree, TARGET)? != UnitState::Enabled;
+    Ok(wrong.or_else(|| is_needed.then(|| format!("there is no {GENERATOR}"))))
 }
 
 /// What switches it off as a whole. The command line decides before files do, and a file that switches it on before one that

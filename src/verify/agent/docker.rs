@@ -1,7 +1,8 @@
 //! What runs the database's containers: docker, or podman in its place.
 
 use super::part::{Found, ReportPart, joined};
-use super::unit::{Agent, in_path};
+use super::settings::startable;
+use super::unit::{Agent, in_path, not_executable};
 use crate::disk::Tree;
 use crate::os::ReadError;
 use crate::os::access::Identity;
@@ -53,8 +54,8 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Re
     part.check(
         "docker finds what it needs to start",
         needs(tree, index),
-        "docker ends when it cannot set up its network, and the agent with it",
-        "install iptables",
+        "docker ends, and the agent with it",
+        "install iptables, enable what docker.service requires, and say nothing twice, there and in /etc/docker/daemon.json",
     );
     part.check(
         "docker's network driver for Trove starts when it is asked for",
@@ -112,14 +113,50 @@ fn may_use(tree: &mut dyn Tree, index: &UnitIndex, user: &str) -> Found {
 }
 
 fn needs(tree: &mut dyn Tree, index: &UnitIndex) -> Found {
-    if index.state(tree, DOCKER)? == UnitState::NotFound {
-        return Ok(None);
+    let Some(unit) = index.load(tree, DOCKER)? else { return Ok(None) };
+    let mut wrong = Vec::new();
+    let service = Agent::new(tree, DOCKER, unit)?;
+    // Whether it is started is told elsewhere; podman may stand in for it.
+    if index.state_behind(tree, DOCKER)? == UnitState::Enabled {
+        wrong.extend(startable(tree, index, &service)?);
+        if let Some(program) = service.program(tree)? {
+            wrong.extend(not_executable(tree, &program, None)?);
+        }
     }
     let settings = settings(tree).unwrap_or_default();
+    wrong.extend(given_twice(&service.command(), &settings));
     let spared = settings.get("iptables") == Some(&serde_json::Value::Bool(false))
         || settings.get("firewall-backend").and_then(|value| value.as_str()) == Some("nftables");
-    let missing = !spared && in_path(tree, "iptables")?.is_none();
-    Ok(missing.then(|| "iptables is not installed".to_owned()))
+    if !spared && in_path(tree, "iptables")?.is_none() {
+        wrong.push("iptables is not installed".to_owned());
+    }
+    Ok(joined(&wrong))
+}
+
+/// What dockerd is told on its command line and in its settings, which it does not take: a list of several values has one name
+/// there and another here.
+fn given_twice(command: &[String], settings: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for word in command.iter().skip(1).filter(|word| word.starts_with('-')) {
+        let name = match word.trim_start_matches('-').split('=').next().unwrap_or_default() {
+            "H" | "host" => "hosts",
+            _ if word.starts_with("-H") => "hosts",
+            "label" => "labels",
+            "D" => "debug",
+            "l" => "log-level",
+            "s" => "storage-driver",
+            "storage-opt" => "storage-opts",
+            "exec-opt" => "exec-opts",
+            "authorization-plugin" => "authorization-plugins",
+            "registry-mirror" => "registry-mirrors",
+            "insecure-registry" => "insecure-registries",
+            name => name,
+        };
+        if settings.contains_key(name) {
+            wrong.push(format!("{SETTINGS} has `{name}`, and {DOCKER} gives {word}"));
+        }
+    }
+    wrong
 }
 
 fn hostnic_starts(tree: &mut dyn Tree, index: &UnitIndex) -> Found {

@@ -38,7 +38,8 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Re
     part
 }
 
-fn startable(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Found {
+/// Why systemd would not start a unit, whose program is looked at elsewhere.
+pub(super) fn startable(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Found {
     let mut wrong: Vec<String> = agent.unit.refusal().map(str::to_owned).into_iter().collect();
     wrong.extend(working_directory(tree, agent)?);
     let known = groups(tree)?;

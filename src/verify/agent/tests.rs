@@ -24,8 +24,9 @@ fn good() -> MemTree {
         .file(AGENT, UNIT)
         .link("/etc/systemd/system/multi-user.target.wants/guest-agent.service", AGENT)
         .link("/etc/systemd/system/docker.target.wants/docker.service", "/usr/lib/systemd/system/docker.service")
-        .file("/usr/lib/systemd/system/docker.service", "[Install]\nWantedBy=multi-user.target\n")
-        .file("/usr/lib/systemd/system/cloud-init.service", "[Install]\nWantedBy=cloud-init.target\n")
+        .file("/usr/lib/systemd/system/docker.service", "[Service]\nExecStart=/usr/sbin/dockerd -H fd://\n[Install]\nWantedBy=multi-user.target\n")
+        .file("/usr/lib/systemd/system/cloud-init.service", "[Service]\nExecStart=/usr/bin/cloud-init init\n[Install]\nWantedBy=cloud-init.target\n")
+        .program("/usr/sbin/dockerd", "").program("/usr/bin/cloud-init", "")
         .link("/etc/systemd/system/cloud-init.target.wants/cloud-init.service", "/usr/lib/systemd/system/cloud-init.service")
         .file("/etc/cloud/cloud.cfg.d/90.cfg", "datasource_list: [ ConfigDrive, OpenStack, None ]\n")
         .program("/usr/bin/sudo", "").access("/usr/bin/sudo", 0o4755, 0, 0)
@@ -249,7 +250,7 @@ fn arguments_in_a_shell_script_count() {
         )
         .file(
             "/usr/lib/systemd/system/cloud-init.service",
-            "[Unit]\nBefore=network-online.target\nBefore=sysinit.target\n[Install]\nWantedBy=cloud-init.target\n",
+            "[Unit]\nBefore=network-online.target\nBefore=sysinit.target\n[Service]\nExecStart=/usr/bin/cloud-init init\n[Install]\nWantedBy=cloud-init.target\n",
         )
         .program("/bin/sh", "")
         .program("/etc/init.d/trove-guestagent", script);
@@ -329,5 +330,7 @@ fn what_cannot_be_looked_at_never_passes() {
 #[path = "find_tests.rs"]
 mod find;
 
+#[path = "services_tests.rs"]
+mod services;
 #[path = "settings_tests.rs"]
 mod settings;

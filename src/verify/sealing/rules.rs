@@ -97,6 +97,8 @@ pub(super) const RULES: &[Rule] = &[
             "/var/lib/cloud/instances/*",
             "/var/lib/cloud/data/*",
             "/var/lib/cloud/sem/*",
+            // Sources of data are looked for here before any drive.
+            "/var/lib/cloud/seed/*",
         ]),
         why: "cloud-init would take the instance for one it has already configured, and write no agent configuration",
         fix: "run `cloud-init clean --logs`",

@@ -141,6 +141,7 @@ fn every_leftover_is_found_by_its_rule() {
         ("no cloud-init state", "/var/lib/cloud/instances/i-1/user-data.txt"),
         ("no cloud-init state", "/var/lib/cloud/data/status.json"),
         ("no cloud-init state", "/var/lib/cloud/sem/config_x"),
+        ("no cloud-init state", "/var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json"),
         ("no network state", "/etc/netplan/50-cloud-init.yaml"),
         ("no network state", "/etc/udev/rules.d/70-persistent-net.rules"),
         ("no network state", "/etc/network/interfaces.d/50-cloud-init.cfg"),
