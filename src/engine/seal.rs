@@ -12,34 +12,45 @@ use crate::os::selinux::{CONFIG, Config};
 use crate::recipe::IdentityRule;
 use crate::shell::quote;
 
+/// Most of what is to be removed is not there, and to start a program takes far longer than to look.
+const REMOVE: &str = r#"
+remove() {
+    for path; do
+        shift
+        if [ -e "$path" ] || [ -L "$path" ]; then set -- "$@" "$path"; fi
+    done
+    [ $# = 0 ] || rm -rf "$@"
+}
+"#;
+
 /// Removed wherever they are. `/run` and the temporary directories are tmpfs or empty in a running system.
 const SCRIPT: &str = r#"
-rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+remove /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
 # Made by Debian's ssl-cert when it was installed; the recipe `common` has a unit that makes one per instance.
-rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
-rm -f /var/lib/systemd/random-seed /var/lib/urandom/random-seed /loader/random-seed
+remove /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+remove /var/lib/systemd/random-seed /var/lib/urandom/random-seed /loader/random-seed
 # systemd-boot's, wherever the EFI system partition is mounted.
-rm -f /boot/loader/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed
-rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/* /var/cache/apt/*.bin
-rm -rf /var/cache/dnf/* /var/cache/yum/* /var/cache/libdnf5/* /var/cache/zypp/*
+remove /boot/loader/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed
+remove /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/* /var/cache/apt/*.bin
+remove /var/cache/dnf/* /var/cache/yum/* /var/cache/libdnf5/* /var/cache/zypp/*
 # Compiled for the kernel that compiled them.
-rm -rf /var/cache/apparmor/* /etc/apparmor.d/cache/* /etc/apparmor.d/cache.d/*
-rm -f /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
-rm -rf /var/lib/cloud/* /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease
+remove /var/cache/apparmor/* /etc/apparmor.d/cache/* /etc/apparmor.d/cache.d/*
+remove /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
+remove /var/lib/cloud/* /var/lib/dhcp/*.leases /var/lib/dhclient/* /var/lib/NetworkManager/*.lease
 # What `cloud-init clean` knows, and udev's names.
-rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /etc/udev/rules.d/70-persistent-net.rules
-rm -f /etc/NetworkManager/conf.d/99-cloud-init.conf /etc/NetworkManager/system-connections/cloud-init-*.nmconnection
-rm -f /etc/systemd/network/10-cloud-init-*.network
-rm -rf /var/crash/* /var/lib/systemd/coredump/*
+remove /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /etc/udev/rules.d/70-persistent-net.rules
+remove /etc/NetworkManager/conf.d/99-cloud-init.conf /etc/NetworkManager/system-connections/cloud-init-*.nmconnection
+remove /etc/systemd/network/10-cloud-init-*.network
+remove /var/crash/* /var/lib/systemd/coredump/*
 # Not /var/log/*/ themselves: daemons expect their directories, with the owners their packages gave them.
-rm -rf /var/log/journal/*
+remove /var/log/journal/*
 find /var/log -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.[0-9]' -o -name '*.old' \) -delete
 find /var/log -xdev -type f -size +0 -exec sh -c 'for f; do : >"$f"; done' sh {} +
 # Homes of services, too, wherever they are.
 { printf '%s\n' /root /home/*; cut -d: -f6 /etc/passwd; } | while IFS= read -r home; do
     case $home in /*) ;; *) continue;; esac
     [ -d "$home" ] || continue
-    rm -rf "$home"/.*_history "$home"/.*hist "$home"/.lesshst "$home"/.wget-hsts "$home"/.viminfo \
+    remove "$home"/.*_history "$home"/.*hist "$home"/.lesshst "$home"/.wget-hsts "$home"/.viminfo \
         "$home"/.cache "$home"/.ssh/known_hosts* "$home"/.gnupg
 done
 find /tmp /var/tmp /run -xdev -mindepth 1 -delete
@@ -57,7 +68,7 @@ fn identities() -> String {
                  if [ -e {} ]; then printf '%s' '{}' >\"$file\"; else rm -f \"$file\"; fi\ndone\n",
                 instead.with, instead.text
             ),
-            None => format!("rm -rf {paths}\n"),
+            None => format!("remove {paths}\n"),
         });
     }
     script
@@ -107,8 +118,12 @@ fn shell_patterns(path: &str) -> Vec<String> {
 
 /// Everything that decides what sealing does to a guest, for the digest of the sealed layer.
 pub fn seal_text(os: &OsRelease, rules: &[IdentityRule]) -> String {
+    format!("{} {:?} {}{}", super::SEMANTICS, os.family, super::label::RULES, script(rules))
+}
+
+fn script(rules: &[IdentityRule]) -> String {
     let rules: String = rules.iter().map(identity_script).collect();
-    format!("{} {:?} {SCRIPT}{}{}{rules}", super::SEMANTICS, os.family, identities(), super::label::RULES)
+    format!("{REMOVE}{SCRIPT}{}{rules}", identities())
 }
 
 /// Takes out what instances must not share, and what `rules` of the recipe add to that. Nothing may be changed in the guest afterwards, but for its [`Labels`], which
@@ -119,10 +134,7 @@ pub fn seal_text(os: &OsRelease, rules: &[IdentityRule]) -> String {
 /// # Errors
 /// See [`GuestError`].
 pub fn seal(guest: &mut dyn Guest, rules: &[IdentityRule]) -> Result<(), GuestError> {
-    guest.run(&Script::new("sealing the image", format!("{SCRIPT}{}", identities())))?;
-    for rule in rules {
-        guest.run(&Script::new(format!("removing {}", rule.what), identity_script(rule)))?;
-    }
+    guest.run(&Script::new("sealing the image", script(rules)))?;
     // Empty, not absent: systemd then makes a new one at first boot without taking it for a factory reset.
     if guest.lstat("/etc/machine-id")?.is_some() {
         guest.write("/etc/machine-id", b"", Access::root(0o444))?;
@@ -172,7 +184,8 @@ mod tests {
             if debian {
                 write("/usr/lib/open-iscsi/startup-checks.sh");
             }
-            let script = identities().replace(" /", &format!(" {}/", root.path().display()));
+            let script =
+                format!("{REMOVE}{}", identities()).replace(" /", &format!(" {}/", root.path().display()));
             assert!(std::process::Command::new("sh").args(["-euc", &script]).status().unwrap().success());
             let iscsi = "/etc/iscsi/initiatorname.iscsi";
             let left: Vec<_> = all().filter(|name| path(name).exists()).collect();
