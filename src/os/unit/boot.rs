@@ -50,8 +50,16 @@ impl UnitIndex {
     /// The links in `.wants` directories and the like, by the unit whose directory it is.
     fn wanted(&self) -> Wanted<'_> {
         let mut wanted = Wanted::new();
-        for (link, users) in self.directories().iter().flat_map(|known| &known.content.wanted) {
-            for user in users {
+        let mut met = BTreeSet::new();
+        let links = self.directories().iter().flat_map(|known| {
+            let links = known.content.wanted.iter();
+            links.flat_map(move |(link, users)| {
+                users.iter().map(move |user| (&known.content.masks, link, user))
+            })
+        });
+        for (masks, link, user) in links {
+            // One that comes first hides others of its name, also when it is a mask.
+            if met.insert((user, link)) && !masks.contains(&(user.clone(), link.clone())) {
                 let user = WANTS.iter().find_map(|end| user.strip_suffix(end.as_bytes()));
                 wanted.entry(user.unwrap_or_default()).or_default().push(link);
             }
@@ -140,12 +148,23 @@ mod tests {
         ("multi-user.target", &["basic.target.wants/other.service"], None, true),
         ("multi-user.target", &["none.target.wants/a.service"], None, false),
         ("multi-user.target", &[], None, false),
+        ("multi-user.target", &["multi-user.target.wants/a.service=/dev/null"], None, false),
+        ("multi-user.target", &["multi-user.target.wants/a.service=/dev/null", VENDOR], None, false),
+        ("multi-user.target", &["basic.target.wants/a.service=/dev/null", VENDOR], None, true),
+        ("multi-user.target", &["multi-user.target.requires/a.service=/dev/null", VENDOR], None, true),
     ];
+
+    const VENDOR: &str = "/usr/lib/systemd/system/multi-user.target.wants/a.service";
 
     fn linked(default: &str, links: &[&str]) -> MemTree {
         links.iter().fold(tree(default), |tree, link| {
             let name = link.rsplit('/').next().unwrap();
-            tree.link(&format!("/etc/systemd/system/{link}"), &format!("{UNITS}/{name}"))
+            let (link, target) = link.split_once('=').map_or_else(
+                || (*link, format!("{UNITS}/{name}")),
+                |(link, target)| (link, target.to_owned()),
+            );
+            let below = if link.starts_with('/') { "" } else { "/etc/systemd/system/" };
+            tree.link(&format!("{below}{link}"), &target)
         })
     }
 

@@ -1,6 +1,6 @@
 //! The directories of the search path, each read once, so that the state of every unit costs no further walk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{LINK_LIMIT, SEARCH_PATH, WANTS, instance, may_alias, split};
@@ -32,6 +32,8 @@ pub(crate) struct Content {
     pub(crate) by_target: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     /// Names of links in `.wants`, `.requires` and `.upholds` directories, and the names of these.
     pub(crate) wanted: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    /// Those of these links that are masks, as directory and link: systemd ignores them.
+    pub(crate) masks: BTreeSet<(Vec<u8>, Vec<u8>)>,
     /// Names of `.conf` files, by the unit whose `.d` directory they are in.
     drop_ins: HashMap<Vec<u8>, Vec<Vec<u8>>>,
 }
@@ -243,7 +245,11 @@ impl Content {
         budget: &mut usize,
     ) -> Result<(), DiskError> {
         for link in spend(names(tree, path)?, path, budget)? {
-            if optional(tree.lstat(&join(path, &link)))?.is_some_and(|stat| stat.kind == FileKind::Symlink) {
+            let at = join(path, &link);
+            if optional(tree.lstat(&at))?.is_some_and(|stat| stat.kind == FileKind::Symlink) {
+                if tree.read_link(&at)? == b"/dev/null" {
+                    self.masks.insert((directory.to_vec(), link.clone()));
+                }
                 self.wanted.entry(link).or_default().push(directory.to_vec());
             }
         }
