@@ -59,6 +59,9 @@ impl Identity {
             return Ok(None);
         }
         let path = tree.canonicalize(path)?;
+        if let Some(obstacle) = self.obstacle_at(tree, b"/", ENTER)? {
+            return Ok(Some(obstacle));
+        }
         let ends = path.iter().enumerate().filter(|&(at, &byte)| byte == b'/' && at > 0).map(|(at, _)| at);
         for end in ends.collect::<Vec<_>>() {
             if let Some(obstacle) = self.obstacle_at(tree, &path[..end], ENTER)? {
@@ -117,6 +120,8 @@ mod tests {
         let told = obstacle(&mut closed, &user(10, &[]), READ).unwrap();
         assert_eq!(told, "u may not enter /a (mode 0700, owner 0:0)");
         assert!(user(1, &[]).obstacle(&mut closed, b"/none", READ).is_err());
+        let told = obstacle(&mut closed.access("/", 0o750, 0, 0), &user(11, &[]), READ).unwrap();
+        assert_eq!(told, "u may not enter / (mode 0750, owner 0:0)");
     }
 
     #[test]
