@@ -111,6 +111,12 @@ impl UnitFile {
         values
     }
 
+    /// All values of a setting as they are written, for one whose empty assignments mean something.
+    pub(crate) fn written(&self, section: &str, key: &str) -> Vec<&str> {
+        let own = self.assignments.iter().filter(|a| a.section == section && a.key == key);
+        own.map(|assignment| assignment.value.as_str()).collect()
+    }
+
     /// The value that counts of a setting that can have one only.
     pub fn last(&self, section: &str, key: &str) -> Option<&str> {
         self.all(section, key).pop()

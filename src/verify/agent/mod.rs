@@ -3,6 +3,7 @@
 mod baked;
 mod classic;
 pub(super) mod cloud;
+mod conditions;
 mod confinement;
 mod directories;
 pub(super) mod docker;
@@ -13,11 +14,14 @@ mod login;
 mod network;
 mod order;
 mod owner;
+mod privileges;
 pub(super) mod python;
+mod sandbox;
 mod settings;
 pub(super) mod start;
 mod sudo;
 pub(super) mod unit;
+mod variables;
 mod venv;
 mod volume;
 
@@ -140,7 +144,7 @@ fn examine(tree: &mut dyn Tree, known: &Known, part: &mut ReportPart) -> Result<
         None => docker::is_there(tree, &index)?,
     };
     part.add(start::check(tree, &index, &agent, known.command_line));
-    part.add(settings::check(tree, &index, &agent));
+    part.add(settings::check(tree, &index, &agent, known.command_line));
     part.add(python::check(tree, &agent));
     part.add(order::check(tree, &index, &agent, container));
     part.add(directories::check(tree, &agent));

@@ -1,9 +1,13 @@
 //! Who gets the files that Trove injects, and which ids must be left to the agent.
 
+use std::collections::BTreeMap;
+
 use super::part::{Found, ReportPart, joined};
 use super::unit::Agent;
 use crate::disk::Tree;
+use crate::os::ReadError;
 use crate::os::cloud_init::first_boot;
+use crate::os::files::{join, names, read_optional};
 use crate::os::{gid_of, groups, uid_of, users};
 
 /// The ids today's agent gives to the database's user and group.
@@ -70,5 +74,49 @@ fn database_id(tree: &mut dyn Tree) -> Found {
             format!("cloud-init makes the user {user} at the first boot, whose group {group} gets it")
         }));
     }
+    taken.extend(made_by_systemd(tree)?);
     Ok(joined(&taken))
+}
+
+/// Whom systemd-sysusers gives the id when the system boots: users and groups that the image does not have yet.
+fn made_by_systemd(tree: &mut dyn Tree) -> Result<Vec<String>, ReadError> {
+    let mut taken = Vec::new();
+    if !tree.exists(b"/usr/bin/systemd-sysusers")? && !tree.exists(b"/bin/systemd-sysusers")? {
+        return Ok(taken);
+    }
+    let (users, groups) = (users(tree)?, groups(tree)?);
+    // A file hides those of its name in directories that come later.
+    let mut files = BTreeMap::new();
+    for directory in ["/etc/sysusers.d", "/usr/local/lib/sysusers.d", "/usr/lib/sysusers.d"] {
+        for name in names(tree, directory.as_bytes())?.into_iter().filter(|name| name.ends_with(b".conf")) {
+            let path = join(directory.as_bytes(), &name);
+            files.entry(name).or_insert(path);
+        }
+    }
+    for path in files.into_values() {
+        let text = read_optional(tree, &path)?.unwrap_or_default();
+        for line in String::from_utf8_lossy(&text).lines() {
+            let mut words = line.split_whitespace();
+            let (Some(kind), Some(name), Some(id)) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
+            if id.split(':').next().and_then(|id| id.parse().ok()) != Some(DATABASE_ID) {
+                continue;
+            }
+            match kind.trim_end_matches('!') {
+                "u" if uid_of(&users, name).is_none() => {
+                    taken.push(format!(
+                        "systemd-sysusers makes the user {name} at the first boot, who gets it"
+                    ));
+                }
+                "g" if gid_of(&groups, name).is_none() => {
+                    taken.push(format!(
+                        "systemd-sysusers makes the group {name} at the first boot, which gets it"
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(taken)
 }

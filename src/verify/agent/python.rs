@@ -196,6 +196,18 @@ fn check_readable(tree: &mut dyn Tree, root: &[u8], agent: &Agent) -> Found {
         return Ok(None);
     };
     let short = Settings::read(tree, root)?.short();
+    // The standard library belongs to the Python that the environment's links lead to.
+    let python = optional(tree.canonicalize(&join(root, b"bin/python3")))?;
+    if let Some(prefix) = python.as_deref().and_then(grandparent) {
+        for name in ["lib", "lib64"] {
+            let library = join(&prefix, format!("{name}/python{short}").as_bytes());
+            if is_directory(tree, &library)?
+                && let Some(obstacle) = user.obstacle(tree, &library, READ | ENTER)?
+            {
+                return Ok(Some(obstacle));
+            }
+        }
+    }
     let site = join(root, format!("lib/python{short}/site-packages").as_bytes());
     if !is_directory(tree, &site)? {
         return Ok(None);
@@ -289,7 +301,7 @@ fn kernel(tree: &mut dyn Tree) -> Result<String, ReadError> {
 }
 
 /// The processor a program is for, from its ELF header.
-fn machine(tree: &mut dyn Tree, program: &[u8]) -> Result<&'static str, ReadError> {
+pub(super) fn machine(tree: &mut dyn Tree, program: &[u8]) -> Result<&'static str, ReadError> {
     let header = match optional(tree.stat(program))? {
         Some(_) => read_start(tree, program, 20)?,
         None => Vec::new(),

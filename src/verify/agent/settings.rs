@@ -1,12 +1,14 @@
 //! Settings of the agent's unit that keep it from starting, or from what it needs to do.
 
+use super::conditions::failing;
 use super::part::{Found, ReportPart, joined};
+use super::sandbox::{hidden, missing, needed, not_executed};
 use super::unit::{Agent, interpreter};
 use crate::disk::fstab::{self, FstabEntry};
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;
-use crate::os::files::{names, optional, read_optional, show};
-use crate::os::fnmatch::glob;
+use crate::os::cloud_init;
+use crate::os::files::{glob, optional, read_optional, show};
 use crate::os::unit::{UnitIndex, UnitState};
 use crate::os::{gid_of, groups, users};
 
@@ -20,12 +22,22 @@ const NEEDS: [&str; 3] = ["Requires", "Requisite", "BindsTo"];
 /// Kinds of units that no generator makes of what an image does not show.
 const KINDS: [&str; 5] = [".service", ".socket", ".target", ".timer", ".path"];
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> ReportPart {
+/// Beginnings of the names of mounts that a generator makes of what partitions there are, or that are there in a running
+/// instance only.
+const MOUNTS_AT_BOOT: [&str; 11] =
+    ["-.", "boot.", "efi.", "home.", "srv.", "var.", "run-", "dev-", "sys-", "proc-", "mnt"];
+
+pub(crate) fn check(
+    tree: &mut dyn Tree,
+    index: &UnitIndex,
+    agent: &Agent,
+    command_line: Option<&str>,
+) -> ReportPart {
     let mut part = ReportPart::default();
     let name = agent.name();
     part.check(
         format!("systemd can start {name}"),
-        startable(tree, index, agent),
+        startable(tree, index, agent, command_line),
         "systemd does not start a unit that it refuses, whose conditions do not hold, or that needs what is not there",
         "correct the setting in the unit or its drop-in, or make what it names in the recipe",
     );
@@ -39,7 +51,12 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Re
 }
 
 /// Why systemd would not start a unit, whose program is looked at elsewhere.
-pub(super) fn startable(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Found {
+pub(super) fn startable(
+    tree: &mut dyn Tree,
+    index: &UnitIndex,
+    agent: &Agent,
+    command_line: Option<&str>,
+) -> Found {
     let mut wrong: Vec<String> = agent.unit.refusal().map(str::to_owned).into_iter().collect();
     wrong.extend(working_directory(tree, agent)?);
     let known = groups(tree)?;
@@ -49,15 +66,19 @@ pub(super) fn startable(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -
         }
     }
     for kind in ["Condition", "Assert"] {
-        wrong.extend(conditions(tree, agent, kind)?);
+        wrong.extend(failing(tree, agent, command_line, kind)?);
     }
+    wrong.extend(missing(tree, agent)?);
     for setting in NEEDS {
         for other in agent.unit.words("Unit", setting) {
-            if !KINDS.iter().any(|kind| other.ends_with(kind)) || other.contains('%') {
+            let is_mount = other.ends_with(".mount");
+            if !(is_mount || KINDS.iter().any(|kind| other.ends_with(kind))) || other.contains('%') {
                 continue;
             }
             let state = index.state_behind(tree, other)?;
-            if matches!(state, UnitState::NotFound | UnitState::Masked | UnitState::Bad) {
+            if matches!(state, UnitState::NotFound | UnitState::Masked | UnitState::Bad)
+                && !(is_mount && state == UnitState::NotFound && is_mounted(tree, other)?)
+            {
                 wrong.push(format!("{setting}={other}, which is {state}"));
             }
         }
@@ -86,102 +107,65 @@ fn working_directory(tree: &mut dyn Tree, agent: &Agent) -> Found {
     })
 }
 
-fn is_at_boot(path: &str) -> bool {
-    AT_BOOT
-        .iter()
-        .any(|place| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+pub(super) fn is_at_boot(path: &str) -> bool {
+    AT_BOOT.iter().any(|place| is_within(path, place))
 }
 
-/// Conditions that cannot hold. Of those with `|` one has to, of the others all. What is not known at rest may hold.
-fn conditions(tree: &mut dyn Tree, agent: &Agent, kind: &str) -> Result<Vec<String>, ReadError> {
-    const ABOUT: [&str; 8] = [
-        "PathExists",
-        "PathExistsGlob",
-        "PathIsDirectory",
-        "PathIsSymbolicLink",
-        "FileNotEmpty",
-        "DirectoryNotEmpty",
-        "FileIsExecutable",
-        "Virtualization",
-    ];
-    let (mut wrong, mut any, mut alternatives) = (Vec::new(), false, Vec::new());
-    for about in ABOUT {
-        let key = format!("{kind}{about}");
-        for line in agent.unit.all("Unit", &key) {
-            let (triggers, value) = match line.strip_prefix('|') {
-                Some(rest) => (true, rest.trim_start()),
-                None => (false, line),
-            };
-            let (negated, plain) = match value.strip_prefix('!') {
-                Some(rest) => (true, rest.trim_start()),
-                None => (false, value),
-            };
-            let holds = holds(tree, about, plain, negated)?.unwrap_or(true);
-            let shown = format!("{key}={line} does not hold");
-            match (triggers, holds) {
-                (true, true) => any = true,
-                (true, false) => alternatives.push(shown),
-                (false, true) => {}
-                (false, false) => wrong.push(shown),
+fn is_within(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether something makes a path that the image does not have, before services start: a mount, or systemd-tmpfiles.
+pub(super) fn is_made(tree: &mut dyn Tree, path: &str) -> Result<bool, ReadError> {
+    let entries = entries(tree)?;
+    if entries.iter().any(|entry| !entry.point.is_empty() && is_within(path, &entry.point)) {
+        return Ok(true);
+    }
+    for pattern in ["/etc/tmpfiles.d/*.conf", "/usr/lib/tmpfiles.d/*.conf"] {
+        for file in glob(tree, pattern.as_bytes())? {
+            let text = read_optional(tree, &file)?.unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let mut made = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            if made.any(|line| {
+                line.split_whitespace().nth(1).is_some_and(|made| made.trim_end_matches('/') == path)
+            }) {
+                return Ok(true);
             }
         }
     }
-    // Another that is not looked at may be the one that holds.
-    let prefix = |line: &&str| line.starts_with('|');
-    let others = [
-        "KernelCommandLine",
-        "Host",
-        "Architecture",
-        "Security",
-        "FirstBoot",
-        "KernelVersion",
-        "User",
-        "Memory",
-        "CPUs",
-    ];
-    any |= others.iter().any(|about| agent.unit.all("Unit", &format!("{kind}{about}")).iter().any(prefix));
-    if !any {
-        wrong.extend(alternatives);
-    }
-    Ok(wrong)
+    Ok(false)
 }
 
-/// Whether a condition holds, turned around if it is `negated`; `None` if that is not known at rest.
-fn holds(tree: &mut dyn Tree, about: &str, value: &str, negated: bool) -> Result<Option<bool>, ReadError> {
-    if about == "Virtualization" {
-        // An instance is a virtual machine, and no container.
-        const CONTAINERS: [&str; 7] =
-            ["container", "docker", "podman", "lxc", "lxc-libvirt", "systemd-nspawn", "private-users"];
-        let holds = match value.to_ascii_lowercase().as_str() {
-            "yes" | "true" | "1" | "on" | "vm" => true,
-            "no" | "false" | "0" | "off" => false,
-            other if CONTAINERS.contains(&other) => false,
-            _ => return Ok(None),
-        };
-        return Ok(Some(holds != negated));
+/// Whether a boot makes a mount of which there is no unit in the image.
+fn is_mounted(tree: &mut dyn Tree, name: &str) -> Result<bool, ReadError> {
+    if MOUNTS_AT_BOOT.iter().any(|start| name.starts_with(start)) {
+        return Ok(true);
     }
-    if !value.starts_with('/') || value.contains('%') || is_at_boot(value) {
-        return Ok(None);
+    let text = read_optional(tree, b"/etc/fstab")?.unwrap_or_default();
+    let entries = fstab::parse(&String::from_utf8_lossy(&text));
+    if entries.iter().any(|entry| mount_unit(&entry.point) == name) {
+        return Ok(true);
     }
-    let path = value.as_bytes();
-    let stat = optional(tree.stat(path))?;
-    let kind = stat.as_ref().map(|stat| stat.kind);
-    let found = match about {
-        "PathExists" => stat.is_some(),
-        "PathExistsGlob" => !glob(tree, path)?.is_empty(),
-        "PathIsDirectory" => kind == Some(FileKind::Directory),
-        "PathIsSymbolicLink" => {
-            optional(tree.lstat(path))?.is_some_and(|stat| stat.kind == FileKind::Symlink)
+    // cloud-init writes these into /etc/fstab, and mounts them, before the agent starts.
+    Ok(cloud_init::settings(tree, &["mounts"])?.get("mounts").is_some())
+}
+
+/// The name of the unit for a mount point, as systemd-escape makes it.
+fn mount_unit(point: &str) -> String {
+    let mut name = String::new();
+    for (at, byte) in point.trim_matches('/').bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if at == 0 => name.push_str("\\x2e"),
+            b'_' | b'.' | b':' => name.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => name.push(char::from(byte)),
+            _ => name.push_str(&format!("\\x{byte:02x}")),
         }
-        "FileNotEmpty" => stat.is_some_and(|stat| stat.kind == FileKind::File && stat.size > 0),
-        "DirectoryNotEmpty" => !names(tree, path)?.is_empty(),
-        "FileIsExecutable" => stat.is_some_and(|stat| stat.kind == FileKind::File && stat.mode & 0o111 != 0),
-        _ => return Ok(None),
-    };
-    Ok(Some(found != negated))
+    }
+    name + ".mount"
 }
 
-/// Where the program and its interpreter lie: hidden from the unit, or where nothing may be executed.
+/// Where the program, its interpreter and what the agent needs lie: hidden from the unit, or where nothing may be executed.
 fn places(tree: &mut dyn Tree, agent: &Agent) -> Found {
     let Some(program) = agent.program(tree)? else { return Ok(None) };
     let mut paths = vec![program.clone()];
@@ -193,42 +177,18 @@ fn places(tree: &mut dyn Tree, agent: &Agent) -> Found {
     for path in paths {
         let Some(real) = optional(tree.canonicalize(&path))? else { continue };
         let path = show(&real);
-        wrong.extend(hidden(agent, &path).map(|setting| format!("{path} is hidden by {setting}")));
+        wrong.extend(not_executed(agent, &path).map(|setting| format!("{path} is hidden by {setting}")));
         if let Some(entry) = forbidding(&entries, &path, "noexec", "exec", &["user", "users"]) {
             wrong.push(format!("{path} lies on {}, which /etc/fstab mounts with noexec", point(entry)));
         }
     }
+    for path in needed(agent) {
+        let real = optional(tree.canonicalize(path.as_bytes()))?.map(|real| show(&real));
+        let setting = hidden(agent, path).or_else(|| hidden(agent, &real?));
+        wrong.extend(setting.map(|setting| format!("{path} is hidden by {setting}")));
+    }
     wrong.dedup();
     Ok(joined(&wrong))
-}
-
-/// The setting that hides a path from a unit.
-fn hidden(agent: &Agent, path: &str) -> Option<String> {
-    let is_below = |place: &str| {
-        let place = place.trim_start_matches(['-', '+']).trim_end_matches('/');
-        path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let homes = agent.unit.last("Service", "ProtectHome").unwrap_or_default();
-    if matches!(homes, "yes" | "true" | "1" | "on" | "tmpfs")
-        && ["/home", "/root", "/run/user"].into_iter().any(is_below)
-    {
-        return Some(format!("ProtectHome={homes}"));
-    }
-    let shown = ["BindPaths", "BindReadOnlyPaths", "ExecPaths"];
-    let shown = shown.iter().flat_map(|key| agent.unit.words("Service", key));
-    if shown.into_iter().any(|place| is_below(place.split(':').next_back().unwrap_or(place))) {
-        return None;
-    }
-    for key in ["InaccessiblePaths", "InaccessibleDirectories", "TemporaryFileSystem", "NoExecPaths"] {
-        let place = agent.unit.words("Service", key).into_iter().find(|place| {
-            let place = place.split(':').next().unwrap_or(place);
-            is_below(place)
-        });
-        if let Some(place) = place {
-            return Some(format!("{key}={place}"));
-        }
-    }
-    None
 }
 
 /// What `/etc/fstab` mounts when the system boots.

@@ -5,6 +5,7 @@ use super::*;
 const START: &str = "systemd can start guest-agent.service";
 const BOOT: &str = "guest-agent.service starts at boot";
 const PLACE: &str = "guest-agent.service may run its program where it lies";
+const BEFORE: &str = "what guest-agent.service runs before its agent is there";
 const SUDO: &str = "sudo can make root of its caller";
 const ACCOUNT: &str = "the account of trove is open";
 const WRITES: &str = "cloud-init writes the files it is handed";
@@ -12,7 +13,9 @@ const WRITES: &str = "cloud-init writes the files it is handed";
 /// The good image with more in `[Unit]` and `[Service]`.
 fn with(in_unit: &str, in_service: &str) -> MemTree {
     let unit = UNIT.replacen("[Unit]\n", &format!("[Unit]\n{in_unit}\n"), 1);
-    good().file(AGENT, unit.replacen("[Service]\n", &format!("[Service]\n{in_service}\n"), 1))
+    let profile = "profile agent /usr/bin/agent {\n}\n";
+    let tree = good().file("/etc/apparmor.d/agent", profile);
+    tree.file(AGENT, unit.replacen("[Service]\n", &format!("[Service]\n{in_service}\n"), 1))
 }
 
 fn found(tree: &MemTree, title: &str) -> String {
@@ -22,6 +25,7 @@ fn found(tree: &MemTree, title: &str) -> String {
 
 #[test]
 fn settings_of_the_unit() {
+    let mut wrong = Vec::new();
     for (in_unit, in_service, title, expected) in [
         ("", "Type=oneshot", START, "Service has Restart= set to either always or on-success"),
         ("", "ExecStart=/bin/true", START, "Service has more than one ExecStart= setting"),
@@ -34,7 +38,9 @@ fn settings_of_the_unit() {
         ("", "SupplementaryGroups=docker libvirt", START, "SupplementaryGroups=libvirt"),
         ("", "SupplementaryGroups=docker 4242", START, "ok"),
         ("Requires=docker.service none.service", "", START, "Requires=none.service, which is not-found"),
-        ("BindsTo=dev-vdb.device var-lib-mysql.mount", "", START, "ok"),
+        ("BindsTo=dev-vdb.device", "", START, "ok"),
+        ("Requires=-.mount boot.mount run-x.mount", "", START, "ok"),
+        ("Requires=srv-data.mount", "", START, "Requires=srv-data.mount, which is not-found"),
         ("Wants=none.service", "", START, "ok"),
         ("ConditionPathExists=/opt/none", "", START, "ConditionPathExists=/opt/none does not hold"),
         ("ConditionPathExists=!/opt", "", START, "ConditionPathExists=!/opt does not hold"),
@@ -50,6 +56,58 @@ fn settings_of_the_unit() {
         ("ConditionVirtualization=no", "", START, "ConditionVirtualization=no does not hold"),
         ("ConditionVirtualization=!container", "", START, "ok"),
         ("ConditionVirtualization=kvm", "", START, "ok"),
+        ("ConditionVirtualization=qemu", "", START, "ok"),
+        ("ConditionVirtualization=oracle", "", START, "ConditionVirtualization=oracle does not hold"),
+        ("ConditionVirtualization=!oracle", "", START, "ok"),
+        ("ConditionUser=trove", "", START, "ConditionUser=trove does not hold"),
+        ("ConditionUser=!trove", "", START, "ok"),
+        ("ConditionUser=root\nConditionUser=0\nConditionUser=@system", "", START, "ok"),
+        ("ConditionArchitecture=arm64", "", START, "ConditionArchitecture=arm64 does not hold"),
+        ("ConditionArchitecture=x86-64\nConditionArchitecture=native", "", START, "ok"),
+        (
+            "ConditionKernelCommandLine=trove.agent",
+            "",
+            START,
+            "ConditionKernelCommandLine=trove.agent does not hold",
+        ),
+        ("ConditionKernelCommandLine=console=ttyS1", "", START, "does not hold"),
+        ("ConditionKernelCommandLine=console\nConditionKernelCommandLine=!console=ttyS1", "", START, "ok"),
+        ("", "ExecStartPre=/bin/false", BEFORE, "/bin/false always fails"),
+        ("", "ExecCondition=/usr/bin/false", BEFORE, "/usr/bin/false always fails"),
+        ("", "ExecStartPre=-/bin/false", BEFORE, "ok"),
+        ("", "BindPaths=/nothere:/opt", START, "BindPaths=/nothere:/opt, and /nothere does not exist"),
+        ("", "BindReadOnlyPaths=/nothere", START, "BindReadOnlyPaths=/nothere, and"),
+        ("", "BindPaths=-/nothere:/opt /opt:/srv", START, "ok"),
+        ("", "BindPaths=/var/later:/srv", START, "ok"),
+        ("", "ReadWritePaths=/nothere", START, "ReadWritePaths=/nothere, and /nothere does not exist"),
+        ("", "ReadWritePaths=-/nothere +-/none -+/none", START, "ok"),
+        ("", "RootDirectory=/nothere", START, "RootDirectory=/nothere, and /nothere does not exist"),
+        (
+            "",
+            "LoadCredential=x:/etc/nothere",
+            START,
+            "LoadCredential=x:/etc/nothere, and /etc/nothere does not exist",
+        ),
+        ("", "LoadCredential=x:/etc/passwd\nLoadCredential=y", START, "ok"),
+        ("", "AppArmorProfile=nothere", START, "AppArmorProfile=nothere, and there is no such profile"),
+        ("", "AppArmorProfile=-nothere", START, "ok"),
+        ("", "AppArmorProfile=agent", START, "ok"),
+        ("", "AppArmorProfile=unconfined", START, "ok"),
+        (
+            "",
+            "InaccessiblePaths=/etc/trove",
+            PLACE,
+            "/etc/trove/conf.d is hidden by InaccessiblePaths=/etc/trove",
+        ),
+        (
+            "",
+            "TemporaryFileSystem=/etc:ro",
+            PLACE,
+            "/etc/trove/conf.d is hidden by TemporaryFileSystem=/etc:ro",
+        ),
+        ("", "InaccessiblePaths=/etc/sudoers.d", PLACE, "/etc/sudoers.d is hidden by"),
+        ("", "InaccessiblePaths=-/usr/bin/sudo", PLACE, "/usr/bin/sudo is hidden by"),
+        ("", "NoExecPaths=/etc", PLACE, "ok"),
         (
             "",
             "InaccessiblePaths=/opt",
@@ -62,15 +120,179 @@ fn settings_of_the_unit() {
         ("", "NoNewPrivileges=yes", SUDO, "NoNewPrivileges=yes in guest-agent.service"),
         ("", "NoNewPrivileges=no", SUDO, "ok"),
         ("", "DynamicUser=true", SUDO, "DynamicUser=true in guest-agent.service"),
+        (
+            "",
+            "CapabilityBoundingSet=CAP_NET_ADMIN",
+            SUDO,
+            "CapabilityBoundingSet= in guest-agent.service is without CAP_SETUID",
+        ),
+        ("", "CapabilityBoundingSet=", SUDO, "is without CAP_SETUID"),
+        ("", "CapabilityBoundingSet=~CAP_SETGID CAP_SYS_PTRACE", SUDO, "is without CAP_SETGID"),
+        ("", "CapabilityBoundingSet=~CAP_SYS_PTRACE", SUDO, "ok"),
+        ("", "CapabilityBoundingSet=~", SUDO, "ok"),
+        ("", "CapabilityBoundingSet=CAP_SETUID\nCapabilityBoundingSet=cap_setgid", SUDO, "ok"),
+        ("", "CapabilityBoundingSet=\nCapabilityBoundingSet=~CAP_CHOWN", SUDO, "is without CAP_SETUID"),
+        ("", "PrivateUsers=yes", SUDO, "PrivateUsers=yes in guest-agent.service"),
+        ("", "PrivateUsers=no", SUDO, "ok"),
         ("", "Group=1000", "guest-agent.service runs as a user that exists", "ok"),
     ] {
         let found = found(&with(in_unit, in_service), title);
-        assert!(found.contains(expected), "{in_unit} {in_service}: {found}");
+        if !found.contains(expected) {
+            wrong.push(format!("{in_unit} {in_service}: {found}"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let mount = with("Requires=srv-my\\x2ddata.mount", "");
+    assert_eq!(found(&mount.file("/etc/fstab", "LABEL=d /srv/my-data ext4 noauto\n"), START), "ok");
     let home = "/home/trove/venv/bin/trove-guestagent";
     let tree = with("", "ProtectHome=yes").without("/usr/local/bin/guest-agent").program(home, "\x7fELF");
     let tree = tree.link("/usr/local/bin/guest-agent", home);
     assert_eq!(found(&tree, PLACE), format!("{home} is hidden by ProtectHome=yes"));
+}
+
+/// Before version 255, systemd sets NoNewPrivileges for whom it filters system calls; seen with 252.
+#[test]
+fn filters_that_take_sudo_away() {
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so";
+    let mut wrong = Vec::new();
+    for (settings, expected) in [
+        ("LockPersonality=yes", "LockPersonality=yes in guest-agent.service"),
+        ("RestrictAddressFamilies=AF_INET AF_UNIX", "RestrictAddressFamilies=AF_INET AF_UNIX"),
+        ("RestrictAddressFamilies=none", "RestrictAddressFamilies=none"),
+        ("RestrictAddressFamilies=AF_INET\nRestrictAddressFamilies=", "ok"),
+        ("SystemCallFilter=~@clock", "SystemCallFilter=~@clock"),
+        ("SystemCallLog=@clock", "SystemCallLog"),
+        ("SystemCallArchitectures=native", "SystemCallArchitectures"),
+        ("RestrictNamespaces=yes", "RestrictNamespaces"),
+        ("RestrictNamespaces=user", "RestrictNamespaces"),
+        ("RestrictNamespaces=no", "ok"),
+        ("PrivateDevices=1", "PrivateDevices"),
+        ("ProtectKernelModules=on", "ProtectKernelModules"),
+        ("ProtectKernelTunables=yes", "ProtectKernelTunables"),
+        ("ProtectKernelLogs=yes", "ProtectKernelLogs"),
+        ("ProtectHostname=yes", "ProtectHostname"),
+        ("ProtectClock=yes", "ProtectClock"),
+        ("RestrictRealtime=yes", "RestrictRealtime"),
+        ("RestrictSUIDSGID=yes", "RestrictSUIDSGID"),
+        ("MemoryDenyWriteExecute=yes", "MemoryDenyWriteExecute"),
+        ("LockPersonality=no", "ok"),
+        ("LockPersonality=yes\nAmbientCapabilities=CAP_SYS_ADMIN", "ok"),
+        ("ProtectSystem=full\nPrivateTmp=yes\nProtectControlGroups=yes", "ok"),
+    ] {
+        let found = found(&with("", settings).file(LIBRARY, ""), SUDO);
+        if !found.contains(expected) {
+            wrong.push(format!("{settings}: {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for (library, expected) in [
+        ("/usr/lib64/systemd/libsystemd-shared-252-51.el9.so", false),
+        ("/usr/lib/systemd/libsystemd-shared-249.so", false),
+        ("/usr/lib/systemd/libsystemd-shared-255.so", true),
+        ("/usr/lib/systemd/other.so", true),
+    ] {
+        let found = found(&with("", "LockPersonality=yes").file(library, ""), SUDO);
+        assert_eq!(found == "ok", expected, "{library}: {found}");
+    }
+}
+
+/// What holds for the first process holds for all.
+#[test]
+fn settings_of_systemd_itself() {
+    for (path, text, expected) in [
+        (
+            "/etc/systemd/system.conf",
+            "[Manager]\nNoNewPrivileges=yes\n",
+            "NoNewPrivileges=yes in /etc/systemd/system.conf",
+        ),
+        (
+            "/etc/systemd/system.conf.d/a.conf",
+            "[Manager]\nNoNewPrivileges=1\n",
+            "in /etc/systemd/system.conf.d/a.conf",
+        ),
+        ("/usr/lib/systemd/system.conf.d/a.conf", "[Manager]\nNoNewPrivileges=yes\n", "ok"),
+        ("/usr/lib/systemd/system.conf.d/c.conf", "[Manager]\nNoNewPrivileges=yes\n", "c.conf"),
+        ("/etc/systemd/system.conf", "[Service]\nNoNewPrivileges=yes\n", "ok"),
+        ("/etc/systemd/system.conf", "[Manager]\n#NoNewPrivileges=yes\n", "ok"),
+    ] {
+        let mut tree = good().file(path, text);
+        if path.starts_with("/usr") {
+            tree = tree.file("/etc/systemd/system.conf.d/b.conf", "[Manager]\nNoNewPrivileges=no\n");
+        }
+        let found = found(&tree, SUDO);
+        assert!(found.contains(expected), "{path} {text}: {found}");
+    }
+}
+
+/// As the agent's user would meet them on his way.
+#[test]
+fn places_that_others_may_not_enter() {
+    const PROGRAM: &str = "guest-agent.service has a program that can run";
+    const CODE: &str = "the agent's user may read its code";
+    const READS: &str = "guest-agent.service reads the injected configuration";
+    let handed = || with("", "ExecStartPre=+/bin/chown -R trove /etc/trove").program("/bin/chown", "");
+    let loader = "/lib64/ld-linux-x86-64.so.2";
+    for (tree, path, title) in [
+        (good(), "/", PROGRAM),
+        (good().dir("/usr/lib/python3.11"), "/usr/lib/python3.11", CODE),
+        (good().dir("/usr/lib/python3.11"), "/usr/lib", CODE),
+        (good().file("/lib64/x", "").program(loader, ""), "/lib64", PROGRAM),
+        (good().file("/lib/x86_64-linux-gnu/libc.so.6", ""), "/lib/x86_64-linux-gnu", PROGRAM),
+        (good(), "/etc", READS),
+        (handed(), "/etc", READS),
+    ] {
+        assert!(!found(&tree, title).contains("may not"), "{path}");
+        let found = found(&tree.access(path, 0o700, 0, 0), title);
+        assert!(found.contains(&format!("trove may not enter {path} (mode 0700")), "{path}: {found}");
+    }
+}
+
+/// `$NAME` and `${NAME}` as systemd expands them.
+#[test]
+fn variables_in_the_command() {
+    const READS: &str = "guest-agent.service reads the injected configuration";
+    let run = |settings: &str, arguments: &str| {
+        let unit = UNIT.replace("--config-dir=/etc/trove/conf.d", arguments);
+        good().file(AGENT, unit.replacen("[Service]\n", &format!("[Service]\n{settings}\n"), 1))
+    };
+    let file = |text: &str| run("EnvironmentFile=-/etc/default/ga", "$OPTS").file("/etc/default/ga", text);
+    for (tree, expected) in [
+        (file("OPTS=\"--config-dir=/etc/trove/conf.d\"\n"), "ok"),
+        (file("# OPTS=--config-dir=/etc/trove/conf.d\n"), "neither"),
+        (file("OPTS='--debug --config-dir /etc/trove/conf.d' \n"), "ok"),
+        (file("OPTS=--config-dir=/etc/trove/conf.d\nOPTS=--debug\n"), "neither"),
+        (run("Environment=CD=/etc/trove/conf.d", "--config-dir=${CD}"), "ok"),
+        (run("Environment=CD=/etc/trove/conf.d", "--config-dir=$CD"), "neither"),
+        (run("Environment=A=1 \"O=--debug --config-dir=/etc/trove/conf.d\"", "$O"), "ok"),
+        (run("Environment=O=--debug\nEnvironment=O=--config-dir=/etc/trove/conf.d", "$O"), "ok"),
+        (run("", "$NONE --config-dir=/etc/trove/conf.d"), "ok"),
+    ] {
+        let found = found(&tree, READS);
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[test]
+fn users_that_systemd_makes() {
+    const FREE: &str = "user and group id 1001 are free";
+    let tree = |path: &str, line: &str| good().program("/usr/bin/systemd-sysusers", "").file(path, line);
+    let path = "/usr/lib/sysusers.d/db.conf";
+    let told = "systemd-sysusers makes the user db at the first boot, who gets it";
+    for (line, expected) in [
+        ("u db 1001\n", told),
+        ("#u db 1001\n", "ok"),
+        ("u db 1001:33 \"A database\" /\n", told),
+        ("u! db 1001\n", told),
+        ("u db -\n", "ok"),
+        ("u trove 1001\n", "ok"),
+        ("g db 1001\n", "systemd-sysusers makes the group db at the first boot, which gets it"),
+        ("g docker 1001\n", "ok"),
+        ("m db docker\n", "ok"),
+    ] {
+        assert_eq!(found(&tree(path, line), FREE), expected, "{line}");
+    }
+    assert_eq!(found(&tree("/etc/sysusers.d/x.conf", "u db 1001\n"), FREE), told);
+    assert_eq!(found(&tree(path, "u db 1001\n").file("/etc/sysusers.d/db.conf", ""), FREE), "ok", "hidden");
 }
 
 #[test]

@@ -11,6 +11,15 @@ use crate::os::unit::{UnitIndex, UnitState};
 /// Where Trove has cloud-init write the agent's configuration.
 pub(crate) const INJECTED: &str = "/etc/trove/conf.d";
 
+/// Without these no program starts: the loader and the C library, where the distributions have them.
+const LIBRARIES: [(&[u8], u32); 5] = [
+    (b"/lib64/ld-linux-x86-64.so.2", ENTER),
+    (b"/lib/ld-linux-aarch64.so.1", ENTER),
+    (b"/lib/x86_64-linux-gnu/libc.so.6", READ),
+    (b"/lib/aarch64-linux-gnu/libc.so.6", READ),
+    (b"/lib64/libc.so.6", READ),
+];
+
 /// Programs with which images of developers get the agent's code from their controller.
 const FROM_CONTROLLER: [&str; 4] = ["rsync", "scp", "sftp", "ssh"];
 
@@ -80,11 +89,20 @@ fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {
     if let Some(problem) = not_executable(tree, &program, user.as_ref())? {
         return Ok(Some(problem));
     }
-    match interpreter(tree, &program)? {
-        Some(interpreter) => Ok(not_executable(tree, &interpreter, user.as_ref())?
-            .map(|problem| format!("{} is a script, and {problem}", show(&program)))),
-        None => Ok(None),
+    if let Some(interpreter) = interpreter(tree, &program)?
+        && let Some(problem) = not_executable(tree, &interpreter, user.as_ref())?
+    {
+        return Ok(Some(format!("{} is a script, and {problem}", show(&program))));
     }
+    let Some(user) = user else { return Ok(None) };
+    for (path, wanted) in LIBRARIES {
+        if optional(tree.stat(path))?.is_some()
+            && let Some(obstacle) = user.obstacle(tree, path, wanted)?
+        {
+            return Ok(Some(obstacle));
+        }
+    }
+    Ok(None)
 }
 
 fn from_controller(agent: &Agent) -> Found {
@@ -115,6 +133,10 @@ fn before(tree: &mut dyn Tree, agent: &Agent) -> Found {
                 programs.extend(further.filter(|word| matches!(*word, "sudo" | "curl" | "wget" | "chown")));
             }
             _ => {}
+        }
+        if let [program @ ("/bin/false" | "/usr/bin/false" | "false"), ..] = programs[..] {
+            wrong.push(format!("{program} always fails"));
+            continue;
         }
         for program in programs.into_iter().filter(|program| !program.contains(['%', '$', '='])) {
             match in_path(tree, program)? {
@@ -147,10 +169,13 @@ fn configuration(tree: &mut dyn Tree, agent: &Agent) -> Found {
     for path in directories.iter().map(String::as_str).chain([INJECTED]) {
         if !is_directory(tree, path.as_bytes())? {
             wrong.push(format!("{path} is no directory"));
-        } else if let Some(user) = &user
-            && !agent.hands_over("/etc/trove")
-        {
-            wrong.extend(user.obstacle(tree, path.as_bytes(), READ | ENTER)?);
+        } else if let Some(user) = &user {
+            // What is handed over to him before the agent starts he may read, if he comes so far.
+            let (path, wanted) = match agent.hands_over("/etc/trove") {
+                true => ("/etc", ENTER),
+                false => (path, READ | ENTER),
+            };
+            wrong.extend(user.obstacle(tree, path.as_bytes(), wanted)?);
         }
     }
     // What cloud-init writes is not there yet.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::part::{Found, ReportPart, joined};
+use super::privileges;
 use super::settings;
 use super::unit::Agent;
 use crate::clock;
@@ -28,8 +29,8 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
         "sudo can make root of its caller",
         program(tree, agent),
         "sudo ends with a complaint whatever its rules say",
-        "install the package again, or give /usr/bin/sudo back to root with mode 4755; take nosuid out of /etc/fstab, and \
-         NoNewPrivileges and DynamicUser out of the unit",
+        "install the package again, or give /usr/bin/sudo back to root with mode 4755; take nosuid out of /etc/fstab, and the \
+         setting out of the unit",
     );
     part.check(
         format!("the account of {user} is open"),
@@ -50,15 +51,6 @@ pub(crate) fn check(tree: &mut dyn Tree, agent: &Agent) -> ReportPart {
         "add `USER ALL=(ALL) NOPASSWD:ALL` below /etc/sudoers.d and remove requiretty",
     );
     part
-}
-
-/// What a unit has set-uid bits mean nothing by, for its user and all that he starts.
-fn powerless(agent: &Agent) -> Option<String> {
-    ["NoNewPrivileges", "DynamicUser"].into_iter().find_map(|key| {
-        let value = agent.unit.last("Service", key)?;
-        let is_on = ["1", "yes", "y", "true", "t", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes));
-        is_on.then(|| format!("{key}={value} in {}", agent.name()))
-    })
 }
 
 /// What PAM's `pam_unix` says of an account for which no password is asked (`check_shadow_expiry`).
@@ -92,7 +84,7 @@ fn account(tree: &mut dyn Tree, name: &str) -> Found {
 }
 
 fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {
-    if let Some(setting) = powerless(agent) {
+    if let Some(setting) = privileges::taken(tree, agent)? {
         return Ok(Some(setting));
     }
     let entries = settings::entries(tree)?;

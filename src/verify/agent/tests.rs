@@ -54,7 +54,13 @@ fn good() -> MemTree {
 }
 
 fn known(agent: Option<&AgentStep>) -> Known<'_> {
-    Known { agent, contract: None, datastore: None, command_line: None, family: Family::Debian }
+    Known {
+        agent,
+        contract: None,
+        datastore: None,
+        command_line: Some("root=LABEL=r console=ttyS0"),
+        family: Family::Debian,
+    }
 }
 
 fn checked(tree: &MemTree) -> Vec<CheckResult> {

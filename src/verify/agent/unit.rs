@@ -6,6 +6,7 @@ use crate::os::files::{base_name, join, optional, read_start, show};
 use crate::os::{ReadError, UnitFile, users};
 
 use super::part::Found;
+use super::variables::Variables;
 
 /// What runs in such a unit.
 const PROGRAMS: [&[u8]; 5] =
@@ -27,6 +28,7 @@ pub(crate) struct Agent {
     /// Nothing when it is masked.
     pub(crate) unit: UnitFile,
     user: String,
+    variables: Variables,
 }
 
 impl Agent {
@@ -37,7 +39,9 @@ impl Agent {
             Ok(uid) => users(tree)?.into_iter().find(|user| user.uid == uid).map(|user| user.name),
             Err(_) => None,
         };
-        Ok(Self { name: name.to_owned(), user: named.unwrap_or_else(|| user.to_owned()), unit })
+        let user = named.unwrap_or_else(|| user.to_owned());
+        let variables = Variables::read(tree, &unit, &user)?;
+        Ok(Self { name: name.to_owned(), user, unit, variables })
     }
 
     /// Whether the program, what it is a link to, or one of its arguments is called like an agent.
@@ -59,10 +63,19 @@ impl Agent {
         &self.user
     }
 
-    /// Program and arguments.
+    /// Program and arguments, with the values of variables as far as they are known at rest.
     pub(crate) fn command(&self) -> Vec<String> {
         let line = self.unit.last("Service", "ExecStart").unwrap_or_default();
-        words(line.trim_start_matches(PREFIXES))
+        let command = line.trim_start_matches(PREFIXES);
+        let prefixes = &line[..line.len() - command.len()];
+        let mut words = words(command);
+        if prefixes.contains(':') || words.is_empty() {
+            return words;
+        }
+        // The program itself cannot be a variable.
+        let arguments = words.split_off(1);
+        words.extend(self.variables.expand(arguments));
+        words
     }
 
     /// The commands that must succeed before the agent is started.
@@ -107,6 +120,11 @@ impl Agent {
         }
         Ok(values)
     }
+}
+
+/// Whether systemd takes a value for yes.
+pub(crate) fn is_on(value: &str) -> bool {
+    ["1", "yes", "y", "true", "t", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
 /// The words of a command, without quotes.
