@@ -31,8 +31,8 @@ const FILTERS: [&str; 11] = [
 const FILTER_LISTS: [&str; 4] =
     ["RestrictAddressFamilies", "SystemCallArchitectures", "SystemCallFilter", "SystemCallLog"];
 
-/// The first version of systemd that sets filters before it gives its privileges away, as its source tells. With version 252 a
-/// unit of each setting was started: sudo ended with a complaint about "no new privileges".
+/// The first version of systemd that sets filters before it gives its privileges away. The settings are those of version 252,
+/// with which such units were booted; that 255 does otherwise is known from its source alone.
 const FILTERS_FIRST: u32 = 255;
 
 /// Where systemd looks for its own configuration, the first directory first.

@@ -1,6 +1,6 @@
 //! What systemd has to find before it can set up the surroundings of the agent's unit, and what these hide from it.
 
-use super::settings::{is_at_boot, is_made};
+use super::settings::{is_at_boot, is_made, is_within};
 use super::start::INJECTED;
 use super::unit::Agent;
 use crate::disk::Tree;
@@ -33,7 +33,7 @@ pub(super) fn missing(tree: &mut dyn Tree, agent: &Agent) -> Result<Vec<String>,
     let own_root = ["RootDirectory", "RootImage"];
     let has_own = own_root.iter().any(|key| agent.unit.last("Service", key).is_some());
     let made = agent.unit.words("Service", "ConfigurationDirectory");
-    let is_made_by_unit = |path: &str| made.iter().any(|name| path.starts_with(&format!("/etc/{name}")));
+    let is_made_by_unit = |path: &str| made.iter().any(|name| is_within(path, &format!("/etc/{name}")));
     // With a root of its own, the other paths are looked for there.
     for key in PATHS.into_iter().filter(|key| !has_own || own_root.contains(key)) {
         let values = match key {

@@ -111,7 +111,7 @@ pub(super) fn is_at_boot(path: &str) -> bool {
     AT_BOOT.iter().any(|place| is_within(path, place))
 }
 
-fn is_within(path: &str, place: &str) -> bool {
+pub(super) fn is_within(path: &str, place: &str) -> bool {
     path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

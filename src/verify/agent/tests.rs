@@ -340,3 +340,6 @@ mod find;
 mod services;
 #[path = "settings_tests.rs"]
 mod settings;
+
+#[path = "surroundings_tests.rs"]
+mod surroundings;

@@ -39,9 +39,16 @@ impl Variables {
             // Trove may inject it.
             more |=
                 pattern.starts_with("/etc/trove/") || pattern.starts_with("/run/") || pattern.contains('%');
+            // systemd takes whole paths only.
+            if !pattern.starts_with('/') {
+                continue;
+            }
             for path in glob(tree, pattern.as_bytes())? {
                 let is_file = optional(tree.stat(&path))?.is_some_and(|stat| stat.kind == FileKind::File);
-                let Some(text) = read_optional(tree, &path)?.filter(|_| is_file) else { continue };
+                if !is_file {
+                    continue;
+                }
+                let text = read_optional(tree, &path)?.unwrap_or_default();
                 let text = String::from_utf8_lossy(&text).replace("\\\n", "");
                 let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
                 known.extend(
