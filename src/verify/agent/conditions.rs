@@ -1,7 +1,7 @@
 //! Conditions of the agent's unit that cannot hold in an instance.
 
+use super::at_boot::is_at_boot;
 use super::python::machine;
-use super::settings::is_at_boot;
 use super::unit::Agent;
 use crate::disk::{FileKind, Tree};
 use crate::os::ReadError;

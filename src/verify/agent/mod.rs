@@ -1,5 +1,6 @@
 //! What every image with a guest agent must fulfil: the known ways an instance stays in BUILD, checked at rest.
 
+mod at_boot;
 mod baked;
 mod classic;
 pub(super) mod cloud;

@@ -1,6 +1,6 @@
 //! What systemd has to find before it can set up the surroundings of the agent's unit, and what these hide from it.
 
-use super::settings::{is_at_boot, is_made, is_within};
+use super::at_boot::{is_at_boot, is_made, is_within};
 use super::start::INJECTED;
 use super::unit::Agent;
 use crate::disk::Tree;

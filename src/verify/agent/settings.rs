@@ -1,31 +1,21 @@
 //! Settings of the agent's unit that keep it from starting, or from what it needs to do.
 
+use super::at_boot::{entries, is_at_boot, is_mounted};
 use super::conditions::failing;
 use super::part::{Found, ReportPart, joined};
 use super::sandbox::{hidden, missing, needed, not_executed};
 use super::unit::{Agent, interpreter};
-use crate::disk::fstab::{self, FstabEntry};
+use crate::disk::fstab::FstabEntry;
 use crate::disk::{FileKind, Tree};
-use crate::os::ReadError;
-use crate::os::cloud_init;
-use crate::os::files::{glob, optional, read_optional, show};
+use crate::os::files::{optional, show};
 use crate::os::unit::{UnitIndex, UnitState};
 use crate::os::{gid_of, groups, users};
-
-/// What is there in a running instance only, or is written when it boots.
-const AT_BOOT: [&str; 9] =
-    ["/run", "/proc", "/sys", "/dev", "/tmp", "/var", "/etc/trove", "/etc/machine-id", "/mnt"];
 
 /// Dependencies without which a unit is not started.
 const NEEDS: [&str; 3] = ["Requires", "Requisite", "BindsTo"];
 
 /// Kinds of units that no generator makes of what an image does not show.
 const KINDS: [&str; 5] = [".service", ".socket", ".target", ".timer", ".path"];
-
-/// Beginnings of the names of mounts that a generator makes of what partitions there are, or that are there in a running
-/// instance only.
-const MOUNTS_AT_BOOT: [&str; 11] =
-    ["-.", "boot.", "efi.", "home.", "srv.", "var.", "run-", "dev-", "sys-", "proc-", "mnt"];
 
 pub(crate) fn check(
     tree: &mut dyn Tree,
@@ -107,64 +97,6 @@ fn working_directory(tree: &mut dyn Tree, agent: &Agent) -> Found {
     })
 }
 
-pub(super) fn is_at_boot(path: &str) -> bool {
-    AT_BOOT.iter().any(|place| is_within(path, place))
-}
-
-pub(super) fn is_within(path: &str, place: &str) -> bool {
-    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether something makes a path that the image does not have, before services start: a mount, or systemd-tmpfiles.
-pub(super) fn is_made(tree: &mut dyn Tree, path: &str) -> Result<bool, ReadError> {
-    let entries = entries(tree)?;
-    if entries.iter().any(|entry| !entry.point.is_empty() && is_within(path, &entry.point)) {
-        return Ok(true);
-    }
-    for pattern in ["/etc/tmpfiles.d/*.conf", "/usr/lib/tmpfiles.d/*.conf"] {
-        for file in glob(tree, pattern.as_bytes())? {
-            let text = read_optional(tree, &file)?.unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            let mut made = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-            if made.any(|line| {
-                line.split_whitespace().nth(1).is_some_and(|made| made.trim_end_matches('/') == path)
-            }) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Whether a boot makes a mount of which there is no unit in the image.
-fn is_mounted(tree: &mut dyn Tree, name: &str) -> Result<bool, ReadError> {
-    if MOUNTS_AT_BOOT.iter().any(|start| name.starts_with(start)) {
-        return Ok(true);
-    }
-    let text = read_optional(tree, b"/etc/fstab")?.unwrap_or_default();
-    let entries = fstab::parse(&String::from_utf8_lossy(&text));
-    if entries.iter().any(|entry| mount_unit(&entry.point) == name) {
-        return Ok(true);
-    }
-    // cloud-init writes these into /etc/fstab, and mounts them, before the agent starts.
-    Ok(cloud_init::settings(tree, &["mounts"])?.get("mounts").is_some())
-}
-
-/// The name of the unit for a mount point, as systemd-escape makes it.
-fn mount_unit(point: &str) -> String {
-    let mut name = String::new();
-    for (at, byte) in point.trim_matches('/').bytes().enumerate() {
-        match byte {
-            b'/' => name.push('-'),
-            b'.' if at == 0 => name.push_str("\\x2e"),
-            b'_' | b'.' | b':' => name.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => name.push(char::from(byte)),
-            _ => name.push_str(&format!("\\x{byte:02x}")),
-        }
-    }
-    name + ".mount"
-}
-
 /// Where the program, its interpreter and what the agent needs lie: hidden from the unit, or where nothing may be executed.
 fn places(tree: &mut dyn Tree, agent: &Agent) -> Found {
     let Some(program) = agent.program(tree)? else { return Ok(None) };
@@ -189,14 +121,6 @@ fn places(tree: &mut dyn Tree, agent: &Agent) -> Found {
     }
     wrong.dedup();
     Ok(joined(&wrong))
-}
-
-/// What `/etc/fstab` mounts when the system boots.
-pub(super) fn entries(tree: &mut dyn Tree) -> Result<Vec<FstabEntry>, ReadError> {
-    let text = read_optional(tree, b"/etc/fstab")?.unwrap_or_default();
-    let mut entries = fstab::parse(&String::from_utf8_lossy(&text));
-    entries.retain(|entry| !entry.later);
-    Ok(entries)
 }
 
 /// The file system that a path without links lies on, if its options say `no` and not `yes` behind that; `implying` are options

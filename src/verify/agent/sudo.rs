@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::at_boot::entries;
 use super::part::{Found, ReportPart, joined};
 use super::privileges;
 use super::settings;
@@ -87,7 +88,7 @@ fn program(tree: &mut dyn Tree, agent: &Agent) -> Found {
     if let Some(setting) = privileges::taken(tree, agent)? {
         return Ok(Some(setting));
     }
-    let entries = settings::entries(tree)?;
+    let entries = entries(tree)?;
     if let Some(real) = optional(tree.canonicalize(PROGRAM))?
         && let Some(entry) = settings::forbidding(
             &entries,
