@@ -94,8 +94,8 @@ fn starts(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) ->
             && let Some(file) = index.load(tree, unit)?
         {
             let service = Agent::new(tree, unit, file)?;
-            let refused =
-                startable(tree, index, &service, command_line)?.filter(|why| !why.contains("cloud-init.disabled"));
+            let refused = startable(tree, index, &service, command_line)?
+                .filter(|why| !why.contains("cloud-init.disabled"));
             wrong.extend(refused.map(|why| format!("{unit}: {why}")));
             if let Some(program) = service.program(tree)? {
                 wrong.extend(not_executable(tree, &program, None)?);

@@ -34,7 +34,12 @@ pub(crate) fn hostnic(tree: &mut dyn Tree, index: &UnitIndex) -> Result<UnitStat
     index.state_behind(tree, HOSTNIC)
 }
 
-pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> ReportPart {
+pub(crate) fn check(
+    tree: &mut dyn Tree,
+    index: &UnitIndex,
+    agent: &Agent,
+    command_line: Option<&str>,
+) -> ReportPart {
     let mut part = ReportPart::default();
     part.check(
         "docker starts at boot",
@@ -53,7 +58,7 @@ pub(crate) fn check(tree: &mut dyn Tree, index: &UnitIndex, agent: &Agent) -> Re
     }
     part.check(
         "docker finds what it needs to start",
-        needs(tree, index),
+        needs(tree, index, command_line),
         "docker ends, and the agent with it",
         "install iptables, enable what docker.service requires, and say nothing twice, there and in /etc/docker/daemon.json",
     );
@@ -112,13 +117,13 @@ fn may_use(tree: &mut dyn Tree, index: &UnitIndex, user: &str) -> Found {
     })
 }
 
-fn needs(tree: &mut dyn Tree, index: &UnitIndex) -> Found {
+fn needs(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) -> Found {
     let Some(unit) = index.load(tree, DOCKER)? else { return Ok(None) };
     let mut wrong = Vec::new();
     let service = Agent::new(tree, DOCKER, unit)?;
     // Whether it is started is told elsewhere; podman may stand in for it.
     if index.state_behind(tree, DOCKER)? == UnitState::Enabled {
-        wrong.extend(startable(tree, index, &service)?);
+        wrong.extend(startable(tree, index, &service, command_line)?);
         if let Some(program) = service.program(tree)? {
             wrong.extend(not_executable(tree, &program, None)?);
         }

@@ -157,7 +157,7 @@ fn examine(tree: &mut dyn Tree, known: &Known, part: &mut ReportPart) -> Result<
     part.add(sudo::check(tree, &agent));
     part.add(volume::check(tree));
     if container {
-        part.add(docker::check(tree, &index, &agent));
+        part.add(docker::check(tree, &index, &agent, known.command_line));
     } else {
         let guess = if known.datastore.is_some() { None } else { classic::datastore(tree)? };
         if let Some(datastore) = known.datastore.or(guess) {
