@@ -1,14 +1,11 @@
 //! Whether the image can start: a boot loader for some firmware, the kernel that it starts, and an init for the units.
 
+use super::{entry, first_process};
 use crate::disk::{Layout, Tree};
 use crate::os::ReadError;
 
 use crate::inspect::boot;
-use crate::inspect::{InitKind, init};
 use crate::report::{CheckGroup, CheckResult};
-
-/// Parameters of the kernel's command line that choose another first process.
-const INIT: &str = "init=";
 
 /// What was found out about how an image starts.
 pub(super) struct Bootable {
@@ -30,14 +27,17 @@ pub(super) fn bootable(tree: &mut dyn Tree, layout: &Layout, alone: bool) -> Boo
     let command_line = boot.as_ref().ok().and_then(default_entry).map(|entry| entry.command_line.clone());
     if alone {
         checked.results.extend(match boot {
-            Ok(boot) => loader(layout, &boot),
+            Ok(boot) => loader(tree, layout, &boot),
             Err(error) => vec![result("its boot loader's configuration can be read", Err(error))],
         });
     }
     checked.results.push(
-        result("its first process starts its units", first_process(tree, command_line.as_deref()))
+        result("its first process starts its units", first_process::check(tree, command_line.as_deref()))
             .why("nothing of what is set to start at boot would start, the guest agent included")
-            .fix("install what provides /sbin/init: systemd-sysv on Debian's family"),
+            .fix(
+                "install what provides /sbin/init (systemd-sysv on Debian's family), and take what stops the boot out of the \
+                 kernel's command line",
+            ),
     );
     checked.command_line = command_line;
     checked
@@ -50,7 +50,7 @@ pub fn no_boot_loader(layout: &Layout) -> Option<String> {
     (!boots).then(|| format!("BIOS: {}; UEFI: {}", bios.how, uefi.how))
 }
 
-fn loader(layout: &Layout, boot: &boot::Boot) -> Vec<CheckResult> {
+fn loader(tree: &mut dyn Tree, layout: &Layout, boot: &boot::Boot) -> Vec<CheckResult> {
     let mut results = vec![
         result("firmware finds a boot loader", Ok(no_boot_loader(layout)))
             .why("an instance would stay in BUILD with an empty console")
@@ -59,15 +59,8 @@ fn loader(layout: &Layout, boot: &boot::Boot) -> Vec<CheckResult> {
                  `boots = false` in the recipe",
             ),
     ];
-    if let Some(entry) = default_entry(boot) {
-        let kernel = entry.kernel.as_deref().unwrap_or_default();
-        let missing = entry.kernel_present == Some(false);
-        let found = missing.then(|| format!("{} starts {kernel}, which does not exist", entry.source));
-        results.push(
-            result("the kernel that starts by default is there", Ok(found))
-                .why("the boot loader would stop at an error that nobody sees")
-                .fix("install a kernel, and have the boot loader's configuration written again"),
-        );
+    if let Some(default) = default_entry(boot) {
+        results.extend(entry::check(tree, layout, default));
     }
     results
 }
@@ -75,25 +68,6 @@ fn loader(layout: &Layout, boot: &boot::Boot) -> Vec<CheckResult> {
 /// What is started when nobody chooses: where none is marked, it is the first.
 fn default_entry(boot: &boot::Boot) -> Option<&boot::BootEntry> {
     boot.entries.iter().find(|entry| entry.default).or(boot.entries.first())
-}
-
-fn first_process(tree: &mut dyn Tree, command_line: Option<&str>) -> Result<Option<String>, ReadError> {
-    let mut parameters = command_line.unwrap_or_default().split_whitespace();
-    if let Some(program) =
-        parameters.rfind(|word| word.starts_with(INIT)).and_then(|word| word.strip_prefix(INIT))
-    {
-        // Somebody has decided, as Debian had its users do it when systemd was new.
-        let missing = !tree.exists(program.as_bytes())?;
-        return Ok(missing.then(|| format!("the kernel is told to start {program}, which does not exist")));
-    }
-    let init = init::init(tree)?;
-    if init.kind == InitKind::Missing {
-        return Ok(Some("there is no /sbin/init".to_owned()));
-    }
-    if init.kind != InitKind::Systemd && init::has_systemd(tree)? {
-        return Ok(Some(format!("/sbin/init is {}, and systemd is only beside it", init.kind.name())));
-    }
-    Ok(None)
 }
 
 fn result(title: &str, found: Result<Option<String>, ReadError>) -> CheckResult {

@@ -9,7 +9,7 @@ use crate::recipe::Plan;
 use super::bootable::bootable;
 use super::labels::labels;
 use super::leftovers::leftovers;
-use super::{Configuration, Known, agent, configuration, run_checks, sealing};
+use super::{Configuration, Known, agent, configuration, fstab, run_checks, sealing};
 use crate::os::{ReadError, detect_os};
 use crate::report::{CheckGroup, CheckResult, Report};
 
@@ -36,6 +36,7 @@ pub fn examine(
             let bootable = bootable(tree, layout, plan.is_none_or(|plan| plan.boots));
             report.facts.extend(bootable.facts);
             report.results.extend(bootable.results);
+            report.results.extend(fstab::check(tree, layout, bootable.command_line.as_deref()));
             let found = agent(tree, &Known::of(plan, bootable.command_line.as_deref(), os.family));
             report.facts.push(("Guest agent", found.agent.unwrap_or_else(|| "none found".to_owned())));
             report.facts.extend(found.facts);

@@ -7,6 +7,15 @@ use crate::report::Outcome;
 
 /// A program of an x86-64 machine, as far as its header.
 const PROGRAM: &[u8] = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0";
+/// A kernel for x86 that says that it has as many bytes as this.
+fn kernel() -> Vec<u8> {
+    let mut kernel = vec![0; 32 * 512 + 256 * 16];
+    kernel[0x1f1] = 31;
+    kernel[0x1f4..0x1f8].copy_from_slice(&256u32.to_le_bytes());
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    kernel
+}
+
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-1-amd64";
 
 /// A system that starts: systemd is init, and GRUB has a kernel.
@@ -16,7 +25,7 @@ fn system() -> MemTree {
         .program("/bin/sh", PROGRAM)
         .program("/usr/lib/systemd/systemd", PROGRAM)
         .link("/sbin/init", "/usr/lib/systemd/systemd")
-        .file(KERNEL, "")
+        .file(KERNEL, kernel())
         .file("/boot/grub/grub.cfg", format!("menuentry 'Debian' {{\nlinux {KERNEL} root=UUID=1 ro\n}}\n"))
 }
 
@@ -104,6 +113,106 @@ fn a_kernel_that_is_gone_fails() {
     assert!(
         found(&unreadable, "its boot loader's configuration can be read").unwrap().starts_with("not checked")
     );
+}
+
+#[test]
+fn what_the_default_entry_starts_is_whole() {
+    const DISK: &str = "its initial RAM disk is there";
+    const MODULES: &str = "its kernel has its modules";
+    const ROOT: &str = "its kernel is told of a root that is there";
+    let initrd = "/boot/initrd.img-6.1.0-1-amd64";
+    let ram_disk = |magic: &[u8], size: usize| {
+        let mut content = magic.to_vec();
+        content.resize(size, 0);
+        system().file(initrd, content).file(
+            "/boot/grub/grub.cfg",
+            format!("menuentry 'x' {{\nlinux {KERNEL} root=UUID=aa ro\ninitrd {initrd}\n}}\n"),
+        )
+    };
+    let whole = || ram_disk(b"\x28\xb5\x2f\xfd", 20 << 10);
+    let config = "/boot/config-6.1.0-1-amd64";
+    let modular = |text: &str| whole().file(config, text);
+    let dep = |version: &str| format!("/usr/lib/modules/{version}/modules.dep");
+    let nothing = "there is nothing in /lib/modules/6.1.0-1-amd64";
+    for (tree, title, wrong) in [
+        (system().file(KERNEL, ""), DEFAULT, "which is empty"),
+        (system().file(KERNEL, &kernel()[..5000]), DEFAULT, "which is cut: it has 5000 of 20480 bytes"),
+        (system().link(KERNEL, "gone"), DEFAULT, "which is a link to nothing"),
+        (system().file(KERNEL, PROGRAM), DEFAULT, ""),
+        (whole(), DISK, ""),
+        (ram_disk(b"070701", 20 << 10), DISK, ""),
+        (ram_disk(b"\x1f\x8b", 20 << 10), DISK, ""),
+        (whole().without(initrd), DISK, "which does not exist"),
+        (whole().link(initrd, "gone"), DISK, "which does not exist"),
+        (ram_disk(b"", 0), DISK, "which is empty"),
+        (ram_disk(b"<html>", 20 << 10), DISK, "which is no archive that Linux unpacks"),
+        (ram_disk(b"070701", 5000), DISK, "which is cut: it has only 5000 bytes"),
+        (whole(), MODULES, ""),
+        (modular("CONFIG_EXT4_FS=y\n"), MODULES, ""),
+        (modular("CONFIG_EXT4_FS=m\n"), MODULES, nothing),
+        (modular("CONFIG_EXT4_FS=m\n").file(&dep("6.1.0-1-amd64"), ""), MODULES, ""),
+        (whole().file(&dep("6.1.0-2-amd64"), ""), MODULES, nothing),
+        (whole(), ROOT, ""),
+    ] {
+        let found = found(&report_of(&tree, &bios(), None), title).unwrap_or_default();
+        assert_eq!(found.is_empty(), wrong.is_empty(), "{title}: {found}, not {wrong}");
+        assert!(found.ends_with(wrong), "{title}: {found}, not {wrong}");
+    }
+    assert!(!was_asked(&report_of(&system(), &bios(), None), DISK), "the entry names none");
+    let mut layout = bios();
+    for (uuid, wrong) in
+        [("AA", None), ("bb", Some("/boot/grub/grub.cfg says root=UUID=aa, which no volume of the image is"))]
+    {
+        layout.partitions[0].content.as_mut().unwrap().uuid = Some(uuid.to_owned());
+        assert_eq!(found(&report_of(&whole(), &layout, None), ROOT).as_deref(), wrong);
+    }
+}
+
+#[test]
+fn nothing_stops_the_boot_before_units_start() {
+    let told = |words: &str| {
+        system().file("/boot/grub/grub.cfg", format!("menuentry 'x' {{\nlinux {KERNEL} ro {words}\n}}\n"))
+    };
+    let unit = "/usr/lib/systemd/system";
+    let default = "/etc/systemd/system/default.target";
+    let targets = || system().file(&format!("{unit}/multi-user.target"), "[Unit]\n");
+    let stops = |word: &str| {
+        Some(format!("`{word}` on the kernel's command line stops the boot for a person at the console"))
+    };
+    let found_is = |found: &str| Some(found.to_owned());
+    for (tree, wrong) in [
+        (told("quiet console=ttyS0 systemd.show_status=1"), None),
+        (told("single"), stops("single")),
+        (told("1"), stops("1")),
+        (told("emergency"), stops("emergency")),
+        (told("break=premount"), stops("break=premount")),
+        (told("rd.break"), stops("rd.break")),
+        (told("init=/bin/sh"), found_is("the kernel is told to start /bin/sh, which starts no unit")),
+        (
+            told("systemd.mask=multi-user.target"),
+            found_is("systemd.mask=multi-user.target stands on the kernel's command line"),
+        ),
+        (
+            system().file("/usr/lib/systemd/systemd", PROGRAM),
+            found_is("/usr/lib/systemd/systemd is not executable"),
+        ),
+        (system().program("/usr/lib/systemd/systemd", ""), found_is("/usr/lib/systemd/systemd is empty")),
+        (system().dir("/proc").dir("/sys").dir("/dev").dir("/run"), None),
+        (system().dir("/proc").dir("/sys").dir("/dev"), found_is("there is no directory /run")),
+        (targets().link(default, "/usr/lib/systemd/system/multi-user.target"), None),
+        (targets().link(default, "/lib/systemd/system/multi-user.target"), None),
+        (targets().link(default, "/dev/null"), found_is("default.target is masked")),
+        (
+            targets().link(default, "/lib/systemd/system/gone.target"),
+            found_is("default.target is a link to /lib/systemd/system/gone.target, which does not exist"),
+        ),
+        (
+            targets().link("/etc/systemd/system/multi-user.target", "/dev/null"),
+            found_is("multi-user.target is masked"),
+        ),
+    ] {
+        assert_eq!(found(&report_of(&tree, &bios(), None), FIRST), wrong);
+    }
 }
 
 #[test]

@@ -9,12 +9,16 @@ mod checks;
 mod configuration;
 #[cfg(test)]
 mod datastore_tests;
+mod entry;
 mod examine;
+mod first_process;
+mod fstab;
 mod goss;
 mod labels;
 mod leftovers;
 mod part;
 mod sealing;
+mod volumes;
 
 pub use agent::{AgentFindings, Known, agent};
 pub use bootable::no_boot_loader;

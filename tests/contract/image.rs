@@ -55,10 +55,11 @@ fn agent() -> Sample {
         .file("/etc/sudoers.d/60_trove_guest", "ubuntu ALL=(ALL) NOPASSWD: ALL\n")
         .mode("/etc/sudoers.d/60_trove_guest", 0o440)
         .link("/sbin/init", "/usr/lib/systemd/systemd")
-        .file("/boot/vmlinuz-6.1.0-1-amd64", "")
+        .file("/boot/vmlinuz-6.1.0-1-amd64", b"MZ")
+        .file("/boot/initrd.img-6.1.0-1-amd64", [b"070701".as_slice(), &[0; 20 << 10]].concat())
         .file(
             "/boot/grub/grub.cfg",
-            "menuentry 'Debian' {\nlinux /boot/vmlinuz-6.1.0-1-amd64 root=UUID=1 ro\n}\n",
+            "menuentry 'Debian' {\nlinux /boot/vmlinuz-6.1.0-1-amd64 ro\ninitrd /boot/initrd.img-6.1.0-1-amd64\n}\n",
         )
         .file(
             "/usr/lib/modules/6.1.0-1-amd64/modules.dep",

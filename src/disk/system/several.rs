@@ -21,22 +21,32 @@ impl Search {
         Ok(found.iter().position(|(index, _)| Some(*index) == meant))
     }
 
-    /// The volume that a system mounts as its root, by its fstab or else by the kernel's command line.
+    /// The volume that a system mounts as its root, by the kernel's command line or else by its fstab, which is read when
+    /// the root is mounted already. None if that may be more than one.
     fn root_of(&self, tree: &mut OsTree) -> Result<Option<usize>, DiskError> {
-        let entries = fstab::parse(&text(tree, b"/etc/fstab", MAX_FSTAB)?);
-        let named = |entry: &FstabEntry| self.volumes.iter().position(|volume| volume.is(&entry.spec));
-        if let Some(root) = entries.iter().find(|entry| entry.point.is_empty()).and_then(named) {
-            return Ok(Some(root));
-        }
+        // Copies of a file system have its `UUID` and `LABEL`, too.
+        let named = |entry: &FstabEntry| {
+            let volumes = self.volumes.iter().enumerate();
+            volumes.filter(|(_, volume)| volume.is(&entry.spec)).map(|(index, _)| index).collect::<Vec<_>>()
+        };
         let texts = boot_texts(tree)?;
-        let roots = texts.iter().flat_map(|text| roots_in(text)).filter_map(|name| {
+        let roots = texts.iter().flat_map(|text| roots_in(text)).flat_map(|name| {
             // A kernel calls volumes as fstab does.
-            fstab::parse(&format!("{name} / auto defaults 0 0\n")).first().and_then(named)
+            fstab::parse(&format!("{name} / auto defaults 0 0\n")).first().map(named).unwrap_or_default()
         });
         let mut roots: Vec<usize> = roots.collect();
         roots.sort_unstable();
         roots.dedup();
-        Ok(if roots.len() == 1 { roots.pop() } else { None })
+        if roots.len() != 1 {
+            let entries = fstab::parse(&text(tree, b"/etc/fstab", MAX_FSTAB)?);
+            let by_fstab = entries.iter().find(|entry| entry.point.is_empty()).map(named);
+            let by_fstab = by_fstab.unwrap_or_default();
+            // Among what several command lines name, it chooses.
+            if roots.is_empty() || by_fstab.iter().all(|root| roots.contains(root)) {
+                roots = by_fstab;
+            }
+        }
+        Ok(if let [root] = roots[..] { Some(root) } else { None })
     }
 }
 
@@ -76,6 +86,9 @@ mod tests {
         }
     }
 
+    const UUID: &str = "7e57ab1e-0000-4000-8000-00000000000a";
+    const SAME: &str = "UUID=7e57ab1e-0000-4000-8000-00000000000a / ext4";
+
     /// Two file systems, the second a copy of the first.
     #[test]
     fn of_a_system_and_its_copy_that_counts_which_both_mount() {
@@ -88,6 +101,16 @@ mod tests {
             (["", ""], ["root=LABEL=two ro", "ro root=LABEL=two"], Some("second")),
             (["", ""], ["root=LABEL=two ro", "root=LABEL=one"], None),
             (["LABEL=one / ext4", ""], ["", "root=LABEL=one"], Some("first")),
+            // The kernel mounts the root, and fstab comes later.
+            (["LABEL=one / ext4", "LABEL=one / ext4"], ["root=LABEL=two", "root=LABEL=two"], Some("second")),
+            (["LABEL=one / ext4", "LABEL=two / ext4"], ["root=LABEL=one", "root=LABEL=one"], Some("first")),
+            (["LABEL=one / ext4", "LABEL=one / ext4"], ["root=LABEL=two", "root=LABEL=one"], None),
+            // Both have the same UUID.
+            ([SAME, SAME], ["", ""], None),
+            ([SAME, SAME], ["root=UUID=7e57ab1e-0000-4000-8000-00000000000a ro", "ro"], None),
+            ([SAME, SAME], ["root=PARTLABEL=two", "root=PARTLABEL=two"], None),
+            ([SAME, SAME], ["root=/dev/vda2", "root=/dev/vda2"], Some("second")),
+            ([SAME, SAME], ["root=LABEL=one ro", "root=LABEL=one ro"], Some("first")),
         ] {
             let lab = Lab::new();
             for (name, label, fstab, command_line) in [
@@ -101,7 +124,20 @@ mod tests {
                 std::fs::write(root.join("etc/kernel/cmdline"), command_line).unwrap();
                 lab.run(
                     "mke2fs",
-                    &["-q", "-F", "-t", "ext4", "-L", label, "-d", name, &format!("{name}.img"), "4M"],
+                    &[
+                        "-q",
+                        "-F",
+                        "-t",
+                        "ext4",
+                        "-U",
+                        UUID,
+                        "-L",
+                        label,
+                        "-d",
+                        name,
+                        &format!("{name}.img"),
+                        "4M",
+                    ],
                 );
             }
             let disk = partitioned(&lab, &["first.img", "second.img"]);

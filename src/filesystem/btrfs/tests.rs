@@ -234,6 +234,42 @@ fn a_root_is_the_system_that_says_so() {
     }
 }
 
+/// The default subvolume is a snapshot of a system, with the same fstab.
+#[test]
+fn the_default_subvolume_may_say_that_another_is_the_root() {
+    /// Its number, as `tests/fixtures/btrfs/make.sh` makes them.
+    const CHANGED: u64 = 261;
+    let lab = Lab::new();
+    let path = fixture(&lab, "fedora");
+    let mut disk = Patient::new(&path);
+    let named = "/ btrfs subvol=root,compress";
+    for (options, root) in [
+        (named, "(subvolume `root`)"),
+        ("/ btrfs subvolid=256,ompress", "(subvolume `root`)"),
+        ("/ btrfs subvolid=261,ompress", "(subvolume `changed`)"),
+        ("/ btrfs defaults=ro,compress", "(subvolume `changed`)"),
+        // No system, and no subvolume.
+        ("/ btrfs subvol=home,compress", "(subvolume `changed`)"),
+        ("/ btrfs subvolid=999,ompress", "(subvolume `changed`)"),
+    ] {
+        for at in disk.blocks.clone() {
+            disk.change(at, |block| {
+                // In front of the name: what it leads to (17 bytes), a transaction (8), two lengths (4), a kind (1).
+                let found = (30..block.len()).find(|place| block[*place..].starts_with(b"default"));
+                let is_entry = |place: &usize| block[place - 22] == 132;
+                if let Some(place) = found.filter(is_entry) {
+                    block[place - 30..place - 22].copy_from_slice(&CHANGED.to_le_bytes());
+                }
+            });
+        }
+        assert!(disk.replace(named.as_bytes(), options.as_bytes()) > 0);
+        let explained = tree_of(&path).unwrap().explain();
+        let expected = format!("/ is Btrfs in the disk without partitions {root}");
+        assert!(explained.contains(&expected), "{options}: {explained}");
+        disk.heal();
+    }
+}
+
 #[test]
 fn what_only_a_kernel_reads_is_left_to_it() {
     let lab = Lab::new();

@@ -77,6 +77,11 @@ fn at_boot(tree: &mut dyn Tree, index: &UnitIndex, name: &str, command_line: Opt
         return Ok(Some(state.to_string()));
     }
     let words = command_line.unwrap_or_default().split_whitespace();
+    let masked = words.clone().filter_map(|word| word.strip_prefix("systemd.mask="));
+    let stem = name.strip_suffix(".service").unwrap_or(name);
+    if let Some(unit) = masked.into_iter().find(|unit| *unit == name || *unit == stem) {
+        return Ok(Some(format!("systemd.mask={unit} stands on the kernel's command line")));
+    }
     let asked = words.filter_map(|word| word.strip_prefix("systemd.unit=")).next_back();
     let Some(goal) = index.goal(tree, asked)? else { return Ok(None) };
     let starts = index.starts(tree, &goal, name)?;
