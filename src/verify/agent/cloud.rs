@@ -88,14 +88,15 @@ fn starts(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) ->
     if index.state(tree, TARGET)? == UnitState::Masked {
         wrong.push(format!("{TARGET} is masked"));
     }
+    let off = switched_off(tree, command_line)?;
     for unit in UNITS.into_iter().chain(FURTHER) {
-        // What switches all of it off is told below, whatever the unit says of it.
         if index.state_behind(tree, unit)? == UnitState::Enabled
             && let Some(file) = index.load(tree, unit)?
         {
             let service = Agent::new(tree, unit, file)?;
             let refused = startable(tree, index, &service, command_line)?
-                .filter(|why| !why.contains("cloud-init.disabled"));
+                // Told once is enough.
+                .filter(|why| off.is_none() || !why.contains("cloud-init.disabled"));
             wrong.extend(refused.map(|why| format!("{unit}: {why}")));
             if let Some(program) = service.program(tree)? {
                 wrong.extend(not_executable(tree, &program, None)?);
@@ -103,7 +104,7 @@ fn starts(tree: &mut dyn Tree, index: &UnitIndex, command_line: Option<&str>) ->
         }
     }
     wrong.extend(generator(tree, index)?.map(|why| format!("{why}, so nothing starts {TARGET}")));
-    wrong.extend(switched_off(tree, command_line)?);
+    wrong.extend(off);
     Ok(joined(&wrong))
 }
 

@@ -47,6 +47,9 @@ fn what_keeps_cloud_init_from_starting() {
     let off = with("ConditionPathExists=!/etc/cloud/cloud-init.disabled")
         .file("/etc/cloud/cloud-init.disabled", "");
     assert_eq!(found(&off, "cloud-init starts at boot").matches("cloud-init.disabled").count(), 1);
+    // The generator goes by this one first, and systemd by the unit's condition alone.
+    let both = off.file("/etc/cloud/cloud-init.enabled", "");
+    assert!(found(&both, "cloud-init starts at boot").contains("cloud-init.disabled does not hold"));
 }
 
 #[test]
